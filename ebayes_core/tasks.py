@@ -1,0 +1,81 @@
+"""What the outputs of a network mean: a likelihood, its derivatives, and samples from it.
+
+Outputs are (member, batch, outputs); everything per example is (member, batch).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Classification:
+    """Softmax likelihood over classes (Eq. 37); targets are (batch,) int64."""
+
+    classes: int
+
+    @property
+    def outputs(self) -> int:
+        """Number of network outputs: one logit per class."""
+        return self.classes
+
+    def nll(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """Cross-entropy of each example, in nats."""
+        return -outputs.log_softmax(-1).gather(-1, y.expand(outputs.shape[:-1])[..., None])[..., 0]
+
+    def residual(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """Derivative of the nll of each example in the outputs: p - onehot(y); y (batch,) or (member, batch)."""
+        return outputs.softmax(-1) - F.one_hot(y, self.classes).to(outputs.dtype)
+
+    def sample(self, outputs: Tensor, generator: torch.Generator) -> Tensor:
+        """Labels (member, batch) drawn from the model itself, as the true Fisher needs (Eq. 31).
+
+        Gumbel's trick, with one draw of noise for all members, keeps members comparable.
+        """
+        uniform = torch.rand(outputs.shape[1:], generator=generator, device=outputs.device, dtype=outputs.dtype)
+        return (outputs - (-(uniform.clamp_min(1e-30).log())).log()).argmax(-1)
+
+    def curvature_roots(self, outputs: Tensor) -> Iterator[Tensor]:
+        """Vectors L_k with sum_k L_k L_k^T = diag(p) - p p^T, the Hessian of the nll in the outputs."""
+        p = outputs.softmax(-1)
+        for k in range(self.classes):
+            onehot = F.one_hot(torch.tensor(k, device=p.device), self.classes).to(p.dtype)
+            yield p[..., k : k + 1].sqrt() * (p - onehot)
+
+
+@dataclass(frozen=True)
+class Regression:
+    """Gaussian likelihood of known standard deviation (Eq. 19); targets are (batch, outputs)."""
+
+    outputs: int
+    noise_sd: float
+
+    def nll(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """Minus the Gaussian log-density of each example, constants included."""
+        constant = 0.5 * self.outputs * math.log(2 * math.pi * self.noise_sd**2)
+        return 0.5 * (((outputs - y) / self.noise_sd) ** 2).sum(-1) + constant
+
+    def residual(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """Derivative of the nll of each example in the outputs: (f - y) / noise_sd^2."""
+        return (outputs - y) / self.noise_sd**2
+
+    def sample(self, outputs: Tensor, generator: torch.Generator) -> Tensor:
+        """Targets (member, batch, outputs) drawn from the model itself, with one draw of noise for all members."""
+        noise = torch.empty(outputs.shape[1:], device=outputs.device, dtype=outputs.dtype)
+        return outputs + self.noise_sd * noise.normal_(generator=generator)
+
+    def curvature_roots(self, outputs: Tensor) -> Iterator[Tensor]:
+        """Vectors e_k / noise_sd, whose outer products sum to the Hessian of the nll in the outputs."""
+        for k in range(self.outputs):
+            root = torch.zeros_like(outputs)
+            root[..., k] = 1 / self.noise_sd
+            yield root
+
+
+Task = Classification | Regression

@@ -1,0 +1,103 @@
+"""Costs of reliability: the four mechanisms of Appendix 1, their family, its limit and its sums."""
+
+from __future__ import annotations
+
+from abc import ABC
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+
+from pydantic import Field, model_validator
+
+from ebayes_core.slots import Cost
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+C = TypeVar("C", bound=Cost)
+
+
+def exponent(rho: float) -> Any:
+    """A mechanism's exponent: a float field, so that mechanisms stack into one population, but not a free one."""
+    return Field(rho, ge=rho, le=rho, description="exponent of the mechanism (fixed)")
+
+
+class AbstractPowerLaw(Cost, ABC):
+    """sigma ** -rho (Eq. 4), with the multiplier as c or as the scale s, c = s**rho / rho (Eq. 48)."""
+
+    rho: float
+    s: float | None = Field(None, gt=0, le=1e6, description="scale: c = s**rho / rho; instead of c")
+
+    @model_validator(mode="after")
+    def _one_multiplier(self) -> AbstractPowerLaw:
+        if self.c is not None and self.s is not None:
+            raise ValueError("give the multiplier as c or as s (c = s**rho / rho), not both")
+        return self
+
+    @property
+    def multiplier(self) -> Any:
+        """c, from s where s was given (Eq. 48)."""
+        return super().multiplier if self.s is None else self.s**self.rho / self.rho
+
+    def energy(self, sigma: Tensor, mu: Tensor) -> Tensor:
+        """sigma ** -rho, elementwise."""
+        return sigma**-self.rho
+
+
+class Calcium(AbstractPowerLaw):
+    """Calcium efflux: pumps work against release probability, sigma ** (-1/2) (Eq. 13)."""
+
+    kind: Literal["calcium"] = "calcium"
+    rho: float = exponent(1 / 2)
+
+
+class Membrane(AbstractPowerLaw):
+    """Vesicle membrane: the area of many small vesicles, sigma ** (-2/3) (Eq. 15)."""
+
+    kind: Literal["membrane"] = "membrane"
+    rho: float = exponent(2 / 3)
+
+
+class Actin(AbstractPowerLaw):
+    """Actin: filaments along the vesicles' diameters, sigma ** (-4/3) (Eq. 16)."""
+
+    kind: Literal["actin"] = "actin"
+    rho: float = exponent(4 / 3)
+
+
+class Trafficking(AbstractPowerLaw):
+    """Vesicle trafficking: a price per vesicle released, sigma ** -2 (Eq. 17, 18)."""
+
+    kind: Literal["trafficking"] = "trafficking"
+    rho: float = exponent(2.0)
+
+
+class PowerLaw(AbstractPowerLaw):
+    """Any exponent: sigma ** -rho; as rho -> 0 its bound on the free energy becomes tight (Eq. 50-52)."""
+
+    kind: Literal["power_law"] = "power_law"
+    rho: float = Field(1.0, gt=0, le=8, description="exponent of sigma")
+
+
+class Entropic(Cost):
+    """Minus the Gaussian entropy up to a constant: -log sigma, the rho -> 0 member of the family (Eq. 41)."""
+
+    kind: Literal["entropic"] = "entropic"
+
+    def energy(self, sigma: Tensor, mu: Tensor) -> Tensor:
+        """-log sigma, elementwise."""
+        return -sigma.log()
+
+
+class Mixture(Cost, Generic[C]):
+    """Several mechanisms at once, each with its own multiplier: sum_k c_k energy_k."""
+
+    kind: Literal["mixture"] = "mixture"
+    costs: tuple[C, ...] = Field(min_length=1, description="the costs to add, each a table with a kind")
+
+    @classmethod
+    def model_parametrized_name(cls, params: tuple[type[Any], ...]) -> str:
+        """The spec knows one mixture, over whatever costs are registered."""
+        return "Mixture"
+
+    def energy(self, sigma: Tensor, mu: Tensor) -> Tensor:
+        """The sum of the parts, elementwise."""
+        return sum(cost(sigma, mu) for cost in self.costs)

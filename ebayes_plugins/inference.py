@@ -1,0 +1,53 @@
+"""Objectives: the energy of Eq. 2-4 and the negative ELBO of Appendix 4, on the same scale."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from ebayes_core.formulas import entropy_cost, expected_abs
+from ebayes_core.slots import Cost, Inference
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class EnergyEfficient(Inference):
+    """Performance, magnitude and reliability cost (Eq. 2-4)."""
+
+    kind: Literal["energy_efficient"] = "energy_efficient"
+    magnitude: float = Field(1e-4, ge=0, le=1e6, description="lambda, the price of a unit of |mu| (Eq. 3)")
+
+    def magnitude_cost(self, mu: Tensor, sigma: Tensor) -> Tensor:
+        """lambda |mu| (Eq. 3)."""
+        return self.magnitude * mu.abs()
+
+    def reliability_cost(self, mu: Tensor, sigma: Tensor, cost: Cost) -> Tensor:
+        """c energy(sigma) (Eq. 4)."""
+        return cost(sigma, mu)
+
+
+class VariationalBayes(Inference):
+    """Minus the evidence lower bound: KL(Q || prior) in place of the energy (Eq. 33-41).
+
+    The cost of the spec is not charged; it is only evaluated for the report.
+    """
+
+    kind: Literal["variational_bayes"] = "variational_bayes"
+    prior: Literal["laplace", "gaussian"] = Field("laplace", description="family of the prior on each weight")
+    scale: float = Field(
+        1.0, gt=0, le=1e6, description="of the prior: 1/lambda for laplace (Eq. 38), standard deviation for gaussian"
+    )
+
+    def magnitude_cost(self, mu: Tensor, sigma: Tensor) -> Tensor:
+        """-E_Q log P(w), constants included, so that both terms together are the KL divergence."""
+        if self.prior == "laplace":
+            return expected_abs(mu, sigma) / self.scale + (2 * self.scale + 0 * mu).log()
+        variance = self.scale**2 + 0 * mu
+        return 0.5 * ((mu**2 + sigma**2) / variance + (2 * math.pi * variance).log())
+
+    def reliability_cost(self, mu: Tensor, sigma: Tensor, cost: Cost) -> Tensor:
+        """-H[Q] = -log(2 pi e sigma^2) / 2 (Eq. 41)."""
+        return entropy_cost(sigma)
