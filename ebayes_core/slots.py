@@ -93,6 +93,13 @@ class Inference(Plugin):
     def reliability_cost(self, mu: Tensor, sigma: Tensor, cost: Cost) -> Tensor:
         """What reliability costs (Eq. 4), or minus the entropy of the weights (Eq. 41). sigma > 0."""
 
+    def log_prior(self, mu: Tensor, sigma: Tensor) -> Tensor | None:
+        """E_Q log P(w) of the prior that the magnitude cost stands for (Eq. 38-40), elementwise; None without one.
+
+        With it the report states the ELBO and the bound that the overall cost gives (Eq. 49).
+        """
+        return None
+
     def penalty(self, mu: Tensor, sigma: Tensor, cost: Cost) -> Tensor:
         """Both terms together, elementwise."""
         return self.magnitude_cost(mu, sigma) + self.reliability_cost(mu, sigma, cost)

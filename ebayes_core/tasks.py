@@ -41,6 +41,17 @@ class Classification:
         uniform = torch.rand(outputs.shape[1:], generator=generator, device=outputs.device, dtype=outputs.dtype)
         return (outputs - (-(uniform.clamp_min(1e-30).log())).log()).argmax(-1)
 
+    def predict(self, outputs: Tensor) -> Tensor:
+        """What predictions of several sampled networks are averaged as: probabilities."""
+        return outputs.softmax(-1)
+
+    def scores(self, prediction: Tensor, y: Tensor) -> dict[str, Tensor]:
+        """Accuracy, Brier score and expected calibration error of probabilities (member, examples, classes)."""
+        brier = ((prediction - F.one_hot(y, self.classes)) ** 2).sum(-1).mean(-1)
+        confidence, choice = prediction.max(-1)
+        right = (choice == y).to(prediction.dtype)
+        return {"accuracy": right.mean(-1), "brier": brier, "ece": _calibration_error(confidence, right)}
+
     def curvature_roots(self, outputs: Tensor) -> Iterator[Tensor]:
         """Vectors L_k with sum_k L_k L_k^T = diag(p) - p p^T, the Hessian of the nll in the outputs."""
         p = outputs.softmax(-1)
@@ -70,12 +81,28 @@ class Regression:
         noise = torch.empty(outputs.shape[1:], device=outputs.device, dtype=outputs.dtype)
         return outputs + self.noise_sd * noise.normal_(generator=generator)
 
+    def predict(self, outputs: Tensor) -> Tensor:
+        """What predictions of several sampled networks are averaged as: the outputs themselves."""
+        return outputs
+
+    def scores(self, prediction: Tensor, y: Tensor) -> dict[str, Tensor]:
+        """Root mean squared error, in the targets' units."""
+        return {"rmse": ((prediction - y) ** 2).mean((-2, -1)).sqrt()}
+
     def curvature_roots(self, outputs: Tensor) -> Iterator[Tensor]:
         """Vectors e_k / noise_sd, whose outer products sum to the Hessian of the nll in the outputs."""
         for k in range(self.outputs):
             root = torch.zeros_like(outputs)
             root[..., k] = 1 / self.noise_sd
             yield root
+
+
+def _calibration_error(confidence: Tensor, right: Tensor, bins: int = 15) -> Tensor:
+    """Mean gap of confidence and accuracy over equal bins of confidence (Guo et al. 2017), per member."""
+    index = (confidence * bins).long().clamp(max=bins - 1)
+    gaps = torch.zeros(len(confidence), bins, device=confidence.device, dtype=confidence.dtype)
+    gaps.scatter_add_(-1, index, right - confidence)
+    return gaps.abs().sum(-1) / confidence.shape[-1]
 
 
 Task = Classification | Regression

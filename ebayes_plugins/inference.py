@@ -24,6 +24,14 @@ class EnergyEfficient(Inference):
         """lambda |mu| (Eq. 3)."""
         return self.magnitude * mu.abs()
 
+    def log_prior(self, mu: Tensor, sigma: Tensor) -> Tensor:
+        """log(lambda / 2) - lambda E|w|, of the Laplace prior (Eq. 39); -inf at lambda = 0, where it is improper.
+
+        E|w| and not |mu|: only so is the bound of Eq. 49 strict (Jensen).
+        """
+        rate = self.magnitude + 0 * mu
+        return (rate / 2).log() - rate * expected_abs(mu, sigma)
+
     def reliability_cost(self, mu: Tensor, sigma: Tensor, cost: Cost) -> Tensor:
         """c energy(sigma) (Eq. 4)."""
         return cost(sigma, mu)
@@ -47,6 +55,10 @@ class VariationalBayes(Inference):
             return expected_abs(mu, sigma) / self.scale + (2 * self.scale + 0 * mu).log()
         variance = self.scale**2 + 0 * mu
         return 0.5 * ((mu**2 + sigma**2) / variance + (2 * math.pi * variance).log())
+
+    def log_prior(self, mu: Tensor, sigma: Tensor) -> Tensor:
+        """E_Q log P(w): the magnitude cost is nothing else."""
+        return -self.magnitude_cost(mu, sigma)
 
     def reliability_cost(self, mu: Tensor, sigma: Tensor, cost: Cost) -> Tensor:
         """-H[Q] = -log(2 pi e sigma^2) / 2 (Eq. 41)."""

@@ -27,7 +27,8 @@ class AbstractSoftplus(Noise, ABC):
 
     def sigma(self, phi: Tensor) -> Tensor:
         """log(1 + exp(phi)), elementwise, without overflow; the derivative is exact at sigma = 1e-4 too."""
-        return phi.logaddexp(phi.new_zeros(()))
+        size = phi.abs()  # (phi + |phi|) / 2 and not a clamp: its derivative is right at zero as well
+        return (phi + size) / 2 + (-size).exp().log1p()
 
 
 class Heterogeneous(AbstractSoftplus):

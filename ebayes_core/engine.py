@@ -1,0 +1,204 @@
+"""The training loop, on one screen: K networks that share a seed take every step together."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ebayes_core.evaluation import snapshot
+from ebayes_core.population import stack
+from ebayes_core.tasks import Classification, Task
+from ebayes_core.update import Formulas, Parameters, Step, compiled, make_step
+
+if TYPE_CHECKING:
+    from ebayes_core.spec import Point
+
+log = logging.getLogger("ebayes")
+
+# Below this many synapse updates, compiling takes longer than it saves.
+WORTH_COMPILING = 1e9
+
+
+@dataclass(frozen=True)
+class Data:
+    """A data set on its device, in the run's floating type."""
+
+    x: Tensor
+    y: Tensor
+    x_test: Tensor
+    y_test: Tensor
+    task: Task
+
+    @property
+    def examples(self) -> int:
+        """Number of training examples, N: the objective is on the scale of their sum."""
+        return len(self.x)
+
+
+@dataclass
+class State:
+    """All that a cohort carries from step to step; a checkpoint is this and nothing else."""
+
+    parameters: Parameters
+    weights: list[Tensor]
+    xi: Tensor
+    alive: Tensor
+    loss: Tensor  #: (member,) nll summed over this epoch's steps
+    correct: Tensor  #: (member,) right answers in this epoch
+    noise: torch.Generator
+    epoch: int = 0
+    batch: int = 0
+    step: int = 0
+    died: dict[int, int] = field(default_factory=dict)
+    curves: list[dict[str, Tensor]] = field(default_factory=list)
+
+
+def generator(seed: int, *purpose: int, device: torch.device | str = "cpu") -> torch.Generator:
+    """Random numbers that belong to a seed and a purpose, never to a member's place in a cohort."""
+    mixed = np.random.SeedSequence([seed, *purpose]).generate_state(1, np.uint64)[0]
+    return torch.Generator(device).manual_seed(int(mixed >> np.uint64(1)))
+
+
+INIT, NOISE, ORDER, MEASURE = range(4)  #: purposes
+
+
+class Cohort:
+    """Members that compute one formula, ready to train: stacked plugins, data, and the shapes of their layers."""
+
+    def __init__(self, points: list[Point], data: Data, compile: bool | None = None) -> None:
+        self.points, self.data = points, data
+        member = points[0].member
+        self.member, self.seed, self.training = member, member.seed, member.training
+        self.device, self.dtype = data.x.device, data.x.dtype
+        self.network = member.network
+        self.shapes = member.network.shapes(data.x.shape[1], data.task.outputs)
+        self.sizes = [int(np.prod(shape)) for shape in self.shapes]
+        self.batch_size = min(member.training.batch_size, data.examples)
+        self.batches = data.examples // self.batch_size
+        self.formulas = self._formulas()
+        work = len(points) * sum(self.sizes) * self.batches * self.training.epochs
+        self.compile = work > WORTH_COMPILING if compile is None else compile
+
+    def __len__(self) -> int:
+        return len(self.points)
+
+    def _stack(self, name: str):  # type: ignore[no-untyped-def]
+        return stack([getattr(p.member, name) for p in self.points], self.dtype, self.device)
+
+    def _formulas(self) -> Formulas:
+        training = self._stack("training")
+        phi_rate = training.learning_rate_phi
+        return Formulas(
+            self._stack("cost"), self._stack("noise"), self._stack("inference"),
+            training.learning_rate, training.learning_rate if phi_rate is None else phi_rate,
+            training.beta1, training.beta2, training.epsilon, self.data.examples,
+        )  # fmt: skip
+
+    def layered(self, flat: list[Tensor]) -> list[Tensor]:
+        """(member, synapses) per layer as (member, *shape)."""
+        return [t.unflatten(-1, shape) for t, shape in zip(flat, self.shapes, strict=True)]
+
+    def draw(self, noise: torch.Generator) -> Tensor:
+        """One standard normal per synapse (1, synapses), which all members share (common random numbers)."""
+        return torch.empty(1, sum(self.sizes), device=self.device, dtype=self.dtype).normal_(generator=noise)
+
+    def start(self) -> State:
+        """Means uniform (Methods), phi as the noise says, and the first sampled weights."""
+        unit = torch.empty(1, sum(self.sizes), device=self.device, dtype=self.dtype)
+        unit.uniform_(-1, 1, generator=generator(self.seed, INIT, device=self.device))
+        mu = self._stack("network").init * unit
+        phi = self.formulas.noise.init(mu)
+        per_layer = [] if phi is None else [phi] if phi.shape[1] == 1 else phi.split(self.sizes, 1)
+        parameters = Parameters([m.clone() for m in mu.split(self.sizes, 1)], [p.clone() for p in per_layer])
+        noise = generator(self.seed, NOISE, device=self.device)
+        xi = self.draw(noise)
+        weights = self.formulas.weights(parameters.mu, parameters.phi, xi.split(self.sizes, 1))
+        zeros = torch.zeros(len(self), device=self.device, dtype=self.dtype)
+        alive = torch.ones(len(self), 1, device=self.device, dtype=torch.bool)
+        return State(parameters, [w.clone() for w in weights], xi, alive, zeros, zeros.clone(), noise)
+
+    def order(self, epoch: int) -> Tensor:
+        """The epoch's minibatches (batches, batch_size): a fresh permutation, the few left over dropped."""
+        shuffled = torch.randperm(self.data.examples, generator=generator(self.seed, ORDER, epoch))
+        return shuffled[: self.batches * self.batch_size].view(self.batches, -1).to(self.device)
+
+    def corrections(self, step: int) -> Tensor:
+        """Adam's bias corrections at a step that counts from 1: (2, member, 1), in double before rounding."""
+        betas = torch.stack([self.formulas.beta1, self.formulas.beta2]).double()
+        return (-torch.expm1(step * betas.log())).to(self.dtype)
+
+    def update(self, state: State, slopes: list[Tensor]) -> Step:
+        """The kernel of this cohort, compiled where that pays."""
+        step = make_step(self.formulas)
+        if not self.compile:
+            return step
+        xi = state.xi.split(self.sizes, 1)
+        return compiled(
+            step, state.parameters.lists(), state.weights, slopes, xi, xi, self.corrections(1), state.alive
+        )
+
+
+@torch.no_grad()
+def train(cohort: Cohort, state: State) -> Iterator[State]:
+    """Train to the end of the spec's epochs, yielding after each step; `state` says where to go on.
+
+    The objective is the negative log-likelihood of the whole training set plus the inference's terms (Eq. 2-4), per
+    datapoint: a minibatch's mean loss estimates it without bias.
+    """
+    data, sizes = cohort.data, cohort.sizes
+    slopes = [torch.zeros_like(w) for w in state.weights]
+    layered_weights, layered_slopes = cohort.layered(state.weights), cohort.layered(slopes)
+    update = cohort.update(state, slopes)
+    if not state.curves:
+        state.curves.append(_curve_point(cohort, state))
+    for epoch in range(state.epoch, cohort.training.epochs):
+        order = cohort.order(epoch)
+        while state.batch < cohort.batches:
+            x, y = data.x[order[state.batch]], data.y[order[state.batch]]
+            scale = 1 / len(x)
+            outputs = cohort.network.gradients(
+                layered_weights, x, lambda o, y=y, scale=scale: scale * data.task.residual(o, y), layered_slopes
+            )
+            _account(state, data.task, outputs, y)
+            xi_next = cohort.draw(state.noise)
+            corrections = cohort.corrections(state.step + 1)
+            now, after = state.xi.split(sizes, 1), xi_next.split(sizes, 1)
+            update(state.parameters.lists(), state.weights, slopes, now, after, corrections, state.alive)
+            state.xi, state.step, state.batch = xi_next, state.step + 1, state.batch + 1
+            yield state
+        state.curves.append(_curve_point(cohort, state))
+        _report_the_dead(state)
+        state.epoch, state.batch = epoch + 1, 0
+        state.loss, state.correct = torch.zeros_like(state.loss), torch.zeros_like(state.correct)
+        yield state
+
+
+def _account(state: State, task: Task, outputs: Tensor, y: Tensor) -> None:
+    """Add a minibatch to the epoch's sums; a member whose loss is no longer finite is frozen where it stands."""
+    nll = task.nll(outputs, y).mean(-1)
+    state.loss += nll
+    if y.dtype == torch.int64:
+        state.correct += (outputs.argmax(-1) == y).to(nll.dtype).mean(-1)
+    state.alive &= nll.isfinite()[:, None]
+
+
+def _curve_point(cohort: Cohort, state: State) -> dict[str, Tensor]:
+    """The loss terms apart, accuracy and sigma now; the training loss is the mean over the epoch's steps."""
+    done = state.batch or math.nan
+    right = state.correct / done if isinstance(cohort.data.task, Classification) else state.correct * math.nan
+    return {"nll": state.loss / done, "accuracy_train": right, **snapshot(cohort, state.parameters)}
+
+
+def _report_the_dead(state: State) -> None:
+    """Note when a member was found frozen, and say it once."""
+    for member in (~state.alive[:, 0]).nonzero()[:, 0].tolist():
+        if member not in state.died:
+            state.died[member] = state.step
+            log.warning("a network's objective is no longer finite by step %d; it is frozen", state.step)
