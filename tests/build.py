@@ -1,0 +1,49 @@
+"""Small populations for tests, through the same door as a user's spec."""
+
+from __future__ import annotations
+
+from ebayes_core.engine import Cohort, Data, State, train
+from ebayes_core.population import cohorts
+from ebayes_core.registry import Registry
+from ebayes_core.run import find_device, member_data
+from ebayes_core.spec import Point, loads
+
+DIGITS = """
+name = "test"
+dataset = { kind = "digits" }
+network = { kind = "mlp", hidden = [8, 6] }
+training = { epochs = 2, batch_size = 50, learning_rate = 1e-2, dtype = "float64" }
+"""
+
+LINEAR = """
+name = "test"
+dataset = { kind = "linear_gaussian", inputs = 6, examples = 200, spread = 1.0, noise_sd = 0.5 }
+network = { kind = "mlp", hidden = [] }
+noise = { kind = "heterogeneous", sigma_0 = 0.05 }
+training = { epochs = 2, batch_size = 200, learning_rate = 1e-2, dtype = "float64" }
+"""
+
+
+def points(registry: Registry, text: str, *overrides: str) -> list[Point]:
+    """The members of a spec."""
+    return loads(text, registry, overrides).members()
+
+
+def cohort(registry: Registry, text: str, *overrides: str, compile: bool = False) -> Cohort:
+    """The one cohort of a spec."""
+    members = points(registry, text, *overrides)
+    (group,) = cohorts(members, lambda _: 1)
+    return Cohort(group, data_of(members[0]), compile)
+
+
+def data_of(point: Point) -> Data:
+    """A member's data on the CPU."""
+    return member_data(point, find_device("cpu"))
+
+
+def trained(c: Cohort) -> State:
+    """The state at the end of training."""
+    state = c.start()
+    for state in train(c, state):
+        pass
+    return state

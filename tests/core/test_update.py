@@ -1,0 +1,151 @@
+"""The population's update against a plain loop: one member, autograd, torch.optim.Adam, float64."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch.distributions import Normal, kl_divergence
+
+from ebayes_core.engine import NOISE, generator
+from ebayes_core.registry import Registry
+from ebayes_core.update import gradients, make_step
+from ebayes_core.update import compiled as compile_step
+from tests.build import DIGITS, cohort, trained
+
+COSTS = [
+    '{kind="calcium", c=0.1}', '{kind="membrane", c=0.2}', '{kind="actin", c=1e-3}', '{kind="trafficking", s=0.01}',
+    '{kind="power_law", c=0.3, rho=1.0}', '{kind="entropic"}',
+    '{kind="mixture", c=2.0, costs=[{kind="calcium", c=0.1}, {kind="actin", s=0.01}]}',
+]  # fmt: skip
+INFERENCES = [
+    '{kind="energy_efficient", magnitude=0.3}',
+    '{kind="variational_bayes", prior="laplace", scale=0.5}',
+    '{kind="variational_bayes", prior="gaussian", scale=0.5}',
+]
+NOISES = ['{kind="heterogeneous", sigma_0=0.05}', '{kind="homogeneous", sigma_0=0.05}', '{kind="none"}']
+
+
+def known(cost: dict, sigma: torch.Tensor) -> torch.Tensor:
+    """Each cost from its formula in the paper, independent of the plugins."""
+    rho = {"calcium": 1 / 2, "membrane": 2 / 3, "actin": 4 / 3, "trafficking": 2.0}.get(cost["kind"], cost.get("rho"))
+    if cost["kind"] == "entropic":
+        return -(cost["c"] or 1.0) * sigma.log()
+    if cost["kind"] == "mixture":
+        return cost["c"] * sum(known(part, sigma) for part in cost["costs"])
+    c = cost["c"] if cost["s"] is None else cost["s"] ** rho / rho
+    return c * sigma.pow(-rho)
+
+
+def reference_penalty(member, mu, sigma, noisy):
+    """Everything but the loss, from torch.distributions where it can."""
+    inference = member.inference
+    if inference.kind == "energy_efficient":
+        reliability = known(member.cost.model_dump(), sigma).sum() if noisy else 0.0
+        return inference.magnitude * mu.abs().sum() + reliability
+    if inference.prior == "gaussian":
+        prior = Normal(0.0, inference.scale)
+        return kl_divergence(Normal(mu, sigma), prior).sum() if noisy else -prior.log_prob(mu).sum()
+    if not noisy:
+        return -torch.distributions.Laplace(0.0, inference.scale).log_prob(mu).sum()
+    folded = sigma * math.sqrt(2 / math.pi) * torch.exp(-(mu**2) / 2 / sigma**2)
+    folded = folded + mu * torch.erf(mu / sigma / math.sqrt(2))
+    prior = folded / inference.scale + math.log(2 * inference.scale)
+    return prior.sum() - Normal(mu, sigma).entropy().sum()
+
+
+def reference(c, steps_of_epoch):
+    """Parameters of member 0 as a textbook loop trains them."""
+    member, state = c.member, c.start()
+    mu = [t[0].clone().requires_grad_() for t in state.parameters.mu]
+    phi = [t[0].clone().requires_grad_() for t in state.parameters.phi]
+    optimiser = torch.optim.Adam([*mu, *phi], lr=member.training.learning_rate)
+    noise = generator(c.seed, NOISE)
+    for epoch in range(member.training.epochs):
+        for index in c.order(epoch)[:steps_of_epoch]:
+            xi = torch.empty(sum(c.sizes), dtype=torch.float64).normal_(generator=noise).split(c.sizes)
+            sigma = [F.softplus(phi[i % len(phi)]).expand_as(m) if phi else 0 * m for i, m in enumerate(mu)]
+            h = c.data.x[index]
+            for i, (m, s, z, shape) in enumerate(zip(mu, sigma, xi, c.shapes, strict=True)):
+                w = (m + s * z).view(shape)
+                h = h @ w[:, :-1].T + w[:, -1]
+                h = h.relu() if i < len(mu) - 1 else h
+            loss = F.cross_entropy(h, c.data.y[index])
+            for m, s in zip(mu, sigma, strict=True):
+                loss = loss + reference_penalty(member, m, s, bool(phi)) / c.data.examples
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+    return mu, phi
+
+
+@pytest.mark.parametrize("noise", NOISES)
+@pytest.mark.parametrize("inference", INFERENCES)
+@pytest.mark.parametrize("cost", COSTS)
+def test_update_is_adam_on_the_objective(registry: Registry, cost: str, inference: str, noise: str) -> None:
+    c = cohort(registry, DIGITS, f"cost={cost}", f"inference={inference}", f"noise={noise}")
+    state = trained(c)
+    for ours, theirs in zip(
+        state.parameters.mu + state.parameters.phi, sum(reference(c, c.batches), start=[]), strict=True
+    ):
+        torch.testing.assert_close(ours[0], theirs.detach(), rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("noise", NOISES[:2])
+def test_gradient_against_finite_differences(registry: Registry, noise: str) -> None:
+    """The gradient of the objective in phi and mu, with the loss itself in it, in float64."""
+    c = cohort(registry, DIGITS, f"noise={noise}", f"cost={COSTS[1]}", "network.activations=['tanh','tanh','linear']")
+    state, (x, y) = c.start(), (c.data.x[:30], c.data.y[:30])
+    xi, p = state.xi.split(c.sizes, 1), state.parameters
+
+    def objective(mu, phi):
+        outputs = c.network.forward(c.layered(c.formulas.weights(mu, phi, xi)), x)
+        rest = c.formulas.surrogate(mu, phi, [torch.zeros_like(m) for m in mu], xi)
+        return c.data.task.nll(outputs, y).mean() + rest
+
+    slopes = [torch.zeros_like(w) for w in state.weights]
+    residual = lambda o: c.data.task.residual(o, y) / len(x)  # noqa: E731
+    c.network.gradients(c.layered(state.weights), x, residual, c.layered(slopes))
+    found = gradients(c.formulas, p.mu, p.phi, slopes, xi)
+    for group, grads in enumerate(found):
+        for layer, g in enumerate(grads):
+            at, h = g.abs().flatten().argmax().item(), 1e-5
+            values = []
+            for sign in (1, -1):
+                moved = [[t.clone() for t in p.mu], [t.clone() for t in p.phi]]
+                moved[group][layer].view(-1)[at] += sign * h
+                values.append(objective(*moved))
+            difference = (values[0] - values[1]) / (2 * h)
+            assert g.flatten()[at].item() == pytest.approx(difference.item(), rel=1e-5, abs=1e-9)
+
+
+def registered_costs():
+    """One stacked cohort per registered cost: a cost that is not listed above fails the test below."""
+    return sorted(Registry.load().kinds("cost"))
+
+
+@pytest.mark.parametrize("kind", registered_costs())
+@pytest.mark.parametrize("noise", NOISES[:2])
+def test_compiled_step_is_the_eager_step(registry: Registry, kind: str, noise: str) -> None:
+    """Speed must not change a gradient: after a step, state and weights agree to float32 rounding."""
+    (cost,) = (text for text in COSTS if f'"{kind}"' in text.split(",")[0])
+    c = cohort(registry, DIGITS, f"cost={cost}", f"noise={noise}", 'training.dtype="float32"', "network.hidden=[5]")
+    eager_step = make_step(c.formulas)
+
+    def arguments():
+        state = c.start()
+        slopes = [torch.sin(torch.arange(w.numel(), dtype=w.dtype)).view_as(w) for w in state.weights]
+        xi, after = state.xi.split(c.sizes, 1), c.draw(state.noise).split(c.sizes, 1)
+        return state, (state.parameters.lists(), state.weights, slopes, xi, after, c.corrections(1), state.alive)
+
+    torch.manual_seed(0)
+    one, eager = arguments()
+    two, fused = arguments()
+    kernel = compile_step(eager_step, *arguments()[1])
+    assert kernel is not eager_step, "no compiler here, or the step does not trace"
+    eager_step(*eager)
+    kernel(*fused)
+    for a, b in zip(sum(one.parameters.lists(), one.weights), sum(two.parameters.lists(), two.weights), strict=True):
+        torch.testing.assert_close(a, b, rtol=2e-6, atol=1e-7)
