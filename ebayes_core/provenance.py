@@ -25,7 +25,7 @@ def collect(registry: Registry, device: torch.device) -> dict[str, Any]:
     return {
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "ebayes_version": _version("ebayes"),
-        "torch_version": torch.__version__,
+        "torch_version": str(torch.__version__),
         "versions": {name: _version(name) for name in PACKAGES} | {"python": platform.python_version()},
         "plugins": plugins,
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 import torch
 
@@ -27,7 +28,13 @@ CHECKPOINT_SECONDS = 60.0
 
 
 class Watcher:
-    """What a run tells whoever watches; this one is silent. The command line shows it with rich."""
+    """What a run tells whoever watches, who is opened and closed around it; this one is silent."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        """Nothing to close."""
 
     def begin(self, cohort: Cohort, index: int, count: int, state: State) -> None:
         """Cohort `index` of `count` (from 0) starts, or goes on, from `state`."""
@@ -148,7 +155,7 @@ def _all_results(
         if not part.exists():
             _finish(group, index, len(groups), device, part, options, stop)
         tree, attrs = store.load(part)
-        seconds += attrs["seconds"]
+        seconds += float(attrs["seconds"])
         found |= zip((point.index for point in group), checkpoint.unpack_results(tree), strict=True)
     return [found[point.index] for point in points], seconds
 

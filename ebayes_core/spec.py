@@ -292,3 +292,8 @@ def json_schema(registry: Registry) -> dict[str, Any]:
     """The JSON Schema of a spec, from which editors complete and check."""
     schema = compose(registry).Experiment.model_json_schema()
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "ebayes experiment", **schema}
+
+
+def schema_text(registry: Registry) -> str:
+    """The JSON Schema as a file holds it."""
+    return json.dumps(json_schema(registry), indent=2, sort_keys=True) + "\n"

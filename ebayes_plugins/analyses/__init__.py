@@ -3,5 +3,8 @@
 from __future__ import annotations
 
 from ebayes_core.slots import Analysis
+from ebayes_plugins.analyses.importance import Importance
+from ebayes_plugins.analyses.tradeoff import Tradeoff
+from ebayes_plugins.analyses.training import TrainingCurves
 
-ALL: list[type[Analysis]] = []
+ALL: list[type[Analysis]] = [TrainingCurves, Importance, Tradeoff]

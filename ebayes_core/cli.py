@@ -1,0 +1,292 @@
+"""The command line. Torch is imported only where a command needs it: help and a misspelt spec should be quick."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import rich_click as click
+
+from ebayes_core.errors import EbayesError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ebayes_core.registry import Registry
+
+without = click.option("--without", multiple=True, metavar="NAME", help="Leave out an installed plugin.")
+overrides = click.option("--set", "overrides", multiple=True, metavar="FIELD=VALUE", help="Override a field; TOML.")
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+device = click.option(
+    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where to compute."
+)
+cache = click.option("--cache", type=click.Path(file_okay=False), help="Folder of downloaded data sets.")
+spec_file = click.argument("spec", type=click.Path(dir_okay=False))
+result_file = click.argument("file", type=click.Path(dir_okay=False))
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(version("ebayes"), prog_name="ebayes")
+@click.option("--debug", is_flag=True, help="Show tracebacks, as EBAYES_DEBUG=1 does.")
+def main(debug: bool) -> None:
+    """Energy-efficient synapses: train noisy networks whose reliability costs energy."""
+    if debug:
+        os.environ["EBAYES_DEBUG"] = "1"
+
+
+@main.command()
+@spec_file
+@click.option("--out", type=click.Path(dir_okay=False), help="Results file.  [default: results/NAME.h5]")
+@overrides
+@device
+@click.option("--fresh", is_flag=True, help="Train again, in place of what is there.")
+@without
+@cache
+@click.option(
+    "--compile", "compile_", type=click.Choice(["auto", "on", "off"]), default="auto", show_default=True,
+    help="Fuse the update into one kernel.",
+)  # fmt: skip
+def run(
+    spec: str, out: str | None, overrides: tuple[str, ...], device: str, fresh: bool, without: tuple[str, ...],
+    cache: str | None, compile_: str,
+) -> None:  # fmt: skip
+    """Train the networks of SPEC, measure them, and draw its figures."""
+    from ebayes_core import spec as specs
+
+    registry = _registry(without, cache)
+    experiment = specs.load(spec, registry, overrides)
+    target = Path(out or f"results/{experiment.name}.h5")
+    console = _console()
+    from ebayes_core.display import watcher
+    from ebayes_core.run import Options
+    from ebayes_core.run import run as train
+
+    with watcher(console) as shown:
+        options = Options(device, {"auto": None, "on": True, "off": False}[compile_], fresh, shown)
+        new = train(experiment, Path(spec).read_text(encoding="utf-8"), registry, target, options)
+    if not new:
+        console.print(f"{target} holds this spec's result already; --fresh trains it again", highlight=False)
+    problems = _figures(console, experiment, registry, target)
+    _report(console, target)
+    console.print(f"results: {target}", highlight=False, soft_wrap=True)
+    if problems:
+        raise EbayesError("; ".join(problems))
+
+
+def _figures(console: Console, experiment: Any, registry: Registry, target: Path) -> list[str]:
+    """Measure what the file lacks and draw; returns what went wrong."""
+    from ebayes_core import figures
+
+    wanted = figures.named(experiment.analysis)
+    problems = figures.measure(target, figures.missing(target, wanted))
+    for picture in figures.draw(target, target.with_suffix(""), registry):
+        if picture.suffix == ".png":
+            console.print(f"figure:  {picture}", highlight=False, soft_wrap=True)
+    return problems
+
+
+def _report(console: Console, target: Path) -> None:
+    from ebayes_core import report
+    from ebayes_core.runfile import Run
+
+    with Run(target) as found:
+        report.members(found, console)
+        console.print()
+        report.convergence(found, console)
+
+
+@main.command()
+@spec_file
+@overrides
+@device
+@without
+@cache
+@click.option("--calibrate/--no-calibrate", default=True, show_default=True, help="Time a few steps of each cohort.")
+@as_json
+def check(
+    spec: str, overrides: tuple[str, ...], device: str, without: tuple[str, ...], cache: str | None, calibrate: bool,
+    as_json: bool,
+) -> None:  # fmt: skip
+    """Validate SPEC; show its members, cohorts, time and memory."""
+    from ebayes_core import spec as specs
+
+    experiment = specs.load(spec, _registry(without, cache), overrides)
+    from dataclasses import asdict
+
+    from ebayes_core.estimate import estimates
+    from ebayes_core.run import find_device
+
+    points = experiment.members()
+    found = estimates(points, find_device(device), calibrate)
+    rows = [{"index": p.index, "seed": p.member.seed, **p.swept} for p in points]
+    if as_json:
+        cohorts = [asdict(e) for e in found]
+        _print({"name": experiment.name, "digest": specs.digest(experiment), "members": rows, "cohorts": cohorts})
+        return
+    _show_check(_console(), spec, rows, found)
+
+
+def _show_check(console: Console, spec: str, rows: list[dict[str, Any]], found: list[Any]) -> None:
+    from rich.table import Table
+
+    console.print(f"{spec}: valid; {len(rows)} networks in {len(found)} cohorts", highlight=False)
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in rows[0]:
+        table.add_column(name, justify="right")
+    for row in rows[:40]:
+        table.add_row(*(f"{v:.4g}" if isinstance(v, float) else str(v) for v in row.values()))
+    console.print(table)
+    if len(rows) > 40:
+        console.print(f"... and {len(rows) - 40} more")
+    for number, e in enumerate(found):
+        time = "" if e.seconds is None else f", about {e.seconds:.0f} s of training"
+        console.print(
+            f"cohort {number + 1}: {len(e.members)} networks of {e.synapses} synapses, {e.steps} steps{time}; "
+            f"{e.megabytes:.0f} MB, {e.bytes_per_synapse:.0f} bytes per synapse",
+            highlight=False,
+        )
+    if found[0].seconds is not None:
+        console.print(f"in all about {sum(e.seconds for e in found):.0f} s of training; measuring comes on top", highlight=False)
+
+
+@main.command()
+@result_file
+@as_json
+def show(file: str, as_json: bool) -> None:
+    """The members of a results FILE, and their convergence report."""
+    from ebayes_core import report
+    from ebayes_core.runfile import Run
+
+    if not as_json:
+        _report(_console(), Path(file))
+        return
+    with Run(file) as found:
+        _print(report.summary(found))
+
+
+@main.command()
+@result_file
+@click.option("--analysis", metavar="KIND", help="Only this one.")
+@click.option("--into", type=click.Path(file_okay=False), help="Folder.  [default: beside FILE, named as it is]")
+@without
+def draw(file: str, analysis: str | None, into: str | None, without: tuple[str, ...]) -> None:
+    """Draw the figures of a results FILE again, from the file alone."""
+    from ebayes_core import figures
+    from ebayes_core.errors import UserError
+
+    folder = Path(into) if into else Path(file).with_suffix("")
+    names = list(figures.draw(Path(file), folder, _registry(without), analysis))
+    if not names:
+        raise UserError(f"{file}: holds no analysis{f' {analysis!r}' if analysis else ''} to draw; add one to its spec")
+    for name in names:
+        click.echo(name)
+
+
+@main.command()
+@without
+@as_json
+def plugins(without: tuple[str, ...], as_json: bool) -> None:
+    """What is registered, and by whom."""
+    names = ("slot", "kind", "distribution", "version", "summary")
+    rows = [{name: getattr(entry, name) for name in names} for entry in _registry(without).entries]
+    if as_json:
+        _print(rows)
+        return
+    from rich.table import Table
+
+    table = Table(*names, box=None, header_style="bold", pad_edge=False)
+    for row in rows:
+        table.add_row(*row.values())
+    _console().print(table)
+
+
+@main.command()
+@click.option("--out", type=click.Path(dir_okay=False), help="Write it to a file.")
+@without
+def schema(out: str | None, without: tuple[str, ...]) -> None:
+    """The JSON Schema of specs, with every registered plugin."""
+    from ebayes_core import spec as specs
+
+    text = specs.schema_text(_registry(without))
+    if out:
+        Path(out).write_text(text, encoding="utf-8")
+    else:
+        click.echo(text, nl=False)
+
+
+@main.command("new-plugin")
+@click.argument("slot", type=click.Choice(["cost", "noise", "inference", "network", "dataset", "analysis"]))
+@click.argument("name")
+@click.option("--into", type=click.Path(file_okay=False), default=".", show_default=True, help="Where to put the package.")
+def new_plugin(slot: str, name: str, into: str) -> None:
+    """A working package for a plugin of yours, with its tests."""
+    from ebayes_core import scaffold
+
+    folder, files = scaffold.create(slot, name, Path(into))
+    for path in files:
+        click.echo(path)
+    click.echo(f"next:  pip install -e {folder}  and  python -m pytest {folder}")
+
+
+def _registry(without: tuple[str, ...], cache: str | None = None) -> Registry:
+    from ebayes_core.cache import VARIABLE
+    from ebayes_core.registry import Registry
+
+    if cache:
+        os.environ[VARIABLE] = cache
+    return Registry.load(without)
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else 120)
+
+
+def _print(value: Any) -> None:
+    click.echo(json.dumps(value, indent=2))
+
+
+def entry() -> None:
+    """The `ebayes` command: exceptions become messages and exit statuses."""
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    logging.getLogger("torch").setLevel(logging.ERROR)
+    sys.exit(guarded(lambda: main(standalone_mode=False)))
+
+
+def guarded(command: Callable[[], Any]) -> int:
+    """The exit status of a command: 0, 2 for the user's mistake, 130 for an interruption, 1 for anything else."""
+    try:
+        result = command()
+        return result if isinstance(result, int) else 0
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("stopped", err=True)
+        return 130
+    except EbayesError as error:
+        click.echo(str(error), err=True)
+        return error.exit_code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        return _unexpected(error)
+
+
+def _unexpected(error: Exception) -> int:
+    if os.environ.get("EBAYES_DEBUG"):
+        traceback.print_exc()
+    else:
+        click.echo(f"{type(error).__name__}: {error}\n(EBAYES_DEBUG=1 shows where)", err=True)
+    return 1

@@ -1,0 +1,116 @@
+"""What a person sees while a run goes on: a live line in a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from ebayes_core.run import Watcher
+
+if TYPE_CHECKING:
+    from ebayes_core.engine import Cohort, State
+
+REFRESH_SECONDS = 0.25
+PLAIN_SECONDS = 30.0
+
+
+def watcher(console: Console) -> Watcher:
+    """The live display for a terminal, plain lines for a file or a pipe."""
+    return Live(console) if console.is_terminal else Plain(console)
+
+
+def terms(state: State) -> str:
+    """The terms of the objective, mean over members that still train."""
+    if len(state.curves) < 2:
+        return ""
+    point = state.curves[-1]
+    numbers = {name: point[name][state.alive[:, 0]].mean().item() for name in ("nll", "magnitude", "reliability")}
+    return "  ".join(f"{name} {value:.3g}" for name, value in numbers.items())
+
+
+def total_steps(cohort: Cohort) -> int:
+    """Steps of a cohort from start to end."""
+    return cohort.training.epochs * cohort.batches
+
+
+class _Speed:
+    """Steps per second since the last look."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds, self.when, self.step = seconds, time.monotonic(), 0
+
+    def due(self, state: State) -> float | None:
+        """Steps per second, if it is time to show them."""
+        now = time.monotonic()
+        if now - self.when < self.seconds:
+            return None
+        rate, self.when = (state.step - self.step) / (now - self.when), now
+        self.step = state.step
+        return rate
+
+
+class Live(Watcher):
+    """One line per cohort with rich: epochs, loss terms, steps per second, time left."""
+
+    def __init__(self, console: Console) -> None:
+        columns = (TextColumn("{task.description}"), BarColumn(bar_width=20), TextColumn("{task.fields[state]}"))
+        self.progress = Progress(*columns, TimeRemainingColumn(), console=console, refresh_per_second=4)
+
+    def __enter__(self) -> Live:
+        self.progress.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.progress.stop()
+
+    def begin(self, cohort: Cohort, index: int, count: int, state: State) -> None:
+        """A new line."""
+        name = f"cohort {index + 1}/{count}, {len(cohort)} networks"
+        waiting = "compiling the update (up to a minute)" if cohort.compile else "starting"
+        self.task = self.progress.add_task(name, total=total_steps(cohort), completed=state.step, state=waiting)
+        self.speed = _Speed(REFRESH_SECONDS)
+        self.speed.step = state.step
+
+    def tick(self, cohort: Cohort, state: State) -> None:
+        """Refresh a few times a second."""
+        rate = self.speed.due(state)
+        if rate is not None:
+            text = f"epoch {state.epoch + 1}/{cohort.training.epochs}  {rate:.0f} steps/s  {terms(state)}"
+            self.progress.update(self.task, completed=state.step, state=text)
+        if state.step == total_steps(cohort):
+            self.progress.update(self.task, completed=state.step, state=f"trained, measuring  {terms(state)}")
+
+    def note(self, text: str) -> None:
+        """Above the bars."""
+        self.progress.console.print(text)
+
+
+class Plain(Watcher):
+    """A line now and then."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+
+    def begin(self, cohort: Cohort, index: int, count: int, state: State) -> None:
+        """Say what starts."""
+        how = "compiling the update (up to a minute), then " if cohort.compile else ""
+        size = f"{len(cohort)} networks of {sum(cohort.sizes)} synapses"
+        self.note(f"cohort {index + 1} of {count}: {size}; {how}{total_steps(cohort) - state.step} steps")
+        self.speed = _Speed(PLAIN_SECONDS)
+        self.speed.step = state.step
+
+    def tick(self, cohort: Cohort, state: State) -> None:
+        """Say where it stands."""
+        rate = self.speed.due(state)
+        if rate is not None:
+            left = (total_steps(cohort) - state.step) / max(rate, 1e-9)
+            where = f"epoch {state.epoch + 1}/{cohort.training.epochs}"
+            self.note(f"  {where}  {rate:.0f} steps/s  {left:.0f} s left  {terms(state)}")
+
+    def note(self, text: str) -> None:
+        """One line."""
+        self.console.print(text, highlight=False, soft_wrap=True)

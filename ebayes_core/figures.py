@@ -1,0 +1,94 @@
+"""Analyses of a results file: measured once into the file, drawn from it as often as one likes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ebayes_core.errors import EbayesError, UserError
+from ebayes_core.registry import Registry
+from ebayes_core.runfile import Run, add_analyses
+from ebayes_core.slots import Analysis
+
+FORMATS = ("pdf", "png")
+
+
+def named(analyses: Sequence[Analysis]) -> dict[str, Analysis]:
+    """A name for each analysis of a spec: its kind, and a number from the second of a kind on."""
+    found: dict[str, Analysis] = {}
+    for analysis in analyses:
+        count = sum(1 for other in found.values() if other.kind == analysis.kind)
+        found[analysis.kind if not count else f"{analysis.kind}-{count + 1}"] = analysis
+    return found
+
+
+def of_file(run: Run, registry: Registry) -> dict[str, Analysis]:
+    """The analyses that the file's own spec asks for, as plugins again."""
+    kinds = registry.kinds("analysis")
+    return named([kinds[t["kind"]].model_validate(t) for t in run.spec.get("analysis", []) if t["kind"] in kinds])
+
+
+def measure(path: Path, analyses: dict[str, Analysis]) -> list[str]:
+    """Measure analyses into the file; what went wrong, by analysis, does not stop the others."""
+    measured: dict[str, dict[str, Any]] = {}
+    problems = []
+    with Run(path) as run:
+        for name, analysis in analyses.items():
+            try:
+                measured[name] = _stamped(analysis, analysis.measure(run))
+            except EbayesError as error:
+                problems.append(f"{name}: {error}")
+            except Exception as error:  # a stranger's analysis must not cost the run
+                problems.append(f"{name}: {type(error).__name__}: {error}")
+    if measured:
+        add_analyses(path, measured)
+    return problems
+
+
+def _stamped(analysis: Analysis, arrays: dict[str, Any]) -> dict[str, Any]:
+    """The arrays with the options that made them, so that changed options are measured again."""
+    return {**arrays, "_options": analysis.model_dump_json()}
+
+
+def missing(path: Path, analyses: dict[str, Analysis]) -> dict[str, Analysis]:
+    """Those that the file lacks, or holds with other options."""
+    with Run(path) as run:
+        held = {name: str(run.analysis(name).get("_options", "")) for name in run.analyses}
+    return {name: a for name, a in analyses.items() if held.get(name) != a.model_dump_json()}
+
+
+def draw(path: Path, folder: Path, registry: Registry, only: str | None = None) -> Iterator[Path]:
+    """Draw every stored analysis, or one, from the file alone, as PDF and PNG; yields the pictures' names."""
+    with Run(path) as run:
+        stored = {name: run.analysis(name) for name in run.analyses}
+    kinds = registry.kinds("analysis")
+    for name, arrays in stored.items():
+        options = json.loads(str(arrays.pop("_options")))
+        if only not in (None, name, options["kind"]):
+            continue
+        if options["kind"] not in kinds:
+            raise UserError(f"{path}: the analysis '{options['kind']}' belongs to a plugin that is not installed")
+        yield from picture(kinds[options["kind"]].model_validate(options), arrays, folder / name)
+
+
+def picture(analysis: Analysis, arrays: dict[str, np.ndarray], stem: Path) -> Iterator[Path]:
+    """One figure in the house style, in every format."""
+    from importlib.resources import files
+
+    import matplotlib.style
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    with matplotlib.style.context(str(files("ebayes_core") / "ebayes.mplstyle")):
+        figure = Figure()
+        FigureCanvasAgg(figure)
+        analysis.draw(arrays, figure)
+        for form in FORMATS:
+            target = stem.with_name(f"{stem.name}.{form}")
+            figure.savefig(target)
+            yield target
