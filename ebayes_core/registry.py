@@ -100,7 +100,10 @@ class Registry:
         """A class that is generic in costs (a mixture), filled with the costs that are not."""
         if not cls.__pydantic_generic_metadata__["parameters"]:
             return cls
-        return cls[_union([c for c in self.kinds("cost").values() if not c.__pydantic_generic_metadata__["parameters"]])]
+        parts = [c for c in self.kinds("cost").values() if not c.__pydantic_generic_metadata__["parameters"]]
+        filled = cls[_union(parts)]
+        filled.__doc__ = cls.__doc__
+        return filled
 
 
 def _union(classes: list[type[Plugin]]) -> Any:

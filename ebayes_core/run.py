@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import time
 from collections.abc import Iterator, Sequence
@@ -71,13 +72,22 @@ def run(experiment: Any, text: str, registry: Registry, out: Path, options: Opti
     _claim(_parts(out), mine)
     points, device = experiment.members(), find_device(options.device)
     record = provenance.collect(registry, device)
-    torch.set_flush_denormal(True)  # Adam's second moments go denormal at silent synapses, and slow
-    with Stop() as stop:
+    with Stop() as stop, _flushed_denormals():
         results, seconds = _all_results(points, device, _parts(out), options, stop)
     record |= {"duration_s": seconds, "digest": mine, "threads": torch.get_num_threads()}
     write_run(out, experiment, points, results, record, spec_text=text)
     shutil.rmtree(_parts(out))
     return True
+
+
+@contextlib.contextmanager
+def _flushed_denormals() -> Iterator[None]:
+    """Adam's second moments go denormal at silent synapses, and slow; the processor's state is the caller's again after."""
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
 
 
 def _parts(out: Path) -> Path:

@@ -124,17 +124,17 @@ class Importance(Analysis):
         ax.plot(ends, arrays["line_y"][panel], color="tab:blue", linestyle="--", label="optimum at this H")
         if len(x) > 50:
             ax.plot(*_running_median(x, y), color="tab:red", marker="o", markersize=3, linestyle="", label="median of bins")
-        if panel < len(set(arrays["member"].tolist())) * len(set(arrays["layer"].tolist())):
+        if arrays["layer"][panel] == arrays["layer"].min():
             ax.set_title(str(arrays["label"][panel]))
         low, high = np.percentile(y, [0.5, 99.5]) if len(y) else (0, 1)
         line = arrays["line_y"][panel]
         bottom, top = min(low, np.nanmin(line)), max(high, np.nanmax(line))
-        ax.set_ylim(bottom - 0.35 * (top - bottom + 0.2), top + 0.05 * (top - bottom + 0.2))
+        ax.set_ylim(bottom - 0.5 * (top - bottom + 0.2), top + 0.05 * (top - bottom + 0.2))
         note(
             ax,
-            f"slope {arrays['slope'][panel]:.2f} ± {arrays['slope_half_width'][panel]:.2f}"
-            f" (analytic {arrays['analytic_slope'][panel]:.2f})\nrank r {arrays['rank_correlation'][panel]:.2f}, "
-            f"n = {arrays['n'][panel]}, flat {arrays['left_out'][panel]}, B = {arrays['balance'][panel]:.2f}",
+            f"slope {arrays['slope'][panel]:.2f} ± {arrays['slope_half_width'][panel]:.2f}\n"
+            f"analytic {arrays['analytic_slope'][panel]:.2f}, rank r {arrays['rank_correlation'][panel]:.2f}\n"
+            f"n = {arrays['n'][panel]} + {arrays['left_out'][panel]} flat, B = {arrays['balance'][panel]:.2g}",
         )
 
 

@@ -66,13 +66,13 @@ class Tradeoff(Analysis):
             order = np.argsort(arrays["reliability_cost"][mine])
             paid, reached = arrays["reliability_cost"][mine][order], arrays["score_sample"][mine][order]
             axes[2].plot(paid, reached, label=line, **style)
-        axes[0].set(title=f"{score}: sampled (–), ensemble (- -), mean (··)", xlabel="multiplier c", ylabel=unit, xscale="log")
+        axes[0].set(title=f"{score} on the test set", xlabel="multiplier c", ylabel=unit, xscale="log")
         axes[1].set(title="size of the noise", xlabel="multiplier c", ylabel="sigma (weight)", xscale="log", yscale="log")
-        axes[2].set(title=f"{score}, sampled, against the bill", xlabel="reliability cost, summed (nat)", ylabel=unit)
+        axes[2].set(title=f"{score} of a sampled network", xlabel="reliability cost, summed (nat)", ylabel=unit)
         if (arrays["reliability_cost"] > 0).all():
             axes[2].set_xscale("log")
-        handles = [axes[1].lines[i] for i in range(len(SIZES))]
-        axes[1].legend(handles, NAMES.values())
+        axes[0].legend(axes[0].lines[: len(WAYS)], ("one sampled network", "ensemble", "mean weights"))
+        axes[1].legend(axes[1].lines[: len(SIZES)], NAMES.values())
         axes[2].legend()
         if arrays["diverged"][0]:
             figure.suptitle(f"{arrays['diverged'][0]} diverged members are left out", fontsize=9)
