@@ -11,12 +11,17 @@ from ebayes_core.errors import nearest
 
 def describe(error: ValidationError, source: str, model: type[BaseModel]) -> list[str]:
     """One line per mistake: `file: [table] field = value: what is allowed`."""
-    return [_line(entry, source, model) for entry in error.errors(include_url=False)]
+    return [_line(entry, source, model) for entry in error.errors(include_url=False) if not _echo(entry)]
+
+
+def _echo(entry: Any) -> bool:
+    """pydantic calls a list too short when its items are wrong; the items have said so."""
+    return entry["type"] == "too_short" and bool(entry["input"])
 
 
 def _line(entry: Any, source: str, model: type[BaseModel]) -> str:
     path, innermost = _walk(entry["loc"], model)
-    table, name = (path[:1], path[1:]) if len(path) > 1 else ([], path)
+    table, name = (path[:1], path[1:]) if len(path) > 1 and isinstance(path[1], str) else ([], path)
     where = f"{source}: " + (f"[{table[0]}] " if table else "") + _dotted(name)
     return where + _what(entry, innermost, str(path[-1]) if path else "")
 
@@ -69,20 +74,23 @@ def _what(entry: Any, model: type[BaseModel] | None, name: str) -> str:
     kind, value = entry["type"], entry.get("input")
     context = entry.get("ctx", {})
     if kind == "extra_forbidden":
-        known = list(model.model_fields) if model else []
-        return f": unknown field{nearest(name, known)} allowed are {', '.join(known)}".replace("field allowed", "field; allowed")
+        return ": unknown field" + _among(name, "allowed", list(model.model_fields) if model else [])
     if kind == "union_tag_invalid":
         expected = [tag.strip(" '") for tag in context["expected_tags"].split(",")]
-        return f".kind = {_short(context['tag'])}: unknown kind{nearest(context['tag'], expected)} registered are {', '.join(expected)}".replace("kind registered", "kind; registered")
+        return f".kind = {_short(context['tag'])}: unknown kind" + _among(context["tag"], "registered", expected)
     if kind == "union_tag_not_found":
         return " needs a kind, for example { kind = ... }; see `ebayes plugins`"
     if kind == "missing":
         return ": is required and missing"
     message = entry["msg"].removeprefix("Value error, ")
     message = message[:1].lower() + message[1:]
-    return f" = {_short(value)}: {message}"
+    return f": {message}" if isinstance(value, dict) else f" = {_short(value)}: {message}"
+
+
+def _among(name: str, verb: str, known: list[str]) -> str:
+    return f"{nearest(name, known) or ';'} {verb} are {', '.join(known)}"
 
 
 def _short(value: Any) -> str:
-    text = repr(value) if not isinstance(value, dict) else "{" + ", ".join(f"{k} = {v!r}" for k, v in value.items()) + "}"
+    text = repr(value)
     return text if len(text) <= 80 else text[:77] + "..."

@@ -11,6 +11,7 @@ import json
 import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -88,7 +89,7 @@ class Parts(BaseModel):
     @field_validator("sweep", mode="before")
     @classmethod
     def _one_form_per_row(cls, rows: Any) -> Any:
-        return {name: _row(row) for name, row in rows.items()} if isinstance(rows, dict) else rows
+        return {name: _row(name, row) for name, row in rows.items()} if isinstance(rows, dict) else rows
 
     @field_validator("seeds")
     @classmethod
@@ -106,14 +107,21 @@ class Parts(BaseModel):
         return list(self._members)
 
 
-def _row(row: Any) -> Any:
+def _row(name: str, row: Any) -> Any:
     """The form of a sweep's row, chosen by its key, so that a mistake in it gets one message and not four."""
     if isinstance(row, dict):
-        known = [name for name in sweeps.RANGES if name in row]
+        known = [key for key in sweeps.RANGES if key in row]
         if len(known) != 1 or len(row) != 1:
-            raise ValueError(f"a range is a table with one key of {', '.join(sweeps.RANGES)}")
-        return sweeps.RANGES[known[0]].model_validate(row)
-    return sweeps.Values.model_validate(row) if isinstance(row, (list, tuple)) else row
+            raise ValueError(f"'{name}': a range is a table with one key of {', '.join(sweeps.RANGES)}")
+        form = sweeps.RANGES[known[0]]
+    elif isinstance(row, (list, tuple)):
+        form = sweeps.Values
+    else:
+        raise ValueError(f"'{name}' = {row!r}: a row is a list of values, or a range such as {{ logspace = [-2, 1, 7] }}")
+    try:
+        return form.model_validate(row)
+    except ValidationError as error:
+        raise ValueError(f"'{name}': {error.errors()[0]['msg'].removeprefix('Value error, ')}") from error
 
 
 @dataclass(frozen=True)
@@ -124,6 +132,7 @@ class Models:
     Member: type[BaseModel]
 
 
+@lru_cache(maxsize=8)
 def compose(registry: Registry) -> Models:
     """The models whose slots take any registered kind, told apart by `kind`."""
     slots = {name: _slot(registry, name, default) for name, default in SLOTS.items()}
@@ -291,6 +300,11 @@ def digest(experiment: Parts) -> str:
 def json_schema(registry: Registry) -> dict[str, Any]:
     """The JSON Schema of a spec, from which editors complete and check."""
     schema = compose(registry).Experiment.model_json_schema()
+    text = json.dumps(schema)
+    for name, table in schema["$defs"].items():
+        if table.get("title", name) not in schema["$defs"]:  # a generic spells out its arguments; its title is enough
+            text = text.replace(name, table["title"])
+    schema = json.loads(text)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "ebayes experiment", **schema}
 
 

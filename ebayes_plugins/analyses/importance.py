@@ -132,7 +132,7 @@ class Importance(Analysis):
         ax.set_ylim(bottom - 0.5 * (top - bottom + 0.2), top + 0.05 * (top - bottom + 0.2))
         note(
             ax,
-            f"slope {arrays['slope'][panel]:.2f} ± {arrays['slope_half_width'][panel]:.2f}\n"
+            f"slope {arrays['slope'][panel]:.2f} ± {arrays['slope_half_width'][panel]:.2g}\n"
             f"analytic {arrays['analytic_slope'][panel]:.2f}, rank r {arrays['rank_correlation'][panel]:.2f}\n"
             f"n = {arrays['n'][panel]} + {arrays['left_out'][panel]} flat, B = {arrays['balance'][panel]:.2g}",
         )

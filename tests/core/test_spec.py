@@ -1,0 +1,240 @@
+"""Specs: whole or refused, every mistake at once, and equal after a round trip."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import jsonschema
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ebayes_core.errors import SpecError
+from ebayes_core.registry import Registry
+from ebayes_core.spec import Measurement, Training, compose, digest, dumps, json_schema, load, loads, schema_text
+from ebayes_core.testing import plugins
+
+REGISTRY = Registry.load()
+ROOT = Path(__file__).parents[2]
+SPECS = sorted(ROOT.glob("specs/**/*.toml"))
+
+
+def mistakes(registry: Registry, text: str, *overrides: str) -> list[str]:
+    with pytest.raises(SpecError) as caught:
+        loads(text, registry, overrides, source="x.toml")
+    return caught.value.mistakes
+
+
+@pytest.mark.parametrize("path", SPECS, ids=lambda p: str(p.relative_to(ROOT)))
+def test_specs_in_the_repository_are_valid_and_name_the_schema(registry: Registry, path: Path) -> None:
+    assert load(path, registry).members()
+    first = path.read_text().splitlines()[0]
+    assert first.startswith("#:schema ")
+    assert (path.parent / first.removeprefix("#:schema ")).resolve() == ROOT / "specs/schema.json"
+
+
+def test_committed_schema_is_current(registry: Registry) -> None:
+    builtin = Registry([e for e in registry.entries if e.distribution == "ebayes"])
+    assert (ROOT / "specs/schema.json").read_text() == schema_text(builtin), "run: ebayes schema --out specs/schema.json"
+
+
+def test_schema_accepts_specs_and_refuses_mistakes(registry: Registry) -> None:
+    import tomllib
+
+    validator = jsonschema.Draft202012Validator(json_schema(registry))
+    for path in SPECS:
+        validator.validate(tomllib.loads(path.read_text()))
+    for wrong in ('name = "x"\ncst = 1', 'name = "x"\ncost = {kind = "calcim"}', 'name = "x"\ntraining = {epochs = 0}'):
+        assert list(validator.iter_errors(tomllib.loads(wrong)))
+
+
+@st.composite
+def experiments(draw):
+    """Any experiment over the registered plugins."""
+    registry = REGISTRY
+    slots = {
+        slot: draw(st.one_of(*(plugins(registry.composed(c)) for c in registry.kinds(slot).values())))
+        for slot in ("dataset", "network", "cost", "noise", "inference")
+    }
+    return compose(registry).Experiment(
+        name="any",
+        seeds=draw(st.lists(st.integers(0, 2**31 - 1), min_size=1, max_size=3, unique=True)),
+        training=draw(plugins(Training)),
+        measurement=draw(plugins(Measurement)),
+        sweep={"training.learning_rate": draw(st.sampled_from([[0.1, 0.2], {"logspace": [-3, -1, 3]}]))},
+        **slots,
+    )
+
+
+@given(experiments())
+def test_round_trip(experiment) -> None:
+    """load(dump(spec)) == spec, with equal members and an equal fingerprint."""
+    registry = REGISTRY
+    again = loads(dumps(experiment), registry)
+    assert again.model_dump() == experiment.model_dump()
+    assert digest(again) == digest(experiment)
+    once_more = loads(dumps(again), registry)
+    assert once_more == again and once_more.members() == again.members()
+
+
+def test_sweep_is_the_product_of_its_rows_with_seeds_fastest(registry: Registry) -> None:
+    text = """
+    name = "x"
+    seeds = [3, 4]
+    [sweep]
+    cost = [{ kind = "calcium" }, { kind = "actin" }]
+    "cost.c" = { logspace = [-2, 0, 3] }
+    "training.epochs, training.learning_rate" = [[1, 0.1], [2, 0.2]]
+    """
+    points = loads(text, registry).members()
+    assert [p.index for p in points] == list(range(24))
+    assert [p.member.seed for p in points[:4]] == [3, 4, 3, 4]
+    assert {(p.member.cost.kind, p.member.cost.c) for p in points} == {
+        (kind, c) for kind in ("calcium", "actin") for c in (0.01, 0.1, 1.0)
+    }
+    assert {(p.member.training.epochs, p.member.training.learning_rate) for p in points} == {(1, 0.1), (2, 0.2)}
+    assert points[0].swept == {
+        "cost": {"kind": "calcium"}, "cost.c": 0.01, "training.epochs": 1, "training.learning_rate": 0.1,
+    }  # fmt: skip
+
+
+@given(low=st.floats(-5, 5), high=st.floats(-5, 5), n=st.integers(2, 30))
+def test_ranges(low: float, high: float, n: int) -> None:
+    from ebayes_core.sweep import IntRange, LinSpace, LogSpace
+
+    np.testing.assert_allclose(LogSpace(logspace=(low, high, n)).values(), np.logspace(low, high, n), rtol=1e-9)
+    np.testing.assert_allclose(LinSpace(linspace=(low, high, n)).values(), np.linspace(low, high, n), rtol=1e-9, atol=1e-9)
+    assert IntRange(range=(1, n, 1)).values() == list(range(1, n))
+
+
+def test_overrides_are_toml_on_the_right(registry: Registry) -> None:
+    text = 'name = "x"\n[sweep]\n"cost.c" = [1.0, 2.0]'
+    changes = ("network.hidden=[50]", "dataset.kind=digits", 'sweep."cost.c"=[3.0]', "name='y z'".replace(" ", ""))
+    experiment = loads(text, registry, changes)
+    (point,) = experiment.members()
+    assert experiment.name == "yz"
+    assert point.member.network.hidden == (50,)
+    assert point.member.dataset.kind == "digits"
+    assert point.member.cost.c == 3.0
+
+
+def test_integers_serve_as_floats_but_text_and_truth_do_not(registry: Registry) -> None:
+    assert loads('name = "x"\ncost = {kind = "membrane", c = 1}', registry).cost.c == 1.0
+    assert len(mistakes(registry, 'name = "x"\ncost = {kind = "membrane", c = "1"}')) == 1
+    assert len(mistakes(registry, 'name = "x"\ncost = {kind = "membrane", c = true}')) == 1
+
+
+def test_every_mistake_at_once_with_the_nearest_name(registry: Registry) -> None:
+    found = mistakes(
+        registry,
+        """
+        name = "x"
+        dataset = { kind = "mnist5q" }
+        network = { kind = "mlp", hidden = [100, -3] }
+        cost = { kind = "membrane", c = -1 }
+        training = { epochs = 0, batch = 20 }
+        spare = 1
+        """,
+    )
+    expected = [
+        "[training] epochs = 0: input should be greater than or equal to 1",
+        "[training] batch: unknown field; did you mean 'batch_size'? allowed are epochs",
+        "dataset.kind = 'mnist5q': unknown kind; did you mean 'mnist5k'? registered are mnist",
+        "[network] hidden[1] = -3: input should be greater than or equal to 1",
+        "[cost] c = -1: input should be greater than 0",
+        "spare: unknown field; ",
+    ]
+    assert len(found) == len(expected)
+    for line in expected:
+        assert any(text.startswith(f"x.toml: {line}") for text in found), (line, found)
+
+
+def test_every_member_of_a_sweep_is_validated(registry: Registry) -> None:
+    text = 'name = "x"\n[sweep]\n"cost.c" = [1.0, -2.0, 3.0]\n"training.epoch" = [1, 2]'
+    assert mistakes(registry, text) == [
+        "x.toml: [training] epoch: unknown field; did you mean 'epochs'? allowed are epochs, batch_size, learning_rate, "
+        "learning_rate_phi, beta1, beta2, epsilon, dtype (at every one of the 6 sweep points)",
+        "x.toml: [cost] c = -2.0: input should be greater than 0 (at cost.c = -2.0, training.epoch = 1 and 1 more sweep points)",
+    ]
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("name = ", "this is no TOML: Invalid value (at end of document)"),
+        ('name = "x"\nseeds = ' + "[" * 3000 + "]" * 3000, "maximum recursion"),
+        ('name = "x"\ncost = 3', "cost = 3: input should be an object"),
+        ('name = "x"\ncost = {c = 1}', "cost needs a kind"),
+        ('name = "x"\ncost = {kind = "membrane", c = nan}', "finite"),
+        ('name = "x"\ncost = {kind = "membrane", c = inf}', "finite"),
+        ('name = "x"\ncost = {kind = "membrane", c = 1' + "0" * 400 + "}", "[cost] c"),
+        ('name = "x"\ncost = {kind = "membrane", c = 1.0, s = 1.0}', "not both"),
+        ('name = "x"\ntraining = {epochs = 1' + "0" * 40 + "}", "less than or equal"),
+        ('name = "../x"', "name = '../x'"),
+        ('name = "x"\nseeds = [1, 1]', "twice"),
+        ('name = "x"\nseeds = [-1]', "a seed is an integer"),
+        ('name = "x"\nseeds = [2020-01-01]', "seeds[0]"),
+        ('name = "x"\nsweep = 3', "sweep = 3"),
+        ('name = "x"\n[sweep]\n"cost.c" = 3', "'cost.c' = 3: a row is a list"),
+        ('name = "x"\n[sweep]\n"cost.c" = []', "'cost.c': Tuple should have at least 1 item"),
+        ('name = "x"\n[sweep]\n"cost.c" = {logspce = [1, 2, 3]}', "one key of logspace, linspace, range"),
+        ('name = "x"\n[sweep]\n"cost.c" = {logspace = [1, 2, 0]}', "1 to 100000 values"),
+        ('name = "x"\n[sweep]\n"cost.c" = {logspace = [1, 2, 1000000000]}', "1 to 100000 values"),
+        ('name = "x"\n[sweep]\n"cost.c" = {range = [0, 1000000000000, 1]}', "1 to 100000 values"),
+        ('name = "x"\n[sweep]\n"cost.c" = {range = [0, 5, 0]}', "must not be 0"),
+        ('name = "x"\n[sweep]\n"cost.c" = [1.0, 1.0]', "the same network"),
+        ('name = "x"\n[sweep]\n"cost.c, cost.rho" = [[1.0]]', "sets 2 fields"),
+        ('name = "x"\n[sweep]\n"cost.c" = {logspace=[0,1,1000]}\n"training.epochs" = {range=[1,1000,1]}', "at most 100000"),
+        ('name = "x"\nnetwork = {kind = "mlp", hidden = [3], activations = ["relu"]}', "the output layer need 2"),
+        ('name = "x"\n[[analysis]]\nkind = "importanc"', "analysis[0].kind = 'importanc': unknown kind; did you mean 'importance'"),
+    ],
+)  # fmt: skip
+def test_mistakes_are_named(registry: Registry, text: str, message: str) -> None:
+    found = mistakes(registry, text)
+    assert len(found) == 1, found
+    assert message in found[0]
+    assert len(found[0]) < 500
+
+
+@given(st.text(max_size=200))
+def test_any_text_is_a_spec_or_refused(text: str) -> None:
+    try:
+        loads(text, REGISTRY)
+    except SpecError as error:
+        assert error.mistakes
+
+
+@pytest.mark.parametrize("change", ["cost.c", "=3", "a b=3", "[x]=3"])
+def test_wrong_overrides_are_named(registry: Registry, change: str) -> None:
+    assert mistakes(registry, 'name = "x"', change)[0].startswith(f"--set {change}")
+
+
+def test_missing_and_unreadable_files(registry: Registry, tmp_path: Path) -> None:
+    (tmp_path / "fig2.toml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(SpecError, match=r"no such file; did you mean 'fig2.toml'"):
+        load(tmp_path / "fig3.toml", registry)
+    with pytest.raises(SpecError, match="UTF-8"):
+        load(tmp_path / "fig2.toml", registry)
+    with pytest.raises(SpecError, match="cannot be read"):
+        load(tmp_path, registry)
+
+
+def test_presentation_does_not_change_the_fingerprint(registry: Registry) -> None:
+    base = loads('name = "x"', registry)
+    same = loads('name = "y"\ndescription = "z"\n[[analysis]]\nkind = "training"', registry)
+    other = loads('name = "x"\ntraining = {epochs = 51}', registry)
+    assert digest(base) == digest(same) != digest(other)
+
+
+def test_schema_is_closed_and_described(registry: Registry) -> None:
+    """Every table is closed and every field described, so that an editor can help."""
+    schema = json_schema(registry)
+    for name, table in schema["$defs"].items():
+        if table.get("type") == "object":
+            assert table["additionalProperties"] is False, name
+            bare = [f for f, p in table["properties"].items() if f != "kind" and not p.get("description")]
+            assert not bare, (name, bare)
+    assert "Mixture" in schema["$defs"]
+    json.dumps(schema, allow_nan=False)
