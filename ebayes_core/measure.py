@@ -87,7 +87,8 @@ def _layer_sizes(cohort: Cohort, p: Parameters, layers: Layers) -> dict[str, Ten
     return {
         "n_synapses": count,
         "flat_synapses": torch.stack([*flat, sum(flat)]).double(),
-        "sigma_median": torch.stack([s.median(-1).values for s in (*sigmas, every)]).double(),
+        # contiguous: the median of an expanded tensor, one sigma for all synapses, reads unset memory (torch 2.14)
+        "sigma_median": torch.stack([s.contiguous().median(-1).values for s in (*sigmas, every)]).double(),
         "mu_rms": torch.stack([m.square().mean(-1).sqrt() for m in (*p.mu, torch.cat(p.mu, 1))]).double(),
     }
 
