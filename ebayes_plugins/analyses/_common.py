@@ -13,33 +13,60 @@ if TYPE_CHECKING:
     from ebayes_core.runfile import Run
     from ebayes_core.slots import Cost
 
-MECHANISMS = ("calcium", "membrane", "actin", "trafficking")
-GREY = "0.55"
 MARKERS = "osD^vP*X"
 
 
 def label(run: Run, member: int, leave_out: tuple[str, ...] = ()) -> str:
-    """A member by what the sweep set, and by its seed where there are several."""
-    parts = [f"{name.split('.')[-1]} = {_short(v[member])}" for name, v in run.swept.items() if name not in leave_out]
+    """A member by what the sweep set, and by its seed where there are several; by its cost if that says nothing."""
+    return ", ".join(settings(run, member, leave_out)) or run.member_spec(member)["cost"]["kind"]
+
+
+def settings(run: Run, member: int, leave_out: tuple[str, ...] = ()) -> list[str]:
+    """What the sweep set for a member, and its seed where there are several; leave_out: dotted fields, or seed."""
+    parts = [_named(name, v[member], leave_out) for name, v in run.swept.items() if name not in leave_out]
     if len(set(run.seeds.tolist())) > 1 and "seed" not in leave_out:
         parts.append(f"seed {run.seeds[member]}")
-    return ", ".join(parts) or run.member_spec(member)["cost"]["kind"]
+    return [part for part in parts if part]
 
 
-def _short(value: Any) -> str:
+def _named(name: str, value: Any, leave_out: tuple[str, ...] = ()) -> str:
+    """A swept field in words; a whole table as its kind and the other fields that it sets."""
     if isinstance(value, dict):
-        return str(value.get("kind", value))
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+        rest = [_named(f"{name}.{k}", v) for k, v in value.items() if k != "kind" and f"{name}.{k}" not in leave_out]
+        return " ".join([str(value.get("kind", "")), *rest]).strip()
+    if isinstance(value, list | tuple) and value and isinstance(value[0], dict):
+        return "(" + " + ".join(_named(name, part) for part in value) + ")"
+    last = name.rsplit(".", maxsplit=1)[-1]
+    text = f"{value:.3g}" if isinstance(value, float) else str(value)
+    return text if last == "kind" else f"{last} = {text}"
 
 
-def colour(kind: str, noise: str = "heterogeneous") -> Any:
-    """The paper's colours: greens of 'summer', one per mechanism, dark for small rho; grey for homogeneous noise."""
+def exponent(spec: dict[str, Any]) -> float:
+    """rho of what a member pays for reliability; NaN where that is no power law."""
+    pays = spec["inference"]["kind"] != "variational_bayes"
+    return float(spec["cost"].get("rho", np.nan)) if pays else np.nan
+
+
+def colour(rho: float, noise: str = "heterogeneous") -> Any:
+    """The paper's colours: greens of 'summer', dark for rho = 1/2, yellow for 2; grey for homogeneous noise.
+
+    Black stands for networks without noise, purple for what is no power law (NaN).
+    """
     from matplotlib import colormaps
 
-    if noise == "homogeneous":
-        return GREY
-    place = MECHANISMS.index(kind) if kind in MECHANISMS else 1.5
-    return colormaps["summer"](0.12 + 0.2 * place)
+    if noise in ("homogeneous", "none"):
+        return "0.55" if noise == "homogeneous" else "0.0"
+    if np.isnan(rho):
+        return "tab:purple"
+    return colormaps["summer"](float(np.interp(np.log(rho), np.log([0.5, 2 / 3, 4 / 3, 2]), [0.0, 0.25, 0.55, 0.8])))
+
+
+def axis_scale(values: np.ndarray) -> str:
+    """The scale of an axis for a quantity that may run over decades; zeros do not show on a log axis."""
+    finite = values[np.isfinite(values)]
+    if (finite < 0).any():
+        return "symlog" if np.abs(finite).max() > 1e3 else "linear"
+    return "log" if (finite > 0).any() else "linear"
 
 
 def cost_of(spec: dict[str, Any]) -> Cost:
@@ -50,28 +77,29 @@ def cost_of(spec: dict[str, Any]) -> Cost:
     return registry.composed(registry.kinds("cost")[spec["cost"]["kind"]]).model_validate(spec["cost"])
 
 
-def slope_of(spec: dict[str, Any]) -> Callable[[np.ndarray], np.ndarray]:
-    """sigma -> -sigma d(reliability cost)/d sigma of a member: c rho sigma**-rho for a power law, 1 for an entropy.
+def slope_of(spec: dict[str, Any], mu: float) -> Callable[[np.ndarray], np.ndarray]:
+    """sigma -> -sigma d(cost)/d sigma of a synapse of mean mu: c rho sigma**-rho for a power law, 1 for an entropy.
 
-    At the optimum it equals N H sigma^2 (Eq. 27), for any cost and for variational Bayes with a wide prior.
+    The cost is all that the objective charges beside the loss. At the optimum it equals N H sigma^2 (Eq. 27), for any
+    cost, and for variational Bayes with its prior.
     """
+    import torch
+
     from ebayes_core.bound import elasticity
     from ebayes_core.registry import Registry
-
-    import torch
 
     inference = Registry.load().kinds("inference")[spec["inference"]["kind"]].model_validate(spec["inference"])
     cost = cost_of(spec)
 
     def slope(sigma: np.ndarray) -> np.ndarray:
         at = torch.as_tensor(sigma, dtype=torch.float64)
-        return elasticity(lambda s: inference.reliability_cost(torch.zeros_like(s), s, cost), at).numpy()
+        return elasticity(lambda s: inference.penalty(torch.full_like(s, mu), s, cost), at).numpy()
 
     return slope
 
 
 def optimum(slope: Callable[[np.ndarray], np.ndarray], curvature: np.ndarray) -> np.ndarray:
-    """sigma with curvature * sigma^2 = slope(sigma), by bisection on log sigma; curvature is the data-set sum, positive."""
+    """sigma with curvature * sigma^2 = slope(sigma), by bisection on log sigma; curvature: data-set sum, positive."""
     low, high = np.full_like(curvature, -60.0), np.full_like(curvature, 60.0)
     for _ in range(60):
         middle = (low + high) / 2
@@ -86,6 +114,14 @@ def analytic_slope(slope: Callable[[np.ndarray], np.ndarray], sigma: float) -> f
     above, below = slope(np.array([sigma * np.exp(step), sigma * np.exp(-step)]))
     exponent = (np.log(above) - np.log(below)) / (2 * step)
     return float(2 / (exponent - 2))
+
+
+def mean_band(values: np.ndarray) -> tuple[float, float]:
+    """Mean of the finite values and their standard deviation, 0 for a single one; NaN without any."""
+    finite = values[np.isfinite(values)]
+    if not len(finite):
+        return np.nan, np.nan
+    return float(finite.mean()), float(finite.std(ddof=1)) if len(finite) > 1 else 0.0
 
 
 def finished(run: Run) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -9,7 +10,17 @@ from pydantic import Field
 
 from ebayes_core.errors import UserError
 from ebayes_core.slots import Analysis
-from ebayes_plugins.analyses._common import analytic_slope, colour, finished, grid, label, note, optimum, slope_of
+from ebayes_plugins.analyses._common import (
+    analytic_slope,
+    colour,
+    exponent,
+    finished,
+    grid,
+    label,
+    note,
+    optimum,
+    slope_of,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,14 +55,17 @@ class Importance(Analysis):
         members = [i for i in finished(run) if self._spreads(run, i)]
         if not members:
             raise UserError(
-                "no member has a spread of sigma to explain: importance needs heterogeneous noise and a finished network"
+                'no member has a spread of sigma to explain: importance needs noise = { kind = "heterogeneous" } '
+                "and a network that did not diverge"
             )
         panels = [(i, layer) for i in members for layer in range(1, run.n_layers(i) + 1) if self.layer in (None, layer)]
         if not panels:
-            raise UserError(f"layer = {self.layer}: the networks have {run.n_layers(members[0])} layers; name one of them")
+            most = max(run.n_layers(i) for i in members)
+            raise UserError(f"layer = {self.layer}: the networks have at most {most} layers; name one of them")
         found = [self._panel(run, i, layer) for i, layer in panels]
         arrays = {name: np.array([panel[name] for panel in found]) for name in found[0]}
-        return {**arrays, **self._over_seeds(run, members, arrays)}
+        skipped = np.array([run.n_members - len(members)])
+        return {**arrays, "skipped": skipped, **_over_seeds(run, arrays)}
 
     def _spreads(self, run: Run, member: int) -> bool:
         sigma = run.layer(member, 1, "sigma")
@@ -64,78 +78,120 @@ class Importance(Analysis):
         curved = np.isfinite(h) & (h > 0) & (variance > 0)
         x, y = np.log10(h[curved]), np.log10(variance[curved])
         spec, total = run.member_spec(member), run.metric("n_examples")[member]
-        slope = slope_of(spec)
+        slope = slope_of(spec, float(np.median(np.abs(run.layer(member, layer, "mu")))))
         ends = np.linspace(x.min(), x.max(), LINE) if len(x) else np.full(LINE, np.nan)
-        middle = float(np.sqrt(10 ** np.median(y))) if len(y) else 1.0
+        middle = optimum(slope, total * 10 ** np.median(x, keepdims=True))[0] if len(x) else np.nan
         keep = np.random.default_rng(0).permutation(len(x))[: self.points]
         return {
-            "member": member, "layer": layer, "label": label(run, member), "cost": spec["cost"]["kind"],
+            "member": member, "layer": layer, "label": label(run, member), "rho": exponent(spec),
             "seed": run.seeds[member], "n": len(x), "left_out": h.size - len(x), **_fit(x, y),
-            "analytic_slope": analytic_slope(slope, middle),
-            "line_x": ends, "line_y": 2 * np.log10(optimum(slope, total * 10**ends)),
+            "analytic_slope": analytic_slope(slope, middle) if len(x) else np.nan,
+            "line_x": ends, "line_y": 2 * np.log10(optimum(slope, total * 10**ends)) if len(x) else ends,
             "balance": run.layer_metric("balance")[member, layer - 1],
             "x": _padded(x[keep], self.points), "y": _padded(y[keep], self.points),
         }  # fmt: skip
 
-    def _over_seeds(self, run: Run, members: list[int], arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Mean slope over the seeds of one sweep point and its 95% interval: synapses of one network are not independent."""
-        from scipy.stats import t
-
-        points = {i: label(run, i, ("seed",)) for i in members}
-        names = list(dict.fromkeys((points[m], int(layer)) for m, layer in zip(arrays["member"], arrays["layer"], strict=True)))
-        rows = []
-        for name, layer in names:
-            mine = [points[m] == name and at == layer for m, at in zip(arrays["member"], arrays["layer"], strict=True)]
-            slopes = arrays["slope"][np.array(mine)]
-            k = len(slopes)
-            half = t.ppf(0.975, k - 1) * slopes.std(ddof=1) / np.sqrt(k) if k > 1 else np.nan
-            rows.append((slopes.mean(), half, k))
-        mean, half, count = np.array(rows).T
-        return {
-            "point": np.array([f"{name}, layer {layer}" for name, layer in names]),
-            "point_slope": mean, "point_slope_half_width": half, "point_seeds": count,
-        }  # fmt: skip
-
     def draw(self, arrays: dict[str, np.ndarray], figure: Figure) -> None:
-        """Layers in rows, members in columns."""
+        """Layers in rows, members in columns; axes span the central 99% of the synapses, the numbers are of all."""
         members = list(dict.fromkeys(arrays["member"].tolist()))
         shown = [members[i] for i in np.unique(np.linspace(0, len(members) - 1, self.columns).round().astype(int))]
         layers = sorted(set(arrays["layer"].tolist()))
         axes = grid(figure, len(layers), len(shown), 2.4)
+        panels = {}
         for panel, (member, layer) in enumerate(zip(arrays["member"], arrays["layer"], strict=True)):
             if member in shown:
-                self._scatter(axes[layers.index(layer), shown.index(member)], arrays, panel)
-        for ax in axes[-1]:
-            ax.set_xlabel("log10 H, per datapoint")
-        for ax, layer in zip(axes[:, 0], layers, strict=True):
-            ax.set_ylabel(f"layer {layer}:  log10 sigma$^2$")
-        figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
-        figure.suptitle(f"Precision follows importance; H: {self.estimator.replace('_', ' ')}", fontsize=10)
+                panels[layers.index(layer), shown.index(member)] = panel
+        for place, ax in np.ndenumerate(axes):
+            if place in panels:
+                _scatter(ax, arrays, panels[place])
+            else:  # networks of a sweep may differ in depth
+                figure.delaxes(ax)
+        _name(axes, arrays, panels)
+        handles = max((axes[place].get_legend_handles_labels() for place in panels), key=lambda found: len(found[0]))
+        figure.legend(*handles, loc="outside lower center", ncols=4 if len(shown) > 2 else 2)
+        title = self._title(arrays, len(members), len(shown))
+        width = int(16 * figure.get_figwidth())  # letters in the figure's width
+        figure.suptitle("\n".join(wrapped for line in title for wrapped in wrap(line, width)), fontsize=9)
 
-    def _scatter(self, ax: Axes, arrays: dict[str, np.ndarray], panel: int) -> None:
-        """One panel: synapses, their running median, the fit, and where the optimum lies."""
-        x, y = arrays["x"][panel], arrays["y"][panel]
-        x, y = x[np.isfinite(x)], y[np.isfinite(y)]
-        tone = colour(str(arrays["cost"][panel]))
-        ax.plot(x, y, linestyle="", marker=".", markersize=1.5, alpha=0.3, color=tone, rasterized=True, label="synapses")
-        ends = arrays["line_x"][panel]
-        fit = arrays["intercept"][panel] + arrays["slope"][panel] * ends
-        ax.plot(ends, fit, color="0.1", label="fit")
-        ax.plot(ends, arrays["line_y"][panel], color="tab:blue", linestyle="--", label="optimum at this H")
-        if len(x) > 50:
-            ax.plot(*_running_median(x, y), color="tab:red", marker="o", markersize=3, linestyle="", label="median of bins")
-        if arrays["layer"][panel] == arrays["layer"].min():
-            ax.set_title(str(arrays["label"][panel]))
-        low, high = np.percentile(y, [0.5, 99.5]) if len(y) else (0, 1)
-        line = arrays["line_y"][panel]
-        bottom, top = min(low, np.nanmin(line)), max(high, np.nanmax(line))
-        ax.set_ylim(bottom - 0.5 * (top - bottom + 0.2), top + 0.05 * (top - bottom + 0.2))
-        note(
-            ax,
-            f"slope {arrays['slope'][panel]:.2f} ± {arrays['slope_half_width'][panel]:.2g}\n"
-            f"analytic {arrays['analytic_slope'][panel]:.2f}, rank r {arrays['rank_correlation'][panel]:.2f}\n"
-            f"n = {arrays['n'][panel]} + {arrays['left_out'][panel]} flat, B = {arrays['balance'][panel]:.2g}",
-        )
+    def _title(self, arrays: dict[str, np.ndarray], members: int, shown: int) -> list[str]:
+        title = f"H: {self.estimator.replace('_', ' ')}, per datapoint; intervals: 95%, by synapse"
+        if (arrays["point_seeds"] > 1).any():
+            title += ", and over seeds"
+        parts = [f"{shown} of {members} networks drawn"] if shown < members else []
+        if arrays["skipped"][0]:
+            parts.append(f"left out, for they have no spread of sigma or diverged: {arrays['skipped'][0]}")
+        return [title, "; ".join(parts)]
+
+
+def _over_seeds(run: Run, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Mean slope over the seeds of a sweep point, its 95% interval and the seeds' number, beside each panel.
+
+    The synapses of one network are not independent: this is the interval to trust.
+    """
+    from scipy.stats import t
+
+    named = [label(run, int(i), ("seed",)) for i in arrays["member"]]
+    keys = np.array([f"{name}, layer {layer}" for name, layer in zip(named, arrays["layer"], strict=True)])
+    rows = np.full((len(keys), 3), np.nan)
+    for key in np.unique(keys):
+        slopes = arrays["slope"][keys == key]
+        slopes = slopes[np.isfinite(slopes)]
+        k = len(slopes)
+        half = t.ppf(0.975, k - 1) * slopes.std(ddof=1) / np.sqrt(k) if k > 1 else np.nan
+        rows[keys == key] = (slopes.mean() if k else np.nan, half, k)
+    return {"point": keys, "point_slope": rows[:, 0], "point_slope_half_width": rows[:, 1], "point_seeds": rows[:, 2]}
+
+
+def _scatter(ax: Axes, arrays: dict[str, np.ndarray], panel: int) -> None:
+    """One panel: synapses, their running median, the fit, and where the optimum lies."""
+    x, y = arrays["x"][panel], arrays["y"][panel]
+    x, y = x[np.isfinite(x)], y[np.isfinite(y)]
+    if len(x):
+        tone = colour(float(arrays["rho"][panel]))
+        dots = {"linestyle": "", "marker": ".", "markersize": 1.5, "alpha": 0.3, "rasterized": True}
+        ax.plot(x, y, color=tone, label="synapses", **dots)
+        ends, line = arrays["line_x"][panel], arrays["line_y"][panel]
+        ax.plot(ends, arrays["intercept"][panel] + arrays["slope"][panel] * ends, color="0.1", label="fit")
+        ax.plot(ends, line, color="tab:blue", linestyle="--", label="optimum at this H")
+        _limits(ax, x, y, ends, line, room=0.8 if arrays["point_seeds"][panel] > 1 else 0.6)
+    if len(x) > 50:
+        middles = _running_median(x, y)
+        ax.plot(*middles, color="tab:red", marker="o", markersize=3, linestyle="", label="median of bins")
+    note(ax, _remark({name: arrays[name][panel] for name in arrays if len(arrays[name]) == len(arrays["member"])}))
+
+
+def _name(axes: np.ndarray, arrays: dict[str, np.ndarray], panels: dict[tuple[int, int], int]) -> None:
+    """Titles above, units below and on the left of the outermost panels that are there."""
+    for (row, column), panel in panels.items():
+        ax = axes[row, column]
+        if row == min(r for r, c in panels if c == column):
+            ax.set_title("\n".join(wrap(str(arrays["label"][panel]), 30)), fontsize=8)
+        if row == max(r for r, c in panels if c == column):
+            ax.set_xlabel("log10 H (nat / weight$^2$)")
+        if column == min(c for r, c in panels if r == row):
+            ax.set_ylabel(f"layer {arrays['layer'][panel]}:  log10 sigma$^2$")
+
+
+def _limits(ax: Axes, x: np.ndarray, y: np.ndarray, ends: np.ndarray, line: np.ndarray, *, room: float) -> None:
+    """Room for the central 99% of the synapses, for the optimum over them, and for the remark below."""
+    left, right = np.percentile(x, [0.5, 99.5])
+    low, high = np.percentile(y, [0.5, 99.5])
+    beside = np.interp([left, right], ends, line)
+    bottom, top = min(low, beside.min()), max(high, beside.max())
+    width, height = right - left + 0.1, top - bottom + 0.2
+    ax.set(xlim=(left - 0.05 * width, right + 0.05 * width), ylim=(bottom - room * height, top + 0.05 * height))
+
+
+def _remark(at: dict[str, Any]) -> str:
+    """The numbers of a panel."""
+    if not at["n"]:
+        return f"no synapse has curvature ({at['left_out']} flat)"
+    over = f"{at['point_slope']:.2f} ± {at['point_slope_half_width']:.1g} over {at['point_seeds']:.0f} seeds\n"
+    return (
+        f"slope {at['slope']:.2f} ± {at['slope_half_width']:.1g}\n{over if at['point_seeds'] > 1 else ''}"
+        f"analytic {at['analytic_slope']:.2f}, rank r {at['rank_correlation']:.2f}\n"
+        f"n = {at['n']} + {at['left_out']} flat, B = {at['balance']:.2g}"
+    )
 
 
 def _fit(x: np.ndarray, y: np.ndarray) -> dict[str, float]:

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from ebayes_core.slots import Analysis
-from ebayes_plugins.analyses._common import grid, label
+from ebayes_plugins.analyses._common import axis_scale, grid, label
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from ebayes_core.runfile import Run
 
-PANELS = {
-    "nll": ("training loss", "nll (nat per example)", "linear"),
-    "magnitude": ("magnitude cost", "sum over synapses (nat)", "log"),
-    "reliability": ("reliability cost", "sum over synapses (nat)", "log"),
-    "accuracy": ("accuracy, test (line), train (dots)", "share right", "linear"),
-    "sigma_median": ("median sigma", "sigma (weight)", "log"),
-    "sigma_rms": ("RMS sigma", "sigma (weight)", "log"),
-}
+#: title, unit, whether it runs over decades, the curve drawn as a line, and one drawn as dots
+PANELS = (
+    ("loss on the training set", "NLL, summed (nat)", True, "nll_sum", None),
+    ("magnitude cost", "sum over synapses (nat)", True, "magnitude", None),
+    ("reliability cost", "sum over synapses (nat)", True, "reliability", None),
+    ("accuracy: test (line), train (dots)", "share right", False, "accuracy_test", "accuracy_train"),
+    ("median sigma", "sigma (weight)", True, "sigma_median", None),
+    ("sigma: RMS (line), mean (dots)", "sigma (weight)", True, "sigma_rms", "sigma_mean"),
+)
+DASHES = ("-", "--", ":", "-.")
+NAMED = 8  #: so many colours have a name in the legend
 
 
 class TrainingCurves(Analysis):
@@ -30,33 +34,96 @@ class TrainingCurves(Analysis):
     kind: Literal["training"] = "training"
 
     def measure(self, run: Run) -> dict[str, np.ndarray]:
-        """Every curve of the run, (member, epoch), and the members' labels."""
+        """Every curve of the run, (member, epoch), and per member the value and the group that mark its lines.
+
+        nll_sum is the loss summed over the training set: on one scale with the other terms of the objective.
+        """
+        members = range(run.n_members)
         curves = {name: run.curve(name) for name in run.curves}
-        return {**curves, "label": np.array([label(run, i) for i in range(run.n_members)])}
+        field = next((n for n, values in run.swept.items() if all(map(_numeric, values))), None)
+        value = [run.swept[field][i] for i in members] if field else list(members)
+        return {
+            **curves,
+            "nll_sum": curves["nll"] * run.metric("n_examples")[:, None],
+            "value": np.array(value, dtype=float),
+            "field": np.array([field.split(".")[-1] if field else "member"]),
+            "group": np.array([label(run, i, ("seed", field or "")) for i in members]),
+            "label": np.array([label(run, i) for i in members]),
+        }
 
     def draw(self, arrays: dict[str, np.ndarray], figure: Figure) -> None:
-        """One panel per quantity, one line per member, from dark to light in the order of the sweep."""
-        from matplotlib import colormaps
-
-        labels = arrays["label"]
+        """One panel per quantity, one line per member: colour for the swept number, dashes for the rest."""
+        panels = [panel for panel in PANELS if np.isfinite(arrays[panel[3]]).any()]
         axes = grid(figure, 2, 3).ravel()
-        colours = colormaps["viridis"](np.linspace(0, 0.9, len(labels)))
-        for ax, (name, (title, unit, scale)) in zip(axes, PANELS.items(), strict=True):
-            for member, colour in enumerate(colours):
-                self._line(ax, arrays, name, member, colour)
-            values = np.concatenate([line.get_ydata() for line in ax.lines] or [np.zeros(1)])
-            positive = np.isfinite(values).any() and np.nanmin(values) > 0
-            ax.set(title=title, xlabel="epoch", ylabel=unit, yscale=scale if positive else "linear")
-        lines = axes[0].lines[: len(labels)]
-        if len(labels) <= 12:
-            figure.legend(lines, labels, loc="outside lower center", ncols=min(4, len(labels)))
-        else:
-            ends = [lines[0], lines[-1]]
-            figure.legend(ends, [f"first: {labels[0]}", f"last: {labels[-1]}"], loc="outside lower center", ncols=2)
+        for ax, panel in zip(axes, panels, strict=False):
+            self._panel(ax, arrays, panel)
+        for ax in axes[len(panels) :]:  # a regression has no accuracy
+            figure.delaxes(ax)
+        handles = [*_colour_handles(arrays), *_dash_handles(arrays)]
+        width = max((len(h.get_label()) for h in handles), default=1)
+        ncols = max(1, min(8, int(100 / (width + 8))))
+        figure.legend(handles=handles, loc="outside lower center", ncols=ncols, title=_shared(arrays))
 
-    def _line(self, ax, arrays, name: str, member: int, colour) -> None:  # type: ignore[no-untyped-def]
-        if name != "accuracy":
-            ax.plot(arrays[name][member], color=colour)
-            return
-        ax.plot(arrays["accuracy_test"][member], color=colour)
-        ax.plot(arrays["accuracy_train"][member], color=colour, linestyle="", marker=".", markersize=2)
+    def _panel(self, ax: Axes, arrays: dict[str, np.ndarray], panel: tuple[str, str, bool, str, str | None]) -> None:
+        title, unit, wide, line, dots = panel
+        width = 1.5 if len(arrays["label"]) <= 12 else 0.8
+        for member, style in enumerate(_styles(arrays)):
+            epochs = np.arange(arrays[line].shape[1])
+            ax.plot(epochs, arrays[line][member], linewidth=width, **style)
+            if dots:
+                ax.plot(epochs, arrays[dots][member], color=style["color"], linestyle="", marker=".", markersize=2)
+        ax.set(title=title, xlabel="epoch", ylabel=unit, yscale=axis_scale(arrays[line]) if wide else "linear")
+
+
+def _numeric(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _colours(arrays: dict[str, np.ndarray]) -> dict[float, Any]:
+    """Value -> colour, dark to light in the order of the values."""
+    from matplotlib import colormaps
+
+    values = np.unique(arrays["value"])
+    return dict(zip(values.tolist(), colormaps["viridis"](np.linspace(0, 0.9, len(values))), strict=True))
+
+
+def _dashes(arrays: dict[str, np.ndarray]) -> dict[str, str]:
+    """Group -> dashes; solid lines for all where there are more groups than dashes that one can tell apart."""
+    groups = list(dict.fromkeys(arrays["group"].tolist())) if arrays["field"][0] != "member" else []
+    return dict(zip(groups, DASHES, strict=False)) if len(groups) <= len(DASHES) else {}
+
+
+def _shared(arrays: dict[str, np.ndarray]) -> str | None:
+    """What a reader must know where dashes cannot tell the groups apart."""
+    groups = len(set(arrays["group"].tolist()))
+    shared = arrays["field"][0] != "member" and not _dashes(arrays)
+    return f"{groups} settings share each colour" if shared else None
+
+
+def _styles(arrays: dict[str, np.ndarray]) -> list[dict[str, Any]]:
+    """Colour and dashes of each member."""
+    colours, dashes = _colours(arrays), _dashes(arrays)
+    pairs = zip(arrays["value"].tolist(), arrays["group"].tolist(), strict=True)
+    return [{"color": colours[value], "linestyle": dashes.get(group, "-")} for value, group in pairs]
+
+
+def _colour_handles(arrays: dict[str, np.ndarray]) -> list[Any]:
+    """What the colours mean: all of a few values, a spread of many."""
+    from matplotlib.lines import Line2D
+
+    field, colours = str(arrays["field"][0]), _colours(arrays)
+    values = list(colours)
+    shown = np.unique(np.linspace(0, len(values) - 1, min(len(values), NAMED)).round().astype(int))
+    member = field == "member"
+    names = [str(arrays["label"][i]) if member else f"{field} = {values[i]:.3g}" for i in shown]
+    return [Line2D([], [], color=colours[values[i]], label=name) for i, name in zip(shown, names, strict=True)]
+
+
+def _dash_handles(arrays: dict[str, np.ndarray]) -> list[Any]:
+    """What the dashes mean, where there is more than one group of lines."""
+    from matplotlib.lines import Line2D
+
+    dashes = _dashes(arrays)
+    if len(dashes) < 2:
+        return []
+    return [Line2D([], [], color="0.2", linestyle=dash, label=name) for name, dash in dashes.items()]

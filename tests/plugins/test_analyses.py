@@ -1,0 +1,295 @@
+"""The analyses find what was planted in a run, and their figures can be read."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ebayes_core import store
+from ebayes_core.errors import UserError
+from ebayes_core.registry import Registry
+from ebayes_plugins.analyses import ALL
+from ebayes_plugins.analyses._common import analytic_slope, colour, optimum, slope_of
+from ebayes_plugins.analyses.importance import Importance, _fit
+from ebayes_plugins.analyses.tradeoff import Tradeoff
+from ebayes_plugins.analyses.training import TrainingCurves
+
+N = 500
+MECHANISMS = {"calcium": 1 / 2, "membrane": 2 / 3, "actin": 4 / 3, "trafficking": 2.0}
+ENERGY = {"kind": "energy_efficient"}
+
+
+class FakeRun:
+    """What analyses read of a results file, made of members whose synapses sit where `sigma_of` puts them."""
+
+    def __init__(
+        self, members: list[dict[str, Any]], swept: dict[str, list[Any]], sigma_of: Any, regression: bool = False
+    ):
+        self.members, self.swept, self.sigma_of = members, swept, sigma_of
+        self.score = "rmse" if regression else "accuracy"
+        self.n_members = len(members)
+        self.seeds = np.array([m.get("seed", 0) for m in members])
+        self.status = [m.get("status", "done") for m in members]
+        self.metrics = [f"{self.score}_{way}" for way in ("mean", "sample", "ensemble")]
+        self.curves = ["nll", "magnitude", "reliability", "accuracy_train", "accuracy_test"]
+        self.curves += ["sigma_mean", "sigma_median", "sigma_rms"]
+
+    def member_spec(self, i: int) -> dict[str, Any]:
+        m = self.members[i]
+        plugin = Registry.load().kinds("cost")[m["cost"]["kind"]]
+        cost = m["cost"] if "costs" in m["cost"] else plugin.model_validate(m["cost"]).model_dump()
+        return {
+            "cost": cost,
+            "noise": {"kind": m.get("noise", "heterogeneous")},
+            "inference": m.get("inference", ENERGY),
+        }
+
+    def metric(self, name: str) -> np.ndarray:
+        if name == "n_examples":
+            return np.full(self.n_members, float(N))
+        if name.rpartition("_")[0] in ("accuracy", "rmse") and name not in self.metrics:
+            raise KeyError(name)
+        c = np.array([m["cost"].get("c", 1.0) for m in self.members])
+        return 1 / (1 + c) + 0.01 * self.seeds + len(name) / 1e3
+
+    def curve(self, name: str) -> np.ndarray:
+        if name.startswith("accuracy") and self.score == "rmse":
+            return np.full((self.n_members, 4), np.nan)
+        return np.geomspace(1, 3, 4) * np.arange(1, self.n_members + 1)[:, None]
+
+    def n_layers(self, i: int) -> int:
+        return self.members[i].get("layers", 2)
+
+    def layer(self, i: int, layer: int, name: str) -> np.ndarray:
+        h = np.exp(np.random.default_rng([i, layer]).normal(-3, 2, (20, 30)))
+        h[:3] = 0.0 if layer < 2 or not self.members[i].get("dead") else h[:3]
+        h[3, 0] = np.nan if layer == 1 else h[3, 0]
+        if self.members[i].get("dead") and layer == 2:
+            h[:] = 0.0
+        if name == "mu":
+            return np.ones_like(h)
+        if name != "sigma":
+            return h
+        spread = self.members[i].get("noise", "heterogeneous") == "heterogeneous"
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.where(h > 0, self.sigma_of(i, h), 0.7) if spread else np.full_like(h, 0.3)
+
+    def layer_metric(self, name: str) -> np.ndarray:
+        return np.ones((self.n_members, 2))
+
+
+def power(rho: float, c: float) -> Any:
+    return lambda i, h: (c * rho / (N * h)) ** (1 / (rho + 2))
+
+
+def sweep(kind: str = "membrane", seeds: int = 1, **more: Any) -> tuple[list[dict[str, Any]], dict[str, list[Any]]]:
+    members = [{"cost": {"kind": kind, "c": c}, "seed": s, **more} for c in (0.01, 0.1, 1.0) for s in range(seeds)]
+    return members, {"cost.c": [m["cost"]["c"] for m in members]}
+
+
+def figure_of(analysis: Any, arrays: dict[str, np.ndarray], tmp_path: Any) -> Any:
+    """The figure of arrays that went through a file."""
+    import matplotlib.style
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    store.save(tmp_path / "a.h5", arrays)
+    arrays, _ = store.load(tmp_path / "a.h5")
+    with matplotlib.style.context(str(files("ebayes_core") / "ebayes.mplstyle")):
+        figure = Figure()
+        FigureCanvasAgg(figure)
+        analysis.draw(arrays, figure)
+        figure.canvas.draw()
+    return figure
+
+
+def legible(figure: Any) -> None:
+    """Every panel has finite content and limits, a label on the outer axes, and texts inside of the figure."""
+    renderer = figure.canvas.get_renderer()
+    assert figure.axes
+    for side, same in (("x", "x0"), ("y", "y0")):
+        for ax in figure.axes:
+            beside = [
+                o for o in figure.axes if abs(getattr(o.get_position(), same) - getattr(ax.get_position(), same)) < 0.02
+            ]
+            assert any(getattr(o, f"get_{side}label")() for o in beside)
+    for ax in figure.axes:
+        assert np.isfinite([*ax.get_xlim(), *ax.get_ylim()]).all()
+        assert any(np.isfinite(np.asarray(line.get_ydata(), float)).any() for line in ax.lines) or ax.texts
+    for item in [*figure.legends, *[ax.title for ax in figure.axes], *figure.texts]:
+        box = item.get_window_extent(renderer)
+        assert box.x0 >= -2 and box.x1 <= figure.bbox.x1 + 2, item
+
+
+@given(st.sampled_from(sorted(MECHANISMS)), st.floats(1e-3, 1e3))
+@settings(max_examples=20)
+def test_the_optimum_and_its_slope_are_those_of_the_paper(kind: str, c: float) -> None:
+    rho, h = MECHANISMS[kind], np.geomspace(1e-8, 1e8, 9)
+    slope = slope_of({"cost": {"kind": kind, "c": c}, "inference": ENERGY}, 0.3)
+    np.testing.assert_allclose(optimum(slope, h), (c * rho / h) ** (1 / (rho + 2)), rtol=1e-9)
+    assert analytic_slope(slope, 0.1) == pytest.approx(-2 / (rho + 2), abs=1e-6)
+
+
+def test_entropies_have_slope_minus_one() -> None:
+    entropic = slope_of({"cost": {"kind": "entropic", "c": 3.0}, "inference": ENERGY}, 0.3)
+    assert analytic_slope(entropic, 0.2) == pytest.approx(-1, abs=1e-6)
+    bayes = {"kind": "variational_bayes", "prior": "gaussian", "scale": 2.0}
+    slope = slope_of({"cost": {"kind": "membrane"}, "inference": bayes}, 0.3)
+    h = np.geomspace(1e-3, 1e3, 7)
+    np.testing.assert_allclose(optimum(slope, h), (h + 1 / 4) ** -0.5, rtol=1e-9)  # the prior's precision adds
+
+
+def test_a_mixture_lies_between_its_parts() -> None:
+    parts = [{"kind": "calcium", "c": 0.1}, {"kind": "trafficking", "c": 0.1}]
+    slope = slope_of({"cost": {"kind": "mixture", "costs": parts}, "inference": ENERGY}, 0.3)
+    assert -2 / 2.5 < analytic_slope(slope, 0.5) < -2 / 4
+
+
+@given(st.floats(0.1, 8), st.floats(1e-3, 1e3))
+@settings(max_examples=10)
+def test_importance_recovers_a_planted_optimum(rho: float, c: float) -> None:
+    run = FakeRun([{"cost": {"kind": "power_law", "rho": rho, "c": c}}], {}, power(rho, c))
+    found = Importance().measure(run)
+    np.testing.assert_allclose(found["slope"], -2 / (rho + 2), rtol=1e-6)
+    np.testing.assert_allclose(found["analytic_slope"], -2 / (rho + 2), rtol=1e-5)
+    np.testing.assert_allclose(found["rank_correlation"], -1)
+    fitted = found["intercept"][:, None] + found["slope"][:, None] * found["line_x"]
+    np.testing.assert_allclose(found["line_y"], fitted, atol=1e-5)  # the planted synapses lie on the absolute line
+
+
+def test_flat_synapses_are_counted_and_left_out() -> None:
+    found = Importance().measure(FakeRun(*sweep(), power(2 / 3, 0.1)))
+    np.testing.assert_array_equal(found["left_out"], [91, 90] * 3)
+    np.testing.assert_array_equal(found["n"], [509, 510] * 3)
+
+
+def test_the_interval_covers_the_planted_slope_as_often_as_it_says() -> None:
+    random = np.random.default_rng(1)
+    x = random.normal(size=(400, 40))
+    fits = [_fit(row, -0.75 * row + random.normal(size=40)) for row in x]
+    covered = np.mean([abs(fit["slope"] + 0.75) < fit["slope_half_width"] for fit in fits])
+    assert 0.91 < covered < 0.985  # 95% of 400, four standard errors
+
+
+def test_the_interval_over_seeds_is_that_of_the_seeds_slopes() -> None:
+    run = FakeRun(*sweep(seeds=4), lambda i, h: h ** -(0.3 + 0.01 * (i % 4)))
+    found = Importance(layer=1).measure(run)
+    slopes = -2 * (0.3 + 0.01 * np.arange(4))
+    half = 3.182446 * slopes.std(ddof=1) / 2  # Student's t, 3 degrees of freedom
+    np.testing.assert_allclose(found["point_slope"], slopes.mean(), rtol=1e-6)
+    np.testing.assert_allclose(found["point_slope_half_width"], half, rtol=1e-5)
+    np.testing.assert_array_equal(found["point_seeds"], 4)
+    assert set(found["layer"]) == {1}
+
+
+def test_importance_says_whom_it_skips_and_stops_where_none_is_left(tmp_path: Any) -> None:
+    members, _ = sweep()
+    members[0]["noise"], members[1]["status"] = "homogeneous", "diverged at step 9"
+    run = FakeRun(members, {"cost.c": [0.01, 0.1, 1.0]}, power(2 / 3, 1.0))
+    found = Importance().measure(run)
+    assert set(found["member"]) == {2} and found["skipped"] == [2]
+    assert "left out" in figure_of(Importance(), found, tmp_path)._suptitle.get_text()
+    with pytest.raises(UserError, match="heterogeneous"):
+        Importance().measure(FakeRun(*sweep(noise="homogeneous"), power(1, 1)))
+    with pytest.raises(UserError, match="at most 2 layers"):
+        Importance(layer=3).measure(run)
+
+
+def test_tradeoff_groups_by_all_but_c_and_seed() -> None:
+    costs = [{"kind": "power_law", "rho": rho, "c": c} for rho in (1.0, 3.0) for c in (0.1, 1.0) for _ in range(2)]
+    members = [{"cost": cost, "seed": i % 2} for i, cost in enumerate(costs)]
+    swept = {"cost": [{"kind": "power_law", "rho": m["rho"]} for m in costs], "cost.c": [m["c"] for m in costs]}
+    found = Tradeoff().measure(FakeRun(members, swept, power(1, 1)))
+    assert [found["rho"][found["line"] == line].tolist() for line in dict.fromkeys(found["line"])] == [
+        [1.0] * 4,
+        [3.0] * 4,
+    ]
+
+
+def test_tradeoff_shows_the_mean_over_seeds_and_leaves_out_the_diverged(tmp_path: Any) -> None:
+    members, swept = sweep(seeds=3)
+    members[8]["status"] = "diverged at step 3"
+    run = FakeRun(members, swept, power(1, 1))
+    found = Tradeoff().measure(run)
+    assert found["diverged"] == [1] and len(found["c"]) == 8
+    figure = figure_of(Tradeoff(), found, tmp_path)
+    drawn = figure.axes[0].lines[0]
+    values = run.metric("accuracy_sample")
+    np.testing.assert_allclose(drawn.get_xdata(), [0.01, 0.1, 1.0])
+    np.testing.assert_allclose(drawn.get_ydata(), [values[:3].mean(), values[3:6].mean(), values[6:8].mean()])
+    assert "diverged: 1" in figure._suptitle.get_text()
+
+
+def test_tradeoff_takes_the_multiplier_from_the_scale() -> None:
+    members = [{"cost": {"kind": "trafficking", "s": s}} for s in (0.1, 1.0)]
+    found = Tradeoff().measure(FakeRun(members, {"cost.s": [0.1, 1.0]}, power(2, 1)))
+    np.testing.assert_allclose(found["c"], [0.1**2 / 2, 1 / 2])
+    assert len(set(found["line"])) == 1
+
+
+def test_tradeoff_says_what_the_spec_lacks() -> None:
+    members = [{"cost": {"kind": "membrane", "c": 1.0}, "seed": s} for s in range(3)]
+    with pytest.raises(UserError, match=r"cost\.c.*logspace"):
+        Tradeoff().measure(FakeRun(members, {}, power(1, 1)))
+    with pytest.raises(UserError, match="diverged"):
+        Tradeoff().measure(FakeRun(*sweep(status="diverged at step 1"), power(1, 1)))
+
+
+def test_training_sums_the_loss_over_the_data_set(tmp_path: Any) -> None:
+    run = FakeRun(*sweep(), power(1, 1))
+    found = TrainingCurves().measure(run)
+    np.testing.assert_allclose(found["nll_sum"], N * run.curve("nll"))
+    figure = figure_of(TrainingCurves(), found, tmp_path)
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["c = 0.01", "c = 0.1", "c = 1"]
+
+
+RUNS = {
+    "one c sweep": sweep(),
+    "seeds": sweep(seeds=3),
+    "many members": sweep(seeds=12),
+    "entropic": sweep("entropic"),
+    "a dead layer": sweep(dead=True),
+    "bayes": sweep(inference={"kind": "variational_bayes"}),
+    "no noise beside noise": (
+        [{"cost": {"kind": "actin", "c": c}, "noise": n} for c in (0.1, 1.0) for n in ("none", "heterogeneous")],
+        {"cost.c": [0.1, 0.1, 1.0, 1.0], "noise.kind": ["none", "heterogeneous"] * 2},
+    ),
+    "depths": (
+        [{"cost": {"kind": "actin", "c": c}, "layers": d} for c in (0.1, 1.0) for d in (1, 2)],
+        {"cost.c": [0.1, 0.1, 1.0, 1.0], "network.hidden": [[], [100]] * 2},
+    ),
+    "long names": (
+        [{"cost": {"kind": "trafficking", "c": c}} for c in (0.1, 1.0, 10.0)],
+        {
+            "cost.c": [0.1, 1.0, 10.0],
+            "inference": [{"kind": "energy_efficient", "magnitude": 1e-4}] * 3,
+            "network": [{"kind": "mlp", "hidden": [100, 100, 100]}] * 3,
+        },
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", RUNS)
+@pytest.mark.parametrize("analysis", ALL)
+def test_figures_are_legible(analysis: Any, case: str, tmp_path: Any) -> None:
+    run = FakeRun(*RUNS[case], power(2 / 3, 0.1))
+    legible(figure_of(analysis(), analysis().measure(run), tmp_path))
+
+
+@pytest.mark.parametrize("analysis", ALL)
+def test_a_regression_has_figures_too(analysis: Any, tmp_path: Any) -> None:
+    run = FakeRun(*sweep(), power(2 / 3, 0.1), regression=True)
+    figure = figure_of(analysis(), analysis().measure(run), tmp_path)
+    legible(figure)
+    assert "accuracy" not in " ".join(ax.get_title() for ax in figure.axes)
+
+
+def test_colours_go_from_dark_to_yellow_with_rho() -> None:
+    greens = [sum(colour(rho)[:2]) for rho in MECHANISMS.values()]
+    assert sorted(greens) == greens and len(set(greens)) == 4
+    assert colour(0.5, "homogeneous") != colour(0.5) != colour(0.5, "none")
