@@ -6,15 +6,14 @@ import json
 import logging
 import os
 import sys
-import traceback
-from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from ebayes_core.errors import EbayesError
+from ebayes_core.errors import EbayesError, UserError
+from ebayes_core.exits import Stderr, guarded
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -29,7 +28,7 @@ device = click.option(
 )
 cache = click.option("--cache", type=click.Path(file_okay=False), help="Folder of downloaded data sets.")
 spec_file = click.argument("spec", type=click.Path(dir_okay=False))
-result_file = click.argument("file", type=click.Path(dir_okay=False))
+result_file = click.argument("file", type=click.Path(exists=True, dir_okay=False))
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -53,7 +52,7 @@ def main(debug: bool) -> None:
     "--compile", "compile_", type=click.Choice(["auto", "on", "off"]), default="auto", show_default=True,
     help="Fuse the update into one kernel.",
 )  # fmt: skip
-def run(
+def run(  # noqa: PLR0917
     spec: str, out: str | None, overrides: tuple[str, ...], device: str, fresh: bool, without: tuple[str, ...],
     cache: str | None, compile_: str,
 ) -> None:  # fmt: skip
@@ -63,6 +62,8 @@ def run(
     registry = _registry(without, cache)
     experiment = specs.load(spec, registry, overrides)
     target = Path(out or f"results/{experiment.name}.h5")
+    if not target.suffix:
+        raise UserError(f"--out {target}: end it with .h5; the figures go into the folder {target} beside it")
     console = _console()
     from ebayes_core.display import watcher
     from ebayes_core.run import Options
@@ -72,12 +73,12 @@ def run(
         options = Options(device, {"auto": None, "on": True, "off": False}[compile_], fresh, shown)
         new = train(experiment, Path(spec).read_text(encoding="utf-8"), registry, target, options)
     if not new:
-        console.print(f"{target} holds this spec's result already; --fresh trains it again", highlight=False)
+        console.print(f"{target} holds this spec's result already; --fresh trains it again", soft_wrap=True)
     problems = _figures(console, experiment, registry, target)
     _report(console, target)
-    console.print(f"results: {target}", highlight=False, soft_wrap=True)
+    console.print(f"results: {target}", soft_wrap=True)
     if problems:
-        raise EbayesError("; ".join(problems))
+        raise EbayesError("\n".join(problems))
 
 
 def _figures(console: Console, experiment: Any, registry: Registry, target: Path) -> list[str]:
@@ -86,10 +87,10 @@ def _figures(console: Console, experiment: Any, registry: Registry, target: Path
 
     wanted = figures.named(experiment.analysis)
     problems = figures.measure(target, figures.missing(target, wanted))
-    for picture in figures.draw(target, target.with_suffix(""), registry):
-        if picture.suffix == ".png":
-            console.print(f"figure:  {picture}", highlight=False, soft_wrap=True)
-    return problems
+    pictures, more = figures.draw(target, target.with_suffix(""), registry)
+    for picture in pictures:
+        console.print(f"figure:  {picture}", soft_wrap=True)
+    return problems + more
 
 
 def _report(console: Console, target: Path) -> None:
@@ -110,7 +111,7 @@ def _report(console: Console, target: Path) -> None:
 @cache
 @click.option("--calibrate/--no-calibrate", default=True, show_default=True, help="Time a few steps of each cohort.")
 @as_json
-def check(
+def check(  # noqa: PLR0917
     spec: str, overrides: tuple[str, ...], device: str, without: tuple[str, ...], cache: str | None, calibrate: bool,
     as_json: bool,
 ) -> None:  # fmt: skip
@@ -136,24 +137,27 @@ def check(
 def _show_check(console: Console, spec: str, rows: list[dict[str, Any]], found: list[Any]) -> None:
     from rich.table import Table
 
-    console.print(f"{spec}: valid; {len(rows)} networks in {len(found)} cohorts", highlight=False)
+    from ebayes_core.report import amount, text
+
+    console.print(f"{spec}: valid; {len(rows)} networks in {len(found)} cohorts", soft_wrap=True)
     table = Table(box=None, header_style="bold", pad_edge=False)
     for name in rows[0]:
         table.add_column(name, justify="right")
     for row in rows[:40]:
-        table.add_row(*(f"{v:.4g}" if isinstance(v, float) else str(v) for v in row.values()))
+        table.add_row(*(text(v) for v in row.values()))
     console.print(table)
     if len(rows) > 40:
         console.print(f"... and {len(rows) - 40} more")
     for number, e in enumerate(found):
-        time = "" if e.seconds is None else f", about {e.seconds:.0f} s of training"
+        time = "" if e.seconds is None else f", about {amount(e.seconds)} s of training"
         console.print(
             f"cohort {number + 1}: {len(e.members)} networks of {e.synapses} synapses, {e.steps} steps{time}; "
-            f"{e.megabytes:.0f} MB, {e.bytes_per_synapse:.0f} bytes per synapse",
-            highlight=False,
+            f"{amount(e.megabytes)} MB with the data, {e.bytes_per_synapse:.0f} bytes per synapse",
+            soft_wrap=True,
         )
     if found[0].seconds is not None:
-        console.print(f"in all about {sum(e.seconds for e in found):.0f} s of training; measuring comes on top", highlight=False)
+        total = sum(e.seconds for e in found)
+        console.print(f"in all about {amount(total)} s of training; compiling and measuring come on top")
 
 
 @main.command()
@@ -179,14 +183,15 @@ def show(file: str, as_json: bool) -> None:
 def draw(file: str, analysis: str | None, into: str | None, without: tuple[str, ...]) -> None:
     """Draw the figures of a results FILE again, from the file alone."""
     from ebayes_core import figures
-    from ebayes_core.errors import UserError
 
     folder = Path(into) if into else Path(file).with_suffix("")
-    names = list(figures.draw(Path(file), folder, _registry(without), analysis))
-    if not names:
+    names, problems = figures.draw(Path(file), folder, _registry(without), analysis)
+    if not names and not problems:
         raise UserError(f"{file}: holds no analysis{f' {analysis!r}' if analysis else ''} to draw; add one to its spec")
     for name in names:
         click.echo(name)
+    if problems:
+        raise EbayesError("\n".join(problems))
 
 
 @main.command()
@@ -224,7 +229,9 @@ def schema(out: str | None, without: tuple[str, ...]) -> None:
 @main.command("new-plugin")
 @click.argument("slot", type=click.Choice(["cost", "noise", "inference", "network", "dataset", "analysis"]))
 @click.argument("name")
-@click.option("--into", type=click.Path(file_okay=False), default=".", show_default=True, help="Where to put the package.")
+@click.option(
+    "--into", type=click.Path(file_okay=False), default=".", show_default=True, help="Where to put the package."
+)
 def new_plugin(slot: str, name: str, into: str) -> None:
     """A working package for a plugin of yours, with its tests."""
     from ebayes_core import scaffold
@@ -247,7 +254,8 @@ def _registry(without: tuple[str, ...], cache: str | None = None) -> Registry:
 def _console() -> Console:
     from rich.console import Console
 
-    return Console(width=None if sys.stdout.isatty() else 120)
+    # nothing is cut off in a file; [ ] in names and paths are no markup
+    return Console(width=None if sys.stdout.isatty() else 200, markup=False, highlight=False)
 
 
 def _print(value: Any) -> None:
@@ -256,37 +264,7 @@ def _print(value: Any) -> None:
 
 def entry() -> None:
     """The `ebayes` command: exceptions become messages and exit statuses."""
-    logging.basicConfig(format="%(message)s", level=logging.WARNING)
-    logging.getLogger("torch").setLevel(logging.ERROR)
+    logging.basicConfig(handlers=[Stderr()], format="%(message)s", level=logging.WARNING)
+    # the compiler looks for CUDA's tools on machines without a GPU and says so
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     sys.exit(guarded(lambda: main(standalone_mode=False)))
-
-
-def guarded(command: Callable[[], Any]) -> int:
-    """The exit status of a command: 0, 2 for the user's mistake, 130 for an interruption, 1 for anything else."""
-    try:
-        result = command()
-        return result if isinstance(result, int) else 0
-    except click.exceptions.Exit as error:
-        return error.exit_code
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    except (click.Abort, KeyboardInterrupt):
-        click.echo("stopped", err=True)
-        return 130
-    except EbayesError as error:
-        click.echo(str(error), err=True)
-        return error.exit_code
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except Exception as error:
-        return _unexpected(error)
-
-
-def _unexpected(error: Exception) -> int:
-    if os.environ.get("EBAYES_DEBUG"):
-        traceback.print_exc()
-    else:
-        click.echo(f"{type(error).__name__}: {error}\n(EBAYES_DEBUG=1 shows where)", err=True)
-    return 1

@@ -23,13 +23,18 @@ def watcher(console: Console) -> Watcher:
     return Live(console) if console.is_terminal else Plain(console)
 
 
-def terms(state: State) -> str:
-    """The terms of the objective, mean over members that still train."""
+def terms(cohort: Cohort, state: State) -> str:
+    """The terms of the objective at the last epoch's end, data-set scale, mean over members that still train."""
     if len(state.curves) < 2:
         return ""
-    point = state.curves[-1]
-    numbers = {name: point[name][state.alive[:, 0]].mean().item() for name in ("nll", "magnitude", "reliability")}
+    scales = {"nll": cohort.data.examples, "magnitude": 1, "reliability": 1}
+    numbers = {name: n * state.curves[-1][name][state.alive[:, 0]].mean().item() for name, n in scales.items()}
     return "  ".join(f"{name} {value:.3g}" for name, value in numbers.items())
+
+
+def epochs(cohort: Cohort, state: State) -> str:
+    """The epoch that is going on, of all."""
+    return f"epoch {min(state.epoch + 1, cohort.training.epochs)}/{cohort.training.epochs}"
 
 
 def total_steps(cohort: Cohort) -> int:
@@ -38,14 +43,16 @@ def total_steps(cohort: Cohort) -> int:
 
 
 class _Speed:
-    """Steps per second since the last look."""
+    """Steps per second since the last look, from the end of the first step on: that one may wait for the compiler."""
 
     def __init__(self, seconds: float) -> None:
-        self.seconds, self.when, self.step = seconds, time.monotonic(), 0
+        self.seconds, self.when, self.step = seconds, 0.0, -1
 
     def due(self, state: State) -> float | None:
         """Steps per second, if it is time to show them."""
         now = time.monotonic()
+        if self.step < 0:
+            self.when, self.step = now, state.step
         if now - self.when < self.seconds:
             return None
         rate, self.when = (state.step - self.step) / (now - self.when), now
@@ -54,11 +61,12 @@ class _Speed:
 
 
 class Live(Watcher):
-    """One line per cohort with rich: epochs, loss terms, steps per second, time left."""
+    """The cohort that is going on, with rich: epochs, loss terms, steps per second, time left."""
 
     def __init__(self, console: Console) -> None:
-        columns = (TextColumn("{task.description}"), BarColumn(bar_width=20), TextColumn("{task.fields[state]}"))
-        self.progress = Progress(*columns, TimeRemainingColumn(), console=console, refresh_per_second=4)
+        text, state = TextColumn("{task.description}"), TextColumn("{task.fields[state]}")
+        columns = (text, BarColumn(bar_width=10), TimeRemainingColumn(), state)
+        self.progress = Progress(*columns, console=console, refresh_per_second=4)
 
     def __enter__(self) -> Live:
         self.progress.start()
@@ -68,21 +76,22 @@ class Live(Watcher):
         self.progress.stop()
 
     def begin(self, cohort: Cohort, index: int, count: int, state: State) -> None:
-        """A new line."""
+        """A new bar in place of the last cohort's: there may be more cohorts than a screen has lines."""
+        for done in self.progress.task_ids:
+            self.progress.remove_task(done)
         name = f"cohort {index + 1}/{count}, {len(cohort)} networks"
         waiting = "compiling the update (up to a minute)" if cohort.compile else "starting"
         self.task = self.progress.add_task(name, total=total_steps(cohort), completed=state.step, state=waiting)
         self.speed = _Speed(REFRESH_SECONDS)
-        self.speed.step = state.step
 
     def tick(self, cohort: Cohort, state: State) -> None:
         """Refresh a few times a second."""
         rate = self.speed.due(state)
         if rate is not None:
-            text = f"epoch {state.epoch + 1}/{cohort.training.epochs}  {rate:.0f} steps/s  {terms(state)}"
+            text = f"{epochs(cohort, state)}  {rate:.0f} steps/s\n{terms(cohort, state)}"
             self.progress.update(self.task, completed=state.step, state=text)
         if state.step == total_steps(cohort):
-            self.progress.update(self.task, completed=state.step, state=f"trained, measuring  {terms(state)}")
+            self.progress.update(self.task, completed=state.step, state=f"trained; measuring\n{terms(cohort, state)}")
 
     def note(self, text: str) -> None:
         """Above the bars."""
@@ -101,16 +110,14 @@ class Plain(Watcher):
         size = f"{len(cohort)} networks of {sum(cohort.sizes)} synapses"
         self.note(f"cohort {index + 1} of {count}: {size}; {how}{total_steps(cohort) - state.step} steps")
         self.speed = _Speed(PLAIN_SECONDS)
-        self.speed.step = state.step
 
     def tick(self, cohort: Cohort, state: State) -> None:
         """Say where it stands."""
         rate = self.speed.due(state)
         if rate is not None:
             left = (total_steps(cohort) - state.step) / max(rate, 1e-9)
-            where = f"epoch {state.epoch + 1}/{cohort.training.epochs}"
-            self.note(f"  {where}  {rate:.0f} steps/s  {left:.0f} s left  {terms(state)}")
+            self.note(f"  {epochs(cohort, state)}  {rate:.0f} steps/s  {left:.0f} s left  {terms(cohort, state)}")
 
     def note(self, text: str) -> None:
         """One line."""
-        self.console.print(text, highlight=False, soft_wrap=True)
+        self.console.print(text, soft_wrap=True)

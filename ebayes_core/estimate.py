@@ -27,7 +27,7 @@ class Estimate:
 
 
 def estimates(points: list[Point], device: torch.device, calibrate: bool = True) -> list[Estimate]:
-    """An estimate per cohort; cohorts of one shape are timed once. Measuring after training comes on top, a few per cent."""
+    """An estimate per cohort; cohorts of one shape are timed once. Compiling and measuring come on top."""
     known: dict[tuple[object, ...], float] = {}
     found = []
     for group in plan(points, device):

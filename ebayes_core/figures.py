@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ebayes_core.errors import EbayesError, UserError
+from ebayes_core.errors import EbayesError
 from ebayes_core.registry import Registry
 from ebayes_core.runfile import Run, add_analyses
 from ebayes_core.slots import Analysis
@@ -24,12 +24,6 @@ def named(analyses: Sequence[Analysis]) -> dict[str, Analysis]:
         count = sum(1 for other in found.values() if other.kind == analysis.kind)
         found[analysis.kind if not count else f"{analysis.kind}-{count + 1}"] = analysis
     return found
-
-
-def of_file(run: Run, registry: Registry) -> dict[str, Analysis]:
-    """The analyses that the file's own spec asks for, as plugins again."""
-    kinds = registry.kinds("analysis")
-    return named([kinds[t["kind"]].model_validate(t) for t in run.spec.get("analysis", []) if t["kind"] in kinds])
 
 
 def measure(path: Path, analyses: dict[str, Analysis]) -> list[str]:
@@ -61,8 +55,10 @@ def missing(path: Path, analyses: dict[str, Analysis]) -> dict[str, Analysis]:
     return {name: a for name, a in analyses.items() if held.get(name) != a.model_dump_json()}
 
 
-def draw(path: Path, folder: Path, registry: Registry, only: str | None = None) -> Iterator[Path]:
-    """Draw every stored analysis, or one, from the file alone, as PDF and PNG; yields the pictures' names."""
+def draw(path: Path, folder: Path, registry: Registry, only: str | None = None) -> tuple[list[Path], list[str]]:
+    """Draw every stored analysis, or one, from the file alone; the pictures' names, and what went wrong."""
+    pictures: list[Path] = []
+    problems = []
     with Run(path) as run:
         stored = {name: run.analysis(name) for name in run.analyses}
     kinds = registry.kinds("analysis")
@@ -71,8 +67,13 @@ def draw(path: Path, folder: Path, registry: Registry, only: str | None = None) 
         if only not in (None, name, options["kind"]):
             continue
         if options["kind"] not in kinds:
-            raise UserError(f"{path}: the analysis '{options['kind']}' belongs to a plugin that is not installed")
-        yield from picture(kinds[options["kind"]].model_validate(options), arrays, folder / name)
+            problems.append(f"{name}: the analysis '{options['kind']}' belongs to a plugin that is not registered here")
+            continue
+        try:
+            pictures += picture(kinds[options["kind"]].model_validate(options), arrays, folder / name)
+        except Exception as error:  # nor may it cost the other figures
+            problems.append(f"{name}: cannot be drawn: {type(error).__name__}: {error}")
+    return pictures, problems
 
 
 def picture(analysis: Analysis, arrays: dict[str, np.ndarray], stem: Path) -> Iterator[Path]:

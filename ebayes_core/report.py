@@ -18,6 +18,22 @@ LISTED = (
 REGRESSION = ("rmse_mean", "rmse_sample", "rmse_ensemble")
 #: A balance this close to 1, a sigma that moved this little: taken as the optimum.
 BALANCED, STILL = 0.1, 0.05
+#: Within this share of its largest value, sigma counts as one number for the whole network.
+ONE_SIGMA = 1e-5
+
+MEMBERS_LEGEND = """\
+mean      with the mean weights
+sample    with one sampled network per few examples
+ensemble  with the averaged prediction of several sampled networks
+curved    over the synapses with curvature; the sigma of the others has no finite optimum
+cost      energy of all synapses, nat, on the scale of the data set's summed loss"""
+CONVERGENCE_LEGEND = """\
+B1, B2 ..    balance by layer: sum sigma E[g xi] / -sum sigma d cost/d sigma; 1 at an optimum
+B network    the same over the whole network, with its standard error
+B magnitude  -sum mu E[g] / sum mu d cost/d mu; 1 at an optimum
+motion       change of the mean log sigma in the last tenth of training
+stuck        share of synapses whose sigma is within a factor of 2 of its start
+flat         synapses without curvature, by layer: silent inputs, dead units"""
 
 
 def summary(run: Run) -> dict[str, Any]:
@@ -32,12 +48,19 @@ def summary(run: Run) -> dict[str, Any]:
     }
 
 
-def _text(value: Any) -> str:
+def text(value: Any) -> str:
+    """A value as it stands in a table; a dash where there is none."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
-        return "–"
-    if isinstance(value, dict):
-        return str(value.get("kind", value))
+        return "-"
+    if isinstance(value, dict):  # a whole table was swept: its kind, then what else the spec says of it
+        fields = [f"{name}={text(v)}" for name, v in value.items() if name != "kind"]
+        return " ".join([str(value.get("kind", "")), *fields]).strip()
     return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def amount(value: float) -> str:
+    """Seconds or megabytes: two digits where they are few, whole numbers where they are many."""
+    return f"{value:.0f}" if value >= 10 else f"{value:.2g}"
 
 
 def members(run: Run, console: Console) -> None:
@@ -46,17 +69,19 @@ def members(run: Run, console: Console) -> None:
     task = "accuracy" if any(row["accuracy_mean"] is not None for row in rows if "accuracy_mean" in row) else "rmse"
     scores = [f"{task}_{way}" for way in ("mean", "sample", "ensemble")]
     names = [*swept, "seed", *scores, "nll_sample", "sigma_median", "sigma_rms", "sigma_rms_curved", "reliability_cost"]
+    names += [] if all(row["status"] == "done" for row in rows) else ["status"]
     table = Table(title=f"{run.name}: {run.n_members} networks", box=None, header_style="bold", pad_edge=False)
     for name in names:
-        table.add_column(name.split(".")[-1].replace("_", " "), justify="right")
+        table.add_column(_header(name), justify="right")
     for row in rows:
-        table.add_row(*(_text(row.get(name)) for name in names))
+        table.add_row(*(text(row.get(name)) for name in names))
     console.print(table)
-    console.print(
-        "mean: with the mean weights; sample: one sampled network per few examples; ensemble: averaged prediction.\n"
-        "curved: synapses with curvature only; the others' sigma has no finite optimum.",
-        highlight=False,
-    )
+    console.print(MEMBERS_LEGEND)
+
+
+def _header(name: str) -> str:
+    """A name on two lines, so that a dozen columns fit beside each other."""
+    return name.rsplit(".", 1)[-1].replace("_", "\n", 1).replace("_", " ")
 
 
 def convergence(run: Run, console: Console) -> None:
@@ -65,55 +90,61 @@ def convergence(run: Run, console: Console) -> None:
     layers = range(balance.shape[1])
     table = Table(title="Convergence", box=None, header_style="bold", pad_edge=False)
     names = [*(n.split(".")[-1] for n in run.swept), "seed", *(f"B{layer + 1}" for layer in layers)]
-    for name in (*names, "B network", "± s.e.", "B magnitude", "motion", "stuck", "flat synapses"):
+    for name in (*names, "B\nnetwork", "\n± s.e.", "B mag-\nnitude", "\nmotion", "\nstuck", "flat\nsynapses"):
         table.add_column(name, justify="right")
     columns = ("balance", "balance_error", "magnitude_balance", "sigma_motion", "stuck_fraction")
     numbers = [run.metric(name) for name in columns]
     for i in range(run.n_members):
-        fields = [_text(values[i]) for values in run.swept.values()]
+        fields = [text(values[i]) for values in run.swept.values()]
         flats = "+".join(f"{n:.0f}" for n in flat[i] if not math.isnan(n))
-        by_layer = [_text(float(b)) for b in balance[i]]
-        table.add_row(*fields, str(run.seeds[i]), *by_layer, *(_text(float(n[i])) for n in numbers), flats)
+        by_layer = [text(float(b)) for b in balance[i]]
+        table.add_row(*fields, str(run.seeds[i]), *by_layer, *(text(float(n[i])) for n in numbers), flats)
     console.print(table)
-    console.print(
-        "B: sum of sigma E\\[g xi] over minus sum of sigma d cost/d sigma, by layer; 1 at a stationary point.\n"
-        "motion: change of mean log sigma in the last tenth of training; stuck: share of synapses within a factor 2\n"
-        "of their start; flat: synapses without curvature, by layer, which log-log fits leave out.",
-        highlight=False,
-    )
+    console.print(CONVERGENCE_LEGEND)
     for line in verdicts(run):
-        console.print(f"- {line}", highlight=False)
+        console.print(f"- {line}")
 
 
 def verdicts(run: Run) -> list[str]:
     """What the report means, in sentences."""
-    found = [f"member {i}: {status}; frozen there" for i, status in enumerate(run.status) if status != "done"]
-    balance, motion, stuck = (run.metric(name) for name in ("balance", "sigma_motion", "stuck_fraction"))
-    by_layer = run.layer_metric("balance")
-    if run_shared(run):
-        by_layer = balance[:, None]  # one sigma for the network: only the whole has to balance
-    worst = np.nanmax(np.abs(np.log(np.clip(by_layer, 1e-12, None))), axis=1, initial=0.0, where=np.isfinite(by_layer))
+    ended = np.array([status == "done" for status in run.status])
+    found = [f"member {i} {run.status[i]}; it is frozen there" for i in np.flatnonzero(~ended)]
+    balance, error, motion, stuck = (
+        np.where(ended, run.metric(name), np.nan)
+        for name in ("balance", "balance_error", "sigma_motion", "stuck_fraction")
+    )
     noisy = np.isfinite(balance)
-    done = noisy & (worst < math.log1p(BALANCED))
-    if noisy.any():
-        found.append(
-            f"{done.sum()} of {noisy.sum()} noisy networks are at the optimum in sigma (every B within {BALANCED:.0%} of 1)"
-            + ("" if done.all() else "; the others show a moment of training")
-        )
-    below = noisy & ~done & (balance < 1)
-    if below.any():
-        found.append(f"{below.sum()} have B below 1: reliability cost still drives their sigma up; train longer")
-    still = noisy & (np.abs(motion) > STILL)
-    if still.any():
-        found.append(f"in {still.sum()} sigma still moved by more than {STILL:.0%} in the last tenth of training")
-    if (stuck > 0.5).any():
-        found.append(f"in {(stuck > 0.5).sum()} most of the sigmas hardly left their start: raise learning_rate_phi or sigma_0")
+    done = noisy & (_worst(run) < math.log1p(BALANCED))
+    near, last, moment = f"{BALANCED:.0%}", "in the last tenth of training", "a moment of training and not the optimum"
+    sentences = (
+        (done, f"{{}} of {noisy.sum()} noisy networks are at their optimal sigma (each B within {near} of 1)"),
+        (noisy & ~done & (balance < 1), f"{{}} have B below 1: cost still drives sigma up, {moment}; train longer"),
+        (noisy & ~done & (balance >= 1), f"{{}} have B above 1: the loss now drives sigma down, {moment}"),
+        (noisy & (error > BALANCED), f"in {{}} the standard error of B is over {near}: B is not known so well"),
+        (np.abs(motion) > STILL, f"in {{}} sigma is still moving: by over {STILL:.0%} {last}"),
+        (stuck > 0.5, "in {} most sigmas hardly left their start: train longer, or raise learning_rate_phi or sigma_0"),
+    )
+    found += [words.format(n.sum()) for n, words in sentences if n.any() or (n is done and noisy.any())]
     flat = np.nansum(run.layer_metric("flat_synapses"), axis=1)
     if flat.any():
-        found.append(f"up to {flat.max():.0f} synapses of a network have no curvature, hence no finite optimal sigma")
+        found.append(
+            f"up to {flat.max():.0f} synapses of a network have no curvature, hence no finite optimal sigma; "
+            "log-log fits leave them out"
+        )
     return found
 
 
-def run_shared(run: Run) -> bool:
-    """Whether the networks have one sigma each."""
-    return all(run.member_spec(i)["noise"]["kind"] == "homogeneous" for i in range(run.n_members))
+def _worst(run: Run) -> np.ndarray:
+    """How far each member's balance is from 1 in its worst layer, as |log B|; 0 where nothing has to balance."""
+    by_layer = np.array([
+        np.full(len(layers), total) if _one_sigma(run, i) else layers  # then only the sum over layers has to balance
+        for i, (layers, total) in enumerate(zip(run.layer_metric("balance"), run.metric("balance"), strict=True))
+    ])  # fmt: skip
+    logs = np.abs(np.log(np.clip(by_layer, 1e-12, None)))
+    return np.max(logs, axis=1, initial=0.0, where=np.isfinite(logs))
+
+
+def _one_sigma(run: Run, member: int) -> bool:
+    """Whether one number is the sigma of the whole network."""
+    sigmas = [run.layer(member, layer + 1, "sigma") for layer in range(run.n_layers(member))]
+    return max(s.max() for s in sigmas) - min(s.min() for s in sigmas) <= ONE_SIGMA * max(s.max() for s in sigmas)

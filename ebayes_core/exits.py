@@ -1,0 +1,58 @@
+"""How a command ends: every exception becomes a message and an exit status."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shlex
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+import rich_click as click
+
+from ebayes_core.errors import EbayesError, Interrupted
+
+
+class Stderr(logging.Handler):
+    """Log lines to whatever stderr is at the time, so that they appear above a live display and not in it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """One plain line."""
+        print(self.format(record), file=sys.stderr)
+
+
+def guarded(command: Callable[[], Any]) -> int:  # noqa: PLR0911
+    """The exit status of a command: 0, 2 for the user's mistake, 130 for an interruption, 1 for anything else."""
+    try:
+        result = command()
+        return result if isinstance(result, int) else 0
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("stopped", err=True)
+        return 130
+    except Interrupted as error:
+        again = [a for a in sys.argv[1:] if a != "--fresh"]  # with it, the work would be thrown away
+        click.echo(f"{error}\n  {shlex.join(['ebayes', *again])}", err=True)
+        return error.exit_code
+    except EbayesError as error:
+        click.echo(str(error), err=True)
+        return error.exit_code
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        return _unexpected(error)
+
+
+def _unexpected(error: Exception) -> int:
+    if os.environ.get("EBAYES_DEBUG"):
+        traceback.print_exc()
+    else:
+        click.echo(f"{type(error).__name__}: {error}\n(EBAYES_DEBUG=1 shows where)", err=True)
+    return 1
