@@ -4,14 +4,20 @@
     def test_glial():
         check_cost(Glial)
 
-A check runs a property test over the plugin's own field bounds and raises AssertionError that says what is wrong and what to do.
-Needs the extra `test` (hypothesis).
+A check runs a property test over the plugin's own field bounds and raises AssertionError, which says what is wrong
+and what to do. Needs the extra `test` (hypothesis); raises ImportError, which says so, without it.
 """
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+
+if find_spec("hypothesis") is None:
+    raise ImportError("ebayes_core.testing needs hypothesis; install it with: pip install 'ebayes[test]'")
+
 from ebayes_core.testing.checks import check_cost, check_inference, check_noise
-from ebayes_core.testing.larger import check_analysis, check_dataset, check_network
+from ebayes_core.testing.larger import check_analysis, check_dataset
+from ebayes_core.testing.networks import check_network
 from ebayes_core.testing.strategies import mus, plugins, siblings, sigmas
 
 __all__ = [

@@ -37,7 +37,11 @@ def tensor(elements: st.SearchStrategy[float], *shape: int) -> st.SearchStrategy
 def plugins(cls: type[P]) -> st.SearchStrategy[P]:
     """Instances of a plugin class, every field within its declared bounds."""
     fields = {name: _field(info) for name, info in cls.model_fields.items() if name != "kind"}
-    return st.fixed_dictionaries({}, optional=fields).map(lambda values: _built(cls, values)).filter(lambda p: p is not None)
+    return (
+        st.fixed_dictionaries({}, optional=fields)
+        .map(lambda values: _built(cls, values))
+        .filter(lambda p: p is not None)
+    )
 
 
 def siblings(cls: type[P], count: int = 2) -> st.SearchStrategy[list[P]]:
@@ -50,9 +54,7 @@ def siblings(cls: type[P], count: int = 2) -> st.SearchStrategy[list[P]]:
 def _sibling(first: P) -> st.SearchStrategy[P]:
     floats = [name for name in type(first).model_fields if isinstance(getattr(first, name), float)]
     fields = {name: _field(type(first).model_fields[name], absent=False) for name in floats}
-    return st.fixed_dictionaries(fields).map(
-        lambda values: _built(type(first), {**_given(first), **values}) or first
-    )
+    return st.fixed_dictionaries(fields).map(lambda values: _built(type(first), {**_given(first), **values}) or first)
 
 
 def _given(model: BaseModel) -> dict[str, Any]:
@@ -107,7 +109,7 @@ def _simple(annotation: Any, limits: tuple[Any, ...]) -> st.SearchStrategy[Any]:
 
 
 def _floats(limits: tuple[Any, ...]) -> st.SearchStrategy[float]:
-    """Evenly over the bounds, in the logarithm where they are positive and wide; an open bound at zero is a tiny number."""
+    """Evenly over the bounds, in the logarithm where they are positive and wide; an open zero becomes a tiny number."""
     low, high = _bounds(limits, -1e3, 1e3)
     if low == 0 and any(isinstance(m, at.Gt) for m in limits):
         low = min(1e-6, high / 10)

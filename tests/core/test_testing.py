@@ -12,7 +12,7 @@ from pydantic import Field
 
 from ebayes_core.registry import Registry
 from ebayes_core.run import run
-from ebayes_core.slots import Analysis, Cost, Dataset, Inference, Network, Noise
+from ebayes_core.slots import Analysis, Cost, Dataset, Inference, Network, Noise, Trace
 from ebayes_core.spec import loads
 from ebayes_core.tasks import Classification
 from ebayes_core.testing import (
@@ -125,7 +125,9 @@ MISTAKES = {
     "single only": (lambda self, s, m: (self.kappa / s).float(), "constant of a fixed type"),
     "keeps state": (stateful(), "second time"),
     "changes its argument": (lambda self, s, m: self.kappa / s.mul_(1.5), "in place"),
-    "bound to the CPU": (lambda self, s, m: self.kappa * torch.ones(1, 4, dtype=s.dtype, device="cpu") / s, "elementwise|another device"),
+    "bound to the CPU": (lambda self, s, m: self.kappa / s + torch.ones(1, dtype=s.dtype), "another device"),
+    "decides by values": (lambda self, s, m: self.kappa / s if (s > 0).all() else s, "another device"),
+    "no slope at zero": (lambda self, s, m: self.kappa / s + (m * m).sqrt(), "gradient in argument 2 is not finite"),
     "bound to the CPU, one number": (lambda self, s, m: (self.kappa / s).cpu(), "another device|leaves its device"),
     "uses math": (lambda self, s, m: math.sqrt(self.kappa) / s, "tensor methods"),
     "is no tensor": (lambda self, s, m: 3.0, "not a tensor"),
@@ -185,6 +187,8 @@ class GoodNoise(Noise):
         ({"sigma": lambda self, phi: phi.exp() * phi.mean().exp()}, "not elementwise|not finite"),
         ({"sigma": lambda self, phi: phi.detach().clamp(max=20).exp()}, "gradient"),
         ({"init": lambda self, mu: (self.sigma_0 + 0 * mu).log()[0]}, "member, synapses"),
+        ({"init": lambda self, mu: (self.sigma_0 + mu.zero_()).log()}, "changed its argument"),
+        ({"init": lambda self, mu: (self.sigma_0 + torch.zeros(mu.shape, dtype=mu.dtype)).log()}, "another device"),
         ({"init": lambda self, mu: 0 * mu}, "sigma_0 changes nothing"),
         ({"init": lambda self, mu: (self.sigma_0 + 0 * mu).log().float()}, "of mu's type"),
     ],
@@ -212,6 +216,11 @@ class GoodInference(Inference):
     "methods, message",
     [
         ({"magnitude_cost": lambda self, mu, sigma: self.decay * mu**2 / sigma}, "sigma = 0"),
+        (
+            {"magnitude_cost": lambda self, mu, sigma: self.decay * (mu**2 + sigma**2).sqrt()},
+            "no finite gradient in mu",
+        ),
+        ({"log_prior": lambda self, mu, sigma: 0 * mu + mu.sum()}, "log_prior is not elementwise"),
         ({"magnitude_cost": lambda self, mu, sigma: (self.decay * mu**2).sum()}, "must be elementwise"),
         ({"magnitude_cost": lambda self, mu, sigma: mu**2}, "decay changes nothing"),
         ({"reliability_cost": lambda self, mu, sigma, cost: cost(sigma.detach(), mu)}, "gradient"),
@@ -237,6 +246,11 @@ class GoodNetwork(Network):
         return x @ w[..., :-1].transpose(1, 2) + w[..., None, :, -1]
 
 
+def without_bias(self, weights, x):
+    drives = GoodNetwork.forward(self, weights, x)
+    return Trace(drives, [x], [drives])
+
+
 def doubled(self, weights, x, residual, out):
     outputs = Network.gradients(self, weights, x, residual, out)
     for o in out:
@@ -252,7 +266,12 @@ def doubled(self, weights, x, residual, out):
         ({"forward": lambda s, w, x: GoodNetwork.forward(s, w, x - x.mean(0))}, "mixes examples"),
         ({"forward": lambda s, w, x: GoodNetwork.forward(s, w, x).double()}, "float32 into"),
         ({"forward": lambda s, w, x: GoodNetwork.forward(s, [w[0].mul_(1.5)], x)}, "changed the weights"),
+        ({"forward": lambda s, w, x: GoodNetwork.forward(s, w, x.clamp_(-0.1, 0.1))}, "or the inputs in place"),
+        ({"forward": lambda s, w, x: GoodNetwork.forward(s, w, x) * torch.nan}, "not finite"),
+        ({"forward": lambda s, w, x: GoodNetwork.forward(s, w, x) + torch.ones(2, dtype=x.dtype)}, "another device"),
+        ({"forward": lambda s, w, x: GoodNetwork.forward(s, w, x) + 0 * float(x.sum())}, "torch.func.vmap"),
         ({"gradients": doubled}, "differs from autograd"),
+        ({"trace": without_bias}, "not the weights' gradient"),
     ],
 )
 def test_network_mistakes_are_caught(methods, message: str) -> None:
@@ -342,9 +361,20 @@ def uses_up(self, arrays, figure):
 def test_analysis_mistakes_are_caught(run_file, methods, message: str) -> None:
     check_analysis(GoodAnalysis, run_file)
     with pytest.raises(AssertionError, match=message):
-        check_analysis(type("Broken", (GoodAnalysis,), {**methods, "__doc__": "Broken.", "__module__": __name__}), run_file)
+        cls = type("Broken", (GoodAnalysis,), {**methods, "__doc__": "Broken.", "__module__": __name__})
+        check_analysis(cls, run_file)
 
 
 def test_split_fields_of_the_digits_matter() -> None:
     a, b = (Digits(split_seed=seed).load("test")[0] for seed in (0, 1))
     assert not torch.equal(a, b)
+
+
+def test_without_hypothesis_the_message_says_what_to_install(monkeypatch) -> None:
+    import importlib.util
+
+    import ebayes_core.testing
+
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(ImportError, match=r"ebayes\[test\]"):
+        importlib.reload(ebayes_core.testing)

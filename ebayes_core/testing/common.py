@@ -1,0 +1,104 @@
+"""What all checks share: how many examples, the table of a plugin, calls whose failures are named, idle fields."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from ebayes_core.slots import Plugin
+from ebayes_core.testing.strategies import plugins
+
+EXAMPLES = 25
+quick = settings(
+    max_examples=EXAMPLES, deadline=None, database=None, derandomize=True,
+    phases=[Phase.explicit, Phase.generate],  # the message says what is wrong; a smaller example would only take longer
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
+)  # fmt: skip
+
+
+def check_table(cls: type[Plugin], base: type[Plugin]) -> None:
+    """The class is a finished plugin of the slot, and says what it and its fields are."""
+    assert isinstance(cls, type) and issubclass(cls, base), f"{cls!r} is no subclass of {base.__name__}"
+    missing = ", ".join(sorted(cls.__abstractmethods__))
+    assert not missing, f"{cls.__name__} does not define {missing}"
+    kind = cls.model_fields["kind"].default
+    assert isinstance(kind, str), f'{cls.__name__} needs a line like  kind: Literal["mine"] = "mine"'
+    assert cls.__doc__ and cls.__doc__ != base.__doc__, f"{cls.__name__} needs a docstring; its first line is shown"
+    bare = [n for n, info in cls.model_fields.items() if n != "kind" and not info.description]
+    assert not bare, f"{cls.__name__}: give these fields a description: {', '.join(bare)}"
+
+
+def attempt(name: str, function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call it; an exception becomes advice, since the usual cause is a number where a tensor comes."""
+    try:
+        return function(*arguments)
+    except Exception as error:
+        raise AssertionError(
+            f"{name} raised {type(error).__name__}: {error}. The engine calls it with float fields as tensors "
+            "(member, 1): write it with tensor methods and operators, without math.*, float() or if on values"
+        ) from error
+
+
+def call(name: str, function: Any, *arguments: Any) -> Any:
+    """Call it; whatever it raises is named."""
+    try:
+        return function(*arguments)
+    except Exception as error:
+        raise AssertionError(f"{name} raised {type(error).__name__}: {error}") from error
+
+
+class Changed:
+    """Which fields of a plugin have been seen to change its result: an option that does nothing is a mistake."""
+
+    def __init__(self, cls: type[Plugin], instances: Sequence[Plugin] = ()) -> None:
+        self.cls, self.seen = cls, set()
+        self.any = st.one_of(plugins(cls), st.sampled_from(instances)) if instances else plugins(cls)
+        self.fields = {name for name, info in cls.model_fields.items() if name != "kind" and not _pinned(info)}
+
+    @property
+    def settings(self) -> settings:
+        """Examples enough for every field to be drawn many times."""
+        return settings(quick, max_examples=EXAMPLES * max(len(self.fields), 1))
+
+    def pairs(self) -> st.SearchStrategy[tuple[str, Any, Any]]:
+        """A field, and two plugins that differ in it alone."""
+        names = st.sampled_from(sorted(self.fields) or ["kind"])
+        return st.tuples(names, self.any, self.any).map(self._differ_in_one)
+
+    def _differ_in_one(self, drawn: tuple[str, Any, Any]) -> tuple[str, Any, Any]:
+        name, one, other = drawn
+        changed = one.model_copy(update={name: getattr(other, name)})
+        return name, one, changed if _valid(changed) else one
+
+    def see(self, pair: tuple[str, Any, Any], result: Callable[[Any], Tensor]) -> None:
+        """Compare the two results."""
+        name, one, other = pair
+        a, b = attempt(self.cls.__name__, result, one), attempt(self.cls.__name__, result, other)
+        if a.shape != b.shape or not torch.equal(a, b):
+            self.seen.add(name)
+
+    def all_seen(self) -> None:
+        """Raise for the fields that never changed anything."""
+        idle = sorted(self.fields - self.seen)
+        assert not idle, f"{self.cls.__name__}: {', '.join(idle)} changes nothing; use it in the formula, or remove it"
+
+
+def _valid(plugin: Plugin) -> bool:
+    """A copy with one field changed may break a rule between fields."""
+    try:
+        type(plugin).model_validate(plugin.model_dump())
+    except ValueError:
+        return False
+    return True
+
+
+def _pinned(info: Any) -> bool:
+    """A field whose bounds leave one value, such as the exponent of a mechanism."""
+    low = [m.ge for m in info.metadata if hasattr(m, "ge")]
+    high = [m.le for m in info.metadata if hasattr(m, "le")]
+    return bool(low and high and low == high)
