@@ -149,3 +149,28 @@ def test_compiled_step_is_the_eager_step(registry: Registry, kind: str, noise: s
     kernel(*fused)
     for a, b in zip(sum(one.parameters.lists(), one.weights), sum(two.parameters.lists(), two.weights), strict=True):
         torch.testing.assert_close(a, b, rtol=2e-6, atol=1e-7)
+
+
+def test_without_a_compiler_the_eager_step_goes_on(registry: Registry, monkeypatch, caplog) -> None:
+    """One line in the log, and the same results."""
+
+    def no_compiler(*_, **__):
+        raise RuntimeError("no C++ compiler found\nand a page of advice")
+
+    monkeypatch.setattr(torch, "compile", no_compiler)
+    c = cohort(registry, DIGITS, "training.epochs=1", compile=True)
+    plain = cohort(registry, DIGITS, "training.epochs=1", compile=False)
+    for a, b in zip(trained(c).parameters.mu, trained(plain).parameters.mu, strict=True):
+        assert torch.equal(a, b)
+    (record,) = caplog.records
+    assert "no C++ compiler found" in record.message and "advice" not in record.message
+
+
+def test_calibration_for_compilation_follows_the_work(registry: Registry) -> None:
+    """Auto compiles a paper-sized run and not a small one."""
+    small = cohort(registry, DIGITS)
+    large = cohort(registry, DIGITS, "training.epochs=100000")
+    from ebayes_core.engine import Cohort
+
+    assert not Cohort(small.points, small.data).compile
+    assert Cohort(large.points, large.data).compile
