@@ -7,6 +7,7 @@ import subprocess
 import sys
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -30,11 +31,22 @@ def collect(registry: Registry, device: torch.device) -> dict[str, Any]:
         "plugins": plugins,
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         "host": platform.node(),
-        "processor": f"{platform.machine()}, {platform.processor() or platform.system()}",
+        "system": platform.platform(),
+        "processor": _processor(),
         "threads": torch.get_num_threads(),
         "command": " ".join(sys.argv),
         "git_commit": _commit(),
     }
+
+
+def _processor() -> str:
+    """The processor's name, which Python itself does not know on Linux."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        lines = []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
 
 
 def _version(name: str) -> str:

@@ -1,0 +1,102 @@
+"""Where things lie in a results file: members, curves, networks and analyses, with the scales of netCDF-4.
+
+No scale stands at the root: xarray aligns a group's dimensions with its ancestors', and architectures differ.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import h5py
+import numpy as np
+
+from ebayes_core import spec, store
+from ebayes_core.results import MemberResult, described
+
+#: swept fields stand among the members' numbers, and some are named as these
+SWEPT = "swept."
+
+
+def members(group: h5py.Group, points: Sequence[spec.Point], results: Sequence[MemberResult]) -> None:
+    """One value per member: its spec, the swept fields, status, numbers."""
+    scales = {"member": _scale(group, "member", np.arange(len(points)))}
+    names = list(dict.fromkeys(name for r in results for name in r.metrics))
+    columns = {name: [r.metrics.get(name, math.nan) for r in results] for name in names}
+    columns |= {"seed": [p.member.seed for p in points], "status": [r.status for r in results]}
+    columns["spec"] = [json.dumps(spec.resolved(p.member)) for p in points]
+    for name, values in columns.items():
+        _array(group, name, values, scales)
+    for name in dict.fromkeys(name for p in points for name in p.swept):
+        values = [p.swept.get(name) for p in points]
+        plain = all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in values)
+        item = _array(group, SWEPT + name, values if plain else [json.dumps(v) for v in values], scales)
+        item.attrs.update({"description": f"value of the swept field {name}", "json": not plain})
+
+
+def padded(group: h5py.Group, tables: Sequence[dict[str, np.ndarray]], axis: str, first: int) -> None:
+    """Arrays (member, axis) of members that may differ in length: NaN stands where one has ended."""
+    length = max((len(v) for table in tables for v in table.values()), default=0)
+    scales = {
+        "member": _scale(group, "member", np.arange(len(tables))),
+        axis: _scale(group, axis, np.arange(first, first + length)),
+    }
+    for name in dict.fromkeys(name for table in tables for name in table):
+        rows = [np.asarray(table.get(name, []), dtype=np.float64) for table in tables]
+        filled = [np.pad(row, (0, length - len(row)), constant_values=np.nan) for row in rows]
+        item = _array(group, name, np.stack(filled), scales)
+        if axis == "layer":
+            item.attrs["description"] = f"{item.attrs['description']}; of each layer alone"
+
+
+def networks(group: h5py.Group, results: Sequence[MemberResult]) -> None:
+    """Synapses, (member, post, pre + 1); members of one architecture stand together."""
+    kinds: dict[tuple[Any, ...], list[int]] = {}
+    for i, result in enumerate(results):
+        shape = tuple((name, a.shape) for layer in result.layers for name, a in layer.items())
+        kinds.setdefault(shape, []).append(i)
+    for number, alike in enumerate(kinds.values()):
+        network = group.create_group(str(number))
+        for layer in range(len(results[alike[0]].layers)):
+            _layer(network.create_group(f"layer_{layer + 1}"), [results[i].layers[layer] for i in alike], alike)
+
+
+def _layer(group: h5py.Group, layers: Sequence[dict[str, np.ndarray]], members: list[int]) -> None:
+    """One layer of the networks of one architecture; weights of other ranks than 2 have axes without meaning."""
+    weights = next(iter(layers[0].values())).shape
+    names = ["post", "pre"] if len(weights) == 2 else [f"dim_{i}" for i in range(len(weights))]
+    scales = {"member": _scale(group, "member", np.array(members))}
+    scales |= {name: _scale(group, name, np.arange(size)) for name, size in zip(names, weights, strict=True)}
+    for name in layers[0]:
+        array = np.stack([layer[name] for layer in layers])
+        axes = scales if array.ndim > 2 else {"member": scales["member"], names[-1]: scales[names[-1]]}
+        _array(group, name, array, axes, compress=True)
+
+
+def _scale(group: h5py.Group, name: str, values: np.ndarray) -> h5py.Dataset:
+    item = store.dataset(group, name, values)
+    item.make_scale(name)
+    item.attrs["description"] = f"coordinate: {name}, by number" + (", the bias last" if name == "pre" else "")
+    item.attrs["units"] = "1"
+    return item
+
+
+def _array(
+    group: h5py.Group, name: str, values: Any, scales: dict[str, h5py.Dataset], compress: bool = False
+) -> h5py.Dataset:
+    item = store.dataset(group, name, np.asarray(values), compress)
+    for dimension, scale in zip(item.dims, scales.values(), strict=False):
+        dimension.attach_scale(scale)
+    item.attrs["units"], item.attrs["description"] = described(name)
+    return item
+
+
+def analysis(group: h5py.Group, arrays: dict[str, np.ndarray]) -> None:
+    """An analysis names no axes: arrays share a scale where position and length agree, so that xarray opens them."""
+    shapes = {name: np.shape(array) for name, array in arrays.items()}
+    sizes = dict.fromkeys((axis, size) for shape in shapes.values() for axis, size in enumerate(shape))
+    scales = {(axis, size): _scale(group, f"_axis{axis}_{size}", np.arange(size)) for axis, size in sizes}
+    for name, array in arrays.items():
+        _array(group, name, array, {str(axis): scales[axis, size] for axis, size in enumerate(shapes[name])})
