@@ -53,7 +53,7 @@ class _Speed:
         now = time.monotonic()
         if self.step < 0:
             self.when, self.step = now, state.step
-        if now - self.when < self.seconds:
+        if now - self.when <= self.seconds:
             return None
         rate, self.when = (state.step - self.step) / (now - self.when), now
         self.step = state.step

@@ -2,16 +2,41 @@
 
 from __future__ import annotations
 
-from typing import Any, get_args
+import json
+import re
+from typing import Any, NamedTuple, get_args
 
 from pydantic import BaseModel, ValidationError
 
 from ebayes_core.errors import nearest
 
 
-def describe(error: ValidationError, source: str, model: type[BaseModel]) -> list[str]:
+class Mistake(NamedTuple):
+    """One mistake: where it is, the value that stands there if that helps, and what is allowed."""
+
+    where: str
+    value: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.where} = {self.value}: {self.what}" if self.value else f"{self.where}: {self.what}"
+
+
+def describe(error: ValidationError, source: str, model: type[BaseModel]) -> list[Mistake]:
     """One line per mistake: `file: [table] field = value: what is allowed`."""
-    return [_line(entry, source, model) for entry in error.errors(include_url=False) if not _echo(entry)]
+    return [_mistake(entry, source, model) for entry in error.errors(include_url=False) if not _echo(entry)]
+
+
+def short(value: Any, quoted: bool = True) -> str:
+    """A value in at most 80 characters of one line."""
+    text = repr(value) if quoted else str(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def listed(values: list[str]) -> str:
+    """The first three of many values."""
+    text = ", ".join(short(value, quoted=False) for value in values[:3])
+    return text if len(values) <= 3 else f"{text} and {len(values) - 3} more"
 
 
 def _echo(entry: Any) -> bool:
@@ -19,18 +44,27 @@ def _echo(entry: Any) -> bool:
     return entry["type"] == "too_short" and bool(entry["input"])
 
 
-def _line(entry: Any, source: str, model: type[BaseModel]) -> str:
+def _mistake(entry: Any, source: str, model: type[BaseModel]) -> Mistake:
+    if entry["type"] == "json_invalid":
+        return Mistake(source, "", "tables or lists are nested too deeply")
     path, innermost = _walk(entry["loc"], model)
+    if entry["type"] == "union_tag_invalid":
+        path.append("kind")
     table, name = (path[:1], path[1:]) if len(path) > 1 and isinstance(path[1], str) else ([], path)
     where = f"{source}: " + (f"[{table[0]}] " if table else "") + _dotted(name)
-    return where + _what(entry, innermost, str(path[-1]) if path else "")
+    return Mistake(where, *_what(entry, innermost, str(path[-1]) if path else ""))
 
 
 def _dotted(path: list[str | int]) -> str:
     text = ""
     for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else str(part)
+        text += f"[{part}]" if isinstance(part, int) else f".{_key(part)}" if text else _key(part)
     return text
+
+
+def _key(name: str) -> str:
+    """A key as TOML writes it: in quotes unless it is bare."""
+    return name if re.fullmatch(r"[A-Za-z0-9_-]{1,80}", name) else short(json.dumps(name), quoted=False)
 
 
 def _walk(loc: tuple[str | int, ...], model: type[BaseModel]) -> tuple[list[str | int], type[BaseModel] | None]:
@@ -70,27 +104,40 @@ def _choices(here: Any) -> dict[str, type[BaseModel]]:
     return found if not _is_model(here) else {}
 
 
-def _what(entry: Any, model: type[BaseModel] | None, name: str) -> str:
+def _what(entry: Any, model: type[BaseModel] | None, name: str) -> tuple[str, str]:
+    """The value, as far as it helps, and what is allowed."""
     kind, value = entry["type"], entry.get("input")
     context = entry.get("ctx", {})
     if kind == "extra_forbidden":
-        return ": unknown field" + _among(name, "allowed", list(model.model_fields) if model else [])
+        return "", "unknown field" + _among(name, "allowed", _fields(model))
     if kind == "union_tag_invalid":
         expected = [tag.strip(" '") for tag in context["expected_tags"].split(",")]
-        return f".kind = {_short(context['tag'])}: unknown kind" + _among(context["tag"], "registered", expected)
+        return short(context["tag"]), "unknown kind" + _among(context["tag"], "registered", expected)
+    if kind == "literal_error" and name == "kind":
+        return short(value), "unknown kind" + _among(value, "registered", [context["expected"].strip("'")])
     if kind == "union_tag_not_found":
-        return " needs a kind, for example { kind = ... }; see `ebayes plugins`"
+        return "", "needs a kind, for example { kind = ... }; see `ebayes plugins`"
     if kind == "missing":
-        return ": is required and missing"
-    message = entry["msg"].removeprefix("Value error, ")
-    message = message[:1].lower() + message[1:]
-    return f": {message}" if isinstance(value, dict) else f" = {_short(value)}: {message}"
+        return "", "is required and missing"
+    return "" if isinstance(value, dict) else short(value), _message(kind, entry["msg"], context)
 
 
-def _among(name: str, verb: str, known: list[str]) -> str:
+def _fields(model: type[BaseModel] | None) -> list[str]:
+    return list(model.model_fields) if model else []
+
+
+def _message(kind: str, text: str, context: dict[str, Any]) -> str:
+    """pydantic's message in the words of TOML."""
+    if kind in ("model_type", "model_attributes_type", "dict_type"):
+        return "must be a table, for example { kind = ... }" if kind != "dict_type" else "must be a table"
+    if kind == "tuple_type":
+        return "must be a list"
+    if kind in ("too_short", "too_long"):
+        limit = context.get("min_length", context.get("max_length"))
+        return f"must have at {'least' if kind == 'too_short' else 'most'} {limit} items"
+    text = re.sub(r"^(Value error, |Input should |String should )", lambda m: "must " * ("should" in m[0]), text)
+    return text[:1].lower() + text[1:]
+
+
+def _among(name: Any, verb: str, known: list[str]) -> str:
     return f"{nearest(name, known) or ';'} {verb} are {', '.join(known)}"
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."

@@ -13,13 +13,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError, create_model, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationError, create_model, field_validator
 
 from ebayes_core import sweep as sweeps
 from ebayes_core.errors import SpecError, nearest
 from ebayes_core.mistakes import describe
+from ebayes_core.overrides import override
+from ebayes_core.points import Point, points, strictly
 
 if TYPE_CHECKING:
     from ebayes_core.registry import Registry
@@ -28,7 +30,7 @@ CLOSED = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_d
 SLOTS = {
     "dataset": "mnist5k", "network": "mlp", "cost": "membrane", "noise": "heterogeneous", "inference": "energy_efficient",
 }  # fmt: skip
-M = TypeVar("M", bound=BaseModel)
+P = TypeVar("P", bound="Parts")
 #: What does not change a network: it may be edited without training again.
 PRESENTATION = ("name", "description", "analysis")
 MOST_SEEDS = 1000
@@ -62,13 +64,26 @@ class Measurement(BaseModel):
     )
 
 
-@dataclass(frozen=True)
-class Point:
-    """One member of a population: its place, its whole spec, and the fields that the sweep set."""
-
-    index: int
-    member: Any
-    swept: dict[str, Any]
+def _row(row: Any) -> Any:
+    """The form of a sweep's row, chosen by its key, so that a mistake in it gets one message and not four."""
+    if isinstance(row, BaseModel):
+        return row
+    if isinstance(row, dict):
+        known = [key for key in sweeps.RANGES if key in row]
+        if len(known) != 1 or len(row) != 1:
+            raise ValueError(
+                f"a range is a table with one key of {', '.join(sweeps.RANGES)}; "
+                'a dotted field is written in quotes: "cost.c" = [0.1, 1.0]'
+            )
+        form: type[BaseModel] = sweeps.RANGES[known[0]]
+    elif isinstance(row, (list, tuple)):
+        form = sweeps.Values
+    else:
+        raise ValueError("a row is a list of values, or a range such as { logspace = [-2, 1, 7] }")
+    try:
+        return strictly(form, row)
+    except ValidationError as error:
+        raise ValueError(describe(error, "", form)[0].what) from error
 
 
 class Parts(BaseModel):
@@ -77,25 +92,18 @@ class Parts(BaseModel):
     model_config = CLOSED
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$", description="names the results file")
     description: str = Field("", max_length=10_000, description="for the reader")
-    seeds: tuple[int, ...] = Field(
+    seeds: tuple[Annotated[int, Field(ge=0, lt=2**31)], ...] = Field(
         (0,), min_length=1, max_length=MOST_SEEDS, description="every point of the sweep is trained once per seed"
     )
     training: Training = Field(Training(), description="how to train")
     measurement: Measurement = Field(Measurement(), description="how to measure")
-    sweep: dict[str, sweeps.Row] = Field(
+    sweep: dict[str, Annotated[sweeps.Row, BeforeValidator(_row)]] = Field(
         {}, description="dotted field, whole table, or several fields separated by commas -> its values; rows multiply"
     )
-
-    @field_validator("sweep", mode="before")
-    @classmethod
-    def _one_form_per_row(cls, rows: Any) -> Any:
-        return {name: _row(name, row) for name, row in rows.items()} if isinstance(rows, dict) else rows
 
     @field_validator("seeds")
     @classmethod
     def _seeds(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
-        if any(not 0 <= seed < 2**31 for seed in seeds):
-            raise ValueError("a seed is an integer from 0 to 2147483647")
         if len(set(seeds)) < len(seeds):
             raise ValueError("a seed stands in the list twice")
         return seeds
@@ -103,25 +111,13 @@ class Parts(BaseModel):
     _members: tuple[Point, ...] = PrivateAttr(())
 
     def members(self) -> list[Point]:
-        """Every member, validated alone when the spec was loaded; seeds vary fastest."""
+        """Every member, validated alone when the spec was loaded; seeds vary fastest.
+
+        Raises ValueError for an experiment that was not loaded: `loads(dumps(experiment), registry)` expands its sweep.
+        """
+        if not self._members:
+            raise ValueError("only a loaded experiment has members; take loads(dumps(experiment), registry)")
         return list(self._members)
-
-
-def _row(name: str, row: Any) -> Any:
-    """The form of a sweep's row, chosen by its key, so that a mistake in it gets one message and not four."""
-    if isinstance(row, dict):
-        known = [key for key in sweeps.RANGES if key in row]
-        if len(known) != 1 or len(row) != 1:
-            raise ValueError(f"'{name}': a range is a table with one key of {', '.join(sweeps.RANGES)}")
-        form = sweeps.RANGES[known[0]]
-    elif isinstance(row, (list, tuple)):
-        form = sweeps.Values
-    else:
-        raise ValueError(f"'{name}' = {row!r}: a row is a list of values, or a range such as {{ logspace = [-2, 1, 7] }}")
-    try:
-        return form.model_validate(row)
-    except ValidationError as error:
-        raise ValueError(f"'{name}': {error.errors()[0]['msg'].removeprefix('Value error, ')}") from error
 
 
 @dataclass(frozen=True)
@@ -170,113 +166,49 @@ def load(path: str | Path, registry: Registry, overrides: Iterable[str] = ()) ->
 
 
 def loads(text: str, registry: Registry, overrides: Iterable[str] = (), source: str = "spec") -> Parts:
-    """The experiment of a TOML text; overrides are `dotted.field=value`. Raises SpecError with every mistake at once."""
+    """The experiment of a TOML text; overrides are `dotted.field=value`.
+
+    Raises SpecError with every mistake at once.
+    """
     models = compose(registry)
     try:
         table = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except RecursionError as error:
+        raise SpecError([f"{source}: tables or lists are nested too deeply"]) from error
+    except ValueError as error:  # no TOML, or an integer of thousands of digits
         raise SpecError([f"{source}: this is no TOML: {error}"]) from error
     for slot, kind in SLOTS.items():  # so that one field of a table left out can be swept or set
         if kind in registry.kinds(slot):
             table.setdefault(slot, {"kind": kind})
-    for override in overrides:
-        _override(table, override)
+    wrong = override(table, overrides)
+    if wrong:
+        raise SpecError(wrong)
     return _validate(table, models, source)
-
-
-def _override(table: dict[str, Any], text: str) -> None:
-    """Apply `--set network.hidden=[50]`: TOML on both sides, and a bare word on the right is a string."""
-    name, separator, value = text.partition("=")
-    if not separator or not name.strip():
-        raise SpecError([f"--set {text}: write it as field=value, for example cost.c=0.1"])
-    try:
-        path = _path(tomllib.loads(f"{name} = 0"))
-    except tomllib.TOMLDecodeError as error:
-        raise SpecError([f"--set {text}: '{name}' is no dotted field: {error}"]) from error
-    try:
-        parsed = tomllib.loads(f"value = {value}")["value"]
-    except (tomllib.TOMLDecodeError, RecursionError):
-        parsed = value.strip()
-    sweeps.put(table, path, parsed)
-
-
-def _path(nested: Any) -> list[str]:
-    (name, inner), *_ = nested.items()
-    return [name, *_path(inner)] if isinstance(inner, dict) else [name]
 
 
 def _validate(table: dict[str, Any], models: Models, source: str) -> Parts:
     """The experiment with its members, or every mistake: the spec's own, and those that only a sweep's point has."""
-    mistakes: list[str] = []
-    experiment = None
-    try:
-        experiment = _strictly(models.Experiment, table)
-    except ValidationError as error:
-        mistakes += describe(error, source, models.Experiment)
-    except (ValueError, RecursionError) as error:
-        raise SpecError([f"{source}: cannot be read: {error}"]) from error
-    points, more = _points(table, models, source, mistakes)
-    if mistakes + more or experiment is None:
-        raise SpecError(dict.fromkeys(mistakes + more))
-    experiment._members = points
+    experiment, mistakes = _read(models.Experiment, table, source)
+    rows, _ = _read(Parts, {"name": "rows", "sweep": table.get("sweep", {})}, source)
+    if rows is not None:  # the points are worth checking though the rest may be wrong
+        base = {k: v for k, v in table.items() if k in models.Member.model_fields and k != "seed"}
+        seeds = experiment.seeds if experiment else (0,)
+        members, more = points(base, rows.sweep, seeds, models.Member, source)
+        own = set(mistakes)
+        mistakes += [text for text in more if text.split(" (at every one of")[0] not in own]
+    if mistakes or experiment is None:
+        raise SpecError(dict.fromkeys(mistakes))
+    experiment._members = members
     return experiment
 
 
-def _strictly(model: type[M], table: dict[str, Any]) -> M:
-    """Validate as JSON: arrays are tuples and 1 is a float there, but "1" and true are no numbers."""
-    return model.model_validate_json(json.dumps(table, default=str), strict=True)
-
-
-def _points(
-    table: dict[str, Any], models: Models, source: str, known: list[str]
-) -> tuple[tuple[Point, ...], list[str]]:
-    """The members, each validated alone, and the mistakes that are not `known` from the spec itself."""
-    base = {k: v for k, v in table.items() if k in models.Member.model_fields and k != "seed"}
+def _read(model: type[P], table: dict[str, Any], source: str) -> tuple[P | None, list[str]]:
     try:
-        given = {name: table[name] for name in ("sweep", "seeds") if name in table}
-        parts = _strictly(Parts, {"name": "x", **given})
-        rows, seeds = parts.sweep, parts.seeds
-        combinations = sweeps.expand(rows)
-        if len(combinations) * len(seeds) > sweeps.MOST_MEMBERS:
-            raise ValueError(f"the sweep has more than {sweeps.MOST_MEMBERS} members")
-    except ValidationError:
-        return (), []
-    except ValueError as error:
-        return (), [f"{source}: [sweep] {error}"]
-    found: list[tuple[BaseModel, dict[str, Any]]] = []
-    wrong: dict[str, list[dict[str, Any]]] = {}
-    for values in combinations:
-        try:
-            found.append((_strictly(models.Member, sweeps.apply(base, values)), values))
-        except ValidationError as error:
-            for text in describe(error, source, models.Member):
-                if text not in known:
-                    wrong.setdefault(text, []).append(values)
-    mistakes = [f"{text} (at {_where(at, len(combinations))})" for text, at in wrong.items()]
-    mistakes += _twins(found, source)
-    members = (
-        Point(i, member.model_copy(update={"seed": seed}), values)
-        for i, ((member, values), seed) in enumerate((pair, seed) for pair in found for seed in seeds)
-    )
-    return tuple(members), mistakes
-
-
-def _where(points: list[dict[str, Any]], count: int) -> str:
-    """Which points of a sweep a mistake concerns, in few words."""
-    if len(points) == count and count > 1:
-        return f"every one of the {count} sweep points"
-    first = ", ".join(f"{name} = {str(value)[:60]}" for name, value in points[0].items()) or "the spec itself"
-    return first if len(points) == 1 else f"{first} and {len(points) - 1} more sweep points"
-
-
-def _twins(found: list[tuple[BaseModel, dict[str, Any]]], source: str) -> list[str]:
-    """Two points with the same spec: one would be trained for nothing."""
-    seen: dict[str, dict[str, Any]] = {}
-    for member, values in found:
-        other = seen.setdefault(member.model_dump_json(), values)
-        if other is not values:
-            return [f"{source}: [sweep] two points are the same network: {_where([other], 0)} and {_where([values], 0)}"]
-    return []
+        return strictly(model, table), []
+    except ValidationError as error:
+        return None, [str(mistake) for mistake in describe(error, source, model)]
+    except (ValueError, RecursionError) as error:
+        raise SpecError([f"{source}: cannot be read: {error}"]) from error
 
 
 def dumps(experiment: Parts) -> str:
@@ -292,7 +224,7 @@ def resolved(model: BaseModel) -> dict[str, Any]:
 
 
 def digest(experiment: Parts) -> str:
-    """A fingerprint of what is trained and measured: equal for specs that give the same networks."""
+    """A fingerprint of what is trained and measured: specs that share it give the same networks."""
     table = {k: v for k, v in resolved(experiment).items() if k not in PRESENTATION}
     return hashlib.sha256(json.dumps(table, sort_keys=True).encode()).hexdigest()
 

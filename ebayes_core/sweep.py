@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import copy
-from itertools import product
-from typing import Any, Literal
+import math
+from itertools import pairwise, product
+from typing import Annotated, Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, RootModel, model_validator
 
 MOST_MEMBERS = 100_000
 Table = dict[str, Any]
+Integer = Annotated[int, Field(ge=-(2**53), le=2**53)]  # what a double holds exactly
 
 
 class _Range(BaseModel):
@@ -52,7 +54,7 @@ class LinSpace(_Range):
 class IntRange(_Range):
     """Integers from start up to, and without, stop."""
 
-    range: tuple[int, int, int] = Field(description="[start, stop, step], stop not included")
+    range: tuple[Integer, Integer, Integer] = Field(description="[start, stop, step], stop not included")
 
     @model_validator(mode="after")
     def _countable(self) -> IntRange:
@@ -84,7 +86,6 @@ class Values(RootModel[tuple[Any, ...]]):
 
 Row = LogSpace | LinSpace | IntRange | Values
 RANGES: dict[str, type[_Range]] = {"logspace": LogSpace, "linspace": LinSpace, "range": IntRange}
-Kind = Literal["logspace", "linspace", "range"]
 
 
 def fields_of(name: str) -> list[str]:
@@ -92,29 +93,40 @@ def fields_of(name: str) -> list[str]:
     return [part.strip() for part in name.split(",")]
 
 
-def expand(rows: dict[str, Row]) -> list[dict[str, Any]]:
-    """Every point of the sweep as dotted field -> value: the product of the rows, the last one fastest.
-
-    Raises ValueError where zipped fields and their values do not match, or for too many points.
-    """
-    axes = [_axis(fields_of(name), row.values(), name) for name, row in rows.items()]
-    size = int(np.prod([len(axis) for axis in axes], dtype=float)) if axes else 1
+def problems(rows: dict[str, Row], seeds: int = 1) -> list[str]:
+    """What is wrong with rows that are right one by one: fields set twice, zipped values that do not match, too many."""
+    fields = [field for name in rows for field in fields_of(name)]
+    found = [f"'{field}' is set twice" for field in dict.fromkeys(fields) if fields.count(field) > 1]
+    if "seed" in fields:
+        found.append("seeds are no row of the sweep; list them in the spec's field seeds")
+    found += [text for name, row in rows.items() for text in _mismatch(name, row.values())]
+    size = math.prod(len(row.values()) for row in rows.values()) * seeds
     if size > MOST_MEMBERS:
-        raise ValueError(f"the sweep has {size} points; at most {MOST_MEMBERS} are possible")
+        found.append(f"the points times the seeds are {size:.6g} members; at most {MOST_MEMBERS} are possible")
+    return found
+
+
+def _mismatch(name: str, values: list[Any]) -> list[str]:
+    n = len(fields_of(name))
+    if n == 1 or all(isinstance(value, (list, tuple)) and len(value) == n for value in values):
+        return []
+    return [f"'{name}' sets {n} fields, so each of its values is a list of {n}"]
+
+
+def expand(rows: dict[str, Row]) -> list[dict[str, Any]]:
+    """Every point of a sweep without problems, as dotted field -> value: the product of the rows, the last one fastest."""
+    axes = [_axis(fields_of(name), row.values()) for name, row in rows.items()]
     return [{k: v for part in point for k, v in part.items()} for point in product(*axes)]
 
 
-def _axis(fields: list[str], values: list[Any], name: str) -> list[dict[str, Any]]:
+def _axis(fields: list[str], values: list[Any]) -> list[dict[str, Any]]:
     if len(fields) == 1:
         return [{fields[0]: value} for value in values]
-    for value in values:
-        if not isinstance(value, (list, tuple)) or len(value) != len(fields):
-            raise ValueError(f"'{name}' sets {len(fields)} fields, so each of its values is a list of {len(fields)}")
     return [dict(zip(fields, value, strict=True)) for value in values]
 
 
 def apply(table: Table, values: dict[str, Any]) -> Table:
-    """A copy of a spec's tables with dotted fields replaced; whole tables first, so that their fields can be swept too."""
+    """A copy of a spec's tables with dotted fields replaced, whole tables first: their fields can be swept too."""
     changed = copy.deepcopy(table)
     for name in sorted(values, key=lambda name: name.count(".")):
         put(changed, name.split("."), copy.deepcopy(values[name]))
@@ -122,9 +134,20 @@ def apply(table: Table, values: dict[str, Any]) -> Table:
 
 
 def put(table: Table, path: list[str], value: Any) -> None:
-    """Set one field of nested tables, making tables on the way."""
-    for part in path[:-1]:
-        inner = table.get(part)
-        table[part] = inner = inner if isinstance(inner, dict) else {}
-        table = inner
-    table[path[-1]] = value
+    """Set one field of nested tables, making tables on the way; a number names an item of a list: `cost.costs.0.c`."""
+    place: Any = table
+    for part, following in pairwise(path):
+        key = _key(place, part)
+        inner = place[key] if isinstance(place, list) else place.get(key)
+        if not (isinstance(inner, dict) or _has(inner, following)):
+            inner = place[key] = {}
+        place = inner
+    place[_key(place, path[-1])] = value
+
+
+def _has(inner: Any, index: str) -> bool:
+    return isinstance(inner, list) and index.isdecimal() and int(index) < len(inner)
+
+
+def _key(place: Any, part: str) -> Any:
+    return int(part) if isinstance(place, list) else part
