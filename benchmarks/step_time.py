@@ -2,13 +2,14 @@
 
     python benchmarks/step_time.py [--members 16] [--rounds 5] [--steps 60]
 
-The paper's network (784-100-100-10), batch 20. The variants take turns, so that a noisy machine disturbs all alike; printed
-are the median over rounds, the quartiles, and the ratio to the plain MLP.
+The paper's network (784-100-100-10), batch 20. The variants take turns, so that a noisy machine disturbs all alike;
+printed are the median over rounds, the quartiles, and the ratio to the plain MLP.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import statistics
 import time
 from collections.abc import Callable
@@ -43,7 +44,7 @@ def made_up_data() -> Data:
 
 def plain(data: Data) -> Callable[[], None]:
     """A deterministic PyTorch MLP with the fused Adam."""
-    layers = [m for a, b in zip(SIZES, SIZES[1:], strict=False) for m in (torch.nn.Linear(a, b), torch.nn.ReLU())]
+    layers = [m for a, b in itertools.pairwise(SIZES) for m in (torch.nn.Linear(a, b), torch.nn.ReLU())]
     model = torch.nn.Sequential(*layers[:-1])
     optimiser = torch.optim.Adam(model.parameters(), lr=5e-4, fused=True)
 
@@ -57,8 +58,8 @@ def plain(data: Data) -> Callable[[], None]:
 
 
 def naive(data: Data, dtype: torch.dtype) -> Callable[[], None]:
-    """One noisy network as a loop of the authors' kind writes it: autograd through every term, one network at a time."""
-    shapes = [(b, a + 1) for a, b in zip(SIZES, SIZES[1:], strict=False)]
+    """One noisy network as a loop of the authors' kind writes it: autograd through every term."""
+    shapes = [(b, a + 1) for a, b in itertools.pairwise(SIZES)]
     mu = [torch.empty(s, dtype=dtype).uniform_(-0.1, 0.1).requires_grad_() for s in shapes]
     phi = [torch.full(s, -9.21, dtype=dtype).requires_grad_() for s in shapes]
     optimiser, x = torch.optim.Adam([*mu, *phi], lr=5e-4), data.x.to(dtype)

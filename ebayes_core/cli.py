@@ -52,7 +52,7 @@ def main(debug: bool) -> None:
     "--compile", "compile_", type=click.Choice(["auto", "on", "off"]), default="auto", show_default=True,
     help="Fuse the update into one kernel.",
 )  # fmt: skip
-def run(  # noqa: PLR0917
+def run(
     spec: str, out: str | None, overrides: tuple[str, ...], device: str, fresh: bool, without: tuple[str, ...],
     cache: str | None, compile_: str,
 ) -> None:  # fmt: skip
@@ -111,7 +111,7 @@ def _report(console: Console, target: Path) -> None:
 @cache
 @click.option("--calibrate/--no-calibrate", default=True, show_default=True, help="Time a few steps of each cohort.")
 @as_json
-def check(  # noqa: PLR0917
+def check(
     spec: str, overrides: tuple[str, ...], device: str, without: tuple[str, ...], cache: str | None, calibrate: bool,
     as_json: bool,
 ) -> None:  # fmt: skip

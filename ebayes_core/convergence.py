@@ -1,8 +1,8 @@
 """How far a trained network is from a stationary point, without computing a Hessian.
 
-For Gaussian xi, integration by parts gives E[g_i xi_i] = sigma_i E[d2L/dw_i2] (Stein). So at any stationary point of the
-objective, for every synapse, E[g_i xi_i] = -d penalty / d sigma_i. Weighted by sigma_i and summed over a layer, the
-left over the right is the balance: 1 at a stationary point, below 1 while reliability cost still drives sigma up.
+For Gaussian xi, integration by parts gives E[g_i xi_i] = sigma_i E[d2L/dw_i2] (Stein). So at any stationary point of
+the objective, for every synapse, E[g_i xi_i] = -d penalty / d sigma_i. Weighted by sigma_i and summed over a layer,
+the left over the right is the balance: 1 at a stationary point, below 1 while reliability cost still drives sigma up.
 With one sigma for the whole network only the sum over all layers has to balance.
 """
 
@@ -47,7 +47,9 @@ def slopes(cohort: Cohort, p: Parameters, noise: torch.Generator) -> Slopes:
         for total, g in zip(absolute, plus, strict=True):
             total += g.abs()
     n = len(losses)
-    return Slopes(torch.stack(along_sigma), torch.stack(along_mu), [a / n for a in absolute], torch.stack(losses).mean(0))
+    return Slopes(
+        torch.stack(along_sigma), torch.stack(along_mu), [a / n for a in absolute], torch.stack(losses).mean(0)
+    )
 
 
 def _gradients(cohort: Cohort, weights: list[Tensor], x: Tensor, y: Tensor) -> tuple[Tensor, list[Tensor]]:
@@ -66,7 +68,7 @@ def _dots(a: list[Tensor], b: list[Tensor]) -> Tensor:
 
 
 def charges(cohort: Cohort, p: Parameters) -> tuple[Tensor, Tensor]:
-    """-sum sigma d penalty/d sigma and sum mu d penalty/d mu, (layer, member): what the slopes of the loss must meet."""
+    """-sum sigma d penalty/d sigma and sum mu d penalty/d mu, (layer, member): what the loss's slopes must meet."""
     down, up = [], []
     for mu, sigma in zip(p.mu, cohort.formulas.sigmas(p.mu, p.phi), strict=True):
         with torch.enable_grad():
@@ -79,7 +81,7 @@ def charges(cohort: Cohort, p: Parameters) -> tuple[Tensor, Tensor]:
 
 
 def balance(cohort: Cohort, p: Parameters, found: Slopes) -> dict[str, Tensor]:
-    """The balance with its standard error and the magnitude's, by layer (layer + 1, member); the last row is the network.
+    """The balance with its standard error and the magnitude's, (layer + 1, member); the last row is the network.
 
     NaN where nothing is charged: no noise, or no magnitude cost.
     """

@@ -140,9 +140,7 @@ class Cohort:
         if not self.compile:
             return step
         xi = state.xi.split(self.sizes, 1)
-        return compiled(
-            step, state.parameters.lists(), state.weights, slopes, xi, xi, self.corrections(1), state.alive
-        )
+        return compiled(step, state.parameters.lists(), state.weights, slopes, xi, xi, self.corrections(1), state.alive)
 
 
 @torch.no_grad()

@@ -120,8 +120,8 @@ def _stuck(cohort: Cohort, p: Parameters, sigma: Tensor) -> Tensor:
 def free_energy(cohort: Cohort, p: Parameters, nll: Tensor) -> dict[str, Tensor]:
     """The ELBO, the bound -(overall cost) - const below it, and the slack between them (Eq. 33-49), in double.
 
-    nll: expected loss over the training set under the noise, (member,). NaN where the magnitude cost stands for no proper
-    prior, where there is no noise, or where no constant makes the energy a bound.
+    nll: expected loss over the training set under the noise, (member,). NaN where the magnitude cost stands for no
+    proper prior, where there is no noise, or where no constant makes the energy a bound.
     """
     cost, inference = (
         stack([getattr(point.member, name) for point in cohort.points], torch.float64, cohort.device)
@@ -133,7 +133,7 @@ def free_energy(cohort: Cohort, p: Parameters, nll: Tensor) -> dict[str, Tensor]
     known = {"nll_train": nll, "magnitude_cost": magnitude}
     if not p.phi or log_prior is None:
         return known | dict.fromkeys(("elbo", "bound", "slack"), torch.full_like(nll, math.nan))
-    energy = lambda s: inference.reliability_cost(mu, s, cost)  # noqa: E731
+    energy = lambda s: inference.reliability_cost(mu, s, cost)
     slack = (energy(sigma) + bound.constant(energy, sigma) - entropy_cost(sigma)).sum(-1)
     elbo = -nll + (log_prior - entropy_cost(sigma)).sum(-1)
     elbo = torch.where(elbo.isfinite(), elbo, torch.nan)

@@ -134,7 +134,7 @@ def _message(kind: str, text: str, context: dict[str, Any]) -> str:
         return "must be a list"
     if kind in ("too_short", "too_long"):
         limit = context.get("min_length", context.get("max_length"))
-        return f"must have at {'least' if kind == 'too_short' else 'most'} {limit} items"
+        return f"must have at {'least' if kind == 'too_short' else 'most'} {limit} item{'s' * (limit != 1)}"
     text = re.sub(r"^(Value error, |Input should |String should )", lambda m: "must " * ("should" in m[0]), text)
     return text[:1].lower() + text[1:]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import itertools
 from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -83,4 +84,4 @@ def _cut(group: list[Point], most: int) -> list[list[Point]]:
     """Parts of nearly equal size, none larger than `most` (or 1)."""
     parts = -(-len(group) // max(most, 1))
     bounds = [len(group) * i // parts for i in range(parts + 1)]
-    return [group[a:b] for a, b in zip(bounds, bounds[1:], strict=False)]
+    return [group[a:b] for a, b in itertools.pairwise(bounds)]

@@ -62,8 +62,8 @@ def curvature(cohort: Cohort, p: Parameters, noise: torch.Generator) -> dict[str
     """Six diagonals of curvature per layer: true and empirical Fisher and exact Gauss-Newton, at the mean and noisy.
 
     The true Fisher samples one label per example from the model (Eq. 31); the empirical one takes the data's labels,
-    as the authors do, and underestimates where the fit is good. For softmax and Gaussian likelihoods Gauss-Newton is the
-    true Fisher with its expectation over labels taken exactly. A fresh weight sample serves each chunk.
+    as the authors do, and underestimates where the fit is good. For softmax and Gaussian likelihoods Gauss-Newton is
+    the true Fisher with its expectation over labels taken exactly. A fresh weight sample serves each chunk.
     """
     task, sums = cohort.data.task, {}
     networks = sampled_weights(cohort, p, noise)
@@ -87,7 +87,7 @@ def _estimators(task, y: Tensor, noise: torch.Generator) -> dict[str, Deltas]:  
 
 
 def inputs(cohort: Cohort, p: Parameters, noise: torch.Generator) -> dict[str, list[Tensor]]:
-    """Mean |x| and mean x^2 of each layer's inputs under noise, (member, pre + 1); nothing for a network without a trace."""
+    """Mean |x| and mean x^2 of each layer's inputs under noise, (member, pre + 1); nothing without a trace."""
     sums: dict[str, list[Tensor]] = {}
     networks = sampled_weights(cohort, p, noise)
     for x, _ in training_chunks(cohort, cohort.member.measurement.probe_batch):

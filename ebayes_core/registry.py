@@ -56,9 +56,7 @@ class Registry:
         known = {name for point in found for name in _names(point)}
         for name in left_out - known:
             raise UserError(f"--without {name}: no such plugin is installed{nearest(name, known)}")
-        return cls._from(
-            (_import(point), *_provider(point)) for point in found if not left_out & set(_names(point))
-        )
+        return cls._from((_import(point), *_provider(point)) for point in found if not left_out & set(_names(point)))
 
     @classmethod
     def of(cls, *modules: object, builtins: bool = True) -> Registry:

@@ -82,7 +82,7 @@ def run(experiment: Any, text: str, registry: Registry, out: Path, options: Opti
 
 @contextlib.contextmanager
 def _flushed_denormals() -> Iterator[None]:
-    """Adam's second moments go denormal at silent synapses, and slow; the processor's state is the caller's again after."""
+    """Adam's second moments go denormal, and slow, at silent synapses; afterwards the processor is as it was."""
     torch.set_flush_denormal(True)
     try:
         yield
@@ -179,7 +179,7 @@ def _finish(
     state, spent = _resume(cohort, saved, options.watcher)
     options.watcher.begin(cohort, index, count, state)
     clock = _Clock(spent)
-    for state in train(cohort, state):
+    for _ in train(cohort, state):
         options.watcher.tick(cohort, state)
         if stop.asked or clock.due():
             store.save(saved, checkpoint.pack(state), _attributes(clock))

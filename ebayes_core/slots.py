@@ -217,6 +217,4 @@ HOOKS: dict[str, str] = {
     "cost": "ebayes_costs", "noise": "ebayes_noises", "inference": "ebayes_inferences",
     "network": "ebayes_networks", "dataset": "ebayes_datasets", "analysis": "ebayes_analyses",
 }  # fmt: skip
-BASES: dict[str, type[Plugin]] = {
-    base.slot: base for base in (Cost, Noise, Inference, Network, Dataset, Analysis)
-}
+BASES: dict[str, type[Plugin]] = {base.slot: base for base in (Cost, Noise, Inference, Network, Dataset, Analysis)}

@@ -15,7 +15,16 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationError, create_model, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    ValidationError,
+    create_model,
+    field_validator,
+)
 
 from ebayes_core import sweep as sweeps
 from ebayes_core.errors import SpecError, nearest
@@ -28,7 +37,8 @@ if TYPE_CHECKING:
 
 CLOSED = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
 SLOTS = {
-    "dataset": "mnist5k", "network": "mlp", "cost": "membrane", "noise": "heterogeneous", "inference": "energy_efficient",
+    "dataset": "mnist5k", "network": "mlp", "cost": "membrane", "noise": "heterogeneous",
+    "inference": "energy_efficient",
 }  # fmt: skip
 P = TypeVar("P", bound="Parts")
 #: What does not change a network: it may be edited without training again.
@@ -44,7 +54,10 @@ class Training(BaseModel):
     batch_size: int = Field(20, ge=1, le=100_000, description="examples per step; all share one weight sample")
     learning_rate: float = Field(5e-4, gt=0, le=100, description="Adam's step for the means")
     learning_rate_phi: float | None = Field(
-        None, gt=0, le=100, description="Adam's step for phi, hence for log sigma while it is small; learning_rate if left out"
+        None,
+        gt=0,
+        le=100,
+        description="Adam's step for phi, hence for log sigma while it is small; learning_rate if left out",
     )
     beta1: float = Field(0.9, ge=0, lt=1, description="Adam's decay of the mean gradient")
     beta2: float = Field(0.999, ge=0, lt=1, description="Adam's decay of the squared gradient")
@@ -136,7 +149,8 @@ def compose(registry: Registry) -> Models:
         "Member", __config__=CLOSED, **slots, training=(Training, Training()), measurement=(Measurement, Measurement()),
         seed=(int, 0),
     )  # fmt: skip
-    analyses = tuple[registry.unions["analysis"], ...]
+    union = registry.unions["analysis"]
+    analyses = tuple[union, ...]
     described = Field((), max_length=100, description="figures and their numbers, drawn when the run is done")
     experiment = create_model("Experiment", __base__=Parts, **slots, analysis=(analyses, described))
     experiment.__doc__ = "One experiment: a population of networks over a sweep, and its figures."

@@ -94,7 +94,7 @@ def fields_of(name: str) -> list[str]:
 
 
 def problems(rows: dict[str, Row], seeds: int = 1) -> list[str]:
-    """What is wrong with rows that are right one by one: fields set twice, zipped values that do not match, too many."""
+    """What is wrong with rows that are right one by one: fields set twice, zips that do not match, too many."""
     fields = [field for name in rows for field in fields_of(name)]
     found = [f"'{field}' is set twice" for field in dict.fromkeys(fields) if fields.count(field) > 1]
     if "seed" in fields:
@@ -114,7 +114,7 @@ def _mismatch(name: str, values: list[Any]) -> list[str]:
 
 
 def expand(rows: dict[str, Row]) -> list[dict[str, Any]]:
-    """Every point of a sweep without problems, as dotted field -> value: the product of the rows, the last one fastest."""
+    """Every point of a sweep without problems, as dotted field -> value: the product of the rows, last fastest."""
     axes = [_axis(fields_of(name), row.values()) for name, row in rows.items()]
     return [{k: v for part in point for k, v in part.items()} for point in product(*axes)]
 

@@ -1,7 +1,7 @@
 """One step of every synapse: gradients of the whole objective, two Adams, and the next sampled weights.
 
-All of it is elementwise but for the sums over a network that a shared sigma needs, so that one compiled pass over memory
-can do it. This is the one place that knows about compilation.
+All of it is elementwise but for the sums over a network that a shared sigma needs, so that one compiled pass over
+memory can do it. This is the one place that knows about compilation.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ def gradients(
 def _adam(
     p: Tensor, g: Tensor, first: Tensor, second: Tensor, rate: Tensor, f: Formulas, corrections: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Adam (Kingma and Ba) as torch.optim.Adam computes it; corrections are (1 - beta1**t, 1 - beta2**t), per member."""
+    """Adam (Kingma and Ba) as torch.optim.Adam computes it; corrections: (1 - beta1**t, 1 - beta2**t) per member."""
     first = f.beta1 * first + (1 - f.beta1) * g  # no lerp: inf - inf would turn an overflow into a NaN
     second = f.beta2 * second + (1 - f.beta2) * g * g
     step = (first / corrections[0]) / ((second / corrections[1]).sqrt() + f.epsilon)

@@ -152,8 +152,8 @@ def _torchvision(name: str, split: str, folder: str) -> Arrays:
     except (RuntimeError, OSError) as error:
         raise UserError(
             f"{name} is not in the cache folder {folder} and could not be downloaded ({str(error).splitlines()[0]}). "
-            f"Set another folder with --cache DIR or EBAYES_CACHE, or lay its files out as {folder}/{name}/raw/*, where "
-            "they are found without a download; the data sets mnist5k and digits need none"
+            f"Set another folder with --cache DIR or EBAYES_CACHE, or lay its files out as {folder}/{name}/raw/*, "
+            "where they are found without a download; the data sets mnist5k and digits need none"
         ) from error
     labels = found.targets[:, 0] if found.targets.ndim > 1 else found.targets
     return found.data.flatten(1).numpy().astype(np.float32) / 255.0, labels.numpy()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -43,7 +44,7 @@ class Mlp(Network):
     def shapes(self, inputs: int, outputs: int) -> list[tuple[int, ...]]:
         """(post, pre + 1) of each layer."""
         widths = (inputs, *self.hidden, outputs)
-        return [(post, pre + 1) for pre, post in zip(widths, widths[1:], strict=False)]
+        return [(post, pre + 1) for pre, post in itertools.pairwise(widths)]
 
     def forward(self, weights: list[Tensor], x: Tensor) -> Tensor:
         """Outputs (member, batch, outputs)."""

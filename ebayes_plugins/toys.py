@@ -35,7 +35,9 @@ class Cubic(Dataset):
 
     kind: Literal["cubic"] = "cubic"
     examples: int = Field(40, ge=2, le=1_000_000, description="training points; as many again are the test set")
-    noise_sd: float = Field(0.05, gt=0, le=10, description="standard deviation of the noise (the paper's variance is 0.05^2)")
+    noise_sd: float = Field(
+        0.05, gt=0, le=10, description="standard deviation of the noise (the paper's variance is 0.05^2)"
+    )
     low: float = Field(-2.0, ge=-10, le=10, description="least x")
     high: float = Field(1.0, ge=-10, le=10, description="greatest x")
     gap: float = Field(0.3, ge=0, lt=1, description="share of the range, in its middle, that holds no data")
@@ -53,7 +55,7 @@ class Cubic(Dataset):
         return x**3 + 2 * x**2
 
     def load(self, split: str) -> tuple[Tensor, Tensor]:
-        """Points (examples, 1) and noisy values (examples, 1), float64; the test set is a fresh draw of the same law."""
+        """Points and noisy values, (examples, 1) float64 each; the test set is a fresh draw of the same law."""
         random = np.random.default_rng([self.seed, SPLITS.index(one_of(split))])
         unit = random.uniform(-1, 1, self.examples)
         away = np.sign(unit) * (self.gap + (1 - self.gap) * np.abs(unit))  # out of the gap, on its own side

@@ -44,6 +44,6 @@ def data_of(point: Point) -> Data:
 def trained(c: Cohort) -> State:
     """The state at the end of training."""
     state = c.start()
-    for state in train(c, state):
+    for _ in train(c, state):
         pass
     return state

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
@@ -35,7 +36,7 @@ def settled(c: Cohort) -> Parameters:
     state = c.start()
     half = c.training.epochs * c.batches // 2
     mu, phi = ([torch.zeros_like(t) for t in ts] for ts in (state.parameters.mu, state.parameters.phi))
-    for state in train(c, state):
+    for _ in train(c, state):
         if state.step > half and state.batch:
             for total, t in zip(mu + phi, state.parameters.mu + state.parameters.phi, strict=True):
                 total += t / half
@@ -72,7 +73,7 @@ def test_trained_slopes_are_those_of_appendix_5(mechanisms) -> None:
 
 
 def test_trained_homogeneous_sigma_knows_the_mean_hessian(registry: Registry, mechanisms) -> None:
-    """One sigma for all: sigma^(rho + 2) = c rho / mean(H); and the heterogeneous network's objective is never higher."""
+    """One sigma for all: sigma^(rho + 2) = c rho / mean(H); a sigma each never costs more."""
     c = cohort(registry, LINEAR, EVERY_MECHANISM, 'noise={kind="homogeneous", sigma_0=0.3}')
     p = settled(c)
     sigma = c.formulas.sigmas(p.mu, p.phi)[0].numpy()
@@ -92,7 +93,7 @@ def test_trained_homogeneous_sigma_knows_the_mean_hessian(registry: Registry, me
 def test_heterogeneous_noise_never_costs_more(h: list[float], rho: float, s: float) -> None:
     """The quadratic model at both optima, from the formulas, and the closed form of its minimum (paper section 4)."""
     curvature = np.array(h)
-    cost = lambda sigma: (0.5 * curvature * sigma**2 + (s / sigma) ** rho / rho).sum()  # noqa: E731
+    cost = lambda sigma: (0.5 * curvature * sigma**2 + (s / sigma) ** rho / rho).sum()
     each = (s**rho / curvature) ** (1 / (rho + 2))
     one = np.full_like(curvature, (s**rho / curvature.mean()) ** (1 / (rho + 2)))
     assert cost(each) == pytest.approx(((0.5 + 1 / rho) * curvature * each**2).sum(), rel=1e-9)
@@ -177,8 +178,10 @@ def laplace_evidence(c: Cohort, rate: float) -> float:
     for centre, curvature in zip(best, h, strict=True):
         width = curvature**-0.5
         f = lambda w, m=centre, k=curvature: rate / 2 * math.exp(-rate * abs(w) - 0.5 * k * (w - m) ** 2)
-        edges = sorted({centre - 12 * width, min(max(0.0, centre - 12 * width), centre + 12 * width), centre + 12 * width})
-        total += math.log(sum(quad(f, a, b, epsabs=0)[0] for a, b in zip(edges, edges[1:], strict=False)))
+        edges = sorted(
+            {centre - 12 * width, min(max(0.0, centre - 12 * width), centre + 12 * width), centre + 12 * width}
+        )
+        total += math.log(sum(quad(f, a, b, epsabs=0)[0] for a, b in itertools.pairwise(edges)))
     return total
 
 
@@ -199,8 +202,12 @@ def test_chain_of_bounds(registry: Registry, kind: str, rate: float) -> None:
         bound, elbo, slack = (found[name].item() for name in ("bound", "elbo", "slack"))
         assert bound <= elbo <= evidence
         assert slack == pytest.approx(elbo - bound)
-        overall = expected_nll(c, best, sd).item() + c.formulas.penalty(*map(torch.as_tensor, (best, sd)), True).sum().item()
-        if kind in RHO:  # the paper's own constants (Eq. 45) and those of the Laplace prior (Eq. 39); E|w| >= |mu| (Jensen)
+        overall = (
+            expected_nll(c, best, sd).item() + c.formulas.penalty(*map(torch.as_tensor, (best, sd)), True).sum().item()
+        )
+        if (
+            kind in RHO
+        ):  # the paper's own constants (Eq. 45) and those of the Laplace prior (Eq. 39); E|w| >= |mu| (Jensen)
             s = (0.01 * RHO[kind]) ** (1 / RHO[kind])
             const = len(h) * (-1 / RHO[kind] - 0.5 * math.log(2 * math.pi * math.e * s**2) + math.log(2 / rate))
             assert bound <= -overall - const + 1e-9

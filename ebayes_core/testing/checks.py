@@ -25,7 +25,7 @@ mu_tensors = tensor(mus(), *SHAPE)
 def check_cost(cls: type[Cost]) -> None:
     """A cost is elementwise, falls with sigma, and its gradient is that of its values (Eq. 4)."""
     check_table(cls, Cost)
-    energy: Formula = lambda p, sigma, mu: p.energy(sigma, mu)  # noqa: E731
+    energy: Formula = lambda p, sigma, mu: p.energy(sigma, mu)
     changed = Changed(cls)
 
     @quick

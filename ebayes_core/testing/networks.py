@@ -47,7 +47,7 @@ def check_network(cls: type[Network], instances: Sequence[Network] = ()) -> None
 def _case(network: Network, seed: int) -> tuple[list[Tensor], Tensor]:
     """Random weights of two members, and a batch."""
     random = torch.Generator().manual_seed(seed)
-    draw = lambda *shape: torch.randn(*shape, generator=random, dtype=torch.float64)  # noqa: E731
+    draw = lambda *shape: torch.randn(*shape, generator=random, dtype=torch.float64)
     return [draw(2, *shape) for shape in network.shapes(INPUTS, OUTPUTS)], draw(BATCH, INPUTS)
 
 
@@ -78,7 +78,7 @@ def _forward_holds(name: str, network: Network, weights: list[Tensor], x: Tensor
 
 def _gradients_hold(name: str, network: Network, weights: list[Tensor], x: Tensor) -> None:
     """The network's own backward pass against autograd, for a loss with a curved dependence on the outputs."""
-    residual = lambda outputs: outputs.sin() + 0.3  # noqa: E731
+    residual = lambda outputs: outputs.sin() + 0.3
     own, reference = ([torch.full_like(w, torch.nan) for w in weights] for _ in range(2))
     with torch.no_grad():
         outputs = call(f"{name}.gradients", network.gradients, weights, x, residual, own)

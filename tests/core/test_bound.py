@@ -26,7 +26,7 @@ def double(*values: float) -> torch.Tensor:
 def test_energy_bounds_the_entropic_cost(rho: float, s: float, sigma: float) -> None:
     """C_VI <= C_BI with the paper's constant (Eq. 44, 45), which the generic tangent finds by itself."""
     cost, x = PowerLaw(rho=rho, s=s), double(sigma)
-    energy = lambda v: cost(v, torch.zeros_like(v))  # noqa: E731
+    energy = lambda v: cost(v, torch.zeros_like(v))
     const = bound.constant(energy, x)
     known = -1 / rho - 0.5 * math.log(2 * math.pi * math.e * s**2)
     assert const.item() == pytest.approx(known, rel=1e-7, abs=1e-7)
@@ -37,9 +37,11 @@ def test_energy_bounds_the_entropic_cost(rho: float, s: float, sigma: float) -> 
 def test_bound_is_tight_at_s(rho: float, s: float) -> None:
     """Eq. 53, and the scale is found again from the energy alone (Eq. 48)."""
     cost, x = PowerLaw(rho=rho, s=s), double(s)
-    energy = lambda v: cost(v, torch.zeros_like(v))  # noqa: E731
+    energy = lambda v: cost(v, torch.zeros_like(v))
     assert bound.scale(energy, x).item() == pytest.approx(s, rel=1e-6)
-    assert (energy(x) + bound.constant(energy, x)).item() == pytest.approx(entropy_cost(x).item(), abs=1e-6 * (1 + 1 / rho))
+    assert (energy(x) + bound.constant(energy, x)).item() == pytest.approx(
+        entropy_cost(x).item(), abs=1e-6 * (1 + 1 / rho)
+    )
 
 
 @given(s=scales, sigma=sigmas)
@@ -68,7 +70,7 @@ def test_mixtures_have_a_scale_of_their_own(a: float, b: float, sigma: float) ->
     """For a sum of mechanisms s solves sum_k c_k rho_k s^-rho_k = 1, and the bound holds with it."""
     cost = Mixture(costs=(Calcium(s=a), Trafficking(s=b)))
     x = double(sigma)
-    energy = lambda v: cost(v, torch.zeros_like(v))  # noqa: E731
+    energy = lambda v: cost(v, torch.zeros_like(v))
     s = bound.scale(energy, x).item()
     assert (a / s) ** 0.5 + (b / s) ** 2 == pytest.approx(1.0, rel=1e-5)
     assert (energy(x) + bound.constant(energy, x) - entropy_cost(x)).item() >= -1e-7 * (1 + energy(x).item())

@@ -61,7 +61,7 @@ def test_balance_is_one_at_the_optimum_of_the_linear_model(registry: Registry, c
 
 @pytest.mark.parametrize("prior", ["gaussian", "laplace"])
 def test_balance_is_one_for_variational_bayes(registry: Registry, prior: str) -> None:
-    """Gaussian prior: sigma^-2 = H + 1/scale^2 in closed form; Laplace at mu = 0: its folded normal adds a constant slope."""
+    """Gaussian prior: sigma^-2 = H + 1/scale^2 in closed form; Laplace at mu = 0: its folded normal adds a slope."""
     inference = f'inference={{kind="variational_bayes", prior="{prior}", scale=0.3}}'
     c = cohort(registry, LINEAR, inference, "training.batch_size=20")
     h = torch.as_tensor(c.member.dataset.hessian(), dtype=torch.float64)[None]

@@ -73,7 +73,8 @@ def test_a_stack_computes_each_members_formula() -> None:
 
 
 def test_mixtures_stack(registry: Registry) -> None:
-    text = 'sweep.cost=[{kind="mixture", costs=[{kind="actin", c=1.0}]}, {kind="mixture", costs=[{kind="calcium", c=3.0}]}]'
+    mixtures = ('{kind="mixture", costs=[{kind="actin", c=1.0}]}', '{kind="mixture", costs=[{kind="calcium", c=3.0}]}')
+    text = f"sweep.cost=[{', '.join(mixtures)}]"
     crowd = cohort(registry, DIGITS, text)
     sigma = torch.rand(2, 5, dtype=torch.float64) + 0.1
     found = crowd.formulas.cost(sigma, sigma)

@@ -23,7 +23,7 @@ def small(registry: Registry):
 def test_squares_equal_per_example_gradients(small) -> None:
     c, state = small
     x, y = c.data.x[:25], c.data.y[:25]
-    deltas = lambda o: [c.data.task.residual(o, y)]  # noqa: E731
+    deltas = lambda o: [c.data.task.residual(o, y)]
     weights = c.layered(state.weights)
     closed = squared_gradients(c.network, weights, x, deltas)
     for member in range(2):

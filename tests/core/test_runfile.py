@@ -245,7 +245,7 @@ def test_provenance_knows_the_commit_and_lives_without_one(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    commit = lambda: provenance.collect(registry, torch.device("cpu"))["git_commit"]  # noqa: E731
+    commit = lambda: provenance.collect(registry, torch.device("cpu"))["git_commit"]
     assert commit() == ""
     git = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false"]
     subprocess.run([*git, "init", "-q"], check=True)

@@ -37,7 +37,9 @@ def test_specs_in_the_repository_are_valid_and_name_the_schema(registry: Registr
 
 def test_committed_schema_is_current(registry: Registry) -> None:
     builtin = Registry([e for e in registry.entries if e.distribution == "ebayes"])
-    assert (ROOT / "specs/schema.json").read_text() == schema_text(builtin), "run: ebayes schema --out specs/schema.json"
+    assert (ROOT / "specs/schema.json").read_text() == schema_text(builtin), (
+        "run: ebayes schema --out specs/schema.json"
+    )
 
 
 def test_schema_accepts_specs_and_refuses_mistakes(registry: Registry) -> None:
@@ -105,7 +107,9 @@ def test_ranges(low: float, high: float, n: int) -> None:
     from ebayes_core.sweep import IntRange, LinSpace, LogSpace
 
     np.testing.assert_allclose(LogSpace(logspace=(low, high, n)).values(), np.logspace(low, high, n), rtol=1e-9)
-    np.testing.assert_allclose(LinSpace(linspace=(low, high, n)).values(), np.linspace(low, high, n), rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(
+        LinSpace(linspace=(low, high, n)).values(), np.linspace(low, high, n), rtol=1e-9, atol=1e-9
+    )
     assert IntRange(range=(1, n, 1)).values() == list(range(1, n))
 
 
@@ -139,11 +143,11 @@ def test_every_mistake_at_once_with_the_nearest_name(registry: Registry) -> None
         """,
     )
     expected = [
-        "[training] epochs = 0: input should be greater than or equal to 1",
+        "[training] epochs = 0: must be greater than or equal to 1",
         "[training] batch: unknown field; did you mean 'batch_size'? allowed are epochs",
-        "dataset.kind = 'mnist5q': unknown kind; did you mean 'mnist5k'? registered are mnist",
-        "[network] hidden[1] = -3: input should be greater than or equal to 1",
-        "[cost] c = -1: input should be greater than 0",
+        "[dataset] kind = 'mnist5q': unknown kind; did you mean 'mnist5k'? registered are mnist",
+        "[network] hidden[1] = -3: must be greater than or equal to 1",
+        "[cost] c = -1: must be greater than 0",
         "spare: unknown field; ",
     ]
     assert len(found) == len(expected)
@@ -154,9 +158,9 @@ def test_every_mistake_at_once_with_the_nearest_name(registry: Registry) -> None
 def test_every_member_of_a_sweep_is_validated(registry: Registry) -> None:
     text = 'name = "x"\n[sweep]\n"cost.c" = [1.0, -2.0, 3.0]\n"training.epoch" = [1, 2]'
     assert mistakes(registry, text) == [
-        "x.toml: [training] epoch: unknown field; did you mean 'epochs'? allowed are epochs, batch_size, learning_rate, "
-        "learning_rate_phi, beta1, beta2, epsilon, dtype (at every one of the 6 sweep points)",
-        "x.toml: [cost] c = -2.0: input should be greater than 0 (at cost.c = -2.0, training.epoch = 1 and 1 more sweep points)",
+        "x.toml: [training] epoch: unknown field; did you mean 'epochs'? allowed are epochs, batch_size, "
+        "learning_rate, learning_rate_phi, beta1, beta2, epsilon, dtype (at every one of the 6 sweep points)",
+        "x.toml: [cost] c = -2.0: must be greater than 0 (at cost.c = -2.0)",
     ]
 
 
@@ -164,9 +168,9 @@ def test_every_member_of_a_sweep_is_validated(registry: Registry) -> None:
     "text, message",
     [
         ("name = ", "this is no TOML: Invalid value (at end of document)"),
-        ('name = "x"\nseeds = ' + "[" * 3000 + "]" * 3000, "maximum recursion"),
-        ('name = "x"\ncost = 3', "cost = 3: input should be an object"),
-        ('name = "x"\ncost = {c = 1}', "cost needs a kind"),
+        ('name = "x"\nseeds = ' + "[" * 3000 + "]" * 3000, "nested too deeply"),
+        ('name = "x"\ncost = 3', "cost = 3: must be a table"),
+        ('name = "x"\ncost = {c = 1}', "cost: needs a kind"),
         ('name = "x"\ncost = {kind = "membrane", c = nan}', "finite"),
         ('name = "x"\ncost = {kind = "membrane", c = inf}', "finite"),
         ('name = "x"\ncost = {kind = "membrane", c = 1' + "0" * 400 + "}", "[cost] c"),
@@ -174,11 +178,11 @@ def test_every_member_of_a_sweep_is_validated(registry: Registry) -> None:
         ('name = "x"\ntraining = {epochs = 1' + "0" * 40 + "}", "less than or equal"),
         ('name = "../x"', "name = '../x'"),
         ('name = "x"\nseeds = [1, 1]', "twice"),
-        ('name = "x"\nseeds = [-1]', "a seed is an integer"),
+        ('name = "x"\nseeds = [-1]', "seeds[0] = -1: must be greater than or equal to 0"),
         ('name = "x"\nseeds = [2020-01-01]', "seeds[0]"),
         ('name = "x"\nsweep = 3', "sweep = 3"),
-        ('name = "x"\n[sweep]\n"cost.c" = 3', "'cost.c' = 3: a row is a list"),
-        ('name = "x"\n[sweep]\n"cost.c" = []', "'cost.c': Tuple should have at least 1 item"),
+        ('name = "x"\n[sweep]\n"cost.c" = 3', '"cost.c" = 3: a row is a list'),
+        ('name = "x"\n[sweep]\n"cost.c" = []', '"cost.c" = []: must have at least 1 item'),
         ('name = "x"\n[sweep]\n"cost.c" = {logspce = [1, 2, 3]}', "one key of logspace, linspace, range"),
         ('name = "x"\n[sweep]\n"cost.c" = {logspace = [1, 2, 0]}', "1 to 100000 values"),
         ('name = "x"\n[sweep]\n"cost.c" = {logspace = [1, 2, 1000000000]}', "1 to 100000 values"),
@@ -186,9 +190,9 @@ def test_every_member_of_a_sweep_is_validated(registry: Registry) -> None:
         ('name = "x"\n[sweep]\n"cost.c" = {range = [0, 5, 0]}', "must not be 0"),
         ('name = "x"\n[sweep]\n"cost.c" = [1.0, 1.0]', "the same network"),
         ('name = "x"\n[sweep]\n"cost.c, cost.rho" = [[1.0]]', "sets 2 fields"),
-        ('name = "x"\n[sweep]\n"cost.c" = {logspace=[0,1,1000]}\n"training.epochs" = {range=[1,1000,1]}', "at most 100000"),
+        ('name = "x"\n[sweep]\n"cost.c" = {logspace=[0,1,999]}\n"network.init" = {range=[1,999,1]}', "at most 100000"),
         ('name = "x"\nnetwork = {kind = "mlp", hidden = [3], activations = ["relu"]}', "the output layer need 2"),
-        ('name = "x"\n[[analysis]]\nkind = "importanc"', "analysis[0].kind = 'importanc': unknown kind; did you mean 'importance'"),
+        ('name = "x"\n[[analysis]]\nkind = "importanc"', "'importanc': unknown kind; did you mean 'importance'"),
     ],
 )  # fmt: skip
 def test_mistakes_are_named(registry: Registry, text: str, message: str) -> None:

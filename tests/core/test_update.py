@@ -11,8 +11,8 @@ from torch.distributions import Normal, kl_divergence
 
 from ebayes_core.engine import NOISE, generator
 from ebayes_core.registry import Registry
-from ebayes_core.update import gradients, make_step
 from ebayes_core.update import compiled as compile_step
+from ebayes_core.update import gradients, make_step
 from tests.build import DIGITS, cohort, trained
 
 COSTS = [
@@ -106,7 +106,7 @@ def test_gradient_against_finite_differences(registry: Registry, noise: str) -> 
         return c.data.task.nll(outputs, y).mean() + rest
 
     slopes = [torch.zeros_like(w) for w in state.weights]
-    residual = lambda o: c.data.task.residual(o, y) / len(x)  # noqa: E731
+    residual = lambda o: c.data.task.residual(o, y) / len(x)
     c.network.gradients(c.layered(state.weights), x, residual, c.layered(slopes))
     found = gradients(c.formulas, p.mu, p.phi, slopes, xi)
     for group, grads in enumerate(found):
