@@ -139,7 +139,8 @@ def _show_check(console: Console, spec: str, rows: list[dict[str, Any]], found: 
 
     from ebayes_core.report import amount, text
 
-    console.print(f"{spec}: valid; {len(rows)} networks in {len(found)} cohorts", soft_wrap=True)
+    cohorts = "1 cohort" if len(found) == 1 else f"{len(found)} cohorts"
+    console.print(f"{spec}: valid; {len(rows)} networks in {cohorts}", soft_wrap=True)
     table = Table(box=None, header_style="bold", pad_edge=False)
     for name in rows[0]:
         table.add_column(name, justify="right")
@@ -214,12 +215,14 @@ def plugins(without: tuple[str, ...], as_json: bool) -> None:
 
 @main.command()
 @click.option("--out", type=click.Path(dir_okay=False), help="Write it to a file.")
+@click.option("--markdown", is_flag=True, help="As a page to read.")
 @without
-def schema(out: str | None, without: tuple[str, ...]) -> None:
-    """The JSON Schema of specs, with every registered plugin."""
+def schema(out: str | None, markdown: bool, without: tuple[str, ...]) -> None:
+    """The JSON Schema of specs, or their reference, with every registered plugin."""
+    from ebayes_core import reference
     from ebayes_core import spec as specs
 
-    text = specs.schema_text(_registry(without))
+    text = (reference.markdown if markdown else specs.schema_text)(_registry(without))
     if out:
         Path(out).write_text(text, encoding="utf-8")
     else:

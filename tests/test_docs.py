@@ -14,6 +14,7 @@ from types import SimpleNamespace
 import pytest
 
 import ebayes_core.testing
+from ebayes_core import reference
 from ebayes_core.registry import Registry
 from ebayes_core.slots import HOOKS
 from ebayes_core.spec import loads
@@ -62,3 +63,21 @@ def test_links_lead_to_files(page: Path) -> None:
     targets = re.findall(r"\]\((?!https?:|#|mailto:)([^)#\s]+)", page.read_text(encoding="utf-8"))
     missing = [t for t in targets if not (page.parent / t).exists()]
     assert not missing
+
+
+def test_the_spec_reference_is_current(registry: Registry) -> None:
+    builtin = Registry([e for e in registry.entries if e.distribution == "ebayes"])
+    page = (ROOT / "docs" / "spec_reference.md").read_text(encoding="utf-8")
+    assert page == reference.markdown(builtin), "run: ebayes schema --markdown --out docs/spec_reference.md"
+
+
+def test_the_reference_describes_a_strangers_plugin_too(with_glial: Registry) -> None:
+    page = reference.markdown(with_glial)
+    assert "### `glial`" in page
+    assert "| `kappa` | number, > 0, <= 100 | `0.1` | uptake per unit of reliability |" in page
+
+
+def test_every_field_is_described(registry: Registry) -> None:
+    for entry in registry.entries:
+        for name, field in registry.composed(entry.cls).model_fields.items():
+            assert name == "kind" or field.description, f"{entry.slot} {entry.kind}: {name}"

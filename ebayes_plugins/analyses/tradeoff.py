@@ -101,6 +101,7 @@ class Tradeoff(Analysis):
         axes[1].set_yscale(axis_scale(arrays["sigma_rms"]))
         axes[2].set(title=f"{text} of a sampled network", xlabel="reliability cost, summed (nat)", ylabel=unit)
         axes[2].set_xscale(axis_scale(arrays["reliability_cost"]))
+        axes[2].tick_params(axis="x", which="minor", labelsize=6, labelrotation=45)  # labelled where decades are few
         _dash_legend(axes[0], {name: WAYS[way] for way, name in WAY_NAMES.items()})
         _dash_legend(axes[1], {name: SIZES[size] for size, name in SIZE_NAMES.items()})
 
