@@ -78,7 +78,7 @@ class Formulas:
         """
         total = mu[0].new_zeros(())
         for m, sigma, g, x in zip(mu, self.sigmas(mu, phi), slopes, xi, strict=True):
-            total = total + (g * (m + sigma * x)).sum() + self.penalty(m, sigma, bool(phi)).sum() / self.examples
+            total = total + (g * (m + sigma * x)).sum() + self.penalty(m, sigma, bool(phi)).sum() * (1 / self.examples)
         return total
 
     def weights(self, mu: list[Tensor], phi: list[Tensor], xi: list[Tensor]) -> list[Tensor]:
@@ -103,8 +103,9 @@ def _adam(
     """Adam (Kingma and Ba) as torch.optim.Adam computes it; corrections: (1 - beta1**t, 1 - beta2**t) per member."""
     first = f.beta1 * first + (1 - f.beta1) * g  # no lerp: inf - inf would turn an overflow into a NaN
     second = f.beta2 * second + (1 - f.beta2) * g * g
-    step = (first / corrections[0]) / ((second / corrections[1]).sqrt() + f.epsilon)
-    return p - rate * step, first, second
+    reciprocals = 1 / corrections  # one division per member in place of two per synapse
+    step = rate * reciprocals[0] * first / ((second * reciprocals[1]).sqrt() + f.epsilon)
+    return p - step, first, second
 
 
 Step = Callable[..., None]
