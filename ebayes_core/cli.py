@@ -245,6 +245,25 @@ def new_plugin(slot: str, name: str, into: str) -> None:
     click.echo(f"next:  pip install -e {folder}  and  python -m pytest {folder}")
 
 
+@main.command()
+@click.option("--quick", is_flag=True, help="Only what the goals need; ends within five minutes.")
+@click.option("--growth", type=click.Path(dir_okay=False), metavar="FIGURE", help="Also growth, with a figure.")
+@as_json
+def bench(quick: bool, growth: str | None, as_json: bool) -> None:
+    """Time and memory of training here, beside a plain network, a naive loop and other packages; the goals."""
+    import time
+
+    from ebayes_core.bench import session, table
+
+    began = time.perf_counter()
+    say = lambda text: click.echo(f"{time.perf_counter() - began:5.0f} s  {text}", err=True)
+    done = session.bench(quick, Path(growth) if growth else None, say)
+    if as_json:
+        _print(done.record())
+        return
+    table.show(_console(), done.machine, done.sections, done.verdicts)
+
+
 def _registry(without: tuple[str, ...], cache: str | None = None) -> Registry:
     from ebayes_core.cache import VARIABLE
     from ebayes_core.registry import Registry

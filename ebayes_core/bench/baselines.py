@@ -1,0 +1,101 @@
+"""What the engine is compared with: a plain network, and a noisy one trained as a loop of the authors' kind does."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ebayes_core.bench.rows import Step
+from ebayes_core.bench.setting import BATCH, CLASSES, EXAMPLES, PAPER, Shape, made_up
+
+RATE = 5e-4
+
+
+class Loop(Protocol):
+    """A network that takes a step on a minibatch and returns its loss."""
+
+    def step(self, x: Tensor, y: Tensor) -> Tensor:
+        """Train on one minibatch."""
+
+
+@dataclass(frozen=True)
+class Alone:
+    """One network on random minibatches, as a recipe that a process can be given."""
+
+    make: Callable[[Shape], Loop]
+    shape: Shape = PAPER
+    dtype: torch.dtype = torch.float32
+
+    def __call__(self) -> Step:
+        """The network, ready to take a step."""
+        data, loop = made_up(self.shape.inputs), self.make(self.shape)
+        x = data.x.to(self.dtype)
+
+        def step() -> Tensor:
+            index = torch.randint(0, len(x), (BATCH,))
+            return loop.step(x[index], data.y[index])
+
+        return step
+
+
+def perceptron(shape: Shape, linear: Callable[[int, int], nn.Module] = nn.Linear) -> nn.Sequential:
+    """A multilayer perceptron of whatever linear layers."""
+    widths = (shape.inputs, *shape.hidden, CLASSES)
+    layers = [module for pre, post in itertools.pairwise(widths) for module in (linear(pre, post), nn.ReLU())]
+    return nn.Sequential(*layers[:-1])
+
+
+class Plain:
+    """A deterministic perceptron with PyTorch's fused Adam."""
+
+    def __init__(self, shape: Shape) -> None:
+        self.model = perceptron(shape)
+        self.optimiser = torch.optim.Adam(self.model.parameters(), lr=RATE, fused=True)
+
+    def step(self, x: Tensor, y: Tensor) -> Tensor:
+        """Loss, gradient, Adam."""
+        self.optimiser.zero_grad()
+        loss = F.cross_entropy(self.model(x), y)
+        loss.backward()
+        self.optimiser.step()
+        return loss.detach()
+
+
+class Naive:
+    """A noisy perceptron under the membrane cost: autograd through every term."""
+
+    def __init__(self, shape: Shape, dtype: torch.dtype = torch.float32, c: float = 0.1) -> None:
+        self.c = c
+        self.mu = [torch.empty(layer, dtype=dtype).uniform_(-0.1, 0.1).requires_grad_() for layer in shape.layers]
+        self.phi = [torch.full(layer, -9.21, dtype=dtype).requires_grad_() for layer in shape.layers]
+        self.optimiser = torch.optim.Adam([*self.mu, *self.phi], lr=RATE)
+
+    def step(self, x: Tensor, y: Tensor, xi: Sequence[Tensor] | None = None) -> Tensor:
+        """Loss and energy per datapoint, gradient, Adam; xi is drawn where none is given."""
+        self.optimiser.zero_grad()
+        objective = self.objective(x, y, xi or [torch.randn_like(m) for m in self.mu])
+        objective.backward()
+        self.optimiser.step()
+        return objective.detach()
+
+    def objective(self, x: Tensor, y: Tensor, xi: Sequence[Tensor], examples: int = EXAMPLES) -> Tensor:
+        """Eq. 2-4 per datapoint, with lambda = 1e-4."""
+        energy, last = 0.0, len(self.mu) - 1
+        for i, (m, p, noise) in enumerate(zip(self.mu, self.phi, xi, strict=True)):
+            sigma = F.softplus(p)
+            w = m + sigma * noise
+            x = x @ w[:, :-1].T + w[:, -1]
+            x = x if i == last else x.relu()
+            energy = energy + self.c * sigma.pow(-2 / 3).sum() + 1e-4 * m.abs().sum()
+        return F.cross_entropy(x, y) + energy / examples
+
+
+def naive64(shape: Shape) -> Naive:
+    """In double, as the authors' code runs."""
+    return Naive(shape, torch.float64)

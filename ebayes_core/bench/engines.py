@@ -1,0 +1,90 @@
+"""Populations of the engine, made through the registry and the spec as a user's are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import tomli_w
+
+from ebayes_core.bench import stranger
+from ebayes_core.bench.rows import Step
+from ebayes_core.bench.setting import BATCH, PAPER, Shape, made_up
+from ebayes_core.engine import Cohort, Data, train
+from ebayes_core.population import cohorts, key
+from ebayes_core.registry import Registered, Registry
+from ebayes_core.spec import SLOTS, Point, loads
+
+MEMBERS = 32
+OWN = "ebayes"  #: the distribution whose plugins the goals are about
+ENDLESS = 1_000_000  #: epochs: no variant ends before the bench does
+
+
+@lru_cache(maxsize=1)
+def registry() -> Registry:
+    """The installed plugins, and a stranger's cost."""
+    return Registry.of(stranger)
+
+
+@dataclass(frozen=True)
+class Population:
+    """Members that differ in c, as a recipe that a process can be given."""
+
+    members: int = MEMBERS
+    shape: Shape = PAPER
+    cost: dict[str, Any] | None = None  #: the slot's table; None leaves it at its default
+    noise: dict[str, Any] | None = None
+    inference: dict[str, Any] | None = None
+    batch_size: int = BATCH
+    compile: bool = True
+
+    def points(self) -> list[Point]:
+        """The members, validated."""
+        slots = {slot: table for slot in ("cost", "noise", "inference") if (table := getattr(self, slot))}
+        network = {"kind": "mlp", "hidden": list(self.shape.hidden)}
+        training = {"epochs": ENDLESS, "batch_size": self.batch_size}
+        sweep = {"cost.c": {"logspace": [-2.0, 1.0, self.members]}}
+        table = {"name": "bench", "network": network, **slots, "training": training, "sweep": sweep}
+        return loads(tomli_w.dumps(table), registry()).members()
+
+    def cohort(self, data: Data | None = None) -> Cohort:
+        """All members as one cohort, however large."""
+        (group,) = cohorts(self.points(), lambda _: 1)
+        return Cohort(group, data or made_up(self.shape.inputs), self.compile)
+
+    def __call__(self) -> Step:
+        """The population, ready to take a step."""
+        cohort = self.cohort()
+        steps = train(cohort, cohort.start())
+        return lambda: next(steps)
+
+
+def table_of(entry: Registered) -> dict[str, Any]:
+    """A kind with its defaults; a mixture is of the first two costs that are none."""
+    if not entry.cls.__pydantic_generic_metadata__["parameters"]:
+        return {"kind": entry.kind}
+    costs = [e for e in entries(entry.slot) if e.cls is not entry.cls and e.kind != stranger.KIND]
+    simple = [e for e in costs if not e.cls.__pydantic_generic_metadata__["parameters"]]
+    return {"kind": entry.kind, "costs": [table_of(e) for e in simple[:2]]}
+
+
+def entries(slot: str) -> list[Registered]:
+    """What is registered in a slot, the default kind first."""
+    found = [entry for entry in registry().entries if entry.slot == slot]
+    return sorted(found, key=lambda entry: entry.kind != SLOTS[slot])
+
+
+def by_formula(slot: str) -> list[list[Registered]]:
+    """The kinds of a slot, those that compute one formula together: the engine cannot tell their times apart.
+
+    A kind that has no default instance stands alone, and fails with its reason when it is started.
+    """
+    found: dict[Any, list[Registered]] = {}
+    for entry in entries(slot):
+        try:
+            member = Population(1, **{slot: table_of(entry)}).points()[0].member
+            found.setdefault(key(getattr(member, slot)), []).append(entry)
+        except Exception:
+            found[entry.kind] = [entry]
+    return list(found.values())

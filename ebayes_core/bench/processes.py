@@ -1,0 +1,73 @@
+"""Other processes: two that run side by side on one thread each, and fresh ones that answer a single question."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from typing import Any
+
+import numpy as np
+
+from ebayes_core.bench.rows import Row, Say, Variant
+from ebayes_core.bench.timing import Effort, interleaved
+from ebayes_core.errors import EbayesError
+
+PATIENCE = 600.0  #: seconds that one process waits for the other, which may be compiling
+_barrier: Any = None
+
+
+def side_by_side(variants: Sequence[Variant], effort: Effort) -> tuple[Row, ...]:
+    """Rows of two 1-thread processes that start each burst together, averaged round by round."""
+    context = multiprocessing.get_context("spawn")
+    meet = context.Barrier(2)
+    with ProcessPoolExecutor(2, context, _join, (meet,)) as pool:
+        futures = [pool.submit(_one_thread, variants, effort, loud) for loud in (True, False)]
+        first, second = (future.result() for future in futures)
+    return tuple(_mean(a, b) for a, b in zip(first, second, strict=True))
+
+
+def _join(meet: Any) -> None:
+    global _barrier  # noqa: PLW0603 - a worker's only door: a barrier cannot be sent later
+    _barrier = meet
+
+
+def _one_thread(variants: Sequence[Variant], effort: Effort, loud: bool) -> list[Row]:
+    import logging
+
+    import torch
+
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # as the command line does
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    say: Say = (lambda text: print(f"  1 thread: {text}", file=sys.stderr, flush=True)) if loud else (lambda _: None)
+    return interleaved(variants, effort, say, lambda: _barrier.wait(PATIENCE))
+
+
+def _mean(a: Row, b: Row) -> Row:
+    """Both processes as one row; it fails where one of them does."""
+    problem = a.problem or b.problem
+    samples = () if problem else tuple(float(m) for m in np.mean([a.samples, b.samples], axis=0))
+    return Row(a.name, samples, a.tags, problem)
+
+
+CALL = "import json, sys; from {} import {} as f; print(json.dumps(f(*json.loads(sys.argv[1]))))"
+
+
+def fresh(function: Callable[..., Any], *arguments: Any, **environment: str) -> Any:
+    """What a function returns in a process of its own; arguments and answer are JSON."""
+    code = CALL.format(function.__module__, function.__name__)
+    done = python("-c", code, json.dumps(arguments), **environment)
+    if done.returncode:
+        raise EbayesError((done.stderr.strip().splitlines() or ["no message"])[-1])
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run this Python."""
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, env=os.environ | environment, check=False)

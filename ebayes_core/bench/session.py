@@ -1,0 +1,84 @@
+"""One run of the bench, from the first row to the last goal."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ebayes_core.bench import growth, lineup, machine, memory, peers, probing, startup
+from ebayes_core.bench.goals import Verdict, judge
+from ebayes_core.bench.processes import side_by_side as beside
+from ebayes_core.bench.rows import Row, Say, Section, guarded, sections
+from ebayes_core.bench.timing import FULL, QUICK, interleaved
+
+MS = "ms per network"
+
+
+@dataclass
+class Bench:
+    """Everything that was measured, and what it was measured on."""
+
+    machine: dict[str, Any]
+    sections: list[Section]
+    verdicts: list[Verdict]
+    seconds: float
+    growth: dict[str, Any] | None = None
+
+    def record(self) -> dict[str, Any]:
+        """The bench as plain data; what is absent is None, never NaN."""
+        return {
+            "machine": self.machine, "seconds": self.seconds, "sections": [s.record() for s in self.sections],
+            "goals": [asdict(v) for v in self.verdicts], "growth": self.growth,
+        }  # fmt: skip
+
+
+def bench(quick: bool, figure: Path | None, say: Say) -> Bench:
+    """Measure all rows, or only those that the goals need; the figure of growth where one is asked for."""
+    began, about = time.perf_counter(), machine.describe()
+    with flushed_denormals():  # as in a run
+        found = [*_by_themselves(say), *_in_turns(quick, say)]
+    grown = None
+    if figure is not None:
+        grown = growth.grow(say)
+        growth.draw(grown, figure)
+    return Bench(about, found, judge(found), time.perf_counter() - began, grown)
+
+
+@contextlib.contextmanager
+def flushed_denormals() -> Iterator[None]:
+    """Denormals flushed to zero for a while."""
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
+
+
+def _by_themselves(say: Say) -> list[Section]:
+    """What fresh processes measure, while this one still holds little memory."""
+    say("start-up: commands, and the first step with a cold and a warm compile cache")
+    waiting = guarded(startup.TITLE, "s", startup.waiting)
+    say("memory of a member")
+    return [waiting, guarded(memory.HELD, memory.BYTES, memory.held_by_members)]
+
+
+def _in_turns(quick: bool, say: Say) -> list[Section]:
+    """What takes turns here, then what needs its times, then two processes."""
+    effort, training = QUICK if quick else FULL, lineup.training(quick)
+    variants = [*training, *([] if quick else peers.variants()), *memory.update_variants(), *probing.variants()]
+    rows = interleaved(variants, effort, say)
+    say("probes and evaluation on small parts of a run")
+    run = guarded(probing.RUN, "s per network", lambda: probing.share(_tagged(rows, "engine")))
+    say("two 1-thread processes side by side")
+    pair = guarded(lineup.BESIDE, MS, lambda: Section(lineup.BESIDE, MS, beside(lineup.beside(training), effort)))
+    return [*sections(variants, rows, MS), pair, run]
+
+
+def _tagged(rows: list[Row], tag: str) -> Row:
+    return next(row for row in rows if tag in row.tags)

@@ -1,0 +1,55 @@
+"""The networks that are timed, on made-up data of the right size: its values do not change the time."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from functools import lru_cache
+from math import prod
+
+import torch
+
+from ebayes_core.engine import Data
+from ebayes_core.tasks import Classification
+
+BATCH, EPOCHS = 20, 50
+EXAMPLES, TESTS = (
+    60_000,
+    1_000,
+)  #: as many examples as MNIST, so that minibatches come from where the caches do not reach
+CLASSES = 10
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A multilayer perceptron's widths."""
+
+    inputs: int
+    hidden: tuple[int, ...]
+
+    @property
+    def name(self) -> str:
+        """Its widths, as 784-100-100-10."""
+        return "-".join(map(str, (self.inputs, *self.hidden, CLASSES)))
+
+    @property
+    def layers(self) -> list[tuple[int, int]]:
+        """(post, pre + 1) of each layer; a bias is a synapse."""
+        return [(post, pre + 1) for pre, post in itertools.pairwise((self.inputs, *self.hidden, CLASSES))]
+
+    @property
+    def synapses(self) -> int:
+        """Number of synapses."""
+        return sum(map(prod, self.layers))
+
+
+PAPER, DIGITS, WIDE = Shape(784, (100, 100)), Shape(64, (100, 100)), Shape(784, (1000, 1000))
+
+
+@lru_cache(maxsize=4)
+def made_up(inputs: int, examples: int = EXAMPLES, tests: int = TESTS) -> Data:
+    """Random images and labels."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(max(examples, tests), inputs, generator=generator)
+    y = torch.randint(0, CLASSES, (len(x),), generator=generator)
+    return Data(x[:examples], y[:examples], x[:tests], y[:tests], Classification(CLASSES))

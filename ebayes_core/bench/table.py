@@ -1,0 +1,92 @@
+"""The bench as a person reads it: the machine, the sections, the goals."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from ebayes_core.bench.goals import Verdict
+from ebayes_core.bench.rows import Row, Section
+
+BUSY = 0.5  #: load before the start from which threads that wait for each other are seen to suffer
+
+
+def show(console: Console, machine: dict[str, Any], sections: list[Section], verdicts: list[Verdict]) -> None:
+    """Print all of it."""
+    about(console, machine)
+    for section in sections:
+        console.print()
+        console.print(_section(section))
+    console.print()
+    console.print(_goals(verdicts))
+
+
+def about(console: Console, m: dict[str, Any]) -> None:
+    """What it was measured on, in two lines."""
+    console.print(f"{m['processor']}, {m['cores']} cores, {m['threads']} threads, {m['system']}", soft_wrap=True)
+    compiler = m["compiler"] or "no C++ compiler"
+    console.print(f"torch {m['torch_version']}, {compiler}, {m['created']}", soft_wrap=True)
+    if (m["load_before"] or 0) > BUSY:
+        console.print(
+            f"THE MACHINE WAS BUSY (load {m['load_before']:.1f} before the start): do not trust these figures"
+        )
+
+
+def number(value: float | None) -> str:
+    """Three digits, or a dash."""
+    if value is None:
+        return "-"
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def _section(section: Section) -> Table:
+    """A row each: median, quartiles, ratio to the first; or the reason why there is none."""
+    table = Table(title=section.title, title_justify="left", box=None, header_style="bold", pad_edge=False)
+    table.add_column("")
+    for name in (section.unit, "quartiles", "ratio"):
+        table.add_column(name, justify="right")
+    for row in section.rows:
+        table.add_row(*_cells(section, row))
+    return table
+
+
+def _cells(section: Section, row: Row) -> tuple[str, ...]:
+    if row.problem:
+        return f"{row.name}: {row.problem}", "-", "-", "-"
+    low, high = row.quartiles or (None, None)
+    spread = f"{number(low)} to {number(high)}" if len(row.samples) > 1 else ""
+    return row.name, number(row.median), spread, number(section.ratio(row))
+
+
+def _goals(verdicts: list[Verdict]) -> Table:
+    """Goal, limit, the harder limit, what was measured, and whether that will do."""
+    table = Table(title="Goals", title_justify="left", box=None, header_style="bold", pad_edge=False)
+    for name, justify in (
+        ("", "left"),
+        ("goal", "right"),
+        ("measured", "right"),
+        ("met", "left"),
+        ("worst row", "left"),
+    ):
+        table.add_column(name, justify=justify)
+    for v in verdicts:
+        table.add_row(v.goal.what, _limits(v), number(v.measured), _met(v), v.row or "")
+    return table
+
+
+def _limits(v: Verdict) -> str:
+    sign = ">=" if v.goal.at_least else "<="
+    then = "" if v.goal.then is None else f", then {number(v.goal.then)}"
+    return "stated" if v.goal.limit is None else f"{sign} {number(v.goal.limit)}{then}"
+
+
+def _met(v: Verdict) -> str:
+    if v.measured is None:
+        return "not measured"
+    if v.met is None:
+        return ""
+    if v.then_met is None:
+        return "yes" if v.met else "NO"
+    return "both" if v.then_met else "first" if v.met else "NO"
