@@ -18,7 +18,7 @@ class _Softplus(torch.autograd.Function):
         e = (-phi.abs()).exp()
         z = e / (2 + e)  # log(1 + e) = 2 artanh(z), and z <= 1/3: eight terms are exact to 2e-9
         y = z * z
-        rest = 1 / 3 + y * (1 / 5 + y * (1 / 7 + y * (1 / 9 + y * (1 / 11 + y * (1 / 13 + y / 15)))))
+        rest = 1 / 3 + y * (1 / 5 + y * (1 / 7 + y * (1 / 9 + y * (1 / 11 + y * (1 / 13 + y * (1 / 15))))))
         return phi.clamp_min(0) + 2 * (z + z * y * rest)
 
     @staticmethod
