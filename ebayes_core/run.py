@@ -72,7 +72,7 @@ def run(experiment: Any, text: str, registry: Registry, out: Path, options: Opti
     _claim(_parts(out), mine)
     points, device = experiment.members(), find_device(options.device)
     record = provenance.collect(registry, device)
-    with Stop() as stop, _flushed_denormals():
+    with Stop() as stop, flushed_denormals():
         results, seconds = _all_results(points, device, _parts(out), options, stop)
     record |= {"duration_s": seconds, "digest": mine, "threads": torch.get_num_threads()}
     write_run(out, experiment, points, results, record, spec_text=text)
@@ -81,7 +81,7 @@ def run(experiment: Any, text: str, registry: Registry, out: Path, options: Opti
 
 
 @contextlib.contextmanager
-def _flushed_denormals() -> Iterator[None]:
+def flushed_denormals() -> Iterator[None]:
     """Adam's second moments go denormal, and slow, at silent synapses; afterwards the processor is as it was."""
     torch.set_flush_denormal(True)
     try:

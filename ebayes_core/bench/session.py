@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from ebayes_core.bench import growth, lineup, machine, memory, peers, probing, startup
 from ebayes_core.bench.goals import Verdict, judge
 from ebayes_core.bench.processes import side_by_side as beside
 from ebayes_core.bench.rows import Row, Say, Section, guarded, sections
 from ebayes_core.bench.timing import FULL, QUICK, interleaved
+from ebayes_core.run import flushed_denormals
 
 MS = "ms per network"
 
@@ -48,16 +45,6 @@ def bench(quick: bool, figure: Path | None, say: Say) -> Bench:
         grown = growth.grow(say)
         growth.draw(grown, figure)
     return Bench(about, found, judge(found), time.perf_counter() - began, grown)
-
-
-@contextlib.contextmanager
-def flushed_denormals() -> Iterator[None]:
-    """Denormals flushed to zero for a while."""
-    torch.set_flush_denormal(True)
-    try:
-        yield
-    finally:
-        torch.set_flush_denormal(False)
 
 
 def _by_themselves(say: Say) -> list[Section]:
