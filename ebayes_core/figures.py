@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,6 +14,9 @@ from ebayes_core.errors import EbayesError
 from ebayes_core.registry import Registry
 from ebayes_core.runfile import Run, add_analyses
 from ebayes_core.slots import Analysis
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 FORMATS = ("pdf", "png")
 
@@ -78,18 +82,25 @@ def draw(path: Path, folder: Path, registry: Registry, only: str | None = None) 
 
 def picture(analysis: Analysis, arrays: dict[str, np.ndarray], stem: Path) -> Iterator[Path]:
     """One figure in the house style, in every format."""
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    with house_figure() as figure:
+        analysis.draw(arrays, figure)
+        for form in FORMATS:
+            target = stem.with_name(f"{stem.name}.{form}")
+            figure.savefig(target)
+            yield target
+
+
+@contextlib.contextmanager
+def house_figure() -> Iterator[Figure]:
+    """An empty figure; the house style holds while it is drawn and saved."""
     from importlib.resources import files
 
     import matplotlib.style
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    stem.parent.mkdir(parents=True, exist_ok=True)
     with matplotlib.style.context(str(files("ebayes_core") / "ebayes.mplstyle")):
         figure = Figure()
         FigureCanvasAgg(figure)
-        analysis.draw(arrays, figure)
-        for form in FORMATS:
-            target = stem.with_name(f"{stem.name}.{form}")
-            figure.savefig(target)
-            yield target
+        yield figure

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from ebayes_core import spec
+from ebayes_core.registry import first_line
 from ebayes_core.slots import HOOKS
 from ebayes_core.sweep import RANGES
 
@@ -47,7 +48,7 @@ def markdown(registry: Registry) -> str:
     top = [name for name in own.model_fields if name not in slots | {"training", "measurement", "sweep"}]
     parts = [HEAD, "\n## The top of the file\n\n", _fields(own, top), _sweep()]
     for model, name in ((spec.Training, "training"), (spec.Measurement, "measurement")):
-        parts += [f"\n## `[{name}]`\n\n{_first_line(model)}\n\n", _fields(model)]
+        parts += [f"\n## `[{name}]`\n\n{first_line(model)}\n\n", _fields(model)]
     for slot in HOOKS:
         title = "[[analysis]]" if slot == "analysis" else f"[{slot}]"
         parts += [f"\n## `{title}`\n", *(_kind(kind, cls) for kind, cls in registry.kinds(slot).items())]
@@ -55,16 +56,12 @@ def markdown(registry: Registry) -> str:
 
 
 def _sweep() -> str:
-    rows = ((name, form.model_fields[name].description, _first_line(form)) for name, form in RANGES.items())
+    rows = ((name, form.model_fields[name].description, first_line(form)) for name, form in RANGES.items())
     return SWEEP + "".join(f"| {line} | `{{ {name} = ... }}` with {what} |\n" for name, what, line in rows)
 
 
 def _kind(kind: str, cls: type[BaseModel]) -> str:
-    return f"\n### `{kind}`\n\n{_first_line(cls)}\n\n{_fields(cls)}"
-
-
-def _first_line(cls: type[BaseModel]) -> str:
-    return (cls.__doc__ or "").strip().split("\n")[0]
+    return f"\n### `{kind}`\n\n{first_line(cls)}\n\n{_fields(cls)}"
 
 
 def _fields(model: type[BaseModel], names: list[str] | None = None) -> str:

@@ -34,7 +34,7 @@ class Registered:
     @property
     def summary(self) -> str:
         """First line of the class's docstring."""
-        return (self.cls.__doc__ or "").strip().split("\n")[0]
+        return first_line(self.cls)
 
 
 class Registry:
@@ -102,6 +102,11 @@ class Registry:
         filled = cls[_union(parts)]
         filled.__doc__ = cls.__doc__
         return filled
+
+
+def first_line(cls: type) -> str:
+    """First line of a class's docstring: its science in a sentence."""
+    return (cls.__doc__ or "").strip().split("\n")[0]
 
 
 def _union(classes: list[type[Plugin]]) -> Any:

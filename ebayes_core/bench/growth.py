@@ -13,6 +13,7 @@ from ebayes_core.bench.processes import fresh
 from ebayes_core.bench.rows import Say, Step, reason
 from ebayes_core.bench.setting import BATCH, Shape
 from ebayes_core.bench.timing import WARM_UP, milliseconds
+from ebayes_core.figures import house_figure
 
 #: Hidden widths of 784-h-h-10, for 1e4 to 1e7 synapses.
 WIDTHS = (12, 38, 116, 333, 1000, 2780)
@@ -73,16 +74,9 @@ def exponent(x: list[float], y: list[float]) -> float | None:
 
 def draw(found: dict[str, Any], target: Path) -> None:
     """Time above memory, one column per axis, in the house style."""
-    from importlib.resources import files
-
-    import matplotlib.style
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     target.parent.mkdir(parents=True, exist_ok=True)
-    with matplotlib.style.context(str(files("ebayes_core") / "ebayes.mplstyle")):
-        figure = Figure(figsize=(7.5, 4.5))
-        FigureCanvasAgg(figure)
+    with house_figure() as figure:
+        figure.set_size_inches(7.5, 4.5)
         panels = figure.subplots(2, len(found), sharex="col")
         for column, (axis, part) in enumerate(found.items()):
             _draw_axis(panels[:, column], axis, part)

@@ -61,13 +61,14 @@ def triad() -> Step:
 def update() -> Step:
     """The kernel of the default population; nothing else of a step."""
     cohort, state, slopes = prepared(Population())
-    xi, corrections = state.xi.split(cohort.sizes, 1), cohort.corrections(1)
+    now, after = (xi.split(cohort.sizes, 1) for xi in (state.xi, cohort.draw(state.noise)))
+    corrections = cohort.corrections(1)
     with torch.no_grad():
         kernel = cohort.update(state, slopes)
 
     @torch.no_grad()
     def step() -> None:
-        kernel(state.parameters.lists(), state.weights, slopes, xi, xi, corrections, state.alive)
+        kernel(state.parameters.lists(), state.weights, slopes, now, after, corrections, state.alive)
 
     return step
 

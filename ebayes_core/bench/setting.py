@@ -13,10 +13,8 @@ from ebayes_core.engine import Data
 from ebayes_core.tasks import Classification
 
 BATCH, EPOCHS = 20, 50
-EXAMPLES, TESTS = (
-    60_000,
-    1_000,
-)  #: as many examples as MNIST, so that minibatches come from where the caches do not reach
+EXAMPLES = 60_000  #: as many as MNIST's, so that minibatches come from where the caches do not reach
+TESTS = 1_000
 CLASSES = 10
 
 
