@@ -12,7 +12,7 @@ from ebayes_core.results import MemberResult
 from ebayes_core.update import Parameters
 
 Tree = dict[str, Any]
-LISTS = ("mu", "phi", "mu_first", "mu_second", "phi_first", "phi_second")
+LISTS = ("mu", "phi", "mu_first", "mu_second", "phi_first", "phi_second", "sigma", "dsigma")
 
 
 def pack(state: State) -> Tree:

@@ -37,29 +37,31 @@ def slopes(cohort: Cohort, p: Parameters, noise: torch.Generator) -> Slopes:
     sigmas = cohort.formulas.sigmas(p.mu, p.phi)
     absolute = [torch.zeros_like(m) for m in p.mu]
     along_sigma, along_mu, losses = [], [], []
+    steps, weights, plus, minus = ([torch.empty_like(m) for m in p.mu] for _ in range(4))  # new memory is slow memory
     for x, y in training_chunks(cohort, cohort.batch_size):
-        steps = [s * xi for s, xi in zip(sigmas, cohort.draw(noise).split(cohort.sizes, 1), strict=True)]
-        nll_plus, plus = _gradients(cohort, [m + d for m, d in zip(p.mu, steps, strict=True)], x, y)
-        nll_minus, minus = _gradients(cohort, [m - d for m, d in zip(p.mu, steps, strict=True)], x, y)
-        along_sigma.append(_dots(steps, [(a - b) / 2 for a, b in zip(plus, minus, strict=True)]))
-        along_mu.append(_dots(p.mu, [(a + b) / 2 for a, b in zip(plus, minus, strict=True)]))
-        losses.append((nll_plus + nll_minus) / 2)
+        for step, s, xi in zip(steps, sigmas, cohort.draw(noise).split(cohort.sizes, 1), strict=True):
+            torch.mul(s, xi, out=step)
+        for sign, slopes in ((1, plus), (-1, minus)):
+            for w, m, step in zip(weights, p.mu, steps, strict=True):
+                torch.add(m, step, alpha=sign, out=w)
+            losses.append(_gradients(cohort, weights, x, y, slopes))
+        along_sigma.append((_dots(steps, plus) - _dots(steps, minus)) / 2)
+        along_mu.append((_dots(p.mu, plus) + _dots(p.mu, minus)) / 2)
         for total, g in zip(absolute, plus, strict=True):
-            total += g.abs()
-    n = len(losses)
+            total += g.abs_()
+    n = len(along_mu)
     return Slopes(
         torch.stack(along_sigma), torch.stack(along_mu), [a / n for a in absolute], torch.stack(losses).mean(0)
     )
 
 
-def _gradients(cohort: Cohort, weights: list[Tensor], x: Tensor, y: Tensor) -> tuple[Tensor, list[Tensor]]:
-    """Mean loss (member,) of a minibatch and its gradient in the weights, per layer (member, synapses)."""
-    out = [torch.empty_like(w) for w in weights]
+def _gradients(cohort: Cohort, weights: list[Tensor], x: Tensor, y: Tensor, out: list[Tensor]) -> Tensor:
+    """Mean loss (member,) of a minibatch; its gradient in the weights goes into out, per layer (member, synapses)."""
     task = cohort.data.task
     outputs = cohort.network.gradients(
         cohort.layered(weights), x, lambda o: task.residual(o, y) / len(x), cohort.layered(out)
     )
-    return task.nll(outputs, y).mean(-1), out
+    return task.nll(outputs, y).mean(-1)
 
 
 def _dots(a: list[Tensor], b: list[Tensor]) -> Tensor:

@@ -12,10 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ebayes_core.compiler import Step, compiled
 from ebayes_core.evaluation import snapshot
 from ebayes_core.population import stack
 from ebayes_core.tasks import Classification, Task
-from ebayes_core.update import Formulas, Parameters, Step, compiled, make_step
+from ebayes_core.update import Formulas, Parameters, make_step, sampled
 
 if TYPE_CHECKING:
     from ebayes_core.spec import Point
@@ -24,6 +25,8 @@ log = logging.getLogger("ebayes")
 
 # Below this many synapse updates, compiling takes longer than it saves.
 WORTH_COMPILING = 1e9
+# Synapses whose intermediate results, half a megabyte each, a core's own cache holds.
+IN_CACHE = 400_000
 
 
 @dataclass(frozen=True)
@@ -82,21 +85,21 @@ class Cohort:
         self.sizes = [int(np.prod(shape)) for shape in self.shapes]
         self.batch_size = min(member.training.batch_size, data.examples)
         self.batches = data.examples // self.batch_size
-        self.formulas = self._formulas()
+        self.formulas = self._formulas(points)
         work = len(points) * sum(self.sizes) * self.batches * self.training.epochs
         self.compile = work > WORTH_COMPILING if compile is None else compile
 
     def __len__(self) -> int:
         return len(self.points)
 
-    def _stack(self, name: str):  # type: ignore[no-untyped-def]
-        return stack([getattr(p.member, name) for p in self.points], self.dtype, self.device)
-
-    def _formulas(self) -> Formulas:
-        training = self._stack("training")
+    def _formulas(self, points: list[Point]) -> Formulas:
+        cost, noise, inference, training = (
+            stack([getattr(p.member, name) for p in points], self.dtype, self.device)
+            for name in ("cost", "noise", "inference", "training")
+        )
         phi_rate = training.learning_rate_phi
         return Formulas(
-            self._stack("cost"), self._stack("noise"), self._stack("inference"),
+            cost, noise, inference,
             training.learning_rate, training.learning_rate if phi_rate is None else phi_rate,
             training.beta1, training.beta2, training.epsilon, self.data.examples,
         )  # fmt: skip
@@ -113,13 +116,16 @@ class Cohort:
         """Means uniform (Methods), phi as the noise says, and the first sampled weights."""
         unit = torch.empty(1, sum(self.sizes), device=self.device, dtype=self.dtype)
         unit.uniform_(-1, 1, generator=generator(self.seed, INIT, device=self.device))
-        mu = self._stack("network").init * unit
+        mu = stack([p.member.network for p in self.points], self.dtype, self.device).init * unit
         phi = self.formulas.noise.init(mu)
         per_layer = [] if phi is None else [phi] if phi.shape[1] == 1 else phi.split(self.sizes, 1)
         parameters = Parameters([m.clone() for m in mu.split(self.sizes, 1)], [p.clone() for p in per_layer])
+        for p in parameters.phi:
+            for carried, value in zip((parameters.sigma, parameters.dsigma), self.formulas.spread(p), strict=True):
+                carried.append(value)
         noise = generator(self.seed, NOISE, device=self.device)
         xi = self.draw(noise)
-        weights = self.formulas.weights(parameters.mu, parameters.phi, xi.split(self.sizes, 1))
+        weights = sampled(parameters.mu, parameters.sigma, xi.split(self.sizes, 1))
         zeros = torch.zeros(len(self), device=self.device, dtype=self.dtype)
         alive = torch.ones(len(self), 1, device=self.device, dtype=torch.bool)
         return State(parameters, [w.clone() for w in weights], xi, alive, zeros, zeros.clone(), noise)
@@ -135,12 +141,26 @@ class Cohort:
         return (-torch.expm1(step * betas.log())).to(self.dtype)
 
     def update(self, state: State, slopes: list[Tensor]) -> Step:
-        """The kernel of this cohort, compiled where that pays."""
-        step = make_step(self.formulas)
-        if not self.compile:
-            return step
-        xi = state.xi.split(self.sizes, 1)
-        return compiled(step, state.parameters.lists(), state.weights, slopes, xi, xi, self.corrections(1), state.alive)
+        """The kernel of this cohort, compiled where that pays and a compiler works."""
+        kernel = None
+        if self.compile:
+            xi, lists = state.xi.split(self.sizes, 1), state.parameters.lists()
+            example = (lists, state.weights, slopes, xi, xi, self.corrections(1), state.alive)
+            kernel = compiled(make_step(self.formulas), *example)
+        return kernel or self._in_parts()
+
+    def _in_parts(self) -> Step:
+        """The step as it is written, on a few members at a time: what it computes in between stays in the cache."""
+        size = max(1, IN_CACHE // sum(self.sizes))
+        parts = [slice(i, i + size) for i in range(0, len(self), size)]
+        steps = [make_step(self._formulas(self.points[part])) for part in parts]
+
+        def update(lists, weights, slopes, xi, xi_next, corrections, alive):  # type: ignore[no-untyped-def]
+            for part, step in zip(parts, steps, strict=True):
+                *own, w, g = ([t[part] for t in ts] for ts in (*lists, weights, slopes))
+                step(own, w, g, xi, xi_next, corrections[:, part], alive[part])
+
+        return update
 
 
 @torch.no_grad()
@@ -172,6 +192,7 @@ def train(cohort: Cohort, state: State) -> Iterator[State]:
             state.xi, state.step, state.batch = xi_next, state.step + 1, state.batch + 1
             yield state
         state.curves.append(_curve_point(cohort, state))
+        _freeze_the_overflown(state)
         _report_the_dead(state)
         state.epoch, state.batch = epoch + 1, 0
         state.loss, state.correct = torch.zeros_like(state.loss), torch.zeros_like(state.correct)
@@ -192,6 +213,12 @@ def _curve_point(cohort: Cohort, state: State) -> dict[str, Tensor]:
     done = state.batch or math.nan
     right = state.correct / done if isinstance(cohort.data.task, Classification) else state.correct * math.nan
     return {"nll": state.loss / done, "accuracy_train": right, **snapshot(cohort, state.parameters)}
+
+
+def _freeze_the_overflown(state: State) -> None:
+    """Freeze members with an infinite second moment: Adam would divide by it for good, and never move again."""
+    for moment in (*state.parameters.mu_second, *state.parameters.phi_second):
+        state.alive &= moment.isfinite().all(-1, keepdim=True)
 
 
 def _report_the_dead(state: State) -> None:

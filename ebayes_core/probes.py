@@ -25,19 +25,18 @@ def squared_gradients(network: Network, weights: list[Tensor], x: Tensor, deltas
     """Squared per-example gradients, summed over the batch and over deltas; per layer (member, *shape).
 
     deltas maps the outputs (member, batch, outputs) to derivatives of some loss in them. For linear layers the square
-    of an outer product is the outer product of squares, so one matrix product serves the whole batch (Goodfellow
-    2015); a network without a trace goes through torch.func.
+    of an outer product is the outer product of squares, so one matrix product serves the whole batch and all deltas
+    (Goodfellow 2015); a network without a trace goes through torch.func.
     """
     with torch.enable_grad():
         leaves = [w.detach().requires_grad_() for w in weights]
         trace = network.trace(leaves, x)
     if trace is None:
         return _squared_by_vmap(network, weights, x, deltas)
-    total = [torch.zeros_like(w) for w in weights]
+    squares: list[Tensor | float] = [0.0] * len(weights)
     for delta in deltas(trace.outputs.detach()):
-        for t, d, a in zip(total, _backward(trace, delta), trace.inputs, strict=True):
-            t += (d.square().transpose(1, 2)) @ a.detach().square()
-    return total
+        squares = [s + d.square() for s, d in zip(squares, _backward(trace, delta), strict=True)]
+    return [s.transpose(1, 2) @ a.detach().square() for s, a in zip(squares, trace.inputs, strict=True)]
 
 
 def _backward(trace: object, delta: Tensor) -> tuple[Tensor, ...]:

@@ -1,28 +1,27 @@
 """One step of every synapse: gradients of the whole objective, two Adams, and the next sampled weights.
 
 All of it is elementwise but for the sums over a network that a shared sigma needs, so that one compiled pass over
-memory can do it. This is the one place that knows about compilation.
+memory can do it.
 """
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 
 import torch
 from torch import Tensor
 
+from ebayes_core.compiler import Step
 from ebayes_core.slots import Cost, Inference, Noise
-
-log = logging.getLogger("ebayes")
 
 
 @dataclass
 class Parameters:
     """The free parameters of a cohort with Adam's moments, per layer (member, synapses).
 
-    phi has one tensor per layer, or a single (member, 1) that all layers share, or none.
+    phi has one tensor per layer, or a single (member, 1) that all layers share, or none. sigma and its derivative in
+    phi are carried from the step that last moved phi, since computing them twice costs more than keeping them.
     """
 
     mu: list[Tensor]
@@ -31,6 +30,8 @@ class Parameters:
     mu_second: list[Tensor] = field(default_factory=list)
     phi_first: list[Tensor] = field(default_factory=list)
     phi_second: list[Tensor] = field(default_factory=list)
+    sigma: list[Tensor] = field(default_factory=list)
+    dsigma: list[Tensor] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         for name, like in (("mu", self.mu), ("phi", self.phi)):
@@ -59,10 +60,7 @@ class Formulas:
 
     def sigmas(self, mu: list[Tensor], phi: list[Tensor]) -> list[Tensor]:
         """Standard deviations of each layer, as (member, synapses); zeros without noise."""
-        if not phi:
-            return [torch.zeros_like(m) for m in mu]
-        shared = [self.noise.sigma(p) for p in phi]
-        return [(shared[i % len(shared)]).expand_as(m) for i, m in enumerate(mu)]
+        return _per_layer([self.noise.sigma(p) for p in phi], mu)
 
     def penalty(self, mu: Tensor, sigma: Tensor, noisy: bool) -> Tensor:
         """Elementwise terms of the objective besides the loss; without noise there is no reliability to pay for."""
@@ -70,30 +68,44 @@ class Formulas:
             return self.inference.penalty(mu, sigma, self.cost)
         return self.inference.magnitude_cost(mu, sigma)
 
-    def surrogate(self, mu: list[Tensor], phi: list[Tensor], slopes: list[Tensor], xi: list[Tensor]) -> Tensor:
-        """A scalar whose gradient in (mu, phi) is that of the objective over the examples (Eq. 2-4, Methods).
+    def spread(self, phi: Tensor) -> tuple[Tensor, Tensor]:
+        """sigma and its derivative in phi."""
+        with torch.enable_grad():
+            leaf = phi.detach().requires_grad_()
+            sigma = self.noise.sigma(leaf)
+            (slope,) = torch.autograd.grad(sigma.sum(), leaf)
+        return sigma.detach(), slope
 
-        The loss enters linearised at the sampled weights: slopes is its gradient there, per datapoint. So any
-        noise and any cost takes one path, and the reparameterised gradient needs no second formula.
-        """
-        total = mu[0].new_zeros(())
-        for m, sigma, g, x in zip(mu, self.sigmas(mu, phi), slopes, xi, strict=True):
-            total = total + (g * (m + sigma * x)).sum() + self.penalty(m, sigma, bool(phi)).sum() * (1 / self.examples)
-        return total
 
-    def weights(self, mu: list[Tensor], phi: list[Tensor], xi: list[Tensor]) -> list[Tensor]:
-        """Sampled weights mu + sigma xi (Eq. 5)."""
-        return [m + s * x for m, s, x in zip(mu, self.sigmas(mu, phi), xi, strict=True)]
+def _per_layer(sigma: list[Tensor], mu: list[Tensor]) -> list[Tensor]:
+    """A sigma for each mean: one that all layers share is spread over them; zeros without noise."""
+    if not sigma:
+        return [torch.zeros_like(m) for m in mu]
+    return [sigma[i % len(sigma)].expand_as(m) for i, m in enumerate(mu)]
+
+
+def sampled(mu: list[Tensor], sigma: list[Tensor], xi: list[Tensor]) -> list[Tensor]:
+    """Sampled weights mu + sigma xi (Eq. 5)."""
+    return [torch.addcmul(m, s, x) for m, s, x in zip(mu, _per_layer(sigma, mu), xi, strict=True)]
 
 
 def gradients(
-    formulas: Formulas, mu: list[Tensor], phi: list[Tensor], slopes: list[Tensor], xi: list[Tensor]
+    formulas: Formulas, mu: list[Tensor], sigma: list[Tensor], slopes: list[Tensor], xi: list[Tensor]
 ) -> tuple[list[Tensor], list[Tensor]]:
-    """Gradient of the objective per datapoint in mu and phi."""
+    """Gradient of the objective per datapoint in mu and sigma (Eq. 2-4, Methods).
+
+    slopes is the loss's gradient at the sampled weights mu + sigma xi; that of the other terms comes from autograd,
+    so that any cost takes one path. A sigma that many synapses share collects from all of them.
+    """
     with torch.enable_grad():
-        leaves = [t.detach().requires_grad_() for t in (*mu, *phi)]
-        loss = formulas.surrogate(leaves[: len(mu)], leaves[len(mu) :], slopes, xi)
-        found = torch.autograd.grad(loss, leaves, allow_unused=True, materialize_grads=True)
+        leaves = [t.detach().requires_grad_() for t in (*mu, *sigma)]
+        means, spreads = leaves[: len(mu)], _per_layer(leaves[len(mu) :], mu)
+        terms = [formulas.penalty(m, s, bool(sigma)) for m, s in zip(means, spreads, strict=True)]
+        weight = mu[0].new_tensor(1 / formulas.examples)
+        upstream = [*slopes, *(g * x for g, x in zip(slopes, xi, strict=True)), *(weight.expand_as(t) for t in terms)]
+        moved = [(t, g) for t, g in zip((*means, *spreads, *terms), upstream, strict=True) if t.requires_grad]
+        outputs, upstream = zip(*moved, strict=True)
+        found = torch.autograd.grad(outputs, leaves, upstream, allow_unused=True, materialize_grads=True)
     return list(found[: len(mu)]), list(found[len(mu) :])
 
 
@@ -102,15 +114,10 @@ def _adam(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Adam (Kingma and Ba) as torch.optim.Adam computes it; corrections: (1 - beta1**t, 1 - beta2**t) per member."""
     first = f.beta1 * first + (1 - f.beta1) * g  # no lerp: inf - inf would turn an overflow into a NaN
-    second = f.beta2 * second + (1 - f.beta2) * g * g
+    second = torch.addcmul(f.beta2 * second, (1 - f.beta2) * g, g)
     reciprocals = 1 / corrections  # one division per member in place of two per synapse
-    step = rate * reciprocals[0] * first / ((second * reciprocals[1]).sqrt() + f.epsilon)
-    return p - step, first, second
-
-
-Step = Callable[..., None]
-#: a multiplication and an addition as one instruction, rounded once: a tenth off the update
-FUSED = {"cpp.enable_floating_point_contract_flag": "fast"}
+    root = (second * reciprocals[1]).sqrt_().add_(f.epsilon)
+    return torch.addcdiv(p, -rate * reciprocals[0] * first, root), first, second
 
 
 def make_step(formulas: Formulas) -> Step:
@@ -120,39 +127,28 @@ def make_step(formulas: Formulas) -> Step:
     corrections (2, member, 1), and alive (member, 1): the members that still move.
     """
 
+    def move(rate, grads, params, firsts, seconds, corrections, alive):  # type: ignore[no-untyped-def]
+        moved = []
+        for p, g, first, second in zip(params, grads, firsts, seconds, strict=True):
+            new, *moments = _adam(p, g, first, second, rate, formulas, corrections)
+            moved.append(torch.where(alive, new, p))
+            _write((p, first, second), (moved[-1], *moments))
+        return moved
+
     def step(lists, weights, slopes, xi, xi_next, corrections, alive):  # type: ignore[no-untyped-def]
-        mu, phi, mu_first, mu_second, phi_first, phi_second = lists
-        g_mu, g_phi = gradients(formulas, mu, phi, slopes, xi)
-        for rate, p, g, first, second in (
-            (formulas.learning_rate, mu, g_mu, mu_first, mu_second),
-            (formulas.learning_rate_phi, phi, g_phi, phi_first, phi_second),
-        ):
-            for i in range(len(p)):
-                new, m, v = _adam(p[i], g[i], first[i], second[i], rate, formulas, corrections)
-                p[i].copy_(torch.where(alive, new, p[i]))
-                first[i].copy_(m)
-                second[i].copy_(v)
-        for out, w in zip(weights, formulas.weights(mu, phi, xi_next), strict=True):
-            out.copy_(w)
+        mu, phi, mu_first, mu_second, phi_first, phi_second, sigma, dsigma = lists
+        g_mu, g_sigma = gradients(formulas, mu, sigma, slopes, xi)
+        g_phi = [g * d for g, d in zip(g_sigma, dsigma, strict=True)]
+        mu = move(formulas.learning_rate, g_mu, mu, mu_first, mu_second, corrections, alive)
+        phi = move(formulas.learning_rate_phi, g_phi, phi, phi_first, phi_second, corrections, alive)
+        for p, *carried in zip(phi, sigma, dsigma, strict=True):
+            # the choice changes nothing, but for it inductor would walk memory a second time (other loop bounds)
+            _write(carried, [torch.where(alive, t, old) for t, old in zip(formulas.spread(p), carried, strict=True)])
+        _write(weights, sampled(mu, sigma, xi_next))
 
     return step
 
 
-def compiled(step: Step, *example: object) -> Step:
-    """The same function as one fused kernel, or itself, with one line in the log, where no compiler works.
-
-    The step is first traced to plain tensor operations, its gradient included. So whatever Python a stranger's
-    formula is written in, the compiler sees only arithmetic, and an autograd.Function keeps its own backward.
-    """
-    from torch.fx.experimental.proxy_tensor import make_fx
-    from torch.utils._pytree import tree_map_only
-
-    try:
-        scratch = tree_map_only(Tensor, torch.clone, example)
-        kernel = torch.compile(make_fx(step)(*scratch), dynamic=False, fullgraph=True, options=FUSED)
-        kernel(*scratch)
-    except Exception as error:  # a missing compiler shows as any of a dozen exceptions
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        log.warning("no compiled update: %s; going on without, several times slower", reason[0][:200])
-        return step
-    return kernel
+def _write(places: Sequence[Tensor], values: Sequence[Tensor]) -> None:
+    for place, value in zip(places, values, strict=True):
+        place.copy_(value)

@@ -39,7 +39,9 @@ class AbstractPowerLaw(Cost, ABC):
 
     def energy(self, sigma: Tensor, mu: Tensor) -> Tensor:
         """sigma ** -rho, elementwise."""
-        return (-self.rho * sigma.log()).exp()  # vectorised exp and log are quicker than pow
+        from ebayes_core.transcendental import power  # it needs torch, which takes two seconds to import
+
+        return power(sigma, -self.rho)
 
 
 class Calcium(AbstractPowerLaw):

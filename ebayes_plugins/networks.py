@@ -82,8 +82,10 @@ def _with_one(x: Tensor) -> Tensor:
 
 def _linear(x: Tensor, w: Tensor) -> Tensor:
     """Drives (member, batch, post); inputs that all members share take one large product, not K small ones."""
+    from torch.nn.functional import linear
+
     if x.ndim == 2:
-        return (x @ w.flatten(0, 1).T).unflatten(1, w.shape[:2]).transpose(0, 1)
+        return linear(x, w.flatten(0, 1)).unflatten(1, w.shape[:2]).transpose(0, 1)
     return x @ w.transpose(1, 2)
 
 

@@ -152,7 +152,8 @@ def test_the_state_of_a_network_is_counted_in_full(registry: Registry) -> None:
         points = loads(SPEC, registry, ["sweep={}", *(f"{k}={v}" for k, v in changed.items())]).members()
         return estimate.estimates(points, find_device("cpu"), calibrate=False)[0].bytes_per_synapse
 
-    assert size() == 8 * 4  # mu and phi with two moments each, sampled weights, gradients; in float32
+    # mu and phi with two moments each, sigma and its derivative, sampled weights, gradients; in float32
+    assert size() == 10 * 4
     assert size(**{"noise.kind": "none"}) == 5 * 4
     assert size(**{"training.dtype": "float64"}) == 2 * size()
 

@@ -1,0 +1,90 @@
+"""The one place that knows about compilation: a step as one fused kernel, or as it was where no compiler works."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from unittest.mock import patch
+
+import torch
+from torch import Tensor
+
+from ebayes_core.transcendental import DECOMPOSITIONS
+
+log = logging.getLogger("ebayes")
+
+Step = Callable[..., None]
+#: a multiplication and an addition as one instruction, rounded once: a tenth off the update
+FUSED = {"cpp.enable_floating_point_contract_flag": "fast"}
+
+# Inductor calls a vector library for exp and log, and around a call every register of the loop goes to memory: written
+# into the loop, they take a fifth off the update. Both split off a power of two and end in a minimax polynomial on half
+# an octave (coefficients of Cephes' expf and logf, S. Moshier); in ATen's vector type one text serves any processor.
+EXP = """[](auto x) {
+    using V = at::vec::Vectorized<float>; using I = at::vec::Vectorized<int32_t>;
+    x = at::vec::clamp(x, V(-87.6f), V(89.f));  // exp is 0 and inf from there on
+    auto n = (x * V(1.44269504f)).round();
+    auto r = at::vec::fmadd(n, V(2.12194440e-4f), at::vec::fmadd(n, V(-0.693359375f), x));
+    auto p = V(1.9875691500e-4f);
+    for (float c : {1.3981999507e-3f, 8.3334519073e-3f, 4.1665795894e-2f, 1.6666665459e-1f, 5.0000001201e-1f})
+        p = at::vec::fmadd(p, r, V(c));
+    p = at::vec::fmadd(p, r * r, r) + V(1.f);
+    auto i = at::vec::convert_to_int_of_same_size(n);
+    auto half = at::vec::cast<float>((i + I(126)) << I(23));  // 2**(n - 1): 2**n overflows before exp(x) does
+    return p * half * V(2.f);
+}"""
+LOG = """[](auto x) {
+    using V = at::vec::Vectorized<float>; using I = at::vec::Vectorized<int32_t>;
+    auto bits = at::vec::cast<int32_t>(x), n = (bits - I(0x3f3504f3)) >> I(23);
+    auto m = at::vec::cast<float>(bits - (n << I(23))) - V(1.f), e = at::vec::convert_to_fp_of_same_size<float>(n);
+    auto p = V(7.0376836292e-2f);
+    for (float c : {-1.1514610310e-1f, 1.1676998740e-1f, -1.2420140846e-1f, 1.4249322787e-1f, -1.6668057665e-1f,
+                    2.0000714765e-1f, -2.4999993993e-1f, 3.3333331174e-1f})
+        p = at::vec::fmadd(p, m, V(c));
+    auto y = at::vec::fmadd(m * m, V(-0.5f), at::vec::fmadd(e, V(-2.12194440e-4f), p * m * (m * m)));
+    y = at::vec::fmadd(e, V(0.693359375f), m + y);
+    return V::blendv(x - V(INFINITY), y, x >= V(FLT_MIN));  // -inf at 0; denormals count as 0, as in a run
+}"""
+
+
+@contextmanager
+def inlined() -> Iterator[None]:
+    """While it lasts, inductor writes float32's exp and log into its loops; where torch has no such place, nothing."""
+    try:
+        from torch._inductor.codegen.cpp import CppVecOverrides
+    except ImportError:
+        yield
+        return
+
+    def written(text: str, name: str):  # type: ignore[no-untyped-def]
+        called = getattr(CppVecOverrides, name)
+
+        def op(x):  # type: ignore[no-untyped-def]
+            return f"{text}({x})" if x.dtype == torch.float32 else called(x)
+
+        op.__name__ = name  # inductor looks the scalar version up by it
+        return staticmethod(op)
+
+    with patch.multiple(CppVecOverrides, exp=written(EXP, "exp"), log=written(LOG, "log")):
+        yield
+
+
+def compiled(step: Step, *example: object) -> Step | None:
+    """The same function as one fused kernel; none, with one line in the log, where no compiler works.
+
+    The step is first traced to plain tensor operations, its gradient included. So whatever Python a stranger's
+    formula is written in, the compiler sees only arithmetic, and an autograd.Function keeps its own backward.
+    """
+    from torch.fx.experimental.proxy_tensor import make_fx
+    from torch.utils._pytree import tree_map_only
+
+    try:
+        scratch = tree_map_only(Tensor, torch.clone, example)
+        with inlined(), torch.no_grad():
+            graph = make_fx(step, decomposition_table=DECOMPOSITIONS)(*scratch)
+            return torch._inductor.compile(graph, scratch, options=FUSED)
+    except Exception as error:  # a missing compiler shows as any of a dozen exceptions
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        log.warning("no compiled update: %s; going on without, several times slower", reason[0][:200])
+        return None
