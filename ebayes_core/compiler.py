@@ -18,7 +18,7 @@ Step = Callable[..., None]
 #: a multiplication and an addition as one instruction, rounded once: a tenth off the update
 FUSED = {"cpp.enable_floating_point_contract_flag": "fast"}
 
-# Inductor calls a vector library for exp and log, and around a call every register of the loop goes to memory: written
+# Inductor calls a vector library for exp, log and erf, and around a call every register of the loop goes to memory: written
 # into the loop, they take a fifth off the update. Both split off a power of two and end in a minimax polynomial on half
 # an octave (coefficients of Cephes' expf and logf, S. Moshier); in ATen's vector type one text serves any processor.
 EXP = """[](auto x) {
@@ -47,10 +47,19 @@ LOG = """[](auto x) {
     return V::blendv(x - V(INFINITY), y, x >= V(FLT_MIN));  // -inf at 0; denormals count as 0, as in a run
 }"""
 
+ERF = f"""[](auto x) {{
+    using V = at::vec::Vectorized<float>;
+    auto exp = {EXP};
+    auto t = V(1.f) / at::vec::fmadd(x.abs(), V(0.3275911f), V(1.f));  // Abramowitz and Stegun 7.1.26, as in ATen
+    auto p = V(1.061405429f);
+    for (float c : {{-1.453152027f, 1.421413741f, -0.284496736f, 0.254829592f}}) p = at::vec::fmadd(p, t, V(c));
+    return (V(1.f) - p * t * exp((x * x).neg())).copysign(x);
+}}"""
+
 
 @contextmanager
 def inlined() -> Iterator[None]:
-    """While it lasts, inductor writes float32's exp and log into its loops; where torch has no such place, nothing."""
+    """While it lasts, inductor writes float32's exp, log and erf into its loops; where torch has no such place, nothing."""
     try:
         from torch._inductor.codegen.cpp import CppVecOverrides
     except ImportError:
@@ -66,7 +75,8 @@ def inlined() -> Iterator[None]:
         op.__name__ = name  # inductor looks the scalar version up by it
         return staticmethod(op)
 
-    with patch.multiple(CppVecOverrides, exp=written(EXP, "exp"), log=written(LOG, "log")):
+    texts = {"exp": EXP, "log": LOG, "erf": ERF}
+    with patch.multiple(CppVecOverrides, **{name: written(text, name) for name, text in texts.items()}):
         yield
 
 

@@ -1,7 +1,8 @@
-"""Functions that the update spends its time in: powers of sigma, and softplus as the compiled update computes it."""
+"""Functions that the update spends its time in, each with the shortest slope, and softplus as it is compiled."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ aten = torch.ops.aten
 
 
 def softplus(phi: Tensor) -> Tensor:
-    """log(1 + exp(phi)), elementwise, without overflow, to 4e-7 of itself in float32, and so is its derivative.
+    """log(1 + exp(phi)), elementwise, without overflow, to 5e-7 of itself in float32, and so is its derivative.
 
     It is exact far below zero too: networks start at sigma = 1e-4, phi = -9.2.
     """
@@ -43,6 +44,39 @@ class _Power(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         x, exponent = ctx.saved_tensors
         return grad * exponent * ((exponent - 1) * x.log()).exp(), None
+
+
+def expected_abs(mu: Tensor, sigma: Tensor) -> Tensor:
+    """E|w| of w ~ N(mu, sigma^2), the folded normal's mean; |mu| where sigma is 0.
+
+    The strict form of the bound in Eq. 49 charges this and not |mu| (Jensen). Its derivatives are erf(mu / sigma
+    sqrt 2) in mu and sqrt(2 / pi) exp(-mu^2 / 2 sigma^2) in sigma: all else that autograd would compute cancels.
+    """
+    return _FoldedMean.apply(*torch.broadcast_tensors(mu, sigma))
+
+
+class _FoldedMean(torch.autograd.Function):
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(mu: Tensor, sigma: Tensor) -> Tensor:
+        sign, density = _folded(mu, sigma)
+        return sigma * density + mu * sign
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
+        sign, density = _folded(*ctx.saved_tensors)
+        return grad * sign, grad * density
+
+
+def _folded(mu: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
+    """The slopes of the folded mean in mu and sigma; their limits where sigma is 0."""
+    z = mu / (math.sqrt(2) * sigma.clamp_min(1e-30))
+    return z.erf(), math.sqrt(2 / math.pi) * (-z * z).exp()
 
 
 def _softplus_series(phi: Tensor, beta: float = 1, threshold: float = 20) -> Tensor:

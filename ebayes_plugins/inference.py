@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from ebayes_core.formulas import entropy_cost, expected_abs
+from ebayes_core.formulas import entropy_cost
 from ebayes_core.slots import Cost, Inference
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ class EnergyEfficient(Inference):
 
         E|w| and not |mu|: only so is the bound of Eq. 49 strict (Jensen).
         """
+        from ebayes_core.transcendental import expected_abs  # it needs torch, which takes two seconds to import
+
         rate = self.magnitude + 0 * mu
         return (rate / 2).log() - rate * expected_abs(mu, sigma)
 
@@ -51,6 +53,8 @@ class VariationalBayes(Inference):
 
     def magnitude_cost(self, mu: Tensor, sigma: Tensor) -> Tensor:
         """-E_Q log P(w), constants included, so that both terms together are the KL divergence."""
+        from ebayes_core.transcendental import expected_abs
+
         if self.prior == "laplace":
             return expected_abs(mu, sigma) / self.scale + (2 * self.scale + 0 * mu).log()
         variance = self.scale**2 + 0 * mu

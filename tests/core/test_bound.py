@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ebayes_core import bound
-from ebayes_core.formulas import entropy_cost, expected_abs
+from ebayes_core.formulas import entropy_cost
+from ebayes_core.transcendental import expected_abs
 from ebayes_plugins.costs import Calcium, Entropic, Mixture, PowerLaw, Trafficking
 
 sigmas = st.floats(1e-5, 1e3)
@@ -84,3 +85,10 @@ def test_expected_abs_is_the_folded_normal(mu: float, sigma: float) -> None:
     assert expected_abs(double(mu), double(sigma)).item() == pytest.approx(known, rel=1e-9, abs=1e-12)
     assert expected_abs(double(mu), double(0.0)).item() == pytest.approx(abs(mu), abs=1e-29)
     assert expected_abs(double(mu), double(sigma)).item() >= abs(mu) - 1e-12
+
+
+@given(mu=st.floats(-5, 5), sigma=st.floats(1e-2, 5))
+def test_slopes_of_expected_abs(mu: float, sigma: float) -> None:
+    leaves = [double(mu).requires_grad_(), double(sigma).requires_grad_()]
+    assert torch.autograd.gradcheck(expected_abs, leaves, atol=1e-6)
+    assert torch.autograd.gradgradcheck(expected_abs, leaves, atol=1e-5)

@@ -85,6 +85,14 @@ def test_exp_and_log(how: str) -> None:
 
 
 @HOW
+def test_erf_and_its_slope(how: str) -> None:
+    x = torch.linspace(-12, 12, 400_001)
+    value, slope = value_and_slope(torch.erf, x, how)
+    torch.testing.assert_close(value.double(), x.double().erf(), rtol=0, atol=3e-7)
+    torch.testing.assert_close(slope.double(), 2 / torch.pi**0.5 * (-(x.double() ** 2)).exp(), rtol=2e-5, atol=1e-37)
+
+
+@HOW
 def test_the_ends(how: str) -> None:
     """Beyond the range nothing looks like a number that it is not."""
     inf, nan = torch.inf, torch.nan
