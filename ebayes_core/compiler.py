@@ -18,9 +18,10 @@ Step = Callable[..., None]
 #: a multiplication and an addition as one instruction, rounded once: a tenth off the update
 FUSED = {"cpp.enable_floating_point_contract_flag": "fast"}
 
-# Inductor calls a vector library for exp, log and erf, and around a call every register of the loop goes to memory: written
-# into the loop, they take a fifth off the update. Both split off a power of two and end in a minimax polynomial on half
-# an octave (coefficients of Cephes' expf and logf, S. Moshier); in ATen's vector type one text serves any processor.
+# Inductor calls a vector library for exp, log and erf, and around a call every register of the loop goes to memory:
+# written into the loop, they take a fifth off the update. exp and log split off a power of two and end in a minimax
+# polynomial on half an octave (coefficients of Cephes' expf and logf, S. Moshier); in ATen's vector type one text
+# serves any processor.
 EXP = """[](auto x) {
     using V = at::vec::Vectorized<float>; using I = at::vec::Vectorized<int32_t>;
     x = at::vec::clamp(x, V(-87.6f), V(89.f));  // exp is 0 and inf from there on
@@ -59,7 +60,7 @@ ERF = f"""[](auto x) {{
 
 @contextmanager
 def inlined() -> Iterator[None]:
-    """While it lasts, inductor writes float32's exp, log and erf into its loops; where torch has no such place, nothing."""
+    """While it lasts, inductor writes float32's exp, log and erf into its loops; without that place in torch, nothing."""
     try:
         from torch._inductor.codegen.cpp import CppVecOverrides
     except ImportError:

@@ -86,9 +86,10 @@ def test_exp_and_log(how: str) -> None:
 
 @HOW
 def test_erf_and_its_slope(how: str) -> None:
+    """The formula is true to 1.5e-7; near zero it is a difference of ones, and a few roundings of 6e-8 come on top."""
     x = torch.linspace(-12, 12, 400_001)
     value, slope = value_and_slope(torch.erf, x, how)
-    torch.testing.assert_close(value.double(), x.double().erf(), rtol=0, atol=3e-7)
+    torch.testing.assert_close(value.double(), x.double().erf(), rtol=0, atol=5e-7)
     torch.testing.assert_close(slope.double(), 2 / torch.pi**0.5 * (-(x.double() ** 2)).exp(), rtol=2e-5, atol=1e-37)
 
 
