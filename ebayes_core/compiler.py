@@ -60,7 +60,7 @@ ERF = f"""[](auto x) {{
 
 @contextmanager
 def inlined() -> Iterator[None]:
-    """While it lasts, inductor writes float32's exp, log and erf into its loops; without that place in torch, nothing."""
+    """While it lasts, inductor writes float32's exp, log and erf into its loops; if torch has that place."""
     try:
         from torch._inductor.codegen.cpp import CppVecOverrides
     except ImportError:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ebayes_core.compiler import Step, compiled
 from ebayes_core.evaluation import snapshot
+from ebayes_core.per_example import squared_gradients
 from ebayes_core.population import stack
 from ebayes_core.tasks import Classification, Task
 from ebayes_core.update import Formulas, Parameters, make_step, sampled
@@ -101,7 +102,7 @@ class Cohort:
         return Formulas(
             cost, noise, inference,
             training.learning_rate, training.learning_rate if phi_rate is None else phi_rate,
-            training.beta1, training.beta2, training.epsilon, self.data.examples,
+            training.beta1, training.beta2, training.epsilon, self.data.examples, training.sigma == "fixed_point",
         )  # fmt: skip
 
     def layered(self, flat: list[Tensor]) -> list[Tensor]:
@@ -140,12 +141,26 @@ class Cohort:
         betas = torch.stack([self.formulas.beta1, self.formulas.beta2]).double()
         return (-torch.expm1(step * betas.log())).to(self.dtype)
 
+    def solves(self, state: State) -> bool:
+        """Whether sigma is solved for in these networks; there is none to solve for without noise."""
+        return self.formulas.solves and bool(state.parameters.phi)
+
+    def squares(self, state: State, x: Tensor) -> list[Tensor]:
+        """Mean squared per-example gradients with labels of the model's own (Eq. 31), if sigma is solved for."""
+        if not self.solves(state):
+            return []
+        task, weights = self.data.task, self.layered(state.weights)
+        labelled = lambda outputs: [task.residual(outputs, task.sample(outputs, state.noise))]
+        found = squared_gradients(self.network, weights, x, labelled)
+        return [q.flatten(1) / len(x) for q in found]
+
     def update(self, state: State, slopes: list[Tensor]) -> Step:
         """The kernel of this cohort, compiled where that pays and a compiler works."""
         kernel = None
         if self.compile:
             xi, lists = state.xi.split(self.sizes, 1), state.parameters.lists()
-            example = (lists, state.weights, slopes, xi, xi, self.corrections(1), state.alive)
+            squares = slopes if self.solves(state) else []
+            example = (lists, state.weights, slopes, squares, xi, xi, self.corrections(1), state.alive)
             kernel = compiled(make_step(self.formulas), *example)
         return kernel or self._in_parts()
 
@@ -155,10 +170,10 @@ class Cohort:
         parts = [slice(i, i + size) for i in range(0, len(self), size)]
         steps = [make_step(self._formulas(self.points[part])) for part in parts]
 
-        def update(lists, weights, slopes, xi, xi_next, corrections, alive):  # type: ignore[no-untyped-def]
+        def update(lists, weights, slopes, squares, xi, xi_next, corrections, alive):  # type: ignore[no-untyped-def]
             for part, step in zip(parts, steps, strict=True):
-                *own, w, g = ([t[part] for t in ts] for ts in (*lists, weights, slopes))
-                step(own, w, g, xi, xi_next, corrections[:, part], alive[part])
+                *own, w, g, q = ([t[part] for t in ts] for ts in (*lists, weights, slopes, squares))
+                step(own, w, g, q, xi, xi_next, corrections[:, part], alive[part])
 
         return update
 
@@ -184,11 +199,12 @@ def train(cohort: Cohort, state: State) -> Iterator[State]:
             outputs = cohort.network.gradients(
                 layered_weights, x, lambda o, y=y, scale=scale: scale * data.task.residual(o, y), layered_slopes
             )
+            squares = cohort.squares(state, x)
             _account(state, data.task, outputs, y)
             xi_next = cohort.draw(state.noise)
             corrections = cohort.corrections(state.step + 1)
             now, after = state.xi.split(sizes, 1), xi_next.split(sizes, 1)
-            update(state.parameters.lists(), state.weights, slopes, now, after, corrections, state.alive)
+            update(state.parameters.lists(), state.weights, slopes, squares, now, after, corrections, state.alive)
             state.xi, state.step, state.batch = xi_next, state.step + 1, state.batch + 1
             yield state
         state.curves.append(_curve_point(cohort, state))

@@ -13,6 +13,7 @@ from ebayes_core.slots import Plugin
 
 if TYPE_CHECKING:
     import torch
+    from torch import Tensor
 
     from ebayes_core.spec import Point
 
@@ -85,3 +86,10 @@ def _cut(group: list[Point], most: int) -> list[list[Point]]:
     parts = -(-len(group) // max(most, 1))
     bounds = [len(group) * i // parts for i in range(parts + 1)]
     return [group[a:b] for a, b in itertools.pairwise(bounds)]
+
+
+def per_layer(sigma: list[Tensor], mu: list[Tensor]) -> list[Tensor]:
+    """A sigma for each mean: one that all layers share is spread over them; zeros without noise."""
+    if not sigma:
+        return [m.new_zeros(m.shape) for m in mu]
+    return [sigma[i % len(sigma)].expand_as(m) for i, m in enumerate(mu)]

@@ -59,6 +59,11 @@ class Training(BaseModel):
         le=100,
         description="Adam's step for phi, hence for log sigma while it is small; learning_rate if left out",
     )
+    sigma: Literal["descent", "fixed_point"] = Field(
+        "descent",
+        description="how sigma moves: with phi by Adam (the paper's way), or at each step toward its condition of "
+        "stationarity, in which a running true Fisher (decay beta2) stands for the curvature",
+    )
     beta1: float = Field(0.9, ge=0, lt=1, description="Adam's decay of the mean gradient")
     beta2: float = Field(0.999, ge=0, lt=1, description="Adam's decay of the squared gradient")
     epsilon: float = Field(1e-8, gt=0, le=1, description="Adam's guard against division by zero")

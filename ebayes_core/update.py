@@ -13,7 +13,9 @@ import torch
 from torch import Tensor
 
 from ebayes_core.compiler import Step
+from ebayes_core.population import per_layer
 from ebayes_core.slots import Cost, Inference, Noise
+from ebayes_core.stationary import changes, collected
 
 
 @dataclass
@@ -57,10 +59,11 @@ class Formulas:
     beta2: Tensor
     epsilon: Tensor
     examples: int
+    solves: bool = False  #: sigma is solved for, and not descended on
 
     def sigmas(self, mu: list[Tensor], phi: list[Tensor]) -> list[Tensor]:
         """Standard deviations of each layer, as (member, synapses); zeros without noise."""
-        return _per_layer([self.noise.sigma(p) for p in phi], mu)
+        return per_layer([self.noise.sigma(p) for p in phi], mu)
 
     def penalty(self, mu: Tensor, sigma: Tensor, noisy: bool) -> Tensor:
         """Elementwise terms of the objective besides the loss; without noise there is no reliability to pay for."""
@@ -77,16 +80,9 @@ class Formulas:
         return sigma.detach(), slope
 
 
-def _per_layer(sigma: list[Tensor], mu: list[Tensor]) -> list[Tensor]:
-    """A sigma for each mean: one that all layers share is spread over them; zeros without noise."""
-    if not sigma:
-        return [torch.zeros_like(m) for m in mu]
-    return [sigma[i % len(sigma)].expand_as(m) for i, m in enumerate(mu)]
-
-
 def sampled(mu: list[Tensor], sigma: list[Tensor], xi: list[Tensor]) -> list[Tensor]:
     """Sampled weights mu + sigma xi (Eq. 5)."""
-    return [torch.addcmul(m, s, x) for m, s, x in zip(mu, _per_layer(sigma, mu), xi, strict=True)]
+    return [torch.addcmul(m, s, x) for m, s, x in zip(mu, per_layer(sigma, mu), xi, strict=True)]
 
 
 def gradients(
@@ -99,7 +95,7 @@ def gradients(
     """
     with torch.enable_grad():
         leaves = [t.detach().requires_grad_() for t in (*mu, *sigma)]
-        means, spreads = leaves[: len(mu)], _per_layer(leaves[len(mu) :], mu)
+        means, spreads = leaves[: len(mu)], per_layer(leaves[len(mu) :], mu)
         terms = [formulas.penalty(m, s, bool(sigma)) for m, s in zip(means, spreads, strict=True)]
         weight = mu[0].new_tensor(1 / formulas.examples)
         upstream = [*slopes, *(g * x for g, x in zip(slopes, xi, strict=True)), *(weight.expand_as(t) for t in terms)]
@@ -123,11 +119,12 @@ def _adam(
 def make_step(formulas: Formulas) -> Step:
     """A function that updates parameters in place and writes the next sampled weights.
 
-    Arguments: the lists of Parameters, then the weights to write, slopes, xi of this step, xi of the next, the
-    corrections (2, member, 1), and alive (member, 1): the members that still move.
+    Arguments: the lists of Parameters, then the weights to write, slopes, squares (mean squared per-example gradients
+    with the model's own labels, where sigma is solved for), xi of this step, xi of the next, the corrections
+    (2, member, 1), and alive (member, 1): the members that still move.
     """
 
-    def move(rate, grads, params, firsts, seconds, corrections, alive):  # type: ignore[no-untyped-def]
+    def descend(rate, grads, params, firsts, seconds, corrections, alive):  # type: ignore[no-untyped-def]
         moved = []
         for p, g, first, second in zip(params, grads, firsts, seconds, strict=True):
             new, *moments = _adam(p, g, first, second, rate, formulas, corrections)
@@ -135,12 +132,24 @@ def make_step(formulas: Formulas) -> Step:
             _write((p, first, second), (moved[-1], *moments))
         return moved
 
-    def step(lists, weights, slopes, xi, xi_next, corrections, alive):  # type: ignore[no-untyped-def]
+    def solve(mu, squares, phi, running, sigma, dsigma, corrections, alive):  # type: ignore[no-untyped-def]
+        # the second moment of phi holds the running Fisher: squared gradients too, but of each example
+        fresh = [f.lerp(q, 1 - formulas.beta2) for f, q in zip(running, collected(squares, sigma), strict=True)]
+        change = changes(formulas, mu, sigma, [f / corrections[1] for f in fresh])
+        new = [p + u * s / d for p, u, s, d in zip(phi, change, sigma, dsigma, strict=True)]
+        moved = [torch.where(alive, n, p) for n, p in zip(new, phi, strict=True)]
+        _write([*phi, *running], [*moved, *fresh])
+        return moved
+
+    def step(lists, weights, slopes, squares, xi, xi_next, corrections, alive):  # type: ignore[no-untyped-def]
         mu, phi, mu_first, mu_second, phi_first, phi_second, sigma, dsigma = lists
         g_mu, g_sigma = gradients(formulas, mu, sigma, slopes, xi)
-        g_phi = [g * d for g, d in zip(g_sigma, dsigma, strict=True)]
-        mu = move(formulas.learning_rate, g_mu, mu, mu_first, mu_second, corrections, alive)
-        phi = move(formulas.learning_rate_phi, g_phi, phi, phi_first, phi_second, corrections, alive)
+        if formulas.solves and phi:
+            phi = solve(mu, squares, phi, phi_second, sigma, dsigma, corrections, alive)
+        else:
+            g_phi = [g * d for g, d in zip(g_sigma, dsigma, strict=True)]
+            phi = descend(formulas.learning_rate_phi, g_phi, phi, phi_first, phi_second, corrections, alive)
+        mu = descend(formulas.learning_rate, g_mu, mu, mu_first, mu_second, corrections, alive)
         for p, *carried in zip(phi, sigma, dsigma, strict=True):
             # the choice changes nothing, but for it inductor would walk memory a second time (other loop bounds)
             _write(carried, [torch.where(alive, t, old) for t, old in zip(formulas.spread(p), carried, strict=True)])

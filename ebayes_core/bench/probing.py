@@ -15,7 +15,7 @@ from ebayes_core.bench.setting import BATCH, EPOCHS, EXAMPLES, PAPER, TESTS, mad
 from ebayes_core.engine import Cohort, generator, train
 from ebayes_core.evaluation import evaluate, snapshot
 from ebayes_core.measure import measure
-from ebayes_core.probes import squared_gradients
+from ebayes_core.per_example import squared_gradients
 
 FISHER, TESTING = "Fisher diagonal, 1,000 examples", "test set, 1,000 examples"
 RUN = f"a run of {EPOCHS} epochs of {EXAMPLES // BATCH:,} steps, 10,000 test examples"

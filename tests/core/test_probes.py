@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from ebayes_core.engine import MEASURE, generator
-from ebayes_core.probes import _squared_by_vmap, curvature, inputs, squared_gradients
+from ebayes_core.per_example import _squared_by_vmap, squared_gradients
+from ebayes_core.probes import curvature, inputs
 from ebayes_core.registry import Registry
 from tests.build import DIGITS, LINEAR, cohort, trained
 

@@ -60,11 +60,12 @@ def assert_same(a: Path, b: Path) -> None:
         np.testing.assert_array_equal(one[name], two[name], err_msg=name)
 
 
+@pytest.mark.parametrize("sigma", ["descent", "fixed_point"])
 @pytest.mark.parametrize("noise", ["heterogeneous", "homogeneous", "none"])
 @pytest.mark.parametrize("stop", [1, 14, 28, 29])
-def test_a_checkpoint_goes_on_to_the_bit(registry: Registry, tmp_path: Path, noise: str, stop: int) -> None:
+def test_a_checkpoint_goes_on_to_the_bit(registry: Registry, tmp_path: Path, noise: str, stop: int, sigma: str) -> None:
     """At the first step, in mid-epoch, at an epoch's last step and just after it."""
-    c = cohort(registry, DIGITS, f"noise.kind={noise}", "training.dtype=float32")
+    c = cohort(registry, DIGITS, f"noise.kind={noise}", "training.dtype=float32", f"training.sigma={sigma}")
     whole = trained(c)
     state = next(islice(train(c, c.start()), stop - 1, None))
     store.save(tmp_path / "c.h5", checkpoint.pack(state))

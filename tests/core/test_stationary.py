@@ -1,0 +1,129 @@
+"""sigma solved for: against closed forms, against bisection, and in networks whose curvature is known."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from ebayes_core.engine import Cohort, train
+from ebayes_core.registry import Registry
+from ebayes_core.stationary import LARGEST, MOST, changes
+from tests.build import DIGITS, LINEAR, cohort, trained
+
+SOLVE = 'training.sigma="fixed_point"'
+COSTS = {
+    "calcium": '{kind="calcium", c=0.5}',
+    "trafficking": '{kind="trafficking", s=0.3}',
+    "power_law": '{kind="power_law", rho=1.0, c=2.0}',
+    "entropic": '{kind="entropic", c=1.5}',
+    "mixture": '{kind="mixture", costs=[{kind="calcium", c=0.1}, {kind="trafficking", c=0.01}]}',
+}
+INFERENCES = {
+    "energy_efficient": '{kind="energy_efficient"}',
+    "laplace": '{kind="variational_bayes", prior="laplace", scale=0.5}',
+    "gaussian": '{kind="variational_bayes", prior="gaussian", scale=0.5}',
+}
+
+
+def solved(c: Cohort, mu: Tensor, sigma: Tensor, curvature: Tensor, steps: int = 300) -> Tensor:
+    """Where the steps end."""
+    for _ in range(steps):
+        (change,) = changes(c.formulas, [mu], [sigma], [curvature])
+        assert change.abs().max() <= MOST
+        sigma = sigma * change.exp()
+    return sigma
+
+
+def excess(c: Cohort, mu: Tensor, sigma: Tensor, curvature: Tensor) -> Tensor:
+    """d objective / d sigma over what the costs pay, by autograd: 0 at the optimum."""
+    s = sigma.clone().requires_grad_()
+    (g,) = torch.autograd.grad(c.formulas.penalty(mu, s, True).sum(), s)
+    return (c.formulas.examples * curvature * sigma + g) / g.abs().clamp_min(1e-6)
+
+
+@pytest.mark.parametrize("inference", INFERENCES.values(), ids=INFERENCES)
+@pytest.mark.parametrize("cost", COSTS.values(), ids=COSTS)
+@pytest.mark.parametrize("start", [1e-4, 1.0, 9.0])
+def test_the_steps_end_where_the_objective_is_stationary(
+    registry: Registry, cost: str, inference: str, start: float
+) -> None:
+    c = cohort(registry, LINEAR, f"cost={cost}", f"inference={inference}")
+    mu = torch.linspace(-1, 1, 9, dtype=torch.float64)[None]
+    curvature = torch.logspace(-2, 3, 9, dtype=torch.float64)[None]
+    sigma = solved(c, mu, torch.full_like(mu, start), curvature)
+    assert excess(c, mu, sigma, curvature).abs().max() < 1e-6
+
+
+@given(rho=st.floats(0.1, 8), c=st.floats(1e-3, 1e3), curvature=st.floats(1e-3, 1e4))
+def test_a_power_law_has_its_closed_form(rho: float, c: float, curvature: float) -> None:
+    """sigma**(rho + 2) = c rho / N H (Eq. 29)."""
+    built = cohort(Registry.load(), LINEAR, f'cost={{kind="power_law", rho={rho}, c={c}}}')
+    h = torch.full((1, 1), curvature, dtype=torch.float64)
+    known = (c * rho / (built.formulas.examples * curvature)) ** (1 / (rho + 2))
+    start = torch.full_like(h, min(known, LARGEST / 2) * 1.05)
+    assert solved(built, 0 * h, start, h, 1).item() == pytest.approx(min(known, LARGEST), rel=1e-6)
+
+
+def test_the_gaussian_posterior_has_its_closed_form(registry: Registry) -> None:
+    """1 / sigma**2 = N H + 1 / prior variance."""
+    c = cohort(registry, LINEAR, f"inference={INFERENCES['gaussian']}")
+    h = torch.logspace(-3, 1, 5, dtype=torch.float64)[None]
+    sigma = solved(c, 0 * h, 0 * h + 0.1, h)
+    torch.testing.assert_close(sigma**-2, c.formulas.examples * h + 1 / 0.5**2)
+
+
+def test_a_synapse_without_curvature_stops_at_the_largest(registry: Registry) -> None:
+    c = cohort(registry, LINEAR)
+    h = torch.tensor([[0.0, 1.0]], dtype=torch.float64)
+    sigma = solved(c, 0 * h, 0 * h + 1e-4, h)
+    assert sigma[0, 0] == pytest.approx(LARGEST) and sigma[0, 1] < 1
+
+
+def exact_curvature(c: Cohort) -> Tensor:
+    """E[x^2] / noise variance of each weight of a linear readout, the bias last."""
+    x = torch.cat([c.data.x, torch.ones(len(c.data.x), 1, dtype=c.dtype)], 1)
+    return x.square().mean(0) / c.data.task.noise_sd**2
+
+
+@pytest.mark.parametrize("compile", [False, True])
+@pytest.mark.parametrize("noise", ["heterogeneous", "homogeneous"])
+def test_a_linear_readout_is_trained_to_its_optimum(registry: Registry, noise: str, compile: bool) -> None:
+    """Its curvature is known and does not move: sigma to 2%, the error of a thousand steps' sampled labels."""
+    options = (SOLVE, "training.epochs=3000", f"noise.kind={noise}", f"cost={COSTS['calcium']}")
+    c = cohort(registry, LINEAR, *options, compile=compile)
+    h = exact_curvature(c)
+    h = h.mean() if noise == "homogeneous" else h
+    known = (0.5 * 0.5 / (c.formulas.examples * h)) ** (1 / 2.5)
+    sigma = trained(c).parameters.sigma[0][0]
+    torch.testing.assert_close(sigma, known.expand_as(sigma), rtol=0.02, atol=0)
+
+
+def test_members_with_and_without_the_solver_share_a_sweep(registry: Registry) -> None:
+    """They compute different formulas, so they train apart; noise and means start alike."""
+    from ebayes_core.population import cohorts
+    from tests.build import points
+
+    members = points(registry, DIGITS, 'sweep."training.sigma"=["descent", "fixed_point"]', "sweep.'cost.c'=[0.1, 1.0]")
+    groups = cohorts(members, lambda _: 1)
+    assert sorted(len(g) for g in groups) == [2, 2]
+    assert all(len({p.member.training.sigma for p in g}) == 1 for g in groups)
+
+
+def test_without_noise_there_is_nothing_to_solve(registry: Registry) -> None:
+    plain = trained(cohort(registry, DIGITS, "noise.kind=none"))
+    solving = trained(cohort(registry, DIGITS, "noise.kind=none", SOLVE))
+    for a, b in zip(plain.parameters.mu, solving.parameters.mu, strict=True):
+        assert torch.equal(a, b)
+
+
+def test_the_first_steps_are_bounded(registry: Registry) -> None:
+    """At the first minibatch most synapses have seen no gradient; none may run away."""
+    c = cohort(registry, DIGITS, SOLVE)
+    state = c.start()
+    before = [s.clone() for s in state.parameters.sigma]
+    next(train(c, state))
+    for a, b in zip(before, state.parameters.sigma, strict=True):
+        assert (b / a).log().abs().max() <= MOST * 1.01
