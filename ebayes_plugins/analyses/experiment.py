@@ -1,0 +1,186 @@
+"""Experiment: do unreliable synapses change more, and busy ones vary less, in cortex as in the networks (Fig. 6)?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.resources import files
+from textwrap import wrap
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import numpy as np
+from pydantic import Field
+
+from ebayes_core.errors import UserError
+from ebayes_core.slots import Analysis
+from ebayes_plugins.analyses._common import colour, exponent, finished, grid, label, note
+from ebayes_plugins.analyses._regression import SMALL, regress
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from ebayes_core.runfile import Run
+
+PLASTICITY = "plasticity, V1 layer 5 (Sjöström et al. 2001)"
+RATES = "firing rate, V1 layer 2/3 (Ko et al. 2013)"
+CHANGE, VARIABILITY = "relative change of the mean", "normalised variability"
+RELEASE, RATE, THRESHOLDED = "release probability", "presynaptic rate (mean)", "presynaptic rate (thresholded)"
+INPUT = "mean |input|"
+UNITS = {
+    CHANGE: "|Δμ| / μ", VARIABILITY: "normalised variability σ²/|μ|", RELEASE: "release probability before",
+    RATE: "presynaptic rate (a.u.)", INPUT: "mean |input| (a.u.)",
+}  # fmt: skip
+#: panel -> which choice of the list, and which of its rows: raw axes in the first, logarithmic ones in the others
+PANELS = {"a": (0, 0), "b": (2, 2), "c": (5, 0), "d": (7, 0)}
+COLUMNS = ("source", "member", "x", "y", "scale", "beside", "n", "r", "slope", "stderr", "p", "low", "high")
+
+
+class Choice(NamedTuple):
+    """One way to plot a set of synapses, with the size of the mean as a possible second regressor."""
+
+    source: str
+    x_name: str
+    y_name: str
+    x: np.ndarray
+    y: np.ndarray
+    size: np.ndarray
+    member: int = -1  #: -1: measured in cortex
+    raw: bool = True  #: whether axes that are no logarithms make sense
+
+
+class Experiment(Analysis):
+    """Measured synapses, and the networks' on the same axes: every choice of axes, with one and two regressors."""
+
+    kind: Literal["experiment"] = "experiment"
+    layer: int = Field(2, ge=1, le=65, description="layer of weights of the simulated synapses, from 1")
+    near_zero: float = Field(
+        0.1,
+        gt=0,
+        le=10,
+        description="simulated means below this share of the layer's RMS mean are left out of a second fit",
+    )
+    points: int = Field(2000, ge=10, le=100_000, description="at most so many simulated synapses kept for the scatter")
+
+    def measure(self, run: Run) -> dict[str, np.ndarray]:
+        """A row per choice of axes and regressors, and the points of the panels.
+
+        Raises UserError where the layer does not exist or no network has noise.
+        """
+        noisy = [i for i in finished(run) if run.member_spec(i)["noise"]["kind"] != "none"]
+        if not noisy:
+            raise UserError("no network has noise: the experiment is compared with sigma, so choose another noise")
+        members = [i for i in noisy if run.n_layers(i) >= self.layer]
+        if not members:
+            most = max(run.n_layers(i) for i in noisy)
+            raise UserError(f"layer = {self.layer}: the networks have at most {most} layers; name one of them")
+        choices = [*plasticity(), *rates(), *(c for i in members for c in self._simulated(run, i))]
+        rows = [list(_rows(choice)) for choice in choices]
+        table = {name: np.array([row[name] for row in sum(rows, [])]) for name in rows[0][0]}
+        for panel, (which, row) in PANELS.items():
+            table |= {f"{panel}_{axis}": self._kept(getattr(choices[which], axis)) for axis in "xy"}
+            table[f"{panel}_row"] = np.array([sum(map(len, rows[:which])) + row])
+        rho = exponent(run.member_spec(members[0]))
+        return table | {"shown": np.array([label(run, members[0])]), "shown_rho": np.array([rho])}
+
+    def _kept(self, values: np.ndarray) -> np.ndarray:
+        return values[np.random.default_rng(0).permutation(len(values))[: self.points]]
+
+    def _simulated(self, run: Run, member: int) -> Iterator[Choice]:
+        """A member's synapses on the axes of the experiments: all of them, and those whose mean is not near zero."""
+        read = lambda name: run.layer(member, self.layer, name).astype(float)
+        size, sigma, rate = np.abs(read("mu")), read("sigma"), read("learning_rate_rms")
+        inputs = np.broadcast_to(read("input_abs"), size.shape)
+        large = size > self.near_zero * np.sqrt((size**2).mean())
+        for x_name, x, y_name, y in (
+            (VARIABILITY, sigma**2 / size, CHANGE, rate / size),
+            (INPUT, inputs, VARIABILITY, sigma**2 / size),
+        ):
+            whole = np.isfinite(x * y) & (x * y > 0)  # a dead unit has no gradient, hence an infinite learning rate
+            for name, some in (("all synapses", whole), (f"|μ| > {self.near_zero:g} RMS", whole & large)):
+                yield Choice(
+                    f"{label(run, member)}: {name}", x_name, y_name, x[some], y[some], size[some], member, False
+                )
+
+    def draw(self, arrays: dict[str, np.ndarray], figure: Figure) -> None:
+        """Cortex above, the first network below, on the same axes."""
+        axes = grid(figure, 2, 2, 3.4)
+        titles = ("cortex: plasticity", "cortex: firing rates", "network: learning rates", "network: inputs")
+        for ax, panel, title in zip(axes.flat, PANELS, titles, strict=True):
+            row = {name: arrays[name][arrays[f"{panel}_row"][0]] for name in COLUMNS}
+            tone = "0.2" if row["member"] < 0 else colour(float(arrays["shown_rho"][0]))
+            _scatter(ax, arrays[f"{panel}_x"], arrays[f"{panel}_y"], row, tone)
+            ax.set_title(f"{panel}  {title}", fontsize=9, loc="left")
+            ax.set(xlabel=UNITS[row["x"]], ylabel=UNITS[row["y"]])
+        title = f"network: {arrays['shown'][0]}, synapses whose mean is not near zero; intervals: 95%"
+        figure.suptitle("\n".join(wrap(title, int(13 * figure.get_figwidth()))), fontsize=9)
+
+
+def plasticity() -> list[Choice]:
+    """Change of the mean PSP after induction against reliability before (Schug et al. 2021); LTP and LTD together."""
+    t = _table("plasticity.csv")
+    before, after = (t[f"p_{when}"] * t[f"q_{when}_mv"] for when in ("before", "after"))
+    change = np.abs(after - before) / before
+    variability = (1 - t["p_before"]) * t["q_before_mv"]
+    return [
+        Choice(PLASTICITY, RELEASE, CHANGE, t["p_before"], change, before),
+        Choice(PLASTICITY, VARIABILITY, CHANGE, variability, change, before),
+    ]
+
+
+def rates() -> list[Choice]:
+    """Variance over mean of the PSP against the presynaptic rate in vivo (Aitchison et al. 2021)."""
+    t = _table("rates.csv")
+    size = np.abs(t["psp_mean_mv"])
+    variability = t["psp_variance_mv2"] / size
+    return [
+        Choice(RATES, name, VARIABILITY, t[column], variability, size)
+        for name, column in ((RATE, "rate_mean"), (THRESHOLDED, "rate_threshold"))
+    ]
+
+
+def _table(name: str) -> np.ndarray:
+    """An experiment's values; their source and licence stand beside them in README.md."""
+    with (files("ebayes_plugins") / "data" / name).open(encoding="utf-8") as file:
+        return np.genfromtxt(file, delimiter=",", names=True, dtype=None, encoding="utf-8")
+
+
+def _rows(choice: Choice) -> Iterator[dict[str, Any]]:
+    """A choice of axes on its raw and logarithmic scales, alone and beside the size of the mean."""
+    for scale in ("raw", "log") if choice.raw else ("log",):
+        x, y, size = (np.log(v) if scale == "log" else v for v in choice[3:6])
+        for second in (None, size):
+            beside = "" if second is None else "mean PSP" if choice.member < 0 else "|μ|"
+            named = {"source": choice.source, "member": choice.member, "x": choice.x_name, "y": choice.y_name}
+            yield {**named, "scale": scale, "beside": beside, **regress(x, y, second)}
+
+
+def _scatter(ax: Axes, x: np.ndarray, y: np.ndarray, row: dict[str, Any], tone: Any) -> None:
+    """One panel with the fit, whose numbers are of all synapses."""
+    if not len(x):
+        ax.text(0.5, 0.5, "no synapse has a gradient", transform=ax.transAxes, ha="center")
+        return
+    into, back = (np.log, np.exp) if row["scale"] == "log" else (np.asarray, np.asarray)
+    ends = np.linspace(into(x).min(), into(x).max(), 50)
+    line = into(y).mean() + row["slope"] * (ends - into(x).mean())
+    style = {"markersize": 2, "alpha": 0.4, "rasterized": True} if len(x) > SMALL else {"markersize": 5, "alpha": 0.8}
+    ax.plot(x, y, ".", color=tone, **style)
+    ax.plot(back(ends), back(line), color="tab:red")
+    low, high = into(y).min(), into(y).max()
+    room = (low - 0.3 * (high - low), high + 0.05 * (high - low))  # the numbers stand below the dots
+    if row["scale"] == "log":
+        ax.set(xscale="log", yscale="log")
+        _few_ticks(ax, x)
+    ax.set_ylim(*back(room))
+    p = f"p = {row['p']:.2g}" if row["p"] > 1e-10 else "p < 1e-10"
+    interval = f"[{row['low']:.2f}, {row['high']:.2f}]"
+    note(ax, f"n = {row['n']}, r = {row['r']:.3f}, {p}\nslope {row['slope']:.2f}, {interval}")
+
+
+def _few_ticks(ax: Axes, x: np.ndarray) -> None:
+    """1, 2 and 5 of each decade, as plain numbers, where an axis spans less than two: labels of all nine collide."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    if x.max() < 100 * x.min():
+        ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        ax.xaxis.set_minor_formatter(NullFormatter())
