@@ -2,7 +2,8 @@
 
 Where the objective is stationary in log sigma, N E[H] sigma^2 + dM = -dR: the curvature of the loss, averaged over
 the noise, and what the magnitude cost M charges for sigma hold what the reliability cost R pays for it. For a power
-law that is sigma**(rho + 2) = c rho / N E[H], Eq. 29 with the noise in it. The curvature is a running true Fisher.
+law that is sigma**(rho + 2) = c rho / N E[H], Eq. 29 with the noise in it. The curvature is a running true Fisher on a
+scale that is measured.
 """
 
 from __future__ import annotations
@@ -21,20 +22,33 @@ if TYPE_CHECKING:
 MOST = 0.1
 #: A synapse without curvature has no optimum; this is the largest sigma_0 that a spec may ask for.
 LARGEST = 10.0
+#: By how much the scale of a Fisher may be corrected: while sigma is small, its slope is all noise.
+FAR = 2.0
 TINY = 1e-30
 
 
-def collected(squares: list[Tensor], sigma: list[Tensor]) -> list[Tensor]:
-    """Squared gradients of each free sigma: one that synapses share is held by the sum over them."""
-    if len(sigma) == len(squares) and all(s.shape == q.shape for s, q in zip(sigma, squares, strict=True)):
-        return squares
-    return [sum(q.sum(-1, keepdim=True) for q in squares)]
+def collected(parts: list[Tensor], sigma: list[Tensor]) -> list[Tensor]:
+    """What belongs to each free sigma, of something that each synapse has: one that is shared takes the sum."""
+    if len(sigma) == len(parts) and all(s.shape == q.shape for s, q in zip(sigma, parts, strict=True)):
+        return parts
+    return [sum(q.sum(-1, keepdim=True) for q in parts)]
 
 
-def changes(formulas: Formulas, mu: list[Tensor], sigma: list[Tensor], curvature: list[Tensor]) -> list[Tensor]:
+def scale(sigma: Tensor, slope: Tensor, fisher: Tensor) -> Tensor:
+    """What a layer's Fisher must be multiplied by for its condition of stationarity to be exact; (member, 1).
+
+    sigma, slope, fisher: (member, synapses); slope is the running mean of g xi, which is sigma E[H] for whatever loss
+    (Stein). It is too noisy to serve a synapse, but its sum over a layer is not; the Fisher tells synapses apart, but
+    lacks what the kinks of relu and the residuals of the data add to the Hessian.
+    """
+    exact, model = (sigma * slope).sum(-1, keepdim=True), (sigma**2 * fisher).sum(-1, keepdim=True)
+    return (exact / model.clamp_min(TINY)).clamp(1 / FAR, FAR)
+
+
+def changes(formulas: Formulas, mu: list[Tensor], sigma: list[Tensor], curvatures: list[Tensor]) -> list[Tensor]:
     """One Newton step of log sigma toward stationarity, bounded; lists as sigma's.
 
-    curvature: E[H] per datapoint of each free sigma. In log sigma the logarithm of the condition is a line for a
+    curvatures: E[H] per datapoint of each free sigma. In log sigma the logarithm of the condition is a line for a
     power law, so that one step lands on the solution; for any cost with a monotone derivative it converges.
     """
     with torch.enable_grad():
@@ -46,7 +60,7 @@ def changes(formulas: Formulas, mu: list[Tensor], sigma: list[Tensor], curvature
             formulas.inference.reliability_cost(m, s, formulas.cost).sum() for m, s in zip(mu, spread, strict=True)
         )
         charged, paid = _slopes(magnitude, logs), _slopes(reliability, logs)
-        held = [formulas.examples * h * s**2 + q for h, s, q in zip(curvature, moved, charged, strict=True)]
+        held = [formulas.examples * h * s**2 + q for h, s, q in zip(curvatures, moved, charged, strict=True)]
         excess = [a.clamp_min(TINY).log() - (-b).clamp_min(TINY).log() for a, b in zip(held, paid, strict=True)]
         steepness = torch.autograd.grad(sum(e.sum() for e in excess), logs)
     return [

@@ -119,9 +119,9 @@ def _adam(
 def make_step(formulas: Formulas) -> Step:
     """A function that updates parameters in place and writes the next sampled weights.
 
-    Arguments: the lists of Parameters, then the weights to write, slopes, squares (mean squared per-example gradients
-    with the model's own labels, where sigma is solved for), xi of this step, xi of the next, the corrections
-    (2, member, 1), and alive (member, 1): the members that still move.
+    Arguments: the lists of Parameters, then the weights to write, slopes; where sigma is solved for, squares (mean
+    squared per-example gradients with the model's own labels) and the scales of the Fisher that they are averaged to;
+    xi of this step, xi of the next, the corrections (2, member, 1), and alive (member, 1): the members that still move.
     """
 
     def descend(rate, grads, params, firsts, seconds, corrections, alive):  # type: ignore[no-untyped-def]
@@ -132,20 +132,23 @@ def make_step(formulas: Formulas) -> Step:
             _write((p, first, second), (moved[-1], *moments))
         return moved
 
-    def solve(mu, squares, phi, running, sigma, dsigma, corrections, alive):  # type: ignore[no-untyped-def]
-        # the second moment of phi holds the running Fisher: squared gradients too, but of each example
-        fresh = [f.lerp(q, 1 - formulas.beta2) for f, q in zip(running, collected(squares, sigma), strict=True)]
-        change = changes(formulas, mu, sigma, [f / corrections[1] for f in fresh])
+    def solve(loss, scales, mu, phi, firsts, seconds, sigma, dsigma, corrections, alive):  # type: ignore[no-untyped-def]
+        # phi's moments hold what they do for Adam, at one decay: the loss's slope in sigma, and squared gradients
+        seen = sum((collected(part, sigma) for part in loss), [])
+        means = [m.lerp(x, 1 - formulas.beta2) for m, x in zip((*firsts, *seconds), seen, strict=True)]
+        fisher = [k * m / corrections[1] for k, m in zip(scales, means[len(phi) :], strict=True)]
+        change = changes(formulas, mu, sigma, fisher)
         new = [p + u * s / d for p, u, s, d in zip(phi, change, sigma, dsigma, strict=True)]
         moved = [torch.where(alive, n, p) for n, p in zip(new, phi, strict=True)]
-        _write([*phi, *running], [*moved, *fresh])
+        _write((*phi, *firsts, *seconds), (*moved, *means))
         return moved
 
-    def step(lists, weights, slopes, squares, xi, xi_next, corrections, alive):  # type: ignore[no-untyped-def]
+    def step(lists, weights, slopes, squares, scales, xi, xi_next, corrections, alive):  # type: ignore[no-untyped-def]
         mu, phi, mu_first, mu_second, phi_first, phi_second, sigma, dsigma = lists
         g_mu, g_sigma = gradients(formulas, mu, sigma, slopes, xi)
         if formulas.solves and phi:
-            phi = solve(mu, squares, phi, phi_second, sigma, dsigma, corrections, alive)
+            loss = [g * x for g, x in zip(slopes, xi, strict=True)], squares
+            phi = solve(loss, scales, mu, phi, phi_first, phi_second, sigma, dsigma, corrections, alive)
         else:
             g_phi = [g * d for g, d in zip(g_sigma, dsigma, strict=True)]
             phi = descend(formulas.learning_rate_phi, g_phi, phi, phi_first, phi_second, corrections, alive)

@@ -68,7 +68,7 @@ def update() -> Step:
 
     @torch.no_grad()
     def step() -> None:
-        kernel(state.parameters.lists(), state.weights, slopes, [], now, after, corrections, state.alive)
+        kernel(state.parameters.lists(), state.weights, slopes, [], [], now, after, corrections, state.alive)
 
     return step
 

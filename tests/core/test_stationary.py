@@ -90,7 +90,7 @@ def exact_curvature(c: Cohort) -> Tensor:
 
 @pytest.mark.parametrize("compile", [False, True])
 @pytest.mark.parametrize("noise", ["heterogeneous", "homogeneous"])
-def test_a_linear_readout_is_trained_to_its_optimum(registry: Registry, noise: str, compile: bool) -> None:
+def test_a_linear_readout_is_trained_to_its_optimum(registry: Registry, noise: str, compile: bool, caplog) -> None:
     """Its curvature is known and does not move: sigma to 2%, the error of a thousand steps' sampled labels."""
     options = (SOLVE, "training.epochs=3000", f"noise.kind={noise}", f"cost={COSTS['calcium']}")
     c = cohort(registry, LINEAR, *options, compile=compile)
@@ -98,6 +98,7 @@ def test_a_linear_readout_is_trained_to_its_optimum(registry: Registry, noise: s
     h = h.mean() if noise == "homogeneous" else h
     known = (0.5 * 0.5 / (c.formulas.examples * h)) ** (1 / 2.5)
     sigma = trained(c).parameters.sigma[0][0]
+    assert not caplog.records, "the step was not compiled"
     torch.testing.assert_close(sigma, known.expand_as(sigma), rtol=0.02, atol=0)
 
 

@@ -200,7 +200,17 @@ def test_compiled_step_is_the_eager_step(registry: Registry, kind: str, noise: s
         state = c.start()
         slopes = [torch.sin(torch.arange(w.numel(), dtype=w.dtype)).view_as(w) for w in state.weights]
         xi, after = state.xi.split(c.sizes, 1), c.draw(state.noise).split(c.sizes, 1)
-        return state, (state.parameters.lists(), state.weights, slopes, [], xi, after, c.corrections(1), state.alive)
+        return state, (
+            state.parameters.lists(),
+            state.weights,
+            slopes,
+            [],
+            [],
+            xi,
+            after,
+            c.corrections(1),
+            state.alive,
+        )
 
     torch.manual_seed(0)
     one, eager = arguments()
