@@ -75,7 +75,7 @@ def run(
     if not new:
         console.print(f"{target} holds this spec's result already; --fresh trains it again", soft_wrap=True)
     problems = _figures(console, experiment, registry, target)
-    _report(console, target)
+    _report(console, target, registry)
     console.print(f"results: {target}", soft_wrap=True)
     if problems:
         raise EbayesError("\n".join(problems))
@@ -93,10 +93,15 @@ def _figures(console: Console, experiment: Any, registry: Registry, target: Path
     return problems + more
 
 
-def _report(console: Console, target: Path) -> None:
-    from ebayes_core import report
+def _report(console: Console, target: Path, registry: Registry) -> None:
+    from ebayes_core import figures, report
     from ebayes_core.runfile import Run
 
+    for name, (analysis, arrays) in figures.stored(target, registry)[0].items():
+        try:
+            report.statistics(name, analysis.statistics(arrays), console)
+        except Exception as error:  # a stranger's table must not cost the report
+            console.print(f"{name}: no statistics: {type(error).__name__}: {error}", soft_wrap=True)
     with Run(target) as found:
         report.members(found, console)
         console.print()
@@ -170,7 +175,7 @@ def show(file: str, as_json: bool) -> None:
     from ebayes_core.runfile import Run
 
     if not as_json:
-        _report(_console(), Path(file))
+        _report(_console(), Path(file), _registry(()))
         return
     with Run(file) as found:
         _print(report.summary(found))

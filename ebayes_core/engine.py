@@ -16,7 +16,7 @@ from ebayes_core.compiler import Step, compiled
 from ebayes_core.evaluation import snapshot
 from ebayes_core.per_example import squared_gradients
 from ebayes_core.population import stack
-from ebayes_core.stationary import scale
+from ebayes_core.stationary import ceiling, scale
 from ebayes_core.tasks import Classification, Task
 from ebayes_core.update import Formulas, Parameters, make_step, sampled
 
@@ -155,21 +155,23 @@ class Cohort:
         found = squared_gradients(self.network, weights, x, labelled)
         return [q.flatten(1) / len(x) for q in found]
 
-    def scales(self, state: State) -> list[Tensor]:
-        """What each layer's running Fisher is multiplied by, if sigma is solved for.
+    def bounds(self, state: State) -> list[Tensor]:
+        """The scale of each layer's running Fisher, then the ceiling of its sigmas, if sigma is solved for.
 
         Outside of the kernel, since inductor (2.14) fails on sums over what the same kernel writes.
         """
         p = state.parameters
-        return list(map(scale, p.sigma, p.phi_first, p.phi_second)) if self.solves(state) else []
+        if not self.solves(state):
+            return []
+        return [*map(scale, p.sigma, p.phi_first, p.phi_second), *map(ceiling, p.sigma)]
 
     def update(self, state: State, slopes: list[Tensor]) -> Step:
         """The kernel of this cohort, compiled where that pays and a compiler works."""
         kernel = None
         if self.compile:
             xi, lists = state.xi.split(self.sizes, 1), state.parameters.lists()
-            squares, scales = slopes if self.solves(state) else [], self.scales(state)
-            example = (lists, state.weights, slopes, squares, scales, xi, xi, self.corrections(1), state.alive)
+            squares, bounds = slopes if self.solves(state) else [], self.bounds(state)
+            example = (lists, state.weights, slopes, squares, bounds, xi, xi, self.corrections(1), state.alive)
             kernel = compiled(make_step(self.formulas), *example)
         return kernel or self._in_parts()
 
@@ -179,9 +181,9 @@ class Cohort:
         parts = [slice(i, i + size) for i in range(0, len(self), size)]
         steps = [make_step(self._formulas(self.points[part])) for part in parts]
 
-        def update(lists, weights, slopes, squares, scales, xi, xi_next, corrections, alive):  # type: ignore[no-untyped-def]
+        def update(lists, weights, slopes, squares, bounds, xi, xi_next, corrections, alive):  # type: ignore[no-untyped-def]
             for part, step in zip(parts, steps, strict=True):
-                *own, w, g, q, k = ([t[part] for t in ts] for ts in (*lists, weights, slopes, squares, scales))
+                *own, w, g, q, k = ([t[part] for t in ts] for ts in (*lists, weights, slopes, squares, bounds))
                 step(own, w, g, q, k, xi, xi_next, corrections[:, part], alive[part])
 
         return update
@@ -208,13 +210,13 @@ def train(cohort: Cohort, state: State) -> Iterator[State]:
             outputs = cohort.network.gradients(
                 layered_weights, x, lambda o, y=y, scale=scale: scale * data.task.residual(o, y), layered_slopes
             )
-            squares, scales = cohort.squares(state, x), cohort.scales(state)
+            squares, bounds = cohort.squares(state, x), cohort.bounds(state)
             _account(state, data.task, outputs, y)
             xi_next = cohort.draw(state.noise)
             corrections = cohort.corrections(state.step + 1)
             now, after = state.xi.split(sizes, 1), xi_next.split(sizes, 1)
             update(
-                state.parameters.lists(), state.weights, slopes, squares, scales, now, after, corrections, state.alive
+                state.parameters.lists(), state.weights, slopes, squares, bounds, now, after, corrections, state.alive
             )
             state.xi, state.step, state.batch = xi_next, state.step + 1, state.batch + 1
             yield state

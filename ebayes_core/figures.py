@@ -18,6 +18,7 @@ from ebayes_core.slots import Analysis
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+Stored = tuple[Analysis, dict[str, np.ndarray]]
 FORMATS = ("pdf", "png")
 
 
@@ -59,22 +60,29 @@ def missing(path: Path, analyses: dict[str, Analysis]) -> dict[str, Analysis]:
     return {name: a for name, a in analyses.items() if held.get(name) != a.model_dump_json()}
 
 
-def draw(path: Path, folder: Path, registry: Registry, only: str | None = None) -> tuple[list[Path], list[str]]:
-    """Draw every stored analysis, or one, from the file alone; the pictures' names, and what went wrong."""
-    pictures: list[Path] = []
-    problems = []
+def stored(path: Path, registry: Registry, only: str | None = None) -> tuple[dict[str, Stored], list[str]]:
+    """The analyses in a file, or one, each with its arrays; and which of them no plugin here knows."""
     with Run(path) as run:
-        stored = {name: run.analysis(name) for name in run.analyses}
-    kinds = registry.kinds("analysis")
-    for name, arrays in stored.items():
+        found = {name: run.analysis(name) for name in run.analyses}
+    kinds, known, problems = registry.kinds("analysis"), {}, []
+    for name, arrays in found.items():
         options = json.loads(str(arrays.pop("_options")))
         if only not in (None, name, options["kind"]):
             continue
-        if options["kind"] not in kinds:
+        if options["kind"] in kinds:
+            known[name] = kinds[options["kind"]].model_validate(options), arrays
+        else:
             problems.append(f"{name}: the analysis '{options['kind']}' belongs to a plugin that is not registered here")
-            continue
+    return known, problems
+
+
+def draw(path: Path, folder: Path, registry: Registry, only: str | None = None) -> tuple[list[Path], list[str]]:
+    """Draw every stored analysis, or one, from the file alone; the pictures' names, and what went wrong."""
+    pictures: list[Path] = []
+    known, problems = stored(path, registry, only)
+    for name, (analysis, arrays) in known.items():
         try:
-            pictures += picture(kinds[options["kind"]].model_validate(options), arrays, folder / name)
+            pictures += picture(analysis, arrays, folder / name)
         except Exception as error:  # nor may it cost the other figures
             problems.append(f"{name}: cannot be drawn: {type(error).__name__}: {error}")
     return pictures, problems

@@ -18,6 +18,7 @@ LISTED = (
 REGRESSION = ("rmse_mean", "rmse_sample", "rmse_ensemble")
 #: A balance this close to 1, a sigma that moved this little: taken as the optimum.
 BALANCED, STILL = 0.1, 0.05
+PRINTED = 60  #: rows of a table of statistics
 #: Within this share of its largest value, sigma counts as one number for the whole network.
 ONE_SIGMA = 1e-5
 
@@ -82,6 +83,22 @@ def members(run: Run, console: Console) -> None:
 def _header(name: str) -> str:
     """A name on two lines, so that a dozen columns fit beside each other."""
     return name.rsplit(".", 1)[-1].replace("_", "\n", 1).replace("_", " ")
+
+
+def statistics(name: str, columns: dict[str, np.ndarray], console: Console) -> None:
+    """The numbers behind one figure; of many rows the first, since all are in the file."""
+    if not columns:
+        return
+    rows = list(zip(*(values.tolist() for values in columns.values()), strict=True))
+    table = Table(title=f"Statistics: {name}", box=None, header_style="bold", pad_edge=False)
+    for heading, values in columns.items():
+        table.add_column(heading, justify="left" if values.dtype.kind in "UO" else "right")
+    for row in rows[:PRINTED]:
+        table.add_row(*map(text, row))
+    console.print(table)
+    if len(rows) > PRINTED:
+        console.print(f"... and {len(rows) - PRINTED} more in the file, under /analyses/{name}")
+    console.print()
 
 
 def convergence(run: Run, console: Console) -> None:

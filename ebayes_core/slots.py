@@ -180,6 +180,10 @@ class Analysis(Plugin):
     def measure(self, run: Run) -> dict[str, np.ndarray]:
         """The numbers behind the figure, as named arrays; stored under /analyses/<kind>."""
 
+    def statistics(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The numbers to print below a run: columns of one length, by their headings; none for a figure without."""
+        return {}
+
     @abstractmethod
     def draw(self, arrays: dict[str, np.ndarray], figure: Figure) -> None:
         """Draw what measure() returned, and nothing else, into an empty figure."""

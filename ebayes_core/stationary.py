@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
 #: log sigma moves by at most so much in a step: a curvature that a few minibatches gave must not throw it.
 MOST = 0.1
-#: A synapse without curvature has no optimum; this is the largest sigma_0 that a spec may ask for.
-LARGEST = 10.0
+#: A synapse without curvature has no optimum, and one that wakes up with a sigma beyond all others' throws the network:
+#: none goes further above its layer's mean than this factor, nor beyond the largest sigma_0 that a spec may ask for.
+WIDE, LARGEST = 4.0, 10.0
 #: By how much the scale of a Fisher may be corrected: while sigma is small, its slope is all noise.
 FAR = 2.0
 TINY = 1e-30
@@ -45,11 +46,14 @@ def scale(sigma: Tensor, slope: Tensor, fisher: Tensor) -> Tensor:
     return (exact / model.clamp_min(TINY)).clamp(1 / FAR, FAR)
 
 
-def changes(formulas: Formulas, mu: list[Tensor], sigma: list[Tensor], curvatures: list[Tensor]) -> list[Tensor]:
+def changes(
+    formulas: Formulas, mu: list[Tensor], sigma: list[Tensor], curvatures: list[Tensor], ceilings: list[Tensor]
+) -> list[Tensor]:
     """One Newton step of log sigma toward stationarity, bounded; lists as sigma's.
 
-    curvatures: E[H] per datapoint of each free sigma. In log sigma the logarithm of the condition is a line for a
-    power law, so that one step lands on the solution; for any cost with a monotone derivative it converges.
+    curvatures: E[H] per datapoint of each free sigma; ceilings: the largest it may be. In log sigma the logarithm of
+    the condition is a line for a power law, so that one step lands on the solution; for any cost with a monotone
+    derivative it converges.
     """
     with torch.enable_grad():
         logs = [torch.zeros_like(s).requires_grad_() for s in sigma]
@@ -64,9 +68,14 @@ def changes(formulas: Formulas, mu: list[Tensor], sigma: list[Tensor], curvature
         excess = [a.clamp_min(TINY).log() - (-b).clamp_min(TINY).log() for a, b in zip(held, paid, strict=True)]
         steepness = torch.autograd.grad(sum(e.sum() for e in excess), logs)
     return [
-        (-e.detach() / k.clamp_min(1)).clamp(-MOST, MOST).minimum((LARGEST / s).log())
-        for e, k, s in zip(excess, steepness, sigma, strict=True)
+        (-e.detach() / k.clamp_min(1)).clamp(-MOST, MOST).minimum((most / s).log())
+        for e, k, s, most in zip(excess, steepness, sigma, ceilings, strict=True)
     ]
+
+
+def ceiling(sigma: Tensor) -> Tensor:
+    """The largest sigma that a synapse of a layer (member, synapses) may have now; (member, 1)."""
+    return (WIDE * sigma.mean(-1, keepdim=True)).clamp_max(LARGEST)
 
 
 def _slopes(total: Tensor, logs: list[Tensor]) -> tuple[Tensor, ...]:

@@ -120,7 +120,8 @@ def make_step(formulas: Formulas) -> Step:
     """A function that updates parameters in place and writes the next sampled weights.
 
     Arguments: the lists of Parameters, then the weights to write, slopes; where sigma is solved for, squares (mean
-    squared per-example gradients with the model's own labels) and the scales of the Fisher that they are averaged to;
+    squared per-example gradients with the model's own labels) and bounds (the scale of each layer's Fisher, then the
+    ceiling of its sigmas);
     xi of this step, xi of the next, the corrections (2, member, 1), and alive (member, 1): the members that still move.
     """
 
@@ -132,23 +133,24 @@ def make_step(formulas: Formulas) -> Step:
             _write((p, first, second), (moved[-1], *moments))
         return moved
 
-    def solve(loss, scales, mu, phi, firsts, seconds, sigma, dsigma, corrections, alive):  # type: ignore[no-untyped-def]
+    def solve(loss, bounds, mu, phi, firsts, seconds, sigma, dsigma, corrections, alive):  # type: ignore[no-untyped-def]
         # phi's moments hold what they do for Adam, at one decay: the loss's slope in sigma, and squared gradients
         seen = sum((collected(part, sigma) for part in loss), [])
         means = [m.lerp(x, 1 - formulas.beta2) for m, x in zip((*firsts, *seconds), seen, strict=True)]
+        scales, ceilings = bounds[: len(phi)], bounds[len(phi) :]
         fisher = [k * m / corrections[1] for k, m in zip(scales, means[len(phi) :], strict=True)]
-        change = changes(formulas, mu, sigma, fisher)
+        change = changes(formulas, mu, sigma, fisher, ceilings)
         new = [p + u * s / d for p, u, s, d in zip(phi, change, sigma, dsigma, strict=True)]
         moved = [torch.where(alive, n, p) for n, p in zip(new, phi, strict=True)]
         _write((*phi, *firsts, *seconds), (*moved, *means))
         return moved
 
-    def step(lists, weights, slopes, squares, scales, xi, xi_next, corrections, alive):  # type: ignore[no-untyped-def]
+    def step(lists, weights, slopes, squares, bounds, xi, xi_next, corrections, alive):  # type: ignore[no-untyped-def]
         mu, phi, mu_first, mu_second, phi_first, phi_second, sigma, dsigma = lists
         g_mu, g_sigma = gradients(formulas, mu, sigma, slopes, xi)
         if formulas.solves and phi:
             loss = [g * x for g, x in zip(slopes, xi, strict=True)], squares
-            phi = solve(loss, scales, mu, phi, phi_first, phi_second, sigma, dsigma, corrections, alive)
+            phi = solve(loss, bounds, mu, phi, phi_first, phi_second, sigma, dsigma, corrections, alive)
         else:
             g_phi = [g * d for g, d in zip(g_sigma, dsigma, strict=True)]
             phi = descend(formulas.learning_rate_phi, g_phi, phi, phi_first, phi_second, corrections, alive)

@@ -122,6 +122,8 @@ def _analysis_holds(analysis: Analysis, path: Path) -> None:
     for key, value in arrays.items():
         kind = np.asarray(value).dtype.kind
         assert kind in "fiubU", f"{name}.measure: '{key}' is no array of numbers or text"
+    columns = call(f"{name}.statistics", analysis.statistics, arrays)
+    assert len({len(column) for column in columns.values()}) <= 1, f"{name}.statistics: columns differ in length"
     with tempfile.TemporaryDirectory() as folder:
         store.save(Path(folder) / "a.h5", arrays)
         arrays, _ = store.load(Path(folder) / "a.h5")

@@ -101,6 +101,10 @@ class Experiment(Analysis):
                     f"{label(run, member)}: {name}", x_name, y_name, x[some], y[some], size[some], member, False
                 )
 
+    def statistics(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Every choice of axes: r, slope with its standard error and 95% interval."""
+        return {name: arrays[name] for name in COLUMNS if name != "member"}
+
     def draw(self, arrays: dict[str, np.ndarray], figure: Figure) -> None:
         """Cortex above, the first network below, on the same axes."""
         axes = grid(figure, 2, 2, 3.4)

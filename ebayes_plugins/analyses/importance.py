@@ -91,6 +91,15 @@ class Importance(Analysis):
             "x": _padded(x[keep], self.points), "y": _padded(y[keep], self.points),
         }  # fmt: skip
 
+    def statistics(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Per network and layer: the slope of log sigma^2 on log H with its 95% interval, beside the analytic one."""
+        named = {
+            "network": "label", "layer": "layer", "n": "n", "slope": "slope", "± (synapses)": "slope_half_width",
+            "± (seeds)": "point_slope_half_width", "analytic": "analytic_slope", "rank r": "rank_correlation",
+            "B": "balance",
+        }  # fmt: skip
+        return {heading: arrays[name] for heading, name in named.items()}
+
     def draw(self, arrays: dict[str, np.ndarray], figure: Figure) -> None:
         """Layers in rows, members in columns; axes span the central 99% of the synapses, the numbers are of all."""
         members = list(dict.fromkeys(arrays["member"].tolist()))

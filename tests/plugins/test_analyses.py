@@ -281,6 +281,15 @@ def test_figures_are_legible(analysis: Any, case: str, tmp_path: Any) -> None:
     legible(figure_of(analysis(), analysis().measure(run), tmp_path))
 
 
+@pytest.mark.parametrize("case", RUNS)
+@pytest.mark.parametrize("analysis", ALL)
+def test_statistics_are_columns_of_one_length(analysis: Any, case: str, tmp_path: Any) -> None:
+    arrays = analysis().measure(FakeRun(*RUNS[case], power(2 / 3, 0.1)))
+    store.save(tmp_path / "a.h5", arrays)
+    columns = analysis().statistics(store.load(tmp_path / "a.h5")[0])
+    assert len({len(values) for values in columns.values()}) <= 1
+
+
 @pytest.mark.parametrize("analysis", ALL)
 def test_a_regression_has_figures_too(analysis: Any, tmp_path: Any) -> None:
     run = FakeRun(*sweep(), power(2 / 3, 0.1), regression=True)
