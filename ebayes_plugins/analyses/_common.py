@@ -9,6 +9,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
 
     from ebayes_core.runfile import Run
     from ebayes_core.slots import Cost
@@ -138,3 +139,13 @@ def grid(figure: Any, rows: int, columns: int, size: float = 2.7) -> np.ndarray:
 def note(axes: Axes, text: str) -> None:
     """A remark in a corner of the panel."""
     axes.text(0.03, 0.03, text, transform=axes.transAxes, fontsize=7, va="bottom", color="0.25")
+
+
+def few_ticks(axis: Axis, values: np.ndarray) -> None:
+    """1, 2 and 5 of each decade, as plain numbers, on a log axis of less than two: labels of all nine collide."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    if values.max() < 100 * values.min():
+        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.set_minor_formatter(NullFormatter())

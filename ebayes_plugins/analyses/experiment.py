@@ -12,7 +12,7 @@ from pydantic import Field
 
 from ebayes_core.errors import UserError
 from ebayes_core.slots import Analysis
-from ebayes_plugins.analyses._common import colour, exponent, finished, grid, label, note
+from ebayes_plugins.analyses._common import colour, exponent, few_ticks, finished, grid, label, note
 from ebayes_plugins.analyses._regression import SMALL, regress
 
 if TYPE_CHECKING:
@@ -173,18 +173,8 @@ def _scatter(ax: Axes, x: np.ndarray, y: np.ndarray, row: dict[str, Any], tone: 
     room = (low - 0.3 * (high - low), high + 0.05 * (high - low))  # the numbers stand below the dots
     if row["scale"] == "log":
         ax.set(xscale="log", yscale="log")
-        _few_ticks(ax, x)
+        few_ticks(ax.xaxis, x)
     ax.set_ylim(*back(room))
     p = f"p = {row['p']:.2g}" if row["p"] > 1e-10 else "p < 1e-10"
     interval = f"[{row['low']:.2f}, {row['high']:.2f}]"
     note(ax, f"n = {row['n']}, r = {row['r']:.3f}, {p}\nslope {row['slope']:.2f}, {interval}")
-
-
-def _few_ticks(ax: Axes, x: np.ndarray) -> None:
-    """1, 2 and 5 of each decade, as plain numbers, where an axis spans less than two: labels of all nine collide."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
-    if x.max() < 100 * x.min():
-        ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-        ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        ax.xaxis.set_minor_formatter(NullFormatter())

@@ -30,18 +30,26 @@ if TYPE_CHECKING:
 
 ESTIMATORS = Literal[
     "gauss_newton_noise", "gauss_newton_mean", "fisher_true_noise", "fisher_true_mean", "fisher_empirical_noise",
-    "fisher_empirical_mean",
+    "fisher_empirical_mean", "learning_rate_rms", "learning_rate_authors", "input_abs", "input_square",
 ]  # fmt: skip
+#: Powers of the curvature that other quantities are in proportion to, which gives the optimum's slope against them: a
+#: learning rate goes as 1 / sqrt(H) (Eq. 7); H as the mean square of the input (Eq. 6), whose rate goes as its root.
+POWERS = {"learning_rate_rms": -1 / 2, "learning_rate_authors": -1 / 2, "input_abs": 1 / 2, "input_square": 1.0}
+NAMES = {
+    "learning_rate_rms": "log10 learning rate", "learning_rate_authors": "log10 learning rate (authors')",
+    "input_abs": "log10 mean |input|", "input_square": "log10 mean input$^2$",
+}  # fmt: skip
 LINE = 40  #: points of the analytic curve
 
 
 class Importance(Analysis):
-    """sigma^2 against the Hessian diagonal, with the fitted slope beside the analytic -2/(rho + 2)."""
+    """sigma^2 against the Hessian diagonal, learning rate or input, with the fitted slope beside the optimum's."""
 
     kind: Literal["importance"] = "importance"
     estimator: ESTIMATORS = Field(
         "gauss_newton_noise",
-        description="which Hessian diagonal; the optimum knows the one that is averaged over the noise",
+        description="what sigma is set against: a Hessian diagonal (the optimum knows the one that is averaged over "
+        "the noise), the learning rate (Eq. 7, or as in the authors' code) or the input of the synapse",
     )
     layer: int | None = Field(None, ge=1, le=65, description="layer of weights, from 1; all layers if left out")
     columns: int = Field(5, ge=1, le=12, description="at most so many members drawn, spread evenly over the sweep")
@@ -73,23 +81,31 @@ class Importance(Analysis):
 
     def _panel(self, run: Run, member: int, layer: int) -> dict[str, Any]:
         """One scatter: log10 sigma^2 against log10 H of the synapses with curvature."""
-        h = run.layer(member, layer, self.estimator).astype(float).ravel()
-        variance = run.layer(member, layer, "sigma").astype(float).ravel() ** 2
+        variance = run.layer(member, layer, "sigma").astype(float) ** 2
+        h = np.broadcast_to(run.layer(member, layer, self.estimator).astype(float), variance.shape)
         curved = np.isfinite(h) & (h > 0) & (variance > 0)
         x, y = np.log10(h[curved]), np.log10(variance[curved])
-        spec, total = run.member_spec(member), run.metric("n_examples")[member]
-        slope = slope_of(spec, float(np.median(np.abs(run.layer(member, layer, "mu")))))
-        ends = np.linspace(x.min(), x.max(), LINE) if len(x) else np.full(LINE, np.nan)
-        middle = optimum(slope, total * 10 ** np.median(x, keepdims=True))[0] if len(x) else np.nan
         keep = np.random.default_rng(0).permutation(len(x))[: self.points]
         return {
-            "member": member, "layer": layer, "label": label(run, member), "rho": exponent(spec),
+            "member": member, "layer": layer, "label": label(run, member), "rho": exponent(run.member_spec(member)),
             "seed": run.seeds[member], "n": len(x), "left_out": h.size - len(x), **_fit(x, y),
-            "analytic_slope": analytic_slope(slope, middle) if len(x) else np.nan,
-            "line_x": ends, "line_y": 2 * np.log10(optimum(slope, total * 10**ends)) if len(x) else ends,
+            **self._expected(run, member, layer, x, y),
             "balance": run.layer_metric("balance")[member, layer - 1],
             "x": _padded(x[keep], self.points), "y": _padded(y[keep], self.points),
         }  # fmt: skip
+
+    def _expected(self, run: Run, member: int, layer: int, x: np.ndarray, y: np.ndarray) -> dict[str, Any]:
+        """Where the optimum lies: sigma at each curvature; of what only goes with it, the slope through the medians."""
+        if not len(x):
+            return {"analytic_slope": np.nan, **dict.fromkeys(("line_x", "line_y"), np.full(LINE, np.nan))}
+        slope = slope_of(run.member_spec(member), float(np.median(np.abs(run.layer(member, layer, "mu")))))
+        ends, total = np.linspace(x.min(), x.max(), LINE), run.metric("n_examples")[member]
+        if self.estimator not in POWERS:
+            middle = optimum(slope, total * 10 ** np.median(x, keepdims=True))[0]
+            line = 2 * np.log10(optimum(slope, total * 10**ends))
+            return {"analytic_slope": analytic_slope(slope, middle), "line_x": ends, "line_y": line}
+        expected = analytic_slope(slope, 10 ** (np.median(y) / 2)) / POWERS[self.estimator]
+        return {"analytic_slope": expected, "line_x": ends, "line_y": np.median(y) + expected * (ends - np.median(x))}
 
     def statistics(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Per network and layer: the slope of log sigma^2 on log H with its 95% interval, beside the analytic one."""
@@ -115,7 +131,7 @@ class Importance(Analysis):
                 _scatter(ax, arrays, panels[place])
             else:  # networks of a sweep may differ in depth
                 figure.delaxes(ax)
-        _name(axes, arrays, panels)
+        _name(axes, arrays, panels, NAMES.get(self.estimator, "log10 H (nat / weight$^2$)"))
         handles = max((axes[place].get_legend_handles_labels() for place in panels), key=lambda found: len(found[0]))
         figure.legend(*handles, loc="outside lower center", ncols=4 if len(shown) > 2 else 2)
         title = self._title(arrays, len(members), len(shown))
@@ -123,7 +139,8 @@ class Importance(Analysis):
         figure.suptitle("\n".join(wrapped for line in title for wrapped in wrap(line, width)), fontsize=9)
 
     def _title(self, arrays: dict[str, np.ndarray], members: int, shown: int) -> list[str]:
-        title = f"H: {self.estimator.replace('_', ' ')}, per datapoint; intervals: 95%, by synapse"
+        what = self.estimator.replace("_", " ")
+        title = f"{what if self.estimator in POWERS else f'H: {what}, per datapoint'}; intervals: 95%, by synapse"
         if (arrays["point_seeds"] > 1).any():
             title += ", and over seeds"
         parts = [f"{shown} of {members} networks drawn"] if shown < members else []
@@ -161,7 +178,7 @@ def _scatter(ax: Axes, arrays: dict[str, np.ndarray], panel: int) -> None:
         ax.plot(x, y, color=tone, label="synapses", **dots)
         ends, line = arrays["line_x"][panel], arrays["line_y"][panel]
         ax.plot(ends, arrays["intercept"][panel] + arrays["slope"][panel] * ends, color="0.1", label="fit")
-        ax.plot(ends, line, color="tab:blue", linestyle="--", label="optimum at this H")
+        ax.plot(ends, line, color="tab:blue", linestyle="--", label="optimum")
         _limits(ax, x, y, ends, line, room=0.8 if arrays["point_seeds"][panel] > 1 else 0.6)
     if len(x) > 50:
         middles = _running_median(x, y)
@@ -169,14 +186,14 @@ def _scatter(ax: Axes, arrays: dict[str, np.ndarray], panel: int) -> None:
     note(ax, _remark({name: arrays[name][panel] for name in arrays if len(arrays[name]) == len(arrays["member"])}))
 
 
-def _name(axes: np.ndarray, arrays: dict[str, np.ndarray], panels: dict[tuple[int, int], int]) -> None:
+def _name(axes: np.ndarray, arrays: dict[str, np.ndarray], panels: dict[tuple[int, int], int], x: str) -> None:
     """Titles above, units below and on the left of the outermost panels that are there."""
     for (row, column), panel in panels.items():
         ax = axes[row, column]
         if row == min(r for r, c in panels if c == column):
             ax.set_title("\n".join(wrap(str(arrays["label"][panel]), 30)), fontsize=8)
         if row == max(r for r, c in panels if c == column):
-            ax.set_xlabel("log10 H (nat / weight$^2$)")
+            ax.set_xlabel(x)
         if column == min(c for r, c in panels if r == row):
             ax.set_ylabel(f"layer {arrays['layer'][panel]}:  log10 sigma$^2$")
 

@@ -162,6 +162,20 @@ def test_importance_recovers_a_planted_optimum(rho: float, c: float) -> None:
     np.testing.assert_allclose(found["line_y"], fitted, atol=1e-5)  # the planted synapses lie on the absolute line
 
 
+@pytest.mark.parametrize("rho", MECHANISMS.values())
+def test_the_slopes_against_learning_rate_and_input_follow_from_the_curvatures(rho: float) -> None:
+    """Eq. 7: the rate goes as H**(-1/2); Eq. 6: H goes as the mean square of the input."""
+    kind = next(kind for kind, value in MECHANISMS.items() if value == rho)
+    for estimator, slope in (
+        ("learning_rate_rms", 4 / (rho + 2)), ("learning_rate_authors", 4 / (rho + 2)),
+        ("input_square", -2 / (rho + 2)), ("input_abs", -4 / (rho + 2)),
+    ):  # fmt: skip
+        arrays = Importance(estimator=estimator).measure(FakeRun(*sweep(kind), power(rho, 0.1)))
+        np.testing.assert_allclose(arrays["analytic_slope"], slope, rtol=1e-3)
+        lines = np.diff(arrays["line_y"]) / np.diff(arrays["line_x"])
+        np.testing.assert_allclose(lines, slope, rtol=1e-3)
+
+
 def test_flat_synapses_are_counted_and_left_out() -> None:
     found = Importance().measure(FakeRun(*sweep(), power(2 / 3, 0.1)))
     np.testing.assert_array_equal(found["left_out"], [91, 90] * 3)

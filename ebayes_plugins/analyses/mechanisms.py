@@ -1,0 +1,119 @@
+"""Mechanisms: what reliability costs a synapse of n vesicles, release probability p and quantal size q (Fig. 1c)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import numpy as np
+from pydantic import Field
+
+from ebayes_core.slots import Analysis
+from ebayes_plugins.analyses._common import colour, few_ticks, grid, note
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from ebayes_core.runfile import Run
+
+POINTS = 60
+
+
+class Mechanism(NamedTuple):
+    """An energy of (n, p, r), r the vesicle's radius, and which variable makes the synapse reliable."""
+
+    name: str
+    rho: float
+    energy: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
+    moves: str  #: n or p; the other is held, and q keeps the mean
+
+
+MECHANISMS = (
+    Mechanism(
+        "calcium efflux", 1 / 2, lambda n, p, r: (p / (1 - p)) ** 0.25, "p"
+    ),  # Eq. 12: the fourth root of the odds
+    Mechanism("vesicle membrane", 2 / 3, lambda n, p, r: n * r**2, "n"),  # Eq. 14
+    Mechanism("actin", 4 / 3, lambda n, p, r: n * r, "n"),  # Eq. 16
+    Mechanism("trafficking", 2.0, lambda n, p, r: n * p, "n"),  # Eq. 17
+    Mechanism("trafficking, p moves", 2.0, lambda n, p, r: n * p, "p"),  # Eq. 18: a power law only where p is small
+)
+
+
+class Mechanisms(Analysis):
+    """Costs from n, p and q at a mean that q keeps, and the exponents that a fit recovers; no network is asked."""
+
+    kind: Literal["mechanisms"] = "mechanisms"
+    mean: float = Field(1.0, gt=0, le=1e3, description="mean PSP in mV, kept by q = mean / n p")
+    n: float = Field(10.0, ge=1, le=1e4, description="vesicles where p moves, and the fewest where n moves")
+    p: float = Field(0.3, gt=0, lt=1, description="release probability where n moves")
+    span: float = Field(100.0, gt=1, le=1e6, description="how many times n, or the odds of p, grow along the axis")
+
+    def measure(self, run: Run) -> dict[str, np.ndarray]:
+        """Per mechanism, along the variable that moves: n, p, q, sigma, cost relative to its least; and the fit."""
+        found = [self._along(mechanism) for mechanism in MECHANISMS]
+        arrays = {name: np.stack([part[name] for part in found]) for name in found[0]}
+        fits = np.array([_exponent(s, c) for s, c in zip(arrays["sigma"], arrays["cost"], strict=True)])
+        texts = {name: np.array([getattr(m, name) for m in MECHANISMS]) for name in ("name", "rho", "moves")}
+        return {**arrays, **texts, "exponent": fits[:, 0], "half_width": fits[:, 1]}
+
+    def _along(self, mechanism: Mechanism) -> dict[str, np.ndarray]:
+        steps = np.geomspace(1, self.span, POINTS)
+        odds = steps / np.sqrt(self.span)  # from well below to well above even
+        n = self.n * steps if mechanism.moves == "n" else np.full(POINTS, self.n)
+        p = odds / (1 + odds) if mechanism.moves == "p" else np.full(POINTS, self.p)
+        q = self.mean / (n * p)  # Eq. 9, solved for what compensates
+        sigma = np.sqrt(n * p * (1 - p)) * q  # Eq. 8
+        cost = mechanism.energy(n, p, np.cbrt(q))  # a vesicle's volume is proportional to its quantum
+        return {"n": n, "p": p, "q": q, "sigma": sigma, "cost": cost / cost.min()}
+
+    def statistics(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The fitted exponents beside the paper's."""
+        return {
+            "mechanism": arrays["name"], "moves": arrays["moves"], "exponent": arrays["exponent"],
+            "± 95%": arrays["half_width"], "-rho": -arrays["rho"],
+        }  # fmt: skip
+
+    def draw(self, arrays: dict[str, np.ndarray], figure: Figure) -> None:
+        """Cost above; below it the variable that moves and the quantum that compensates, relative to their least."""
+        axes = grid(figure, 2, 4, 2.4)
+        for i in range(4):
+            _cost(axes[0, i], arrays, i)
+            _variables(axes[1, i], arrays, i)
+        ax, last = axes[0, 3], len(MECHANISMS) - 1
+        ax.loglog(arrays["sigma"][last], arrays["cost"][last], ":", color="0.4", label="p moves (Eq. 18)")
+        ax.legend(loc="upper right", fontsize=7)
+        axes[0, 0].set_ylabel("cost / least cost")
+        axes[1, 0].set_ylabel("relative to least")
+        figure.suptitle(f"mean PSP kept at {self.mean:g} mV by q", fontsize=9)
+
+
+def _cost(ax: Axes, arrays: dict[str, np.ndarray], i: int) -> None:
+    """One mechanism's cost against sigma."""
+    ax.loglog(arrays["sigma"][i], arrays["cost"][i], color=colour(float(arrays["rho"][i])))
+    ax.set_title(str(arrays["name"][i]), fontsize=9)
+    ax.set_xlabel("sigma (mV)")
+    few_ticks(ax.xaxis, arrays["sigma"][i])
+    few_ticks(ax.yaxis, arrays["cost"][i])
+    ax.set_ylim(bottom=arrays["cost"][i].max() ** -0.4)  # the numbers stand below the line
+    note(ax, f"fitted exponent {arrays['exponent'][i]:.3f}\n-rho = {-arrays['rho'][i]:.3f}")
+
+
+def _variables(ax: Axes, arrays: dict[str, np.ndarray], i: int) -> None:
+    """Which variable moves, and how q compensates."""
+    moves = str(arrays["moves"][i])
+    held = "n" if moves == "p" else "p"
+    for name, style in ((moves, "-"), ("q", "--")):
+        values = arrays[name][i]
+        ax.loglog(arrays["sigma"][i], values / values.min(), style, color="0.2", label=name)
+    ax.set_xlabel("sigma (mV)")
+    few_ticks(ax.xaxis, arrays["sigma"][i])
+    ax.legend(loc="upper center", fontsize=7, title=f"{held} held at {arrays[held][i][0]:g}", title_fontsize=7)
+
+
+def _exponent(sigma: np.ndarray, cost: np.ndarray) -> tuple[float, float]:
+    """Slope of log cost on log sigma with its 95% interval."""
+    from scipy.stats import linregress, t
+
+    fit = linregress(np.log(sigma), np.log(cost))
+    return float(fit.slope), float(t.ppf(0.975, len(sigma) - 2) * fit.stderr)
