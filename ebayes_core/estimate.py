@@ -52,7 +52,8 @@ def _seconds_per_step(cohort: Cohort, state: State) -> float:
 
 def _estimate(cohort: Cohort, state: State, per_step: float | None) -> Estimate:
     steps, synapses = cohort.training.epochs * cohort.batches, sum(cohort.sizes)
-    lists = [*state.parameters.lists(), state.weights, state.weights]  # the slopes are shaped as the weights
+    gradients = 2 if cohort.solves(state) else 1  # shaped as the weights: slopes, and squares where sigma is solved for
+    lists = [*state.parameters.lists(), state.weights, *[state.weights] * gradients]
     size = sum(t.nbytes for ts in lists for t in ts)
     return Estimate(
         [p.index for p in cohort.points], synapses, steps, None if per_step is None else per_step * steps,

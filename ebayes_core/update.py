@@ -121,8 +121,8 @@ def make_step(formulas: Formulas) -> Step:
 
     Arguments: the lists of Parameters, then the weights to write, slopes; where sigma is solved for, squares (mean
     squared per-example gradients with the model's own labels) and bounds (the scale of each layer's Fisher, then the
-    ceiling of its sigmas);
-    xi of this step, xi of the next, the corrections (2, member, 1), and alive (member, 1): the members that still move.
+    ceiling of its sigmas), else nothing in either; xi of this step, xi of the next, the corrections (2, member, 1), and
+    alive (member, 1): the members that still move.
     """
 
     def descend(rate, grads, params, firsts, seconds, corrections, alive):  # type: ignore[no-untyped-def]
