@@ -108,7 +108,7 @@ def _variables(ax: Axes, arrays: dict[str, np.ndarray], i: int) -> None:
         ax.loglog(arrays["sigma"][i], values / values.min(), style, color="0.2", label=name)
     ax.set_xlabel("sigma (mV)")
     few_ticks(ax.xaxis, arrays["sigma"][i])
-    ax.legend(loc="upper center", fontsize=7, title=f"{held} held at {arrays[held][i][0]:g}", title_fontsize=7)
+    ax.legend(loc="best", fontsize=7, title=f"{held} held at {arrays[held][i][0]:g}", title_fontsize=7)
 
 
 def _exponent(sigma: np.ndarray, cost: np.ndarray) -> tuple[float, float]:
