@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from ebayes_core.results import MemberResult
 from ebayes_core.update import Parameters
 
 Tree = dict[str, Any]
-LISTS = ("mu", "phi", "mu_first", "mu_second", "phi_first", "phi_second", "sigma", "dsigma")
+LISTS = tuple(f.name for f in fields(Parameters))
 
 
 def pack(state: State) -> Tree:

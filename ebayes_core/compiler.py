@@ -57,28 +57,31 @@ ERF = f"""[](auto x) {{
     return (V(1.f) - p * t * exp((x * x).neg())).copysign(x);
 }}"""
 
+TEXTS = {"exp": EXP, "log": LOG, "erf": ERF}
+
 
 @contextmanager
 def inlined() -> Iterator[None]:
     """While it lasts, inductor writes float32's exp, log and erf into its loops; if torch has that place."""
     try:
-        from torch._inductor.codegen.cpp import CppVecOverrides
-    except ImportError:
+        from torch._inductor.codegen.cpp import CppVecOverrides as table
+
+        ops = {name: _written(text, name, getattr(table, name)) for name, text in TEXTS.items()}
+    except (ImportError, AttributeError):  # the table is private to torch, and may move
         yield
         return
-
-    def written(text: str, name: str):  # type: ignore[no-untyped-def]
-        called = getattr(CppVecOverrides, name)
-
-        def op(x):  # type: ignore[no-untyped-def]
-            return f"{text}({x})" if x.dtype == torch.float32 else called(x)
-
-        op.__name__ = name  # inductor looks the scalar version up by it
-        return staticmethod(op)
-
-    texts = {"exp": EXP, "log": LOG, "erf": ERF}
-    with patch.multiple(CppVecOverrides, **{name: written(text, name) for name, text in texts.items()}):
+    with patch.multiple(table, **ops):
         yield
+
+
+def _written(text: str, name: str, called: Callable[..., str]) -> staticmethod:  # type: ignore[type-arg]
+    """An entry of inductor's table that writes text, or the call where the numbers are no float32."""
+
+    def op(x):  # type: ignore[no-untyped-def]
+        return f"{text}({x})" if x.dtype == torch.float32 else called(x)
+
+    op.__name__ = name  # inductor looks the scalar version up by it
+    return staticmethod(op)
 
 
 def compiled(step: Step, *example: object) -> Step | None:

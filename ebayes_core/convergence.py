@@ -41,10 +41,10 @@ def slopes(cohort: Cohort, p: Parameters, noise: torch.Generator) -> Slopes:
     for x, y in training_chunks(cohort, cohort.batch_size):
         for step, s, xi in zip(steps, sigmas, cohort.draw(noise).split(cohort.sizes, 1), strict=True):
             torch.mul(s, xi, out=step)
-        for sign, slopes in ((1, plus), (-1, minus)):
+        for sign, found in ((1, plus), (-1, minus)):
             for w, m, step in zip(weights, p.mu, steps, strict=True):
                 torch.add(m, step, alpha=sign, out=w)
-            losses.append(_gradients(cohort, weights, x, y, slopes))
+            losses.append(_gradients(cohort, weights, x, y, found))
         along_sigma.append((_dots(steps, plus) - _dots(steps, minus)) / 2)
         along_mu.append((_dots(p.mu, plus) + _dots(p.mu, minus)) / 2)
         for total, g in zip(absolute, plus, strict=True):

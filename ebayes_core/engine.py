@@ -27,7 +27,7 @@ log = logging.getLogger("ebayes")
 
 # Below this many synapse updates, compiling takes longer than it saves.
 WORTH_COMPILING = 1e9
-# Synapses whose intermediate results, half a megabyte each, a core's own cache holds.
+# Synapses that the step takes at a time where it is not compiled: fewer pay for calls, more leave the cache.
 IN_CACHE = 400_000
 
 
@@ -122,9 +122,8 @@ class Cohort:
         phi = self.formulas.noise.init(mu)
         per_layer = [] if phi is None else [phi] if phi.shape[1] == 1 else phi.split(self.sizes, 1)
         parameters = Parameters([m.clone() for m in mu.split(self.sizes, 1)], [p.clone() for p in per_layer])
-        for p in parameters.phi:
-            for carried, value in zip((parameters.sigma, parameters.dsigma), self.formulas.spread(p), strict=True):
-                carried.append(value)
+        spreads = [self.formulas.spread(p) for p in parameters.phi]
+        parameters.sigma, parameters.dsigma = [s for s, _ in spreads], [d for _, d in spreads]
         noise = generator(self.seed, NOISE, device=self.device)
         xi = self.draw(noise)
         weights = sampled(parameters.mu, parameters.sigma, xi.split(self.sizes, 1))
@@ -255,4 +254,4 @@ def _report_the_dead(state: State) -> None:
     for member in (~state.alive[:, 0]).nonzero()[:, 0].tolist():
         if member not in state.died:
             state.died[member] = state.step
-            log.warning("a network's objective is no longer finite by step %d; it is frozen", state.step)
+            log.warning("a network's loss or squared gradient is no longer finite by step %d; it is frozen", state.step)

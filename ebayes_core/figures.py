@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from pydantic import ValidationError
 
 from ebayes_core.errors import EbayesError
 from ebayes_core.registry import Registry
@@ -69,10 +70,13 @@ def stored(path: Path, registry: Registry, only: str | None = None) -> tuple[dic
         options = json.loads(str(arrays.pop("_options")))
         if only not in (None, name, options["kind"]):
             continue
-        if options["kind"] in kinds:
-            known[name] = kinds[options["kind"]].model_validate(options), arrays
-        else:
+        if options["kind"] not in kinds:
             problems.append(f"{name}: the analysis '{options['kind']}' belongs to a plugin that is not registered here")
+            continue
+        try:
+            known[name] = kinds[options["kind"]].model_validate(options), arrays
+        except ValidationError as error:  # a plugin of another version; nor may it cost the other figures
+            problems.append(f"{name}: cannot be drawn: {type(error).__name__}: {error}")
     return known, problems
 
 

@@ -43,7 +43,7 @@ def ebayes_datasets() -> list[type[Dataset]]:
 
 @hookimpl
 def ebayes_analyses() -> list[type[Analysis]]:
-    """Training curves, importance, the trade-off of accuracy against cost, and measured synapses."""
+    """Training, importance, the trade-off of accuracy against cost, measured synapses, and what reliability costs."""
     from ebayes_plugins import analyses
 
     return analyses.ALL

@@ -21,6 +21,7 @@ from ebayes_plugins.analyses._common import (
     optimum,
     slope_of,
 )
+from ebayes_plugins.analyses._regression import fit_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -88,7 +89,7 @@ class Importance(Analysis):
         keep = np.random.default_rng(0).permutation(len(x))[: self.points]
         return {
             "member": member, "layer": layer, "label": label(run, member), "rho": exponent(run.member_spec(member)),
-            "seed": run.seeds[member], "n": len(x), "left_out": h.size - len(x), **_fit(x, y),
+            "seed": run.seeds[member], "n": len(x), "left_out": h.size - len(x), **fit_line(x, y),
             **self._expected(run, member, layer, x, y),
             "balance": run.layer_metric("balance")[member, layer - 1],
             "x": _padded(x[keep], self.points), "y": _padded(y[keep], self.points),
@@ -218,18 +219,6 @@ def _remark(at: dict[str, Any]) -> str:
         f"analytic {at['analytic_slope']:.2f}, rank r {at['rank_correlation']:.2f}\n"
         f"n = {at['n']} + {at['left_out']} flat, B = {at['balance']:.2g}"
     )
-
-
-def _fit(x: np.ndarray, y: np.ndarray) -> dict[str, float]:
-    """Least squares of y on x with its 95% interval by synapse, and Spearman's rank correlation."""
-    from scipy.stats import linregress, spearmanr, t
-
-    if len(x) < 3 or np.ptp(x) == 0:
-        return dict.fromkeys(("slope", "intercept", "slope_half_width", "rank_correlation"), np.nan)
-    fit = linregress(x, y)
-    half = t.ppf(0.975, len(x) - 2) * fit.stderr
-    rank = spearmanr(x, y).statistic if np.ptp(y) > 0 else np.nan
-    return {"slope": fit.slope, "intercept": fit.intercept, "slope_half_width": half, "rank_correlation": rank}
 
 
 def _running_median(x: np.ndarray, y: np.ndarray, bins: int = 10) -> tuple[np.ndarray, np.ndarray]:

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from ebayes_core.slots import Analysis
 from ebayes_plugins.analyses._common import colour, few_ticks, grid, note
+from ebayes_plugins.analyses._regression import fit_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -53,9 +54,10 @@ class Mechanisms(Analysis):
         """Per mechanism, along the variable that moves: n, p, q, sigma, cost relative to its least; and the fit."""
         found = [self._along(mechanism) for mechanism in MECHANISMS]
         arrays = {name: np.stack([part[name] for part in found]) for name in found[0]}
-        fits = np.array([_exponent(s, c) for s, c in zip(arrays["sigma"], arrays["cost"], strict=True)])
+        fits = [fit_line(np.log(s), np.log(c)) for s, c in zip(arrays["sigma"], arrays["cost"], strict=True)]
         texts = {name: np.array([getattr(m, name) for m in MECHANISMS]) for name in ("name", "rho", "moves")}
-        return {**arrays, **texts, "exponent": fits[:, 0], "half_width": fits[:, 1]}
+        exponents, widths = (np.array([fit[name] for fit in fits]) for name in ("slope", "slope_half_width"))
+        return {**arrays, **texts, "exponent": exponents, "half_width": widths}
 
     def _along(self, mechanism: Mechanism) -> dict[str, np.ndarray]:
         steps = np.geomspace(1, self.span, POINTS)
@@ -109,11 +111,3 @@ def _variables(ax: Axes, arrays: dict[str, np.ndarray], i: int) -> None:
     ax.set_xlabel("sigma (mV)")
     few_ticks(ax.xaxis, arrays["sigma"][i])
     ax.legend(loc="best", fontsize=7, title=f"{held} held at {arrays[held][i][0]:g}", title_fontsize=7)
-
-
-def _exponent(sigma: np.ndarray, cost: np.ndarray) -> tuple[float, float]:
-    """Slope of log cost on log sigma with its 95% interval."""
-    from scipy.stats import linregress, t
-
-    fit = linregress(np.log(sigma), np.log(cost))
-    return float(fit.slope), float(t.ppf(0.975, len(sigma) - 2) * fit.stderr)

@@ -6,12 +6,14 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import h5py
 import pytest
 from rich.console import Console
 
@@ -305,3 +307,18 @@ def test_a_killed_process_goes_on_and_ends_to_the_bit(tmp_path: Path) -> None:
     _, err = whole.communicate(timeout=60)
     assert whole.returncode == 0, err
     assert_same(tmp_path / "whole.h5", tmp_path / "parts.h5")
+
+
+def test_an_analysis_of_another_version_costs_neither_the_tables_nor_the_other_figures(folder: Path, capsys) -> None:
+    """Its options no longer validate; the file says so where it is drawn, and is shown without."""
+    path = folder / "older.h5"
+    shutil.copyfile(folder / "tiny.h5", path)
+    with h5py.File(path, "r+") as file:
+        options = file["analyses/training/_options"]
+        text = options.asstr()[()]
+        del file["analyses/training/_options"]
+        file["analyses/training/_options"] = text.replace("{", '{"retired": 1, ', 1)
+    assert status("show", path) == 0
+    assert "Convergence" in capsys.readouterr().out
+    assert status("draw", path) != 0
+    assert "training: cannot be drawn" in capsys.readouterr().err

@@ -107,6 +107,20 @@ def test_the_ends(how: str) -> None:
     assert (value_and_slope(lambda x: power(x, -0.5), torch.zeros(40), how)[0] == inf).all()
 
 
+def test_a_torch_without_the_place_for_them_compiles_all_the_same(monkeypatch) -> None:
+    """The table that exp, log and erf are written through is private to torch."""
+    from torch._inductor.codegen.cpp import CppVecOverrides
+
+    from ebayes_core import compiler
+
+    calls = CppVecOverrides.exp
+    monkeypatch.setattr(compiler, "TEXTS", {"exp": compiler.EXP, "no_such_function": ""})
+    with compiler.inlined():
+        assert CppVecOverrides.exp is calls
+    x = torch.linspace(-5, 5, 1000)
+    torch.testing.assert_close(value_and_slope(torch.exp, x, "512")[0], x.exp())
+
+
 def test_in_double_precision_they_keep_their_digits() -> None:
     phi = torch.linspace(-30, 60, 10_001, dtype=torch.float64)
     exact = torch.logaddexp(phi, torch.zeros((), dtype=torch.float64))

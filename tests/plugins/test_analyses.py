@@ -15,7 +15,8 @@ from ebayes_core.errors import UserError
 from ebayes_core.registry import Registry
 from ebayes_plugins.analyses import ALL
 from ebayes_plugins.analyses._common import analytic_slope, colour, optimum, slope_of
-from ebayes_plugins.analyses.importance import Importance, _fit
+from ebayes_plugins.analyses._regression import fit_line
+from ebayes_plugins.analyses.importance import Importance
 from ebayes_plugins.analyses.tradeoff import Tradeoff
 from ebayes_plugins.analyses.training import TrainingCurves
 
@@ -185,7 +186,7 @@ def test_flat_synapses_are_counted_and_left_out() -> None:
 def test_the_interval_covers_the_planted_slope_as_often_as_it_says() -> None:
     random = np.random.default_rng(1)
     x = random.normal(size=(400, 40))
-    fits = [_fit(row, -0.75 * row + random.normal(size=40)) for row in x]
+    fits = [fit_line(row, -0.75 * row + random.normal(size=40)) for row in x]
     covered = np.mean([abs(fit["slope"] + 0.75) < fit["slope_half_width"] for fit in fits])
     assert 0.91 < covered < 0.985  # 95% of 400, four standard errors
 
