@@ -33,8 +33,11 @@ def strictly(model: type[M], table: dict[str, Any]) -> M:
 def points(
     base: dict[str, Any], rows: dict[str, sweep.Row], seeds: Sequence[int], model: type[BaseModel], source: str
 ) -> tuple[tuple[Point, ...], list[str]]:
-    """Every member, seeds fastest, and the mistakes of the sweep and of its points."""
-    problems = sweep.problems(rows, len(seeds))
+    """Every member, seeds fastest, and the mistakes of the sweep and of its points.
+
+    A row of the sweep may set `seed` itself: then some points have more seeds than others.
+    """
+    problems = sweep.problems(rows, seeds)
     if problems:
         return (), [f"{source}: [sweep] {text}" for text in problems]
     combinations = sweep.expand(rows)
@@ -47,9 +50,15 @@ def points(
             for mistake in describe(error, source, model):
                 wrong.setdefault((mistake.where, mistake.what), []).append((mistake, values))
     mistakes = [_together(same, combinations) for same in wrong.values()] + _twins(found, source)
-    pairs = ((member, values, seed) for member, values in found for seed in seeds)
-    members = (Point(i, m.model_copy(update={"seed": seed}), values) for i, (m, values, seed) in enumerate(pairs))
-    return tuple(members), mistakes
+    pairs = (pair for member, values in found for pair in _seeded(member, values, seeds))
+    return tuple(Point(i, member, values) for i, (member, values) in enumerate(pairs)), mistakes
+
+
+def _seeded(member: M, values: Values, seeds: Sequence[int]) -> list[tuple[M, Values]]:
+    """A point once per seed, or with its own; the seed is no field that the sweep set."""
+    if "seed" in values:
+        return [(member, {name: value for name, value in values.items() if name != "seed"})]
+    return [(member.model_copy(update={"seed": seed}), values) for seed in seeds]
 
 
 def _together(same: list[tuple[Mistake, Values]], every: list[Values]) -> str:

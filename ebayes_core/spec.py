@@ -44,6 +44,7 @@ P = TypeVar("P", bound="Parts")
 #: What does not change a network: it may be edited without training again.
 PRESENTATION = ("name", "description", "analysis")
 MOST_SEEDS = 1000
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
 
 
 class Training(BaseModel):
@@ -110,8 +111,8 @@ class Parts(BaseModel):
     model_config = CLOSED
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$", description="names the results file")
     description: str = Field("", max_length=10_000, description="for the reader")
-    seeds: tuple[Annotated[int, Field(ge=0, lt=2**31)], ...] = Field(
-        (0,), min_length=1, max_length=MOST_SEEDS, description="every point of the sweep is trained once per seed"
+    seeds: tuple[Seed, ...] = Field(
+        (0,), min_length=1, max_length=MOST_SEEDS, description="every point of the sweep is trained once per seed; a row of the sweep that sets `seed` takes their place"
     )
     training: Training = Field(Training(), description="how to train")
     measurement: Measurement = Field(Measurement(), description="how to measure")
@@ -152,7 +153,7 @@ def compose(registry: Registry) -> Models:
     slots = {name: _slot(registry, name, default) for name, default in SLOTS.items()}
     member = create_model(
         "Member", __config__=CLOSED, **slots, training=(Training, Training()), measurement=(Measurement, Measurement()),
-        seed=(int, 0),
+        seed=(Seed, 0),
     )  # fmt: skip
     union = registry.unions["analysis"]
     analyses = tuple[union, ...]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Sequence
 from itertools import pairwise, product
 from typing import Annotated, Any
 
@@ -93,14 +94,14 @@ def fields_of(name: str) -> list[str]:
     return [part.strip() for part in name.split(",")]
 
 
-def problems(rows: dict[str, Row], seeds: int = 1) -> list[str]:
+def problems(rows: dict[str, Row], seeds: Sequence[int] = (0,)) -> list[str]:
     """What is wrong with rows that are right one by one: fields set twice, zips that do not match, too many."""
     fields = [field for name in rows for field in fields_of(name)]
     found = [f"'{field}' is set twice" for field in dict.fromkeys(fields) if fields.count(field) > 1]
-    if "seed" in fields:
-        found.append("seeds are no row of the sweep; list them in the spec's field seeds")
+    if "seed" in fields and tuple(seeds) != (0,):
+        found.append("seed is set by the sweep and by the spec's field seeds; leave one of them out")
     found += [text for name, row in rows.items() for text in _mismatch(name, row.values())]
-    size = math.prod(len(row.values()) for row in rows.values()) * seeds
+    size = math.prod(len(row.values()) for row in rows.values()) * len(seeds)
     if size > MOST_MEMBERS:
         found.append(f"the points times the seeds are {size:.6g} members; at most {MOST_MEMBERS} are possible")
     return found

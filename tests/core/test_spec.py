@@ -102,6 +102,23 @@ def test_sweep_is_the_product_of_its_rows_with_seeds_fastest(registry: Registry)
     }  # fmt: skip
 
 
+def test_some_points_may_have_more_seeds_than_others(registry: Registry) -> None:
+    text = """
+    name = "x"
+    [sweep]
+    "cost.c, seed" = [[0.1, 0], [1.0, 0], [1.0, 7]]
+    cost = [{ kind = "calcium" }, { kind = "actin" }]
+    """
+    points = loads(text, registry).members()
+    assert [(p.member.cost.c, p.member.seed) for p in points[::2]] == [(0.1, 0), (1.0, 0), (1.0, 7)]
+    assert all(set(p.swept) == {"cost", "cost.c"} for p in points)
+    assert mistakes(registry, text.replace("[sweep]", "seeds = [3]\n[sweep]")) == [
+        "x.toml: [sweep] seed is set by the sweep and by the spec's field seeds; leave one of them out"
+    ]
+    (wrong,) = mistakes(registry, text.replace("7]]", "-7]]"))
+    assert "seed = -7: must be greater than or equal to 0" in wrong
+
+
 @given(low=st.floats(-5, 5), high=st.floats(-5, 5), n=st.integers(2, 30))
 def test_ranges(low: float, high: float, n: int) -> None:
     from ebayes_core.sweep import IntRange, LinSpace, LogSpace
