@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # torch takes two seconds to import: a misspelt spec should n
     from matplotlib.figure import Figure
     from torch import Tensor
 
+    from ebayes_core.claims import Claim
     from ebayes_core.runfile import Run
     from ebayes_core.tasks import Task
 
@@ -174,7 +175,7 @@ class Analysis(Plugin):
     """A figure and its numbers, from a results file alone."""
 
     slot: ClassVar[str] = "analysis"
-    probes: ClassVar[tuple[str, ...]] = ()  #: names in `ebayes_core.probes` that measure() reads
+    claims: ClassVar[tuple[Claim, ...]] = ()  #: what `ebayes claims` asks of the arrays that measure() returned
 
     @abstractmethod
     def measure(self, run: Run) -> dict[str, np.ndarray]:

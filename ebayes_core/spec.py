@@ -112,7 +112,11 @@ class Parts(BaseModel):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$", description="names the results file")
     description: str = Field("", max_length=10_000, description="for the reader")
     seeds: tuple[Seed, ...] = Field(
-        (0,), min_length=1, max_length=MOST_SEEDS, description="every point of the sweep is trained once per seed; a row of the sweep that sets `seed` takes their place"
+        (0,),
+        min_length=1,
+        max_length=MOST_SEEDS,
+        description="every point of the sweep is trained once per seed; "
+        "a row of the sweep that sets `seed` takes their place",
     )
     training: Training = Field(Training(), description="how to train")
     measurement: Measurement = Field(Measurement(), description="how to measure")
