@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from ebayes_core.slots import Analysis
+from ebayes_plugins.analyses.advantage import Advantage
 from ebayes_plugins.analyses.experiment import Experiment
 from ebayes_plugins.analyses.importance import Importance
 from ebayes_plugins.analyses.mechanisms import Mechanisms
 from ebayes_plugins.analyses.tradeoff import Tradeoff
 from ebayes_plugins.analyses.training import TrainingCurves
 
-ALL: list[type[Analysis]] = [TrainingCurves, Importance, Tradeoff, Experiment, Mechanisms]
+ALL: list[type[Analysis]] = [TrainingCurves, Importance, Tradeoff, Advantage, Experiment, Mechanisms]

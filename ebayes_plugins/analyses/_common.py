@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.axis import Axis
 
     from ebayes_core.runfile import Run
     from ebayes_core.slots import Cost
@@ -141,11 +141,29 @@ def note(axes: Axes, text: str) -> None:
     axes.text(0.03, 0.03, text, transform=axes.transAxes, fontsize=7, va="bottom", color="0.25")
 
 
-def few_ticks(axis: Axis, values: np.ndarray) -> None:
-    """1, 2 and 5 of each decade, as plain numbers, on a log axis of less than two: labels of all nine collide."""
+def caption(figure: Any, *lines: str) -> None:
+    """Lines above the panels, wrapped at the figure's width."""
+    width = int(14 * figure.get_figwidth())  # letters
+    figure.suptitle("\n".join(part for line in lines for part in wrap(line, width)), fontsize=9)
+
+
+def balance_range(group: np.ndarray, balance: np.ndarray) -> str:
+    """How far each group of networks is from its optimum, in words for a caption."""
+    parts = []
+    for name in dict.fromkeys(group.tolist()):
+        known = balance[(group == name) & np.isfinite(balance)]
+        if known.size:
+            parts.append(f"{known.min():.2g} to {known.max():.2g} ({name})")
+    return f"balance B, 1 at the optimum: {', '.join(parts)}" if parts else "no noise, hence no balance"
+
+
+def few_ticks(ax: Axes) -> None:
+    """1, 2 and 5 of each decade, as plain numbers, on log axes of less than two: labels of all nine collide."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-    if values.max() < 100 * values.min():
-        axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axis.set_minor_formatter(NullFormatter())
+    for axis, scale in ((ax.xaxis, ax.get_xscale()), (ax.yaxis, ax.get_yscale())):
+        low, high = axis.get_view_interval()
+        if scale == "log" and high < 100 * low:
+            axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+            axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            axis.set_minor_formatter(NullFormatter())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from importlib.resources import files
-from textwrap import wrap
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
@@ -12,7 +11,7 @@ from pydantic import Field
 
 from ebayes_core.errors import UserError
 from ebayes_core.slots import Analysis
-from ebayes_plugins.analyses._common import colour, exponent, few_ticks, finished, grid, label, note
+from ebayes_plugins.analyses._common import caption, colour, exponent, few_ticks, finished, grid, label, note
 from ebayes_plugins.analyses._regression import SMALL, regress
 
 if TYPE_CHECKING:
@@ -116,7 +115,7 @@ class Experiment(Analysis):
             ax.set_title(f"{panel}  {title}", fontsize=9, loc="left")
             ax.set(xlabel=UNITS[row["x"]], ylabel=UNITS[row["y"]])
         title = f"network: {arrays['shown'][0]}, synapses whose mean is not near zero; intervals: 95%"
-        figure.suptitle("\n".join(wrap(title, int(13 * figure.get_figwidth()))), fontsize=9)
+        caption(figure, title)
 
 
 def plasticity() -> list[Choice]:
@@ -173,7 +172,7 @@ def _scatter(ax: Axes, x: np.ndarray, y: np.ndarray, row: dict[str, Any], tone: 
     room = (low - 0.3 * (high - low), high + 0.05 * (high - low))  # the numbers stand below the dots
     if row["scale"] == "log":
         ax.set(xscale="log", yscale="log")
-        few_ticks(ax.xaxis, x)
+        few_ticks(ax)
     ax.set_ylim(*back(room))
     p = f"p = {row['p']:.2g}" if row["p"] > 1e-10 else "p < 1e-10"
     interval = f"[{row['low']:.2f}, {row['high']:.2f}]"

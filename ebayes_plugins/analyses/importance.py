@@ -12,6 +12,7 @@ from ebayes_core.errors import UserError
 from ebayes_core.slots import Analysis
 from ebayes_plugins.analyses._common import (
     analytic_slope,
+    caption,
     colour,
     exponent,
     finished,
@@ -135,9 +136,7 @@ class Importance(Analysis):
         _name(axes, arrays, panels, NAMES.get(self.estimator, "log10 H (nat / weight$^2$)"))
         handles = max((axes[place].get_legend_handles_labels() for place in panels), key=lambda found: len(found[0]))
         figure.legend(*handles, loc="outside lower center", ncols=4 if len(shown) > 2 else 2)
-        title = self._title(arrays, len(members), len(shown))
-        width = int(16 * figure.get_figwidth())  # letters in the figure's width
-        figure.suptitle("\n".join(wrapped for line in title for wrapped in wrap(line, width)), fontsize=9)
+        caption(figure, *self._title(arrays, len(members), len(shown)))
 
     def _title(self, arrays: dict[str, np.ndarray], members: int, shown: int) -> list[str]:
         what = self.estimator.replace("_", " ")

@@ -95,8 +95,7 @@ def _cost(ax: Axes, arrays: dict[str, np.ndarray], i: int) -> None:
     ax.loglog(arrays["sigma"][i], arrays["cost"][i], color=colour(float(arrays["rho"][i])))
     ax.set_title(str(arrays["name"][i]), fontsize=9)
     ax.set_xlabel("sigma (mV)")
-    few_ticks(ax.xaxis, arrays["sigma"][i])
-    few_ticks(ax.yaxis, arrays["cost"][i])
+    few_ticks(ax)
     ax.set_ylim(bottom=arrays["cost"][i].max() ** -0.4)  # the numbers stand below the line
     note(ax, f"fitted exponent {arrays['exponent'][i]:.3f}\n-rho = {-arrays['rho'][i]:.3f}")
 
@@ -109,5 +108,5 @@ def _variables(ax: Axes, arrays: dict[str, np.ndarray], i: int) -> None:
         values = arrays[name][i]
         ax.loglog(arrays["sigma"][i], values / values.min(), style, color="0.2", label=name)
     ax.set_xlabel("sigma (mV)")
-    few_ticks(ax.xaxis, arrays["sigma"][i])
+    few_ticks(ax)
     ax.legend(loc="best", fontsize=7, title=f"{held} held at {arrays[held][i][0]:g}", title_fontsize=7)

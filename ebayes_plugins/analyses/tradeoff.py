@@ -1,23 +1,26 @@
-"""The trade-off: what a higher price of reliability does to accuracy and to the noise (Fig. 2, 3)."""
+"""The trade-off: what a higher price of reliability does to accuracy and to the noise (Fig. 2)."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Iterator
+from textwrap import wrap
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from ebayes_core.errors import UserError
+from ebayes_core.claims import Claim, Measured
 from ebayes_core.slots import Analysis
-from ebayes_plugins.analyses._common import (
-    MARKERS,
-    axis_scale,
-    colour,
-    cost_of,
-    exponent,
-    finished,
-    grid,
-    mean_band,
-    settings,
+from ebayes_plugins.analyses._common import axis_scale, balance_range, caption, colour, few_ticks, grid
+from ebayes_plugins.analyses._curves import (
+    SIZES,
+    Arrays,
+    columns,
+    curve,
+    gain,
+    lines,
+    pair,
+    population,
+    rank_correlation,
 )
 
 if TYPE_CHECKING:
@@ -26,108 +29,167 @@ if TYPE_CHECKING:
 
     from ebayes_core.runfile import Run
 
-WAYS = {"sample": "-", "ensemble": "--", "mean": ":"}
-WAY_NAMES = {"sample": "one sampled network", "ensemble": "ensemble", "mean": "mean weights"}
-SIZES = {"sigma_rms": "-", "sigma_median": "--", "sigma_rms_curved": ":"}
-SIZE_NAMES = {"sigma_rms": "RMS", "sigma_median": "median", "sigma_rms_curved": "RMS, curved synapses"}
+DASHES = {"score_sample": "-", "score_ensemble": "--", "score_mean": ":"}
+WAY_NAMES = {"score_sample": "one sampled network", "score_ensemble": "ensemble", "score_mean": "mean weights"}
+SIZE_DASHES = dict(zip(SIZES, ("-", "--", ":"), strict=True))
+SIZE_NAMES = {"rms": "RMS", "median": "median", "rms_curved": "RMS, curved synapses"}
+ROWS = ("score", "sigma", "relative")
+UNITS = {"sigma": "sigma (weight)", "relative": "sigma / RMS mean of layer"}
+
+
+def _falls(analysis: Tradeoff, arrays: Arrays) -> Iterator[Measured]:
+    sign = -1 if arrays["score"][0] == "rmse" else 1
+    for column in columns(arrays):
+        for line, mine in lines(arrays, column):
+            yield Measured(f"{column}, {line}", *rank_correlation(mine["c"], sign * mine["score_sample"]))
+
+
+def _grows(analysis: Tradeoff, arrays: Arrays) -> Iterator[Measured]:
+    for column in columns(arrays):
+        for line, mine in lines(arrays, column):
+            for size in SIZES:
+                name = f"{column}, {line}, {SIZE_NAMES[size]}"
+                yield Measured(name, *rank_correlation(mine["c"], mine[f"sigma_{size}"]))
+
+
+def _gains(analysis: Tradeoff, arrays: Arrays) -> Iterator[Measured]:
+    for column in columns(arrays):
+        if both := pair(arrays, column):
+            yield Measured(column, *gain(*both, "c", str(arrays["score"][0])))
+
+
+def _ratios(analysis: Tradeoff, arrays: Arrays) -> Iterator[Measured]:
+    for column in columns(arrays):
+        for size in SIZES:
+            if both := pair(arrays, column):
+                (c, ours, _), (other, theirs, _) = (curve(mine, f"sigma_{size}") for mine in both)
+                logs = [np.interp(np.log(c), np.log(other), np.log(theirs))]
+                yield Measured(f"{column}, {SIZE_NAMES[size]}", float(np.exp((np.log(ours) - logs[0]).mean())))
+
+
+CLAIMS = (
+    Claim(1, "accuracy falls as c rises", "rank correlation of accuracy and c", (-np.inf, 0.0), _falls),
+    Claim(2, "average sigma rises with c", "rank correlation of sigma and c", (0.0, np.inf), _grows),
+    Claim(
+        3,
+        "at equal c a sigma per synapse gives considerably higher accuracy",
+        "gain in accuracy over homogeneous noise, mean over log c",
+        (0.02, np.inf),
+        _gains,
+    ),
+    Claim(
+        4,
+        "at equal c its average sigma is only slightly lower",
+        "sigma relative to homogeneous noise, geometric mean over c",
+        (0.67, 1.0),
+        _ratios,
+    ),
+)
 
 
 class Tradeoff(Analysis):
-    """Accuracy and sigma against the multiplier c, and accuracy against the energy that is paid."""
+    """Accuracy and the size of the noise against the multiplier c, with one sigma per synapse and one for all."""
 
     kind: Literal["tradeoff"] = "tradeoff"
+    claims: ClassVar[tuple[Claim, ...]] = CLAIMS
 
-    def measure(self, run: Run) -> dict[str, np.ndarray]:
-        """Numbers of the finished members with their c, and the line that each belongs to.
+    def measure(self, run: Run) -> Arrays:
+        """A row per finished member (see `_curves.population`).
 
         Raises UserError where every member diverged, or c does not vary.
         """
-        members = finished(run)
-        if not members:
-            raise UserError("tradeoff has nothing to show, every member diverged: lower training.learning_rate")
-        specs = [run.member_spec(i) for i in members]
-        c = np.array([float(cost_of(spec).multiplier) for spec in specs])
-        if len(np.unique(c)) < 2:
-            raise UserError(
-                'tradeoff needs several values of c: add  [sweep]  "cost.c" = { logspace = [-2, 1, 7] }  to the spec'
-            )
-        score = "accuracy" if _has_accuracy(run, members) else "rmse"
-        numbers = {f"score_{way}": run.metric(f"{score}_{way}")[members] for way in WAYS}
-        numbers |= {name: run.metric(name)[members] for name in (*SIZES, "reliability_cost", "balance")}
-        return {
-            **numbers,
-            "c": c,
-            "line": np.array([_line(run, i) for i in members]),
-            "rho": np.array([exponent(spec) for spec in specs]),
-            "noise": np.array([spec["noise"]["kind"] for spec in specs]),
-            "seed": run.seeds[members],
-            "score": np.array([score]),
-            "diverged": np.array([run.n_members - len(members)]),
-        }
+        return population(run)
 
-    def draw(self, arrays: dict[str, np.ndarray], figure: Figure) -> None:
-        """Three panels; a colour and a marker per line of the sweep, mean and one standard deviation over seeds."""
-        axes = grid(figure, 1, 3, 3.4)[0]
-        lines = list(dict.fromkeys(arrays["line"].tolist()))
-        for number, line in enumerate(lines):
-            mine = {name: values[arrays["line"] == line] for name, values in arrays.items() if len(values) > 1}
-            self._draw_line(axes, mine, {"marker": MARKERS[number % len(MARKERS)], "label": line})
-        self._name(axes, arrays)
-        rows = -(-len(lines) // 3)
-        figure.set_size_inches(10.2, 3.3 + 0.18 * rows)
-        figure.legend(*axes[2].get_legend_handles_labels(), loc="outside lower center", ncols=3)
-        if arrays["diverged"][0]:
-            figure.suptitle(f"members left out because they diverged: {arrays['diverged'][0]}", fontsize=9)
+    def statistics(self, arrays: Arrays) -> Arrays:
+        """Mean over seeds at each c of every line: score, sizes of the noise, and the balance B."""
+        names = ("score_sample", "score_ensemble", "sigma_rms", "sigma_median", "sigma_rms_curved", "relative_median")
+        rows: dict[str, list[Any]] = {}
+        for column in columns(arrays):
+            for line, mine in lines(arrays, column):
+                c, _, _ = curve(mine, "c")
+                values = {"mechanism": [column] * len(c), "noise": [line] * len(c), "c": c}
+                values["seeds"] = [int((mine["c"] == at).sum()) for at in c]
+                values |= {_heading(name, arrays): curve(mine, name)[1] for name in (*names, "balance")}
+                for name, part in values.items():
+                    rows.setdefault(name, []).extend(part)
+        return {name: np.array(values) for name, values in rows.items()}
 
-    def _draw_line(self, axes: np.ndarray, mine: dict[str, np.ndarray], style: dict[str, Any]) -> None:
-        """One line of the sweep in all three panels."""
-        style = {**style, "color": colour(float(mine["rho"][0]), str(mine["noise"][0]))}
-        for way, dash in WAYS.items():
-            _band(axes[0], mine["c"], mine[f"score_{way}"], linestyle=dash, **style)
-        for size, dash in SIZES.items():  # no noise is no point on a log axis
-            _band(axes[1], mine["c"], np.where(mine[size] > 0, mine[size], np.nan), linestyle=dash, **style)
-        at = np.unique(mine["c"])
-        paid = np.array([mean_band(mine["reliability_cost"][mine["c"] == x]) for x in at])
-        reached = np.array([mean_band(mine["score_sample"][mine["c"] == x]) for x in at])
-        bars = {"xerr": paid[:, 1], "yerr": reached[:, 1]} if len(at) < len(mine["c"]) else {}
-        axes[2].errorbar(paid[:, 0], reached[:, 0], **bars, elinewidth=0.7, **style)
-
-    def _name(self, axes: np.ndarray, arrays: dict[str, np.ndarray]) -> None:
-        """Titles, units, scales, and what the dashes mean."""
-        score = str(arrays["score"][0])
-        text, unit = ("accuracy", "share right") if score == "accuracy" else ("RMSE", "RMSE (target)")
-        axes[0].set(title=f"{text} on the test set", xlabel="multiplier c", ylabel=unit, xscale="log")
-        axes[1].set(title="size of the noise", xlabel="multiplier c", ylabel="sigma (weight)", xscale="log")
-        axes[1].set_yscale(axis_scale(arrays["sigma_rms"]))
-        axes[2].set(title=f"{text} of a sampled network", xlabel="reliability cost, summed (nat)", ylabel=unit)
-        axes[2].set_xscale(axis_scale(arrays["reliability_cost"]))
-        axes[2].tick_params(axis="x", which="minor", labelsize=6, labelrotation=45)  # labelled where decades are few
-        _dash_legend(axes[0], {name: WAYS[way] for way, name in WAY_NAMES.items()})
-        _dash_legend(axes[1], {name: SIZES[size] for size, name in SIZE_NAMES.items()})
+    def draw(self, arrays: Arrays, figure: Figure) -> None:
+        """A column per mechanism; accuracy, sigma, and sigma relative to the means; mean and s.d. over seeds."""
+        names = columns(arrays)
+        axes = grid(figure, 3, len(names), 2.6)
+        for column, name in enumerate(names):
+            for line, mine in lines(arrays, name):
+                _draw_line(axes[:, column], mine, line)
+            axes[0, column].set_title("\n".join(wrap(name, 32)), fontsize=9)
+            axes[2, column].set_xlabel("multiplier c")
+        _scales(axes, arrays)
+        _legends(figure, axes, arrays)
+        caption(figure, *_title(arrays))
 
 
-def _has_accuracy(run: Run, members: list[int]) -> bool:
-    return "accuracy_mean" in run.metrics and bool(np.isfinite(run.metric("accuracy_mean")[members]).any())
+def _heading(name: str, arrays: Arrays) -> str:
+    return name.replace("score", str(arrays["score"][0])).replace("_", " ").replace("balance", "B")
 
 
-def _line(run: Run, member: int) -> str:
-    """What a member has in common with those that differ in c and seed alone."""
-    spec = run.member_spec(member)
-    kinds = [spec[slot]["kind"] for slot in ("cost", "noise") if slot not in run.swept]
-    left_out = ("seed", "cost.c", "cost.s", "cost.kind", "noise.kind")
-    return ", ".join([*kinds, *settings(run, member, left_out)])
+def _draw_line(axes: np.ndarray, mine: Arrays, line: str) -> None:
+    """One kind of noise under one mechanism in all three panels."""
+    style = {"color": colour(float(mine["rho"][0]), line), "marker": "os^"[len(line) % 3], "markersize": 3}
+    for name, dash in DASHES.items():
+        band(axes[0], mine, name, linestyle=dash, **style)
+    for row, name in enumerate(ROWS[1:], start=1):
+        for size, dash in SIZE_DASHES.items():
+            band(axes[row], mine, f"{name}_{size}", linestyle=dash, **style)
+    if line == "homogeneous":
+        twice = {**style, "marker": "", "linewidth": 1, "linestyle": (0, (1, 1)), "alpha": 0.8}
+        for ax, name in zip(axes, ("score_sample", "sigma_rms", "relative_rms"), strict=True):
+            c, mean, _ = curve(mine, name)  # a cost that counts twice at c is one that counts once at 2 c
+            ax.plot(c / 2, mean, **twice)
 
 
-def _dash_legend(ax: Axes, dashes: dict[str, str]) -> None:
-    from matplotlib.lines import Line2D
-
-    ax.legend(handles=[Line2D([], [], color="0.2", linestyle=dash, label=name) for name, dash in dashes.items()])
-
-
-def _band(ax: Axes, c: np.ndarray, values: np.ndarray, **style: Any) -> None:
+def band(ax: Axes, mine: Arrays, name: str, **style: Any) -> None:
     """Mean over seeds at each c, with a band of one standard deviation about a solid line."""
-    at = np.unique(c)
-    mean, sd = np.array([mean_band(values[c == x]) for x in at]).T
+    at, mean, sd = curve(mine, name)
+    mean = np.where((mean > 0) | name.startswith("score"), mean, np.nan)  # no noise is no point on a log axis
     ax.plot(at, mean, **style)
     if (sd > 0).any() and style["linestyle"] == "-":  # a band for every dash would hide them all
-        ax.fill_between(at, mean - sd, mean + sd, color=style["color"], alpha=0.12, linewidth=0)
+        ax.fill_between(at, mean - sd, mean + sd, color=style["color"], alpha=0.2, linewidth=0)
+
+
+def _scales(axes: np.ndarray, arrays: Arrays) -> None:
+    """One y axis per row, named on the left."""
+    score = str(arrays["score"][0])
+    units = {"score": "accuracy (share right)" if score == "accuracy" else "RMSE (target)", **UNITS}
+    for row, name in enumerate(ROWS):
+        axes[row, 0].set_ylabel(units[name])
+        for ax in axes[row]:
+            ax.set_xscale("log")
+            ax.sharey(axes[row, 0]) if ax is not axes[row, 0] else None
+        axes[row, 0].set_yscale("linear" if name == "score" else axis_scale(arrays[f"{name}_rms"]))
+        few_ticks(axes[row, 0])
+
+
+def _legends(figure: Figure, axes: np.ndarray, arrays: Arrays) -> None:
+    """What the dashes mean in each row, and the colours: below."""
+    from matplotlib.lines import Line2D
+
+    key = lambda name, **style: Line2D([], [], label=name, **{"color": "0.2", **style})
+    ways = [key(f"accuracy, sigma: {a}; {b}", linestyle=dash) for dash, a, b in _dashes(arrays)]
+    rho = float(arrays["rho"][0])
+    noises = [key(n, color=colour(rho, n), marker="os^"[len(n) % 3]) for n in dict.fromkeys(arrays["line"].tolist())]
+    if "homogeneous" in arrays["line"]:
+        twice = key("its cost counted twice (authors' code)", color=colour(rho, "homogeneous"), linestyle=(0, (1, 1)))
+        noises.append(twice)
+    wide = axes.shape[1] > 2
+    figure.legend(handles=[*ways, *noises], loc="outside lower center", ncols=3 if wide else 1, fontsize=7)
+
+
+def _dashes(arrays: Arrays) -> Iterator[tuple[Any, str, str]]:
+    for (way, dash), size in zip(DASHES.items(), SIZES, strict=True):
+        yield dash, WAY_NAMES[way], SIZE_NAMES[size]
+
+
+def _title(arrays: Arrays) -> list[str]:
+    left_out = int(arrays["left_out"][0])
+    parts = [f"{left_out} diverged networks left out"] if left_out else []
+    return [balance_range(arrays["line"], arrays["balance"]), *parts]

@@ -15,6 +15,7 @@ from ebayes_core.errors import UserError
 from ebayes_core.registry import Registry
 from ebayes_plugins.analyses import ALL
 from ebayes_plugins.analyses._common import analytic_slope, colour, optimum, slope_of
+from ebayes_plugins.analyses._curves import columns
 from ebayes_plugins.analyses._regression import fit_line
 from ebayes_plugins.analyses.importance import Importance
 from ebayes_plugins.analyses.tradeoff import Tradeoff
@@ -220,10 +221,7 @@ def test_tradeoff_groups_by_all_but_c_and_seed() -> None:
     members = [{"cost": cost, "seed": i % 2} for i, cost in enumerate(costs)]
     swept = {"cost": [{"kind": "power_law", "rho": m["rho"]} for m in costs], "cost.c": [m["c"] for m in costs]}
     found = Tradeoff().measure(FakeRun(members, swept, power(1, 1)))
-    assert [found["rho"][found["line"] == line].tolist() for line in dict.fromkeys(found["line"])] == [
-        [1.0] * 4,
-        [3.0] * 4,
-    ]
+    assert [found["rho"][found["column"] == c].tolist() for c in columns(found)] == [[1.0] * 4, [3.0] * 4]
 
 
 def test_tradeoff_shows_the_mean_over_seeds_and_leaves_out_the_diverged(tmp_path: Any) -> None:
@@ -231,20 +229,20 @@ def test_tradeoff_shows_the_mean_over_seeds_and_leaves_out_the_diverged(tmp_path
     members[8]["status"] = "diverged at step 3"
     run = FakeRun(members, swept, power(1, 1))
     found = Tradeoff().measure(run)
-    assert found["diverged"] == [1] and len(found["c"]) == 8
+    assert found["left_out"] == [1] and len(found["c"]) == 8
     figure = figure_of(Tradeoff(), found, tmp_path)
     drawn = figure.axes[0].lines[0]
     values = run.metric("accuracy_sample")
     np.testing.assert_allclose(drawn.get_xdata(), [0.01, 0.1, 1.0])
     np.testing.assert_allclose(drawn.get_ydata(), [values[:3].mean(), values[3:6].mean(), values[6:8].mean()])
-    assert "diverged: 1" in figure._suptitle.get_text()
+    assert "1 diverged" in figure._suptitle.get_text()
 
 
 def test_tradeoff_takes_the_multiplier_from_the_scale() -> None:
     members = [{"cost": {"kind": "trafficking", "s": s}} for s in (0.1, 1.0)]
     found = Tradeoff().measure(FakeRun(members, {"cost.s": [0.1, 1.0]}, power(2, 1)))
     np.testing.assert_allclose(found["c"], [0.1**2 / 2, 1 / 2])
-    assert len(set(found["line"])) == 1
+    assert columns(found) == ["trafficking"]
 
 
 def test_tradeoff_says_what_the_spec_lacks() -> None:

@@ -1,0 +1,206 @@
+"""Curves over c: the numbers of a sweep's networks, by mechanism and noise, and how two curves compare."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ebayes_core.errors import UserError
+from ebayes_plugins.analyses._common import cost_of, exponent, finished, mean_band, settings
+
+if TYPE_CHECKING:
+    from ebayes_core.runfile import Run
+
+Arrays = dict[str, np.ndarray]
+WAYS = ("sample", "ensemble", "mean")
+SIZES = ("rms", "median", "rms_curved")
+RESAMPLES = 1000
+LEFT_OUT = ("seed", "cost.c", "cost.s", "cost.kind", "noise", "noise.kind", "noise.sigma_0")
+
+
+def population(run: Run) -> Arrays:
+    """A row per finished member: c, its mechanism (column) and noise (line), scores, sigma, prices and balance.
+
+    Raises UserError where every member diverged, or c does not vary.
+    """
+    members = finished(run)
+    if not members:
+        raise UserError("nothing to show, every member diverged: lower training.learning_rate")
+    specs = [run.member_spec(i) for i in members]
+    c = np.array([float(cost_of(spec).multiplier) for spec in specs])
+    if len(np.unique(c)) < 2:
+        raise UserError(
+            'this needs several values of c: add  [sweep]  "cost.c" = { logspace = [-2, 1, 7] }  to the spec'
+        )
+    rho = np.array([exponent(spec) for spec in specs])
+    sizes = [_sizes(run, i) for i in members]
+    return {
+        "c": c, "rho": rho, "seed": run.seeds[members],
+        "column": np.array([_column(run, i) for i in members]),
+        "line": np.array([spec["noise"]["kind"] for spec in specs]),
+        **{name: np.array([size[name] for size in sizes]) for name in sizes[0]},
+        **_scores(run, members), **_prices(run, members, c, rho),
+        "balance": run.metric("balance")[members],
+        "left_out": np.array([run.n_members - len(members)]),
+    }  # fmt: skip
+
+
+def _column(run: Run, member: int) -> str:
+    """What a member has in common with those that differ in c, noise and seed alone."""
+    spec = run.member_spec(member)
+    kinds = [spec["cost"]["kind"]] if "cost" not in run.swept else []
+    return ", ".join([*kinds, *settings(run, member, LEFT_OUT)])
+
+
+def _scores(run: Run, members: list[int]) -> Arrays:
+    """Accuracy, or the RMSE of a regression, with sampled networks, their ensemble, and the mean weights."""
+    right = "accuracy_mean" in run.metrics and bool(np.isfinite(run.metric("accuracy_mean")[members]).any())
+    score = "accuracy" if right else "rmse"
+    return {f"score_{way}": run.metric(f"{score}_{way}")[members] for way in WAYS} | {"score": np.array([score])}
+
+
+def _prices(run: Run, members: list[int], c: np.ndarray, rho: np.ndarray) -> Arrays:
+    """Reliability cost per synapse at s = 1, hence c = 1/rho (Eq. 48): truly averaged, and as if all had the RMS sigma.
+
+    What is no power law has no s; it is taken at c = 1.
+    """
+    per_synapse = c * np.where(np.isfinite(rho), rho, 1.0) * run.layer_metric("n_synapses")[members].sum(-1)
+    return {
+        "price": run.metric("reliability_cost")[members] / per_synapse,
+        "price_at_rms": run.metric("reliability_cost_at_rms")[members] / per_synapse,
+    }
+
+
+def _sizes(run: Run, member: int) -> dict[str, float]:
+    """RMS, median, and RMS over the synapses with curvature: of sigma, and of sigma over the RMS mean of its layer.
+
+    Mean and sigma can grow together in a ReLU network with nothing changed: only the ratio has a meaning by itself.
+    """
+    parts: dict[str, list[np.ndarray]] = {"sigma": [], "relative": [], "curved": []}
+    for layer in range(1, run.n_layers(member) + 1):
+        mu, sigma, h = (run.layer(member, layer, name) for name in ("mu", "sigma", "gauss_newton_noise"))
+        parts["sigma"].append(sigma.ravel())
+        parts["relative"].append(sigma.ravel() / np.sqrt((mu.astype(float) ** 2).mean()))
+        parts["curved"].append(h.ravel() > 0)
+    curved = np.concatenate(parts.pop("curved"))
+    return {f"{name}_{size}": v for name in parts for size, v in _three(np.concatenate(parts[name]), curved).items()}
+
+
+def _three(values: np.ndarray, curved: np.ndarray) -> dict[str, float]:
+    square = values.astype(float) ** 2
+    some = square[curved]
+    found = np.sqrt(square.mean()), np.median(values), np.sqrt(some.mean()) if some.size else np.nan
+    return dict(zip(SIZES, map(float, found), strict=True))
+
+
+def columns(arrays: Arrays) -> list[str]:
+    """The mechanisms, in the order of the spec."""
+    return list(dict.fromkeys(arrays["column"].tolist()))
+
+
+def lines(arrays: Arrays, column: str) -> Iterator[tuple[str, Arrays]]:
+    """The kinds of noise under one mechanism, each with its members' rows."""
+    n = len(arrays["c"])
+    for line in dict.fromkeys(arrays["line"][arrays["column"] == column].tolist()):
+        mine = (arrays["column"] == column) & (arrays["line"] == line)
+        yield line, {name: values[mine] for name, values in arrays.items() if len(values) == n}
+
+
+def curve(mine: Arrays, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """c, the mean over seeds there, and their standard deviation."""
+    at = np.unique(mine["c"])
+    mean, sd = np.array([mean_band(mine[name][mine["c"] == c]) for c in at]).T
+    return at, mean, sd
+
+
+def pair(arrays: Arrays, column: str) -> tuple[Arrays, Arrays] | None:
+    """The heterogeneous and the homogeneous networks under one mechanism, if it has both at several c."""
+    found = dict(lines(arrays, column))
+    both = [found[noise] for noise in ("heterogeneous", "homogeneous") if noise in found]
+    return (both[0], both[1]) if len(both) == 2 and all(len(np.unique(p["c"])) > 1 for p in both) else None
+
+
+def resampled(mine: Arrays, score: str) -> np.ndarray:
+    """The mean curve of a score over c, and resamples of it: (1 + RESAMPLES, c).
+
+    The spread between seeds is that of the points with several of them, pooled on a scale where it is alike (logit, or
+    log of an RMSE); without any, the resamples are NaN.
+    """
+    at, mean, _ = curve(mine, "score_sample")
+    there, back = _scale(score)
+    values = there(mine["score_sample"])
+    groups = [values[mine["c"] == c] for c in at]
+    freedom = sum(len(g) - 1 for g in groups)
+    sd = np.sqrt(sum(((g - g.mean()) ** 2).sum() for g in groups) / freedom) if freedom else np.nan
+    draws = np.random.default_rng(0).normal(size=(RESAMPLES, len(at))) * sd / np.sqrt([len(g) for g in groups])
+    return np.vstack([mean, back(there(mean) + draws)])
+
+
+def _scale(score: str) -> tuple[Any, Any]:
+    from scipy.special import expit, logit
+
+    if score == "rmse":
+        return np.log, np.exp
+    return lambda p: logit(np.clip(p, 1e-4, 1 - 1e-4)), expit
+
+
+def summary(values: np.ndarray) -> tuple[float, float, float]:
+    """The first value, and the 95% interval of the others, which are its resamples; NaN for what is not known."""
+    rest = values[1:]
+    if not np.isfinite(rest).all():
+        return float(values[0]), np.nan, np.nan
+    low, high = np.percentile(rest, [2.5, 97.5])
+    return float(values[0]), float(low), float(high)
+
+
+def gain(ours: Arrays, theirs: Arrays, axis: str, score: str) -> tuple[float, float, float]:
+    """Mean difference of score between two curves at equal values of an axis, over the range that both reach.
+
+    Interpolated along log(axis); the mean is over log(axis). With its 95% interval over seeds.
+    """
+    x = [np.log(curve(mine, axis)[1]) for mine in (ours, theirs)]
+    low, high = max(v.min() for v in x), min(v.max() for v in x)
+    if not low < high:
+        return np.nan, np.nan, np.nan
+    at, order = np.linspace(low, high, 50), [np.argsort(v) for v in x]
+    y = [
+        np.array([np.interp(at, v[o], row[o]) for row in resampled(mine, score)])
+        for v, o, mine in zip(x, order, (ours, theirs), strict=True)
+    ]
+    return summary((y[0] - y[1]).mean(-1))
+
+
+def crossing(scores: np.ndarray, level: float) -> np.ndarray:
+    """How far along each curve (rows) the score leaves the level, as a fraction of its points' places; NaN if never."""
+    beyond = (scores - level) * np.sign(scores[:, :1] - level) <= 0
+    first = beyond.argmax(-1)
+    rows = np.arange(len(scores))
+    before, after = scores[rows, np.maximum(first - 1, 0)], scores[rows, first]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        place = first - 1 + (before - level) / (before - after)
+    return np.where(beyond.any(-1) & (first > 0), place, np.nan)
+
+
+def factor(ours: Arrays, theirs: Arrays, axis: str, score: str, level: float) -> tuple[float, float, float]:
+    """How many times larger an axis is in ours than in theirs where both have the same score, with its 95% interval."""
+    logs = []
+    for mine in (ours, theirs):
+        x = np.log(curve(mine, axis)[1])
+        logs.append(np.interp(crossing(resampled(mine, score), level), np.arange(len(x)), x))
+    return tuple(np.exp(summary(logs[0] - logs[1])))  # type: ignore[return-value]
+
+
+def rank_correlation(x: np.ndarray, y: np.ndarray) -> tuple[float, float, float]:
+    """Spearman's rank correlation, with its 95% interval by Fisher's z; 1 and -1 have none."""
+    from scipy.stats import spearmanr
+
+    known = np.isfinite(x) & np.isfinite(y)
+    if known.sum() < 4 or np.ptp(x[known]) == 0 or np.ptp(y[known]) == 0:
+        return np.nan, np.nan, np.nan
+    r = float(spearmanr(x[known], y[known]).statistic)
+    if abs(r) > 1 - 1e-12:
+        return r, r, r
+    half = 1.96 * np.sqrt((1 + r**2 / 2) / (known.sum() - 3))  # Bonett and Wright's variance for ranks
+    return r, float(np.tanh(np.arctanh(r) - half)), float(np.tanh(np.arctanh(r) + half))

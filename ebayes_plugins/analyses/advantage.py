@@ -1,0 +1,203 @@
+"""The advantage of heterogeneous noise: accuracy at equal sigma, and at equal reliability cost (Fig. 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from textwrap import wrap
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from ebayes_core.claims import Claim, Measured
+from ebayes_core.slots import Analysis
+from ebayes_plugins.analyses._common import axis_scale, balance_range, caption, colour, few_ticks, grid
+from ebayes_plugins.analyses._curves import (
+    Arrays,
+    columns,
+    curve,
+    factor,
+    gain,
+    lines,
+    pair,
+    population,
+    rank_correlation,
+)
+from ebayes_plugins.analyses._regression import regress
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from ebayes_core.runfile import Run
+
+PRICES = {"price": "truly summed", "price_at_rms": "at the RMS sigma"}
+NOISES = {"sigma_rms": "RMS sigma", "sigma_median": "median sigma", "relative_median": "median sigma / RMS mean"}
+#: axes along which two curves are compared at equal score, with the heading of their factor
+FACTORS = {"c": "c", **NOISES, "price": "cost", "price_at_rms": "cost at RMS sigma"}
+
+
+def _gains(axes: dict[str, str]) -> Any:
+    """The gain in score of heterogeneous noise at equal values of each axis, under each mechanism."""
+
+    def measured(analysis: Advantage, arrays: Arrays) -> Iterator[Measured]:
+        score = str(arrays["score"][0])
+        sign = -1 if score == "rmse" else 1
+        for column in columns(arrays):
+            for axis, name in axes.items() if (both := pair(arrays, column)) else ():
+                value, *ends = gain(*both, axis, score)
+                yield Measured(f"{column}, equal {name}", sign * value, *sorted(sign * np.array(ends)))
+
+    return measured
+
+
+def _ranks(axes: dict[str, str]) -> Any:
+    """The rank correlation of score and axis, under each mechanism and noise."""
+
+    def measured(analysis: Advantage, arrays: Arrays) -> Iterator[Measured]:
+        sign = -1 if arrays["score"][0] == "rmse" else 1
+        for column in columns(arrays):
+            for line, mine in lines(arrays, column):
+                for axis, name in axes.items():
+                    found = rank_correlation(mine[axis], sign * mine["score_sample"])
+                    yield Measured(f"{column}, {line}, {name}", *found)
+
+    return measured
+
+
+def _slopes(analysis: Advantage, arrays: Arrays) -> Iterator[Measured]:
+    """Slope of log cost on log RMS sigma, plus rho: 0 for a power law of exponent -rho."""
+    for column in columns(arrays):
+        for line, mine in lines(arrays, column):
+            for price, name in PRICES.items():
+                fit = regress(np.log(mine["sigma_rms"]), np.log(mine[price]))
+                rho = float(mine["rho"][0])
+                yield Measured(f"{column}, {line}, {name}", *(fit[k] + rho for k in ("slope", "low", "high")))
+
+
+CLAIMS = (
+    Claim(5, "accuracy falls as average sigma rises", "rank correlation", (-np.inf, 0.0), _ranks(NOISES)),
+    Claim(
+        5,
+        "at equal average sigma heterogeneous noise is considerably more accurate",
+        "gain in accuracy, mean over log sigma",
+        (0.02, np.inf),
+        _gains(NOISES),
+    ),
+    Claim(
+        6, "reliability cost is a power law of sigma with slope -rho", "log-log slope + rho", (-0.1, 0.1), _slopes
+    ),
+    Claim(7, "accuracy rises with reliability cost", "rank correlation", (0.0, np.inf), _ranks(PRICES)),
+    Claim(
+        7,
+        "at equal reliability cost heterogeneous noise is considerably more accurate",
+        "gain in accuracy, mean over log cost",
+        (0.02, np.inf),
+        _gains(PRICES),
+    ),
+)  # fmt: skip
+
+
+class Advantage(Analysis):
+    """Accuracy against sigma and against what reliability costs: what one sigma per synapse gains over one for all."""
+
+    kind: Literal["advantage"] = "advantage"
+    levels: tuple[float, ...] = Field(
+        (0.97, 0.95, 0.9, 0.8, 0.5),
+        min_length=1,
+        max_length=20,
+        description="scores at which the two noises are compared",
+    )
+    claims: ClassVar[tuple[Claim, ...]] = CLAIMS
+
+    def measure(self, run: Run) -> Arrays:
+        """A row per finished member (see `_curves.population`).
+
+        Raises UserError where every member diverged, or c does not vary.
+        """
+        return population(run)
+
+    def statistics(self, arrays: Arrays) -> Arrays:
+        """How many times the c, sigma and cost of homogeneous noise, at equal score; 95% intervals over seeds."""
+        score = str(arrays["score"][0])
+        rows = []
+        for column in columns(arrays):
+            for level in self.levels if (both := pair(arrays, column)) else ():
+                found = {head: factor(*both, axis, score, level) for axis, head in FACTORS.items()}
+                if np.isfinite(found["c"][0]):
+                    rows.append({"mechanism": column, score: level} | {f"{k} x": _text(*v) for k, v in found.items()})
+        return {name: np.array([row[name] for row in rows]) for name in rows[0]} if rows else {}
+
+    def draw(self, arrays: Arrays, figure: Figure) -> None:
+        """A column per mechanism; accuracy against sigma, cost against sigma, accuracy against cost."""
+        names = columns(arrays)
+        axes = grid(figure, 4, len(names), 2.6)
+        for column, name in enumerate(names):
+            for line, mine in lines(arrays, name):
+                _draw_line(axes[:, column], mine, line)
+            axes[0, column].set_title("\n".join(wrap(name, 32)), fontsize=9)
+            _gain_above(axes[3, column], arrays, name)
+        _scales(axes, arrays)
+        _legend(figure, arrays)
+        caption(figure, balance_range(arrays["line"], arrays["balance"]))
+
+
+def _text(value: float, low: float, high: float) -> str:
+    """A factor with its interval."""
+    return f"{value:.3g}" if np.isnan(low) else f"{value:.3g} ({low:.2g}-{high:.2g})"
+
+
+def _draw_line(axes: np.ndarray, mine: Arrays, line: str) -> None:
+    """One kind of noise under one mechanism in all four panels."""
+    style = {"color": colour(float(mine["rho"][0]), line), "marker": "os^"[len(line) % 3], "markersize": 3}
+    for x, y, ax, dash in (
+        ("sigma_rms", "score_sample", axes[0], "-"), ("sigma_median", "score_sample", axes[0], "--"),
+        ("relative_median", "score_sample", axes[1], "--"),
+        ("sigma_rms", "price", axes[2], "-"), ("sigma_rms", "price_at_rms", axes[2], ":"),
+        ("price", "score_sample", axes[3], "-"), ("price_at_rms", "score_sample", axes[3], ":"),
+    ):  # fmt: skip
+        _against(ax, mine, x, y, linestyle=dash, **style)
+
+
+def _against(ax: Axes, mine: Arrays, x: str, y: str, **style: Any) -> None:
+    """One curve, in the order of c, with bars of one standard deviation over seeds on both axes."""
+    (_, at, wide), (_, mean, high) = curve(mine, x), curve(mine, y)
+    bars = {"xerr": wide, "yerr": high} if (wide > 0).any() and style["linestyle"] == "-" else {}
+    ax.errorbar(np.where(at > 0, at, np.nan), mean, **bars, elinewidth=0.7, **style)
+
+
+def _gain_above(ax: Axes, arrays: Arrays, column: str) -> None:
+    """The gain in accuracy at equal cost, with its interval, above the panel that shows it."""
+    both = pair(arrays, column)
+    if both and arrays["score"][0] == "accuracy":
+        found = [100 * np.array(gain(*both, price, "accuracy")) for price in PRICES]
+        texts = [f"{v:+.1f} ({low:+.1f} to {high:+.1f})" if np.isfinite(low) else f"{v:+.1f}" for v, low, high in found]
+        parts = [f"{text}, {name}" for text, name in zip(texts, PRICES.values(), strict=True)]
+        ax.set_title("\n".join(["points gained at equal cost:", *parts]), fontsize=7)
+
+
+def _scales(axes: np.ndarray, arrays: Arrays) -> None:
+    """Names and scales: sigma and cost run over decades."""
+    score = "accuracy (share right)" if arrays["score"][0] == "accuracy" else "RMSE (target)"
+    price = "cost per synapse, s = 1 (nat)"
+    rows = (
+        ("sigma (weight)", score, "sigma_rms"), ("sigma / RMS mean of layer", score, "relative_median"),
+        ("RMS sigma (weight)", price, "sigma_rms"), (price, score, "price"),
+    )  # fmt: skip
+    for row, (x, y, name) in enumerate(rows):
+        axes[row, 0].set_ylabel(y)
+        for ax in axes[row]:
+            ax.set(xlabel=x, xscale=axis_scale(arrays[name]))
+            ax.set_yscale(axis_scale(arrays["price"]) if y == price else "linear")
+            few_ticks(ax)
+
+
+def _legend(figure: Figure, arrays: Arrays) -> None:
+    from matplotlib.lines import Line2D
+
+    key = lambda name, **style: Line2D([], [], label=name, **{"color": "0.2", **style})
+    dashes = {"RMS sigma; cost truly summed": "-", "median sigma": "--", "cost at the RMS sigma (slope -rho)": ":"}
+    rho = float(arrays["rho"][0])
+    handles = [key(name, linestyle=dash) for name, dash in dashes.items()]
+    handles += [key(n, color=colour(rho, n), marker="os^"[len(n) % 3]) for n in dict.fromkeys(arrays["line"].tolist())]
+    figure.legend(handles=handles, loc="outside lower center", ncols=3 if len(columns(arrays)) > 2 else 1, fontsize=7)

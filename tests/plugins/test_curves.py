@@ -1,0 +1,120 @@
+"""Curves over c: a planted advantage is read off, and claims are judged by their rule."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.special import expit, logit
+
+from ebayes_core.claims import Claim, Measured
+from ebayes_plugins.analyses import _curves as curves
+from ebayes_plugins.analyses.advantage import Advantage
+from ebayes_plugins.analyses.tradeoff import Tradeoff
+
+C = np.geomspace(1e-3, 1e3, 73)
+
+
+def planted(
+    shift: float, seeds: int = 1, spread: float = 0.0, rho: float = 2.0, points: np.ndarray = C
+) -> dict[str, np.ndarray]:
+    """Two noises under one mechanism: heterogeneous accuracy at c is the homogeneous one at c / shift.
+
+    sigma = sqrt(c) and cost = sigma**-rho / rho for both, so the factors in sigma and cost follow.
+    """
+    c = np.tile(np.repeat(points, seeds), 2)
+    line = np.repeat(["heterogeneous", "homogeneous"], len(points) * seeds)
+    at = np.log(c) - np.where(line == "heterogeneous", np.log(shift), 0.0)
+    noise = spread * np.random.default_rng(3).normal(size=len(c))
+    sigma = np.sqrt(c)
+    sizes = {f"{name}_{size}": sigma for name in ("sigma", "relative") for size in curves.SIZES}
+    score = expit(-at + noise)
+    return {
+        "c": c, "line": line, "column": np.full(len(c), "trafficking"), "rho": np.full(len(c), rho), **sizes,
+        "score_sample": score, "score_ensemble": score, "score_mean": score, "score": np.array(["accuracy"]),
+        "price": sigma**-rho / rho, "price_at_rms": sigma**-rho / rho, "balance": np.ones(len(c)),
+        "left_out": np.array([0]),
+    }  # fmt: skip
+
+
+@given(shift=st.floats(0.2, 20), level=st.floats(0.1, 0.9), rho=st.floats(0.5, 2))
+def test_the_factors_at_equal_score_are_the_planted_ones(shift: float, level: float, rho: float) -> None:
+    both = curves.pair(planted(shift, rho=rho), "trafficking")
+    for axis, expected in (("c", shift), ("sigma_rms", shift**0.5), ("price", shift ** (-rho / 2))):
+        value, low, high = curves.factor(*both, axis, "accuracy", level)
+        assert value == pytest.approx(expected, rel=0.02)  # straight between points of a curve
+        assert np.isnan([low, high]).all()  # one seed tells nothing of the spread
+
+
+def test_the_gain_at_equal_c_is_the_mean_difference_of_the_curves() -> None:
+    both = curves.pair(planted(3.0), "trafficking")
+    at = np.linspace(np.log(C[0]), np.log(C[-1]), 2001)
+    expected = (expit(-at + np.log(3)) - expit(-at)).mean()
+    assert curves.gain(*both, "c", "accuracy")[0] == pytest.approx(expected, rel=0.02)
+
+
+def test_the_interval_over_seeds_covers_the_planted_factor() -> None:
+    both = curves.pair(planted(3.0, seeds=3, spread=0.3, points=np.geomspace(1e-3, 1e3, 13)), "trafficking")
+    value, low, high = curves.factor(*both, "c", "accuracy", 0.5)
+    assert low < 3 < high and low < value < high
+    sd = 0.3 * np.sqrt(2 / 3)  # two points of three seeds each decide, more or less
+    assert 0.4 * 4 * sd < np.log(high / low) < 1.2 * 4 * sd
+
+
+def test_the_spread_is_pooled_over_the_points_with_several_seeds() -> None:
+    mine = dict(curves.lines(planted(1.0, seeds=4, spread=0.2), "trafficking"))["homogeneous"]
+    draws = logit(curves.resampled(mine, "accuracy")[1:])
+    inner = np.abs(np.log(C)) < 4  # away from the ends of the logit, which is cut there
+    np.testing.assert_allclose(draws.std(0)[inner], 0.1, rtol=0.2)
+
+
+def test_a_level_that_is_never_left_has_no_crossing() -> None:
+    scores = np.array([[0.9, 0.8, 0.4], [0.9, 0.8, 0.7], [0.3, 0.2, 0.1]])
+    np.testing.assert_allclose(curves.crossing(scores, 0.6), [1.5, np.nan, np.nan])
+    np.testing.assert_allclose(curves.crossing(np.array([[0.2, 0.6]]), 0.5), [0.75])  # an RMSE rises
+
+
+def test_rank_correlation_and_its_interval() -> None:
+    x = np.arange(40.0)
+    assert curves.rank_correlation(x, -(x**3)) == (-1.0, -1.0, -1.0)
+    assert np.isnan(curves.rank_correlation(x, np.ones(40))).all()
+    random = np.random.default_rng(5)
+    covered = []
+    for _ in range(300):
+        a, b = random.multivariate_normal([0, 0], [[1, 0.5], [0.5, 1]], size=40).T
+        _, low, high = curves.rank_correlation(a, b)
+        covered.append(low < 6 / np.pi * np.arcsin(0.25) < high)  # Spearman's rank correlation of a Gaussian
+    assert 0.92 < np.mean(covered) < 0.985
+
+
+def verdicts(analysis: Any, arrays: dict[str, np.ndarray]) -> dict[tuple[int, str], set[str]]:
+    found: dict[tuple[int, str], set[str]] = {}
+    for claim in analysis.claims:
+        for part in claim.measure(analysis, arrays):
+            found.setdefault((claim.number, claim.statistic), set()).add(claim.verdict(part))
+    return found
+
+
+def test_a_planted_advantage_holds_and_a_planted_equality_does_not() -> None:
+    better = verdicts(Tradeoff(), planted(10.0)) | verdicts(Advantage(), planted(10.0))
+    same = verdicts(Tradeoff(), planted(1.0)) | verdicts(Advantage(), planted(1.0))
+    for (number, statistic), found in better.items():
+        equal_sigma = number == 4  # planted as equal, which is not lower
+        assert found == ({"not held"} if equal_sigma else {"held"}), (number, statistic)
+    assert {key: found for key, found in same.items() if "gain" in key[1]} == {
+        key: {"not held"} for key in same if "gain" in key[1]
+    }
+
+
+def test_the_verdict_is_open_where_the_interval_reaches_over_the_end_of_the_range() -> None:
+    claim = Claim(0, "", "", (0.0, 1.0), lambda analysis, arrays: [])
+    assert claim.verdict(Measured("", 0.5)) == "held"
+    assert claim.verdict(Measured("", 0.5, 0.1, 0.9)) == "held"
+    assert claim.verdict(Measured("", 0.5, -0.1, 0.9)) == "open"
+    assert claim.verdict(Measured("", -0.5, -0.9, -0.1)) == "not held"
+    assert claim.verdict(Measured("", 1.0)) == "not held"
+    assert claim.verdict(Measured("", np.nan)) == "open"
+    assert claim.rule == "0 to 1"
