@@ -6,7 +6,9 @@ from ebayes_core.slots import Analysis
 from ebayes_plugins.analyses.experiment import Experiment
 from ebayes_plugins.analyses.importance import Importance
 from ebayes_plugins.analyses.mechanisms import Mechanisms
+from ebayes_plugins.analyses.predictive import Predictive
 from ebayes_plugins.analyses.tradeoff import Tradeoff
 from ebayes_plugins.analyses.training import TrainingCurves
+from ebayes_plugins.analyses.two_synapses import TwoSynapses
 
-ALL: list[type[Analysis]] = [TrainingCurves, Importance, Tradeoff, Experiment, Mechanisms]
+ALL: list[type[Analysis]] = [TrainingCurves, Importance, Tradeoff, Experiment, Mechanisms, TwoSynapses, Predictive]
