@@ -36,11 +36,19 @@ def places(x: np.ndarray, data: np.ndarray) -> dict[str, np.ndarray]:
     return {"near": near, "gap": inside & ~near, "beyond": ~inside}
 
 
-def rank(x: np.ndarray, y: np.ndarray) -> tuple[float, float, float]:
-    """Spearman's correlation with its 95% interval, after Fisher's transform; no interval for under six points."""
-    from scipy.stats import spearmanr
+def rank(x: np.ndarray, y: np.ndarray, seed: np.ndarray, mine: np.ndarray) -> tuple[float, float, float]:
+    """Rank correlation within seeds with its 95% interval after Fisher's transform; no interval for under six points.
 
-    r = float(spearmanr(x, y).statistic) if len(set(x.tolist())) > 1 else np.nan
+    Networks of one seed share their start, hence the valley they end in: they are ranked among each other.
+    """
+    from scipy.stats import rankdata, spearmanr
+
+    x, y, seed = x[mine], y[mine].copy(), seed[mine]
+    if len(np.unique(x)) < 2:
+        return np.nan, np.nan, np.nan
+    for one in np.unique(seed):
+        y[seed == one] = rankdata(y[seed == one])
+    r = float(spearmanr(x, y).statistic)
     half = 1.96 * np.sqrt(1.06 / (len(x) - 3)) if len(x) > 5 else np.nan
     z = np.arctanh(np.clip(r, -0.9999, 0.9999))
     return r, float(np.tanh(z - half)), float(np.tanh(z + half))

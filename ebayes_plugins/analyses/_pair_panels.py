@@ -21,7 +21,8 @@ def row(axes: np.ndarray, p: dict[str, Any]) -> None:
     tone = colour(float(p["rho"]))
     _profiles(axes[0], p)
     for ax, sigma, color, name in ((axes[1], p["shared"], "0.5", NOISES[1]), (axes[2], p["sigma"], tone, NOISES[0])):
-        ax.contour(p["at"], p["at"], p["plane"].T, levels=7, **LINES)
+        if np.ptp(p["plane"]) > 0:  # a pair that the mean weights leave silent has no contours
+            ax.contour(p["at"], p["at"], p["plane"].T, levels=7, **LINES)
         ax.plot(*(p["xi"] * sigma).T, ".", color=color, markersize=2.5, alpha=0.8)
         ax.set(title=name, xlabel="w1 - its mean", ylabel="w2 - its mean")
         ax.set(xlim=p["at"][[0, -1]], ylim=p["at"][[0, -1]])
@@ -43,18 +44,18 @@ def _profiles(ax: Axes, p: dict[str, Any]) -> None:
 
 def _bars(ax: Axes, p: dict[str, Any], tone: Any) -> None:
     """Both costs relative to homogeneous noise; what they are in nat stands below."""
-    low, high = p["interval"]
-    error = [[p["ratio"] - low], [high - p["ratio"]]]
-    ax.bar([0, 1.5], [1, 1], 0.6, color="0.6", hatch=["", "///"], edgecolor="white", label=NOISES[1])
-    ax.bar([0.6, 2.1], [p["ratio"], 1], 0.6, color=tone, hatch=["", "///"], edgecolor="white", label=NOISES[0])
-    ax.errorbar([0.6], [p["ratio"]], yerr=error, color="0.1", linewidth=1)
-    ax.axhline(0.5, color="0.3", linewidth=0.8, linestyle=":")
     (own, shared), paid = p["performance"], p["price"][1]
+    known = np.isfinite(p["ratio"])
+    heights = [p["ratio"] if known else 0.0, 1]
+    ax.bar([0, 1.5], [float(known), 1], 0.6, color="0.6", hatch=["", "///"], edgecolor="white", label=NOISES[1])
+    ax.bar([0.6, 2.1], heights, 0.6, color=tone, hatch=["", "///"], edgecolor="white", label=NOISES[0])
+    if known:
+        ax.plot([0.6, 0.6], p["interval"], color="0.1", linewidth=1)
+    ax.axhline(0.5, color="0.3", linewidth=0.8, linestyle=":")
     names = [f"performance\n{shared:.2g} to {own:.2g}", f"reliability\n{paid:.2g}"]
     ax.set_xticks([0.3, 1.8], names, fontsize=6.5)
-    ax.set(
-        ylabel="cost / homogeneous", ylim=(0, 1.35), xlabel="cost (nat)", title=f"performance: ratio {p['ratio']:.2f}"
-    )
+    ax.set(ylabel="cost / homogeneous", ylim=(0, 1.35), xlabel="cost (nat)")
+    ax.set_title(f"performance: ratio {p['ratio']:.2f}" if known else "noise on the pair costs nothing")
 
 
 def curves(ax: Axes, a: Arrays, shown: np.ndarray) -> None:
@@ -68,9 +69,9 @@ def curves(ax: Axes, a: Arrays, shown: np.ndarray) -> None:
 
 def ratios(ax: Axes, a: Arrays, i: int) -> None:
     """The ratio over random pairs of the layer, estimated from their curvatures."""
-    tone, bins = colour(float(a["rho"][i])), np.linspace(0, max(1.05, float(a["any"][i].max())), 31)
-    ax.hist(a["any"][i], bins, color=tone, alpha=0.5, label="any two")
-    ax.hist(a["far"][i], bins, color="0.2", histtype="step", label="steepest, flattest")
+    tone, bins = colour(float(a["rho"][i])), np.linspace(0, 2, 41)
+    ax.hist(a["any"][i].clip(max=2), bins, color=tone, alpha=0.5, label="any two")
+    ax.hist(a["far"][i].clip(max=2), bins, color="0.2", histtype="step", label="steepest, flattest")
     ax.axvline(0.5, color="0.3", linewidth=0.8, linestyle=":")
     ax.set(xlabel="ratio of extra costs, from H", ylabel="pairs", title="pairs drawn at random")
     ax.set_ylim(top=1.5 * ax.get_ylim()[1])

@@ -41,7 +41,13 @@ def _bounded(analysis: Predictive, a: Arrays) -> Iterator[Measured]:
 def _tightens(analysis: Predictive, a: Arrays) -> Iterator[Measured]:
     for s, mine in _rows(a, "s"):
         if len(set(a["rho"][mine].tolist())) > 1:
-            yield Measured(f"s = {s:.3g}", *rank(a["rho"][mine], (a["slack"] / a["synapses"])[mine]))
+            yield Measured(f"s = {s:.3g}", *rank(a["rho"], a["slack"] / a["synapses"], a["seed"], mine))
+
+
+def _widens(analysis: Predictive, a: Arrays) -> Iterator[Measured]:
+    bayes = ~np.isfinite(a["rho"])
+    for part in ("gap", "beyond"):
+        yield Measured(part, float((a[f"width_{part}"] / a["width_near"])[bayes].mean()))
 
 
 def _similar(analysis: Predictive, a: Arrays) -> Iterator[Measured]:
@@ -54,7 +60,7 @@ def _similar(analysis: Predictive, a: Arrays) -> Iterator[Measured]:
 def _worsens(analysis: Predictive, a: Arrays) -> Iterator[Measured]:
     for price, mine in _rows(a, "price"):
         if len(set(a["rho"][mine].tolist())) > 1:
-            yield Measured(f"{a['priced_by'][0]} = {price:.3g}", *rank(a["rho"][mine], a["divergence"][mine]))
+            yield Measured(f"{a['priced_by'][0]} = {price:.3g}", *rank(a["rho"], a["divergence"], a["seed"], mine))
 
 
 def _narrow(analysis: Predictive, a: Arrays) -> Iterator[Measured]:
@@ -73,13 +79,17 @@ def _blind(analysis: Predictive, a: Arrays) -> Iterator[Measured]:
 
 def _rough(analysis: Predictive, a: Arrays) -> Iterator[Measured]:
     for rho, mine in _rows(a, "rho"):
-        yield Measured(f"rho = {rho:.3g}", *rank(a["price"][mine], a["fit"][mine]))
+        yield Measured(f"rho = {rho:.3g}", *rank(a["price"], a["fit"], a["seed"], mine))
 
 
 POSITIVE = (0.0, np.inf)
 CLAIMS = (
     Claim(18, "the energy bounds the ELBO from below", "least slack per synapse (nat)", POSITIVE, _bounded),
     Claim(18, "the bound tightens as rho falls, at equal s", "rank r of rho and slack / synapse", POSITIVE, _tightens),
+    Claim(
+        19, "under variational Bayes the predictive widens where there are no data", "width / width near the data",
+        (1.0, np.inf), _widens,
+    ),
     Claim(
         19, "predictive distributions under the energy are similar to those of variational Bayes",
         "divergence from VI at the nearest price / divergence between VI of different seeds", (-np.inf, 1.0), _similar,
@@ -177,19 +187,24 @@ class Predictive(Analysis):
         }
 
     def draw(self, arrays: Arrays, figure: Figure) -> None:
-        """VI above; below it rho to the right and the price downward, for the first seed."""
+        """VI and widths above; below, rho to the right and the price downward; of the first seed."""
         rhos, prices = (np.unique(arrays[name][np.isfinite(arrays["rho"])]) for name in ("rho", "price"))
-        axes = grid(figure, len(prices) + 1, len(rhos), 2.5)
+        axes = grid(figure, len(prices) + 1, max(len(rhos), 2), 2.5)
         first = arrays["seed"] == arrays["seed"][0]
-        shown = {axes[0, 0]: first & ~np.isfinite(arrays["rho"])}
+        bayes, widths = _above(figure, axes[0])
+        _band(bayes, arrays, int(np.flatnonzero(first & ~np.isfinite(arrays["rho"]))[0]))
+        bayes.set_title("variational Bayes")
+        _widths(widths, arrays, first)
         for (row, column), ax in np.ndenumerate(axes[1:]):
-            shown[ax] = first & (arrays["rho"] == rhos[column]) & (arrays["price"] == prices[row])
-        for ax in axes.flat:
-            if ax in shown and shown[ax].any():
-                _band(ax, arrays, int(np.flatnonzero(shown[ax])[0]))
+            mine = first & (arrays["rho"] == rhos[column % len(rhos)]) & (arrays["price"] == prices[row])
+            if column < len(rhos) and mine.any():
+                _band(ax, arrays, int(np.flatnonzero(mine)[0]))
+                ax.set_title(f"rho = {rhos[column]:.2g}, {arrays['priced_by'][0]} = {prices[row]:.2g}", fontsize=8)
             else:
                 figure.delaxes(ax)
-        _name(figure, axes, arrays, [ax for ax in axes.flat if ax.figure is not None and ax in figure.axes])
+        figure.legend(*bayes.get_legend_handles_labels(), loc="outside lower center", ncols=5)
+        left_out = f"; {arrays['left_out'][0]} networks left out" if arrays["left_out"][0] else ""
+        figure.suptitle(f"predictive distributions of seed {arrays['seed'][0]}{left_out}", fontsize=9)
 
 
 def _members(run: Run) -> list[int]:
@@ -228,34 +243,52 @@ def _rms(values: np.ndarray) -> float:
     return float(np.sqrt((values**2).mean()))
 
 
+def _above(figure: Figure, axes: np.ndarray) -> tuple[Axes, Axes]:
+    """Two wide panels in place of the first row."""
+    places, half = axes[0].get_gridspec(), len(axes) // 2
+    for ax in axes:
+        figure.delaxes(ax)
+    return figure.add_subplot(places[0, :half]), figure.add_subplot(places[0, half:])
+
+
 def _band(ax: Axes, a: Arrays, i: int) -> None:
     """One predictive distribution: data, the function, mean and two standard deviations; its numbers in a corner."""
     x, mean, tone = a["x"], a["mean"][i], colour(float(a["rho"][i]))
-    for sd, alpha, label in (("sd_y", 0.2, "2 s.d., observed"), ("sd", 0.4, "2 s.d., network")):
+    for sd, alpha, label in (("sd_y", 0.25, "2 s.d., observed"), ("sd", 0.45, "2 s.d., network")):
         ax.fill_between(x, mean - 2 * a[sd][i], mean + 2 * a[sd][i], color=tone, alpha=alpha, linewidth=0, label=label)
     ax.plot(x, mean, color=tone, linewidth=1, label="mean")
     ax.plot(x, a["f"], color="0.5", linewidth=1, label="f(x)")
-    ax.plot(a["x_train"], a["y_train"], "k.", markersize=2.5, label="data")
-    away = f"{a['width_gap'][i] / a['width_near'][i]:.2g}, {a['width_beyond'][i] / a['width_near'][i]:.2g}"
-    text = f"RMSE {a['fit'][i]:.2g}, in 2 s.d. {a['covered'][i]:.0%}\nwidth in gap, beyond / near: {away}"
-    near = "" if np.isnan(a["rho"][i]) else f"KL to VI {a['divergence'][i]:.2g}, "
-    box = {"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 1}
-    text = f"{text}\n{near}B {a['balance'][i]:.2g}"
-    ax.text(0.02, 0.98, text, transform=ax.transAxes, fontsize=6, va="top", color="0.2", bbox=box)
-
-
-def _name(figure: Figure, axes: np.ndarray, a: Arrays, shown: list[Axes]) -> None:
-    """Titles, one scale for all panels, units at the left and below, and what the colours mean beside VI."""
+    ax.plot(a["x_train"], a["y_train"], "k.", markersize=1.5, label="data")
     low, high = a["y_train"].min(), a["y_train"].max()
-    room = 0.5 * (high - low)
-    for ax in shown:
-        ax.set(xlim=(a["x"][0], a["x"][-1]), ylim=(low - room, high + 1.6 * room), xlabel="x", ylabel="y")
-    axes[0, 0].set_title("variational Bayes", fontsize=8)
-    rhos, prices = (np.unique(a[name][np.isfinite(a["rho"])]) for name in ("rho", "price"))
-    for (row, column), ax in np.ndenumerate(axes[1:]):
-        ax.set_title(f"rho = {rhos[column]:.2g}, {a['priced_by'][0]} = {prices[row]:.2g}", fontsize=8)
-    figure.legend(*shown[0].get_legend_handles_labels(), loc="outside lower center", ncols=5)
-    left_out = f"; {a['left_out'][0]} networks left out" if a["left_out"][0] else ""
-    figure.suptitle(
-        f"predictive distributions, seed {a['seed'][0]}; widths relative to near the data{left_out}", fontsize=9
+    room = 0.3 * (high - low)
+    ax.set(xlim=(x[0], x[-1]), ylim=(low - room, high + 2 * room), xlabel="x", ylabel="y")
+    box = {"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 1}
+    ax.text(0.02, 0.98, _remark(a, i), transform=ax.transAxes, fontsize=6, va="top", color="0.2", bbox=box)
+
+
+def _remark(a: Arrays, i: int) -> str:
+    """The numbers of a panel."""
+    gap, beyond = (a[f"width_{name}"][i] / a["width_near"][i] for name in ("gap", "beyond"))
+    far = "" if np.isnan(a["rho"][i]) else f"KL to VI {a['divergence'][i]:.2g} nat, "
+    return (
+        f"RMSE {a['fit'][i]:.2g}, in 2 s.d. {a['covered'][i]:.0%}\n"
+        f"width / near data: gap {gap:.2g}, beyond {beyond:.2g}\n{far}B {a['balance'][i]:.2g}"
     )
+
+
+def _widths(ax: Axes, a: Arrays, first: np.ndarray) -> None:
+    """Width over x of VI, and of each rho at the price where it comes nearest to VI; ticks stand for the data."""
+    for rho, mine in _rows(a, "rho"):
+        own = np.flatnonzero(mine & first)
+        if len(own):
+            i = own[a["divergence"][own].argmin()]
+            name = f"rho = {rho:.2g}, {a['priced_by'][0]} = {a['price'][i]:.2g}"
+            ax.semilogy(a["x"], a["sd"][i], color=colour(rho), label=name)
+    bayes = np.flatnonzero(first & ~np.isfinite(a["rho"]))[0]
+    ax.semilogy(a["x"], a["sd"][bayes], color=colour(np.nan), linewidth=2, label="variational Bayes")
+    ax.plot(a["x_train"], np.full(len(a["x_train"]), 0.02), "k|", transform=ax.get_xaxis_transform())
+    ax.set(
+        xlabel="x", ylabel="s.d. of the output (y)", xlim=(a["x"][0], a["x"][-1]), title="width, each rho nearest VI"
+    )
+    ax.set_ylim(top=8 * ax.get_ylim()[1])
+    ax.legend(loc="upper left", fontsize=7, ncols=2)

@@ -193,9 +193,15 @@ def _nearest(h: np.ndarray, percentile: float) -> int:
 
 
 def _ratio(extra: np.ndarray) -> tuple[float, np.ndarray]:
-    """Mean of the first row over mean of the second, with a 95% bootstrap interval; extra (2, samples)."""
+    """Mean of the first row over mean of the second, with a 95% bootstrap interval; extra (2, samples).
+
+    NaN unless the second is positive for sure: where the mean weights are no minimum for these two alone, noise on
+    them may cost nothing, and there is nothing to spare.
+    """
     index = np.random.default_rng(0).integers(extra.shape[1], size=(RESAMPLES, extra.shape[1]))
     own, shared = extra[:, index].mean(-1)
+    if np.percentile(shared, 2.5) <= 0:
+        return np.nan, np.full(2, np.nan)
     return float(extra[0].mean() / extra[1].mean()), np.percentile(own / shared, [2.5, 97.5])
 
 
