@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -11,7 +12,7 @@ from pydantic import Field
 from ebayes_core.claims import Claim, Measured
 from ebayes_core.errors import UserError
 from ebayes_core.slots import Analysis
-from ebayes_plugins.analyses._common import colour, cost_of, exponent, finished, grid
+from ebayes_plugins.analyses._common import colour, cost_of, exponent, few_ticks, finished, grid
 from ebayes_plugins.analyses._gaussian import EXPECTED, calibration, places, rank, share, similarity, transport
 from ebayes_plugins.analyses._rebuilt import balance, dataset_of, rebuilt
 
@@ -203,8 +204,7 @@ class Predictive(Analysis):
             else:
                 figure.delaxes(ax)
         figure.legend(*bayes.get_legend_handles_labels(), loc="outside lower center", ncols=5)
-        left_out = f"; {arrays['left_out'][0]} networks left out" if arrays["left_out"][0] else ""
-        figure.suptitle(f"predictive distributions of seed {arrays['seed'][0]}{left_out}", fontsize=9)
+        figure.suptitle(_title(arrays, figure), fontsize=9)
 
 
 def _members(run: Run) -> list[int]:
@@ -243,6 +243,16 @@ def _rms(values: np.ndarray) -> float:
     return float(np.sqrt((values**2).mean()))
 
 
+def _title(a: Arrays, figure: Figure) -> str:
+    """What the numbers in the panels are, in lines that the figure holds."""
+    left_out = f", {a['left_out'][0]} networks left out" if a["left_out"][0] else ""
+    text = (
+        f"predictive distributions, seed {a['seed'][0]}{left_out}; RMSE to f and held-out points in 2 s.d.; "
+        "width in the gap and beyond, relative to near the data; KL to VI (nat) and balance B"
+    )
+    return "\n".join(wrap(text, int(14 * figure.get_figwidth())))
+
+
 def _above(figure: Figure, axes: np.ndarray) -> tuple[Axes, Axes]:
     """Two wide panels in place of the first row."""
     places, half = axes[0].get_gridspec(), len(axes) // 2
@@ -269,10 +279,10 @@ def _band(ax: Axes, a: Arrays, i: int) -> None:
 def _remark(a: Arrays, i: int) -> str:
     """The numbers of a panel."""
     gap, beyond = (a[f"width_{name}"][i] / a["width_near"][i] for name in ("gap", "beyond"))
-    far = "" if np.isnan(a["rho"][i]) else f"KL to VI {a['divergence'][i]:.2g} nat, "
+    far = "" if np.isnan(a["rho"][i]) else f"KL {a['divergence'][i]:.2g}, "
     return (
         f"RMSE {a['fit'][i]:.2g}, in 2 s.d. {a['covered'][i]:.0%}\n"
-        f"width / near data: gap {gap:.2g}, beyond {beyond:.2g}\n{far}B {a['balance'][i]:.2g}"
+        f"gap {gap:.2g}, beyond {beyond:.2g}\n{far}B {a['balance'][i]:.2g}"
     )
 
 
@@ -290,5 +300,7 @@ def _widths(ax: Axes, a: Arrays, first: np.ndarray) -> None:
     ax.set(
         xlabel="x", ylabel="s.d. of the output (y)", xlim=(a["x"][0], a["x"][-1]), title="width, each rho nearest VI"
     )
-    ax.set_ylim(top=8 * ax.get_ylim()[1])
+    low, high = 0.5 * a["sd"][bayes].min(), 4 * a["sd"][bayes].max()  # room for the ticks and for the legend
+    ax.set_ylim(low, high)
+    few_ticks(ax.yaxis, np.array([low, high]))
     ax.legend(loc="upper left", fontsize=7, ncols=2)

@@ -182,7 +182,7 @@ def test_claims_read_what_is_planted(measured: dict[str, np.ndarray]) -> None:
     assert verdicts({**a, "elbo": a["bound"] - 1}, 18, "bounds") == {FAILED}
     assert verdicts({**a, "fit": -a["price"]}, 19, "fit poorly") == {FAILED}
     assert verdicts({**a, "covered": np.ones(len(rho))}, 19, "too narrow") == {"open"}
-    assert verdicts({**a, "between_seeds": np.array([1e-9])}, 19, "similar") == {FAILED}
+    assert verdicts({**a, "between_seeds": np.full(1, 1e-9), "divergence": 1 + rho}, 19, "similar") == {FAILED}
 
 
 def test_the_figure_is_legible(measured: dict[str, np.ndarray], tmp_path: Any) -> None:
