@@ -1,0 +1,91 @@
+"""Several synapses at one price: the sigma that they could share, and what sharing it costs in performance (Fig. 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ebayes_plugins.analyses._common import optimum, slope_of
+from ebayes_plugins.analyses._rebuilt import plugin
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ebayes_core.slots import Network
+
+Price = Callable[[np.ndarray, np.ndarray], np.ndarray]
+CHUNK = 25  #: networks in one forward pass: more do not fit into the processor's cache
+
+
+def price_of(spec: dict[str, Any]) -> Price:
+    """(sigma, mu) -> reliability cost in nat, elementwise: whatever the objective of a member charges."""
+    import torch
+
+    inference, cost = plugin(spec, "inference"), plugin(spec, "cost")
+    double = partial(torch.as_tensor, dtype=torch.float64)
+    return lambda sigma, mu: inference.reliability_cost(double(mu), double(sigma), cost).numpy()
+
+
+def shared_sigma(price: Price, sigma: np.ndarray, mu: np.ndarray) -> float:
+    """The one sigma that costs as much as several, (n,), in sum: of a power law n sigma^-rho = sum sigma_i^-rho.
+
+    A cost falls with sigma, so that the root lies between the least and the largest of them.
+    """
+    from scipy.optimize import brentq
+
+    paid = price(sigma, mu).sum()
+    excess = lambda log_sigma: float(price(np.full_like(sigma, np.exp(log_sigma)), mu).sum() - paid)
+    low, high = np.log(sigma.min()), np.log(sigma.max())
+    if high - low < 1e-9:
+        return float(np.exp((low + high) / 2))
+    return float(np.exp(brentq(excess, low - 1e-6, high + 1e-6, xtol=1e-12)))
+
+
+def quadratic_cost(h: np.ndarray, sigma: np.ndarray | float) -> float:
+    """What noise adds to the expected performance cost, 1/2 sum H sigma^2 in nat (Eq. 24); h (n,) of the data set."""
+    return float(0.5 * (h * np.square(sigma)).sum())
+
+
+def quadratic_pair(spec: dict[str, Any], h: np.ndarray) -> dict[str, Any]:
+    """Synapses of curvatures h (n,), each at the sigma of Eq. 29; the sigma that they could share; both costs."""
+    sigma, mu, price = optimum(slope_of(spec, 0.0), h), np.zeros(len(h)), price_of(spec)
+    shared = shared_sigma(price, sigma, mu)
+    performance = np.array([quadratic_cost(h, sigma), quadratic_cost(h, shared)])
+    paid = np.array([price(sigma, mu).sum(), price(np.full_like(sigma, shared), mu).sum()])
+    return {"h": h, "sigma": sigma, "shared": shared, "performance": performance, "price": paid}
+
+
+def pair_ratios(h: np.ndarray, sigma: np.ndarray, mu: np.ndarray, price: Price, pairs: np.ndarray) -> np.ndarray:
+    """Quadratic extra cost of each pair's own sigmas over that of the sigma they could share; pairs (k, 2) indices."""
+    found = [
+        quadratic_cost(h[pair], sigma[pair]) / quadratic_cost(h[pair], shared_sigma(price, sigma[pair], mu[pair]))
+        for pair in pairs
+    ]
+    return np.array(found)
+
+
+class Surface:
+    """The loss of a network, summed over the data set, as a function of two weights of one layer."""
+
+    def __init__(self, network: Network, mu: list[Tensor], layer: int, pair: np.ndarray) -> None:
+        """mu: per layer the other weights; layer from 0; pair: two flat indices into its weights."""
+        self.network, self.mu, self.layer, self.pair = network, mu, layer, pair
+
+    def __call__(self, offsets: np.ndarray, data: tuple[Any, Tensor, Tensor, int]) -> np.ndarray:
+        """Loss in nat at the two weights moved by offsets (points, 2); data: task, inputs, targets, data-set size."""
+        return np.concatenate(
+            [self._some(part, *data) for part in np.split(offsets, range(CHUNK, len(offsets), CHUNK))]
+        )
+
+    def _some(self, offsets: np.ndarray, task: Any, x: Tensor, y: Tensor, total: int) -> np.ndarray:
+        import torch
+
+        weights = [m.expand(len(offsets), *m.shape).contiguous() for m in self.mu]
+        moved = torch.as_tensor(offsets, dtype=self.mu[0].dtype)
+        for column, synapse in enumerate(self.pair):
+            weights[self.layer].flatten(1)[:, synapse] += moved[:, column]
+        losses = task.nll(self.network.forward(weights, x), y).double()
+        return (total * losses.mean(-1)).numpy()

@@ -1,0 +1,99 @@
+"""A trained network built again from its results file: plugins, means and sigmas, and samples of its weights."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ebayes_core.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ebayes_core.runfile import Run
+    from ebayes_core.slots import Dataset, Network, Plugin
+
+
+class Rebuilt(NamedTuple):
+    """A member's network, and per layer the means and the standard deviations of its weights (post, pre + 1)."""
+
+    network: Network
+    mu: list[Tensor]
+    sigma: list[Tensor]
+
+    def noise(self, samples: int, seed: int = 0) -> list[Tensor]:
+        """Standard normal xi per layer, (samples, *shape); of one seed the same for every network of these shapes."""
+        import torch
+
+        generator = torch.Generator().manual_seed(seed)
+        return [torch.randn(samples, *m.shape, generator=generator, dtype=m.dtype) for m in self.mu]
+
+    def weights(self, xi: list[Tensor]) -> list[Tensor]:
+        """mu + sigma xi (Eq. 35), per layer (samples, *shape)."""
+        return [m + s * e for m, s, e in zip(self.mu, self.sigma, xi, strict=True)]
+
+
+def plugin(spec: dict[str, Any], slot: str) -> Any:
+    """The plugin that a member's resolved spec names in a slot. Raises UserError where it is not installed."""
+    from ebayes_core.registry import Registry
+
+    registry, kind = Registry.load(), spec[slot]["kind"]
+    if kind not in registry.kinds(slot):
+        raise UserError(f"the {slot} '{kind}' of this run is not registered here; install the plugin that provides it")
+    cls: type[Plugin] = registry.composed(registry.kinds(slot)[kind])
+    return cls.model_validate_json(_json(spec[slot]))
+
+
+def _json(table: dict[str, Any]) -> str:
+    """A resolved table as JSON: in it a list may stand for a tuple."""
+    import json
+
+    return json.dumps(table)
+
+
+def rebuilt(run: Run, member: int) -> Rebuilt:
+    """The network of a member with its weights' means and standard deviations, in double."""
+    import torch
+
+    def layers(name: str) -> list[Tensor]:
+        found = [run.layer(member, layer, name) for layer in range(1, run.n_layers(member) + 1)]
+        return [torch.as_tensor(values, dtype=torch.float64) for values in found]
+
+    return Rebuilt(plugin(run.member_spec(member), "network"), layers("mu"), layers("sigma"))
+
+
+def dataset_of(run: Run, members: list[int], analysis: str) -> Dataset:
+    """The data set that all these members were trained on. Raises UserError where they differ."""
+    tables = [run.member_spec(i)["dataset"] for i in members]
+    if any(table != tables[0] for table in tables):
+        raise UserError(f"{analysis} compares networks on one data set: take the data set out of [sweep]")
+    return plugin({"dataset": tables[0]}, "dataset")
+
+
+def balance(run: Run, member: int, x: Tensor, y: Tensor, task: Any, samples: int = 100) -> float:
+    """B of the network from antithetic pairs of samples on the whole data set; 1 where sigma is at its optimum.
+
+    The run's own B takes one pair per minibatch: of a data set that fits into one that is a single pair.
+    """
+    net = rebuilt(run, member)
+    xi = net.noise(samples, seed=1)
+    steps = [s * e for s, e in zip(net.sigma, xi, strict=True)]
+    plus, minus = (_gradients(net, [sign * e for e in xi], x, y, task) for sign in (1, -1))
+    slope = sum(((a - b) * d).sum() for a, b, d in zip(plus, minus, steps, strict=True)) / (2 * samples)
+    return float(slope / _charge(run.member_spec(member), net))
+
+
+def _gradients(net: Rebuilt, xi: list[Tensor], x: Tensor, y: Tensor, task: Any) -> list[Tensor]:
+    """dLoss/dweights of each sample, the loss summed over the data set."""
+    weights = net.weights(xi)
+    out = [w.new_empty(w.shape) for w in weights]
+    net.network.gradients(weights, x, lambda outputs: task.residual(outputs, y), out)
+    return out
+
+
+def _charge(spec: dict[str, Any], net: Rebuilt) -> Tensor:
+    """-sum sigma d penalty / d sigma: what the loss's slope along sigma meets at an optimum."""
+    from ebayes_core.bound import elasticity
+
+    inference, cost = plugin(spec, "inference"), plugin(spec, "cost")
+    paid = [elasticity(lambda s, m=m: inference.penalty(m, s, cost), s) for m, s in zip(net.mu, net.sigma, strict=True)]
+    return sum(part.sum() for part in paid)

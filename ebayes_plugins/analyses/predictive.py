@@ -1,0 +1,305 @@
+"""Predictive distributions: does noise paid in energy know what a posterior knows (Appendix 4, figure 1)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from textwrap import wrap
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from ebayes_core.claims import Claim, Measured
+from ebayes_core.errors import UserError
+from ebayes_core.slots import Analysis
+from ebayes_plugins.analyses._common import colour, cost_of, exponent, few_ticks, finished, grid
+from ebayes_plugins.analyses._gaussian import EXPECTED, calibration, places, rank, share, similarity, transport
+from ebayes_plugins.analyses._rebuilt import balance, dataset_of, rebuilt
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from ebayes_core.runfile import Run
+
+Arrays = dict[str, np.ndarray]
+GRID = 241  #: points of x
+
+
+def _rows(arrays: Arrays, by: str) -> Iterator[tuple[float, np.ndarray]]:
+    """The panels of energy networks that share rho, or a price."""
+    energy = np.isfinite(arrays["rho"])
+    for value in np.unique(arrays[by][energy]):
+        yield float(value), energy & (arrays[by] == value)
+
+
+def _bounded(analysis: Predictive, a: Arrays) -> Iterator[Measured]:
+    for rho, mine in _rows(a, "rho"):
+        least = np.fmin(a["slack"], a["elbo"] - a["bound"])[mine] / a["synapses"][mine]
+        yield Measured(f"rho = {rho:.3g}", float(least.min()))
+
+
+def _tightens(analysis: Predictive, a: Arrays) -> Iterator[Measured]:
+    for s, mine in _rows(a, "s"):
+        if len(set(a["rho"][mine].tolist())) > 1:
+            yield Measured(f"s = {s:.3g}", *rank(a["rho"], a["slack"] / a["synapses"], a["seed"], mine))
+
+
+def _widens(analysis: Predictive, a: Arrays) -> Iterator[Measured]:
+    bayes = ~np.isfinite(a["rho"])
+    for part in ("gap", "beyond"):
+        yield Measured(part, float((a[f"width_{part}"] / a["width_near"])[bayes].mean()))
+
+
+def _similar(analysis: Predictive, a: Arrays) -> Iterator[Measured]:
+    between = a["between_seeds"].mean() if a["between_seeds"].size else np.nan
+    for rho, mine in _rows(a, "rho"):
+        means = [a["divergence"][mine & (a["price"] == price)].mean() for price in np.unique(a["price"][mine])]
+        yield Measured(f"rho = {rho:.3g}", float(min(means) / between))
+
+
+def _worsens(analysis: Predictive, a: Arrays) -> Iterator[Measured]:
+    for price, mine in _rows(a, "price"):
+        if len(set(a["rho"][mine].tolist())) > 1:
+            yield Measured(f"{a['priced_by'][0]} = {price:.3g}", *rank(a["rho"], a["divergence"], a["seed"], mine))
+
+
+def _narrow(analysis: Predictive, a: Arrays) -> Iterator[Measured]:
+    for rho, mine in _rows(a, "rho"):
+        least = mine & (a["price"] == a["price"][mine].min())
+        yield Measured(f"rho = {rho:.3g}", *share(float(a["covered"][least].mean()), len(a["x_test"])))
+
+
+def _blind(analysis: Predictive, a: Arrays) -> Iterator[Measured]:
+    widening = a["width_beyond"] / a["width_near"]
+    bayes = widening[~np.isfinite(a["rho"])].mean()
+    for rho, mine in _rows(a, "rho"):
+        least = mine & (a["price"] == a["price"][mine].min())
+        yield Measured(f"rho = {rho:.3g}", float(widening[least].mean() / bayes))
+
+
+def _rough(analysis: Predictive, a: Arrays) -> Iterator[Measured]:
+    for rho, mine in _rows(a, "rho"):
+        yield Measured(f"rho = {rho:.3g}", *rank(a["price"], a["fit"], a["seed"], mine))
+
+
+POSITIVE = (0.0, np.inf)
+CLAIMS = (
+    Claim(18, "the energy bounds the ELBO from below", "least slack per synapse (nat)", POSITIVE, _bounded),
+    Claim(18, "the bound tightens as rho falls, at equal s", "rank r of rho and slack / synapse", POSITIVE, _tightens),
+    Claim(
+        19, "under variational Bayes the predictive widens where there are no data", "width / width near the data",
+        (1.0, np.inf), _widens,
+    ),
+    Claim(
+        19, "predictive distributions under the energy are similar to those of variational Bayes",
+        "divergence from VI at the nearest price / divergence between VI of different seeds", (-np.inf, 1.0), _similar,
+    ),
+    Claim(19, "the similarity worsens with rho", "rank r of rho and divergence from VI", POSITIVE, _worsens),
+    Claim(19, "at small c they are too narrow", "share of held-out points in 2 s.d.", (-np.inf, EXPECTED), _narrow),
+    Claim(
+        19, "at small c their width does not know where data are", "widening beyond the data / that of VI",
+        (-np.inf, 1.0), _blind,
+    ),
+    Claim(19, "at large c they fit poorly", "rank r of c and RMSE of the predictive mean", POSITIVE, _rough),
+)  # fmt: skip
+
+
+class Predictive(Analysis):
+    """Predictive distributions of variational Bayes and of energies, over rho and c, on a function of one variable."""
+
+    kind: Literal["predictive"] = "predictive"
+    claims: ClassVar[tuple[Claim, ...]] = CLAIMS
+    samples: int = Field(400, ge=2, le=100_000, description="networks sampled for the predictive mean and s.d.")
+    reach: float = Field(0.25, ge=0, le=2, description="share of the data's range that x goes beyond it on either side")
+
+    def measure(self, run: Run) -> Arrays:
+        """Data; per network predictive mean and s.d. over x, and fit, widths, calibration, divergence from VI, slack.
+
+        Widths are of the noisy network's output, calibration and divergence with the observation noise. Raises
+        UserError without a variational_bayes member, without energies to compare, or where x is no single number.
+        """
+        members = _members(run)
+        data = self._data(run, members)
+        panels = [self._panel(run, i, data) for i in members]
+        arrays = {name: np.array([panel[name] for panel in panels]) for name in panels[0]}
+        by = "s" if len(np.unique(arrays["s"])) <= len(np.unique(arrays["c"])) else "c"
+        kept = {name: data[name] for name in ("x", "x_train", "y_train", "x_test", "y_test", "f", "noise_sd")}
+        prices = {
+            "price": arrays[by],
+            "priced_by": np.array([by]),
+            "left_out": np.array([run.n_members - len(members)]),
+        }
+        return {**kept, **arrays, **prices, **_compared(arrays, data)}
+
+    def _data(self, run: Run, members: list[int]) -> dict[str, Any]:
+        """Training and held-out points, x that reaches beyond them, the noise-free function, the task."""
+        dataset = dataset_of(run, members, self.kind)
+        (x, y), (x_test, y_test) = dataset.load("train"), dataset.load("test")
+        task = dataset.task()
+        if not hasattr(task, "noise_sd") or x.shape[1] != 1 or task.outputs != 1:
+            raise UserError(
+                f"predictive draws a function of one variable, which '{dataset.kind}' is not: "
+                'name  dataset = { kind = "cubic" }  in the spec'
+            )
+        flat = {"x_train": x, "y_train": y, "x_test": x_test, "y_test": y_test}
+        points = {name: values.double().numpy()[:, 0] for name, values in flat.items()}
+        beyond = self.reach * np.ptp(points["x_train"])
+        at = np.linspace(points["x_train"].min() - beyond, points["x_train"].max() + beyond, GRID)
+        known = dataset.f(at) if hasattr(dataset, "f") else np.full(GRID, np.nan)
+        return {**points, "x": at, "f": known, "task": task, "noise_sd": np.array([task.noise_sd])}
+
+    def _panel(self, run: Run, member: int, data: dict[str, Any]) -> dict[str, Any]:
+        """The numbers of one network."""
+        import torch
+
+        spec, cost = run.member_spec(member), cost_of(run.member_spec(member))
+        column = lambda name: torch.as_tensor(data[name])[:, None]
+        mean, sd = self._moments(run, member, torch.cat([column("x"), column("x_test")]))
+        total = np.hypot(sd, data["noise_sd"])
+        where = places(data["x"], data["x_train"])
+        rho, c = exponent(spec), float(cost.multiplier)
+        slack = {name: float(run.metric(name)[member]) for name in ("slack", "elbo", "bound")}
+        return {
+            "member": member, "seed": run.seeds[member], "rho": rho, "c": c if np.isfinite(rho) else np.nan,
+            "s": float(f"{(c * rho) ** (1 / rho):.6g}"), "mean": mean[:GRID], "sd": sd[:GRID], "sd_y": total[:GRID],
+            "fit": _rms((mean[:GRID] - data["f"])[~where["beyond"]]),
+            **{f"width_{name}": sd[:GRID][mine].mean() if mine.any() else np.nan for name, mine in where.items()},
+            **calibration(data["y_test"], mean[GRID:], total[GRID:]), **slack,
+            "synapses": sum(run.layer(member, k + 1, "mu").size for k in range(run.n_layers(member))),
+            "balance": balance(run, member, column("x_train"), column("y_train"), data["task"]),
+        }  # fmt: skip
+
+    def _moments(self, run: Run, member: int, x: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and s.d. of the noisy network's output at x (points, 1); all networks share their noise."""
+        net = rebuilt(run, member)
+        outputs = net.network.forward(net.weights(net.noise(self.samples)), x)[..., 0]
+        return outputs.mean(0).numpy(), outputs.std(0).numpy()
+
+    def statistics(self, arrays: Arrays) -> Arrays:
+        """Per network: fit, widths near and away from the data, calibration, divergence from VI, slack, balance."""
+        named = {
+            "rho": "rho", "c": "c", "s": "s", "seed": "seed", "RMSE to f": "fit", "width near": "width_near",
+            "in gaps": "width_gap", "beyond": "width_beyond", "in 2 s.d.": "covered", "log density": "log_density",
+            "KL to VI": "divergence", "W2 to VI": "transport", "B": "balance",
+        }  # fmt: skip
+        return {heading: arrays[name] for heading, name in named.items()} | {
+            "slack / synapse": arrays["slack"] / arrays["synapses"]
+        }
+
+    def draw(self, arrays: Arrays, figure: Figure) -> None:
+        """VI and widths above; below, rho to the right and the price downward; of the first seed."""
+        rhos, prices = (np.unique(arrays[name][np.isfinite(arrays["rho"])]) for name in ("rho", "price"))
+        axes = grid(figure, len(prices) + 1, max(len(rhos), 2), 2.5)
+        first = arrays["seed"] == arrays["seed"][0]
+        bayes, widths = _above(figure, axes[0])
+        _band(bayes, arrays, int(np.flatnonzero(first & ~np.isfinite(arrays["rho"]))[0]))
+        bayes.set_title("variational Bayes")
+        _widths(widths, arrays, first)
+        for (row, column), ax in np.ndenumerate(axes[1:]):
+            mine = first & (arrays["rho"] == rhos[column % len(rhos)]) & (arrays["price"] == prices[row])
+            if column < len(rhos) and mine.any():
+                _band(ax, arrays, int(np.flatnonzero(mine)[0]))
+                ax.set_title(f"rho = {rhos[column]:.2g}, {arrays['priced_by'][0]} = {prices[row]:.2g}", fontsize=8)
+            else:
+                figure.delaxes(ax)
+        figure.legend(*bayes.get_legend_handles_labels(), loc="outside lower center", ncols=5)
+        figure.suptitle(_title(arrays, figure), fontsize=9)
+
+
+def _members(run: Run) -> list[int]:
+    """Finished members: variational Bayes first, then energies with an exponent, by price within rho."""
+    done = finished(run)
+    bayes = [i for i in done if run.member_spec(i)["inference"]["kind"] == "variational_bayes"]
+    energy = [i for i in done if np.isfinite(exponent(run.member_spec(i)))]
+    if not bayes:
+        raise UserError(
+            'predictive has no posterior to compare with: add a member with  { kind = "variational_bayes" }  '
+            "to the sweep over inference, and see that it does not diverge"
+        )
+    if not energy:
+        raise UserError(
+            "predictive has no energy to compare with: sweep  cost  over mechanisms, with energy_efficient inference"
+        )
+    return bayes + energy
+
+
+def _compared(arrays: Arrays, data: dict[str, Any]) -> Arrays:
+    """Divergence (inside the data's range) and transport (over all x) from VI of the same seed, and between seeds."""
+    bayes = np.flatnonzero(~np.isfinite(arrays["rho"]))
+    by_seed = {int(arrays["seed"][i]): i for i in bayes}
+    inside = ~places(data["x"], data["x_train"])["beyond"]
+
+    def between(i: int, j: int) -> tuple[float, float]:
+        pair = [arrays[name][k] for k in (i, j) for name in ("mean", "sd_y")]
+        return float(similarity(*pair)[inside].mean()), float(_rms(transport(*pair)))
+
+    found = [between(i, by_seed.get(int(seed), bayes[0])) for i, seed in enumerate(arrays["seed"])]
+    pairs = [between(i, j)[0] for n, i in enumerate(bayes) for j in bayes[n + 1 :]]
+    return {**dict(zip(("divergence", "transport"), np.array(found).T, strict=True)), "between_seeds": np.array(pairs)}
+
+
+def _rms(values: np.ndarray) -> float:
+    return float(np.sqrt((values**2).mean()))
+
+
+def _title(a: Arrays, figure: Figure) -> str:
+    """What the numbers in the panels are, in lines that the figure holds."""
+    left_out = f", {a['left_out'][0]} networks left out" if a["left_out"][0] else ""
+    text = (
+        f"predictive distributions, seed {a['seed'][0]}{left_out}; RMSE to f and held-out points in 2 s.d.; "
+        "width in the gap and beyond, relative to near the data; KL to VI (nat) and balance B"
+    )
+    return "\n".join(wrap(text, int(14 * figure.get_figwidth())))
+
+
+def _above(figure: Figure, axes: np.ndarray) -> tuple[Axes, Axes]:
+    """Two wide panels in place of the first row."""
+    places, half = axes[0].get_gridspec(), len(axes) // 2
+    for ax in axes:
+        figure.delaxes(ax)
+    return figure.add_subplot(places[0, :half]), figure.add_subplot(places[0, half:])
+
+
+def _band(ax: Axes, a: Arrays, i: int) -> None:
+    """One predictive distribution: data, the function, mean and two standard deviations; its numbers in a corner."""
+    x, mean, tone = a["x"], a["mean"][i], colour(float(a["rho"][i]))
+    for sd, alpha, label in (("sd_y", 0.25, "2 s.d., observed"), ("sd", 0.45, "2 s.d., network")):
+        ax.fill_between(x, mean - 2 * a[sd][i], mean + 2 * a[sd][i], color=tone, alpha=alpha, linewidth=0, label=label)
+    ax.plot(x, mean, color=tone, linewidth=1, label="mean")
+    ax.plot(x, a["f"], color="0.5", linewidth=1, label="f(x)")
+    ax.plot(a["x_train"], a["y_train"], "k.", markersize=1.5, label="data")
+    low, high = a["y_train"].min(), a["y_train"].max()
+    room = 0.3 * (high - low)
+    ax.set(xlim=(x[0], x[-1]), ylim=(low - room, high + 2 * room), xlabel="x", ylabel="y")
+    box = {"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 1}
+    ax.text(0.02, 0.98, _remark(a, i), transform=ax.transAxes, fontsize=6, va="top", color="0.2", bbox=box)
+
+
+def _remark(a: Arrays, i: int) -> str:
+    """The numbers of a panel."""
+    gap, beyond = (a[f"width_{name}"][i] / a["width_near"][i] for name in ("gap", "beyond"))
+    far = "" if np.isnan(a["rho"][i]) else f"KL {a['divergence'][i]:.2g}, "
+    return (
+        f"RMSE {a['fit'][i]:.2g}, in 2 s.d. {a['covered'][i]:.0%}\n"
+        f"gap {gap:.2g}, beyond {beyond:.2g}\n{far}B {a['balance'][i]:.2g}"
+    )
+
+
+def _widths(ax: Axes, a: Arrays, first: np.ndarray) -> None:
+    """Width over x of VI, and of each rho at the price where it comes nearest to VI; ticks stand for the data."""
+    for rho, mine in _rows(a, "rho"):
+        own = np.flatnonzero(mine & first)
+        if len(own):
+            i = own[a["divergence"][own].argmin()]
+            name = f"rho = {rho:.2g}, {a['priced_by'][0]} = {a['price'][i]:.2g}"
+            ax.semilogy(a["x"], a["sd"][i], color=colour(rho), label=name)
+    bayes = np.flatnonzero(first & ~np.isfinite(a["rho"]))[0]
+    ax.semilogy(a["x"], a["sd"][bayes], color=colour(np.nan), linewidth=2, label="variational Bayes")
+    ax.plot(a["x_train"], np.full(len(a["x_train"]), 0.02), "k|", transform=ax.get_xaxis_transform())
+    ax.set(
+        xlabel="x", ylabel="s.d. of the output (y)", xlim=(a["x"][0], a["x"][-1]), title="width, each rho nearest VI"
+    )
+    ax.set_ylim(0.5 * a["sd"][bayes].min(), 4 * a["sd"][bayes].max())  # room for the ticks and for the legend
+    few_ticks(ax)
+    ax.legend(loc="upper left", fontsize=7, ncols=2)

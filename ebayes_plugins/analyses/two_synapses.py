@@ -1,0 +1,224 @@
+"""Two synapses at one price: noise costs least performance where the loss is flat (Fig. 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from ebayes_core.claims import Claim, Measured
+from ebayes_core.errors import UserError
+from ebayes_core.slots import Analysis
+from ebayes_plugins.analyses._common import exponent, finished, grid, label
+from ebayes_plugins.analyses._pair_panels import curves, ratios, row
+from ebayes_plugins.analyses._pairs import Surface, pair_ratios, price_of, quadratic_cost, quadratic_pair, shared_sigma
+from ebayes_plugins.analyses._rebuilt import dataset_of, rebuilt
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from ebayes_core.runfile import Run
+
+Arrays = dict[str, np.ndarray]
+GRID, RESAMPLES = 21, 1000
+STEEPNESS = np.logspace(0, 5, 21)  #: H11 / H22 along the exact curve
+REACH = 2.5  #: the surface reaches so many times the largest sigma from the means
+STEEPEST, FLATTEST = 90, 30  #: percentiles of curvature beyond which far pairs lie
+
+
+def _exact(analysis: TwoSynapses, a: Arrays) -> Iterator[Measured]:
+    for name, (own, shared) in zip(a["label"], a["quadratic_performance"], strict=True):
+        yield Measured(str(name), float(own / shared))
+
+
+def _sampled(analysis: TwoSynapses, a: Arrays) -> Iterator[Measured]:
+    for name, ratio, (low, high) in zip(a["label"], a["ratio"], a["interval"], strict=True):
+        yield Measured(str(name), float(ratio), float(low), float(high))
+
+
+def _median(which: str, analysis: TwoSynapses, a: Arrays) -> Iterator[Measured]:
+    for name, found in zip(a["label"], a[which], strict=True):
+        medians = np.median(np.random.default_rng(0).choice(found, (RESAMPLES, len(found))), axis=1)
+        yield Measured(str(name), float(np.median(found)), *np.percentile(medians, [2.5, 97.5]).tolist())
+
+
+HALF = (-np.inf, 0.5)  #: "much lower" is read as less than half
+STATEMENT = "at equal reliability cost heterogeneous noise has a much lower performance cost"
+CLAIMS = tuple(
+    Claim(8, f"{STATEMENT}: {which}", f"{what} heterogeneous / homogeneous", HALF, measure)
+    for which, what, measure in (
+        ("a steep and a flat synapse, quadratic model", "extra cost", _exact),
+        ("a steep and a flat synapse of the network", "extra cost", _sampled),
+        ("one of the steepest and one of the flattest, at random", "median extra cost", partial(_median, "far")),
+        ("any two synapses, at random", "median extra cost", partial(_median, "any")),
+    )
+)
+
+
+class TwoSynapses(Analysis):
+    """Performance cost of noise on a steep and a flat synapse, each with its own sigma or with one, at equal price."""
+
+    kind: Literal["two_synapses"] = "two_synapses"
+    claims: ClassVar[tuple[Claim, ...]] = CLAIMS
+    layer: int = Field(2, ge=1, le=65, description="layer of weights of the pair, from 1; the last of a shallower one")
+    steep: float = Field(95.0, gt=50, le=100, description="percentile of curvature of the steep synapse")
+    flat: float = Field(20.0, ge=0, lt=50, description="percentile of curvature of the flat one")
+    steepness: float = Field(100.0, gt=1, le=1e9, description="H11 / H22 of the pair in the quadratic model")
+    examples: int = Field(2000, ge=1, description="at most so many training examples, drawn at random, for the cost")
+    samples: int = Field(200, ge=2, le=100_000, description="noisy pairs for the expected cost")
+    pairs: int = Field(500, ge=2, le=100_000, description="pairs of the layer drawn at random")
+    rows: int = Field(4, ge=1, le=20, description="at most so many networks drawn, spread evenly over the sweep")
+
+    def measure(self, run: Run) -> Arrays:
+        """Per network: the pair with its cost surface, samples and prices; the quadratic pair; ratios of random pairs.
+
+        Performance costs in nat, summed over the data set. Reads the training set again. Raises UserError where no
+        network has a spread of sigma, or the data set cannot be read.
+        """
+        members = [i for i in finished(run) if np.ptp(run.layer(i, self._layer(run, i), "sigma")) > 0]
+        if not members:
+            raise UserError(
+                'two_synapses needs a network with a sigma for each synapse: set  noise = { kind = "heterogeneous" }, '
+                "and see that it does not diverge"
+            )
+        data = self._data(run, members)
+        panels = [self._panel(run, i, data) for i in members]
+        return {name: np.array([panel[name] for panel in panels]) for name in panels[0]}
+
+    def _layer(self, run: Run, member: int) -> int:
+        return min(self.layer, run.n_layers(member))
+
+    def _data(self, run: Run, members: list[int]) -> tuple[Any, ...]:
+        """The task, some training examples, and how many the data set has."""
+        dataset = dataset_of(run, members, self.kind)
+        try:
+            x, y = dataset.load("train")
+        except UserError as error:
+            raise UserError(f"two_synapses evaluates networks on the training set again: {error}") from error
+        keep = np.random.default_rng(0).permutation(len(x))[: self.examples]
+        y = y.double() if y.is_floating_point() else y  # what noise adds is small beside a loss in single precision
+        return dataset.task(), x[keep].double(), y[keep], len(x)
+
+    def _panel(self, run: Run, member: int, data: tuple[Any, ...]) -> dict[str, Any]:
+        """The numbers of one network."""
+        layer, spec = self._layer(run, member), run.member_spec(member)
+        h, sigma, mu, where = _curved(run, member, layer)
+        pair, price = np.array([_nearest(h, self.steep), _nearest(h, self.flat)]), price_of(spec)
+        shared = shared_sigma(price, sigma[pair], mu[pair])
+        net = rebuilt(run, member)
+        surface = Surface(net.network, net.mu, layer - 1, where[pair])
+        quadratic = quadratic_pair(spec, np.array([self.steepness, 1.0]))
+        return {
+            "member": member, "label": label(run, member), "seed": run.seeds[member], "rho": exponent(spec),
+            "balance": run.layer_metric("balance")[member, layer - 1], "layer": layer, "synapse": where[pair],
+            "h": h[pair], "sigma": sigma[pair], "shared": shared,
+            "price": np.array([price(s, mu[pair]).sum() for s in (sigma[pair], np.full(2, shared))]),
+            "estimate": quadratic_cost(h[pair], sigma[pair]) / quadratic_cost(h[pair], shared),
+            **self._real(surface, sigma[pair], shared, data),
+            **{f"quadratic_{name}": value for name, value in quadratic.items()},
+            "steepness": STEEPNESS, "curve": [self._exact(spec, k) for k in STEEPNESS],
+            **{name: pair_ratios(h, sigma, mu, price, drawn) for name, drawn in self._drawn(h).items()},
+        }  # fmt: skip
+
+    def _real(self, surface: Surface, sigma: np.ndarray, shared: float, data: tuple[Any, ...]) -> dict[str, Any]:
+        """Extra cost over the plane of two weights, and of noisy pairs (noise, samples) that share their xi."""
+        ends = REACH * max(sigma.max(), shared)
+        at = np.linspace(-ends, ends, GRID)
+        least = surface(np.zeros((1, 2)), data)[0]
+        plane = surface(np.stack(np.meshgrid(at, at, indexing="ij"), -1).reshape(-1, 2), data) - least
+        half = np.random.default_rng(0).standard_normal((-(-self.samples // 2), 2))
+        xi = np.concatenate([half, -half])  # antithetic: what the loss's slope adds drops out
+        extra = np.stack([surface(xi * s, data) - least for s in (sigma, shared)])
+        ratio, interval = _ratio(extra.reshape(2, 2, -1).mean(1))
+        return {"at": at, "plane": plane.reshape(GRID, GRID), "xi": xi, "extra": extra, "ratio": ratio,
+                "interval": interval}  # fmt: skip
+
+    def _exact(self, spec: dict[str, Any], steepness: float) -> float:
+        """Extra cost heterogeneous / homogeneous of the quadratic pair."""
+        own, shared = quadratic_pair(spec, np.array([steepness, 1.0]))["performance"]
+        return float(own / shared)
+
+    def _drawn(self, h: np.ndarray) -> dict[str, np.ndarray]:
+        """Pairs of synapses at random, (pairs, 2): any two, and one of the steepest with one of the flattest."""
+        random = np.random.default_rng(0)
+        steepest, flattest = (np.flatnonzero(mine) for mine in (
+            h >= np.percentile(h, STEEPEST), h <= np.percentile(h, FLATTEST)))  # fmt: skip
+        far = [random.choice(group, self.pairs) for group in (steepest, flattest)]
+        return {"any": random.integers(len(h), size=(self.pairs, 2)), "far": np.stack(far, -1)}
+
+    def statistics(self, arrays: Arrays) -> Arrays:
+        """Per network the pair, and extra cost heterogeneous / homogeneous: exact, sampled, and of random pairs."""
+        steep, flat = (arrays["sigma"][:, k] for k in (0, 1))
+        own, one = arrays["quadratic_performance"].T
+        with np.errstate(invalid="ignore"):
+            limit = 2.0 ** (-2 / arrays["rho"])  # of the quadratic pair as H11 / H22 grows
+        return {
+            "network": arrays["label"], "H11 / H22": arrays["h"][:, 0] / arrays["h"][:, 1], "sigma 1": steep,
+            "sigma 2": flat, "shared": arrays["shared"], "ratio": arrays["ratio"], "low": arrays["interval"][:, 0],
+            "high": arrays["interval"][:, 1], "from H": arrays["estimate"], "quadratic": own / one, "its limit": limit,
+            "far pairs": np.median(arrays["far"], axis=1), "any pair": np.median(arrays["any"], axis=1),
+            "B": arrays["balance"],
+        }  # fmt: skip
+
+    def draw(self, arrays: Arrays, figure: Figure) -> None:
+        """The quadratic pair in the first row, then a row per network, of the first seed."""
+        first = np.flatnonzero(arrays["seed"] == arrays["seed"][0])
+        shown = first[np.unique(np.linspace(0, len(first) - 1, self.rows).round().astype(int))]
+        axes = grid(figure, len(shown) + 1, 5, 2.5)
+        row(axes[0], _quadratic(arrays, int(shown[0])))
+        curves(axes[0, 4], arrays, shown)
+        for panels, i in zip(axes[1:], shown, strict=True):
+            row(panels, _network(arrays, int(i)))
+            ratios(panels[4], arrays, int(i))
+        figure.suptitle("noise at equal reliability cost: alike on both synapses, and placed by importance", fontsize=9)
+
+
+def _curved(run: Run, member: int, layer: int) -> tuple[np.ndarray, ...]:
+    """Curvature summed over the data set, sigma and mu of the synapses that have curvature, and where they are."""
+    h, sigma, mu = (
+        run.layer(member, layer, name).astype(float).ravel() for name in ("gauss_newton_noise", "sigma", "mu")
+    )
+    where = np.flatnonzero(np.isfinite(h) & (h > 0))
+    if len(where) < 2:
+        raise UserError(f"layer {layer} of member {member} has no two synapses with curvature: name another layer")
+    return run.metric("n_examples")[member] * h[where], sigma[where], mu[where], where
+
+
+def _nearest(h: np.ndarray, percentile: float) -> int:
+    """The synapse whose curvature is nearest to a percentile of its layer's."""
+    return int(np.abs(np.log(h) - np.log(np.percentile(h, percentile))).argmin())
+
+
+def _ratio(extra: np.ndarray) -> tuple[float, np.ndarray]:
+    """Mean of the first row over mean of the second, with a 95% bootstrap interval; extra (2, samples).
+
+    NaN unless the second is positive for sure: where the mean weights are no minimum for these two alone, noise on
+    them may cost nothing, and there is nothing to spare.
+    """
+    index = np.random.default_rng(0).integers(extra.shape[1], size=(RESAMPLES, extra.shape[1]))
+    own, shared = extra[:, index].mean(-1)
+    if np.percentile(shared, 2.5) <= 0:
+        return np.nan, np.full(2, np.nan)
+    return float(extra[0].mean() / extra[1].mean()), np.percentile(own / shared, [2.5, 97.5])
+
+
+def _quadratic(a: Arrays, i: int) -> dict[str, Any]:
+    """The quadratic pair as a row of panels: its plane is known in closed form."""
+    h, sigma, shared = (a[f"quadratic_{name}"][i] for name in ("h", "sigma", "shared"))
+    at = np.linspace(-1, 1, GRID) * REACH * sigma.max()
+    plane = 0.5 * (h[0] * at[:, None] ** 2 + h[1] * at[None, :] ** 2)
+    ratio = np.divide(*a["quadratic_performance"][i])
+    title = f"quadratic model, H11/H22 = {h[0] / h[1]:g}, rho = {a['rho'][i]:.2g}"
+    return {"h": h, "sigma": sigma, "shared": shared, "at": at, "plane": plane, "xi": a["xi"][i], "ratio": ratio,
+            "interval": (ratio, ratio), "price": a["quadratic_price"][i], "rho": a["rho"][i], "title": title,
+            "performance": a["quadratic_performance"][i]}  # fmt: skip
+
+
+def _network(a: Arrays, i: int) -> dict[str, Any]:
+    """The pair of one network as a row of panels."""
+    names = ("h", "sigma", "shared", "at", "plane", "xi", "ratio", "interval", "price", "rho")
+    title = f"{a['label'][i]}, layer {a['layer'][i]}, B = {a['balance'][i]:.2g}"
+    return {**{name: a[name][i] for name in names}, "performance": a["extra"][i].mean(1), "title": title}
