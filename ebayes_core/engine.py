@@ -137,9 +137,14 @@ class Cohort:
         return shuffled[: self.batches * self.batch_size].view(self.batches, -1).to(self.device)
 
     def corrections(self, step: int) -> Tensor:
-        """Adam's bias corrections at a step that counts from 1: (2, member, 1), in double before rounding."""
+        """Adam's bias corrections at a step that counts from 1, and the share of the learning rates that is left.
+
+        (3, member, 1), in double before rounding.
+        """
         betas = torch.stack([self.formulas.beta1, self.formulas.beta2]).double()
-        return (-torch.expm1(step * betas.log())).to(self.dtype)
+        done = (step - 1) / (self.batches * self.training.epochs)
+        left = (1 + math.cos(math.pi * done)) / 2 if self.training.schedule == "cosine" else 1.0
+        return torch.cat([-torch.expm1(step * betas.log()), torch.full_like(betas[:1], left)]).to(self.dtype)
 
     def solves(self, state: State) -> bool:
         """Whether sigma is solved for in these networks; there is none to solve for without noise."""

@@ -60,6 +60,11 @@ class Training(BaseModel):
         le=100,
         description="Adam's step for phi, hence for log sigma while it is small; learning_rate if left out",
     )
+    schedule: Literal["constant", "cosine"] = Field(
+        "constant",
+        description="the learning rates over training: as they are (the paper's way), or falling to zero along half a "
+        "cosine",
+    )
     sigma: Literal["descent", "fixed_point"] = Field(
         "descent",
         description="how sigma moves: with phi by Adam (the paper's way), or at each step toward its condition of "

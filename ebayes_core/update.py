@@ -108,12 +108,15 @@ def gradients(
 def _adam(
     p: Tensor, g: Tensor, first: Tensor, second: Tensor, rate: Tensor, f: Formulas, corrections: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Adam (Kingma and Ba) as torch.optim.Adam computes it; corrections: (1 - beta1**t, 1 - beta2**t) per member."""
+    """Adam (Kingma and Ba) as torch.optim.Adam computes it.
+
+    corrections: per member 1 - beta1**t, 1 - beta2**t, and the share of the rate that the schedule leaves.
+    """
     first = f.beta1 * first + (1 - f.beta1) * g  # no lerp: inf - inf would turn an overflow into a NaN
     second = torch.addcmul(f.beta2 * second, (1 - f.beta2) * g, g)
-    reciprocals = 1 / corrections  # one division per member in place of two per synapse
+    reciprocals = 1 / corrections[:2]  # one division per member in place of two per synapse
     root = (second * reciprocals[1]).sqrt_().add_(f.epsilon)
-    return torch.addcdiv(p, -rate * reciprocals[0] * first, root), first, second
+    return torch.addcdiv(p, -rate * corrections[2] * reciprocals[0] * first, root), first, second
 
 
 def make_step(formulas: Formulas) -> Step:
@@ -121,7 +124,7 @@ def make_step(formulas: Formulas) -> Step:
 
     Arguments: the lists of Parameters, then the weights to write, slopes; where sigma is solved for, squares (mean
     squared per-example gradients with the model's own labels) and bounds (the scale of each layer's Fisher, then the
-    ceiling of its sigmas), else nothing in either; xi of this step, xi of the next, the corrections (2, member, 1), and
+    ceiling of its sigmas), else nothing in either; xi of this step, xi of the next, the corrections (3, member, 1), and
     alive (member, 1): the members that still move.
     """
 
