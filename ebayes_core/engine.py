@@ -16,7 +16,7 @@ from ebayes_core.compiler import Step, compiled
 from ebayes_core.evaluation import snapshot
 from ebayes_core.per_example import squared_gradients
 from ebayes_core.population import stack
-from ebayes_core.stationary import ceiling, scale
+from ebayes_core.stationary import ceiling, newest, scale
 from ebayes_core.tasks import Classification, Task
 from ebayes_core.update import Formulas, Parameters, make_step, sampled
 
@@ -136,15 +136,17 @@ class Cohort:
         shuffled = torch.randperm(self.data.examples, generator=generator(self.seed, ORDER, epoch))
         return shuffled[: self.batches * self.batch_size].view(self.batches, -1).to(self.device)
 
-    def corrections(self, step: int) -> Tensor:
-        """Adam's bias corrections at a step that counts from 1, and the share of the learning rates that is left.
+    def clock(self, step: int) -> Tensor:
+        """All that hangs on the number of a step, which counts from 1; (4, member, 1), in double before rounding.
 
-        (3, member, 1), in double before rounding.
+        Adam's two bias corrections, the share of the learning rates that the schedule leaves, and the weight of the
+        step in the running means of the solver.
         """
         betas = torch.stack([self.formulas.beta1, self.formulas.beta2]).double()
         done = (step - 1) / (self.batches * self.training.epochs)
         left = (1 + math.cos(math.pi * done)) / 2 if self.training.schedule == "cosine" else 1.0
-        return torch.cat([-torch.expm1(step * betas.log()), torch.full_like(betas[:1], left)]).to(self.dtype)
+        others = [torch.full_like(betas[:1], value) for value in (left, newest(step))]
+        return torch.cat([-torch.expm1(step * betas.log()), *others]).to(self.dtype)
 
     def solves(self, state: State) -> bool:
         """Whether sigma is solved for in these networks; there is none to solve for without noise."""
@@ -175,7 +177,7 @@ class Cohort:
         if self.compile:
             xi, lists = state.xi.split(self.sizes, 1), state.parameters.lists()
             squares, bounds = slopes if self.solves(state) else [], self.bounds(state)
-            example = (lists, state.weights, slopes, squares, bounds, xi, xi, self.corrections(1), state.alive)
+            example = (lists, state.weights, slopes, squares, bounds, xi, xi, self.clock(1), state.alive)
             kernel = compiled(make_step(self.formulas), *example)
         return kernel or self._in_parts()
 
@@ -185,10 +187,10 @@ class Cohort:
         parts = [slice(i, i + size) for i in range(0, len(self), size)]
         steps = [make_step(self._formulas(self.points[part])) for part in parts]
 
-        def update(lists, weights, slopes, squares, bounds, xi, xi_next, corrections, alive):  # type: ignore[no-untyped-def]
+        def update(lists, weights, slopes, squares, bounds, xi, xi_next, clock, alive):  # type: ignore[no-untyped-def]
             for part, step in zip(parts, steps, strict=True):
                 *own, w, g, q, k = ([t[part] for t in ts] for ts in (*lists, weights, slopes, squares, bounds))
-                step(own, w, g, q, k, xi, xi_next, corrections[:, part], alive[part])
+                step(own, w, g, q, k, xi, xi_next, clock[:, part], alive[part])
 
         return update
 
@@ -217,10 +219,10 @@ def train(cohort: Cohort, state: State) -> Iterator[State]:
             squares, bounds = cohort.squares(state, x), cohort.bounds(state)
             _account(state, data.task, outputs, y)
             xi_next = cohort.draw(state.noise)
-            corrections = cohort.corrections(state.step + 1)
+            clock = cohort.clock(state.step + 1)
             now, after = state.xi.split(sizes, 1), xi_next.split(sizes, 1)
             update(
-                state.parameters.lists(), state.weights, slopes, squares, bounds, now, after, corrections, state.alive
+                state.parameters.lists(), state.weights, slopes, squares, bounds, now, after, clock, state.alive
             )
             state.xi, state.step, state.batch = xi_next, state.step + 1, state.batch + 1
             yield state

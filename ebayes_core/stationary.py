@@ -25,6 +25,8 @@ MOST = 0.1
 WIDE, LARGEST = 4.0, 10.0
 #: By how much the scale of a Fisher may be corrected: while sigma is small, its slope is all noise.
 FAR = 2.0
+#: The share of the steps so far that the running means remember.
+MEMORY = 0.2
 TINY = 1e-30
 
 
@@ -33,6 +35,14 @@ def collected(parts: list[Tensor], sigma: list[Tensor]) -> list[Tensor]:
     if len(sigma) == len(parts) and all(s.shape == q.shape for s, q in zip(sigma, parts, strict=True)):
         return parts
     return [sum(q.sum(-1, keepdim=True) for q in parts)]
+
+
+def newest(step: int) -> float:
+    """The weight of a step, counted from 1, in the running means: 1 at the first, then one over what they remember.
+
+    A memory that grows with training averages more and more, and still forgets how it began.
+    """
+    return 1 / (1 + MEMORY * (step - 1))
 
 
 def scale(sigma: Tensor, slope: Tensor, fisher: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ebayes_core.engine import Cohort, train
 from ebayes_core.registry import Registry
-from ebayes_core.stationary import FAR, LARGEST, MOST, WIDE, ceiling, changes, scale
+from ebayes_core.stationary import FAR, LARGEST, MEMORY, MOST, WIDE, ceiling, changes, newest, scale
 from tests.build import DIGITS, LINEAR, cohort, trained
 
 SOLVE = 'training.sigma="fixed_point"'
@@ -95,6 +95,15 @@ def test_the_scale_makes_the_layers_condition_exact() -> None:
     torch.testing.assert_close((sigma**2 * k * fisher).sum(-1), (sigma * slope).sum(-1))
     assert scale(sigma, 10 * slope, fisher).tolist() == [[FAR], [FAR]]
     assert scale(sigma, -slope, fisher).tolist() == scale(sigma, 0 * slope, 0 * fisher).tolist() == [[1 / FAR]] * 2
+
+
+def test_a_running_mean_remembers_its_share_of_the_steps() -> None:
+    """It starts at the first value, and the mean age of what it holds is a share of the steps so far."""
+    assert newest(1) == 1
+    mean = 0.0
+    for step in range(1, 10_001):
+        mean += newest(step) * (step - mean)
+    assert 1 - mean / 10_000 == pytest.approx(MEMORY / (1 + MEMORY), rel=1e-3)
 
 
 def exact_curvature(c: Cohort) -> Tensor:
