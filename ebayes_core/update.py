@@ -22,8 +22,10 @@ from ebayes_core.stationary import changes, collected
 class Parameters:
     """The free parameters of a cohort with Adam's moments, per layer (member, synapses).
 
-    phi has one tensor per layer, or a single (member, 1) that all layers share, or none. sigma and its derivative in
-    phi are carried from the step that last moved phi, since computing them twice costs more than keeping them.
+    phi has one tensor per layer, or a single (member, 1) that all layers share, or none. Where sigma is solved for,
+    phi_second is the running Fisher, and phi_first the logarithm of its scale, (member, 1) for each phi. sigma and its
+    derivative in phi are carried from the step that last moved phi, since computing them twice costs more than keeping
+    them.
     """
 
     mu: list[Tensor]
@@ -133,24 +135,21 @@ def make_step(formulas: Formulas) -> Step:
             _write((p, first, second), (moved[-1], *moments))
         return moved
 
-    def solve(loss, bounds, mu, phi, firsts, seconds, sigma, dsigma, clock, alive):  # type: ignore[no-untyped-def]
-        # phi's moments hold what they do for Adam, over a longer time: the loss's slope in sigma, and squared gradients
-        seen = sum((collected(part, sigma) for part in loss), [])
-        means = [m.lerp(x, clock[3]) for m, x in zip((*firsts, *seconds), seen, strict=True)]
+    def solve(squares, bounds, mu, phi, seconds, sigma, dsigma, clock, alive):  # type: ignore[no-untyped-def]
+        seen = collected(squares, sigma)
+        means = [m.lerp(q, clock[3]) for m, q in zip(seconds, seen, strict=True)]
         scales, ceilings = bounds[: len(phi)], bounds[len(phi) :]
-        fisher = [k * m for k, m in zip(scales, means[len(phi) :], strict=True)]
-        change = changes(formulas, mu, sigma, fisher, ceilings)
+        change = changes(formulas, mu, sigma, [k * m for k, m in zip(scales, means, strict=True)], ceilings)
         new = [p + u * s / d for p, u, s, d in zip(phi, change, sigma, dsigma, strict=True)]
         moved = [torch.where(alive, n, p) for n, p in zip(new, phi, strict=True)]
-        _write((*phi, *firsts, *seconds), (*moved, *means))
+        _write((*phi, *seconds), (*moved, *means))
         return moved
 
     def step(lists, weights, slopes, squares, bounds, xi, xi_next, clock, alive):  # type: ignore[no-untyped-def]
         mu, phi, mu_first, mu_second, phi_first, phi_second, sigma, dsigma = lists
         g_mu, g_sigma = gradients(formulas, mu, sigma, slopes, xi)
         if formulas.solves and phi:
-            loss = [g * x for g, x in zip(slopes, xi, strict=True)], squares
-            phi = solve(loss, bounds, mu, phi, phi_first, phi_second, sigma, dsigma, clock, alive)
+            phi = solve(squares, bounds, mu, phi, phi_second, sigma, dsigma, clock, alive)
         else:
             g_phi = [g * d for g, d in zip(g_sigma, dsigma, strict=True)]
             phi = descend(formulas.learning_rate_phi, g_phi, phi, phi_first, phi_second, clock, alive)

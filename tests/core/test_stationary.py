@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ebayes_core.engine import Cohort, train
 from ebayes_core.registry import Registry
-from ebayes_core.stationary import FAR, LARGEST, MEMORY, MOST, WIDE, ceiling, changes, newest, scale
+from ebayes_core.stationary import FAR, LARGEST, MEMORY, MOST, WIDE, ceiling, changes, followed, newest
 from tests.build import DIGITS, LINEAR, cohort, trained
 
 SOLVE = 'training.sigma="fixed_point"'
@@ -88,13 +88,30 @@ def test_none_goes_far_above_its_layers_mean() -> None:
 
 
 def test_the_scale_makes_the_layers_condition_exact() -> None:
-    """With it, sum sigma^2 F is the measured sum sigma g xi; within a factor of 2, and at the start it is bounded."""
-    sigma, fisher = torch.rand(2, 50, dtype=torch.float64) + 0.1, torch.rand(2, 50, dtype=torch.float64)
-    slope = 1.3 * sigma * fisher + 0.01 * torch.randn(2, 50, dtype=torch.float64)
-    k = scale(sigma, slope, fisher)
-    torch.testing.assert_close((sigma**2 * k * fisher).sum(-1), (sigma * slope).sum(-1))
-    assert scale(sigma, 10 * slope, fisher).tolist() == [[FAR], [FAR]]
-    assert scale(sigma, -slope, fisher).tolist() == scale(sigma, 0 * slope, 0 * fisher).tolist() == [[1 / FAR]] * 2
+    """A Fisher that is 1.3 times too small, or 1.3 times too large, seen through noise; the scale has its bounds."""
+    torch.manual_seed(0)
+    sigma, curvature = torch.rand(2, 50, dtype=torch.float64) + 0.1, torch.rand(2, 50, dtype=torch.float64)
+    known = torch.tensor([[1.3], [1 / 1.3]], dtype=torch.float64)
+    log_scale = torch.zeros(2, 1, dtype=torch.float64)
+    for step in range(1, 20_001):
+        slope = sigma * curvature + torch.randn(2, 50, dtype=torch.float64)
+        log_scale = followed(log_scale, torch.tensor(newest(step)), sigma, slope, curvature / known)
+        assert log_scale.abs().max() <= FAR
+    torch.testing.assert_close(log_scale.exp(), known, rtol=0.03, atol=0)
+
+
+def test_the_scale_undoes_what_sigma_owes_to_chance() -> None:
+    """sigma is large where the Fisher happens to be small: the condition holds all the same, summed over the layer."""
+    torch.manual_seed(0)
+    curvature = torch.rand(1, 2000, dtype=torch.float64) + 0.1
+    fisher = curvature * (0.1 + 1.8 * torch.rand_like(curvature))
+    log_scale = torch.zeros(1, 1, dtype=torch.float64)
+    for step in range(1, 20_001):
+        sigma = (log_scale.exp() * fisher) ** (-1 / 2.5)  # rho = 1/2, c rho = 1
+        log_scale = followed(log_scale, torch.tensor(newest(step)), sigma, sigma * curvature, fisher)
+    met, charged = (sigma**2 * curvature).sum(), (sigma ** (-1 / 2)).sum()
+    assert met / charged == pytest.approx(1, rel=1e-3)
+    assert log_scale.item() > 0.1
 
 
 def test_a_running_mean_remembers_its_share_of_the_steps() -> None:
