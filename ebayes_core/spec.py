@@ -68,7 +68,7 @@ class Training(BaseModel):
     sigma: Literal["descent", "fixed_point"] = Field(
         "descent",
         description="how sigma moves: with phi by Adam (the paper's way), or at each step toward its condition of "
-        "stationarity, in which a running true Fisher (decay beta2) stands for the curvature",
+        "stationarity, in which a running true Fisher stands for the curvature; with a schedule that falls it arrives",
     )
     beta1: float = Field(0.9, ge=0, lt=1, description="Adam's decay of the mean gradient")
     beta2: float = Field(0.999, ge=0, lt=1, description="Adam's decay of the squared gradient")

@@ -3,7 +3,7 @@
 Where the objective is stationary in log sigma, N E[H] sigma^2 + dM = -dR: the curvature of the loss, averaged over
 the noise, and what the magnitude cost M charges for sigma hold what the reliability cost R pays for it. For a power
 law that is sigma**(rho + 2) = c rho / N E[H], Eq. 29 with the noise in it. The curvature is a running true Fisher on a
-scale that is measured.
+scale that is measured. Both lag behind means that move: where a schedule brings those to rest, sigma arrives.
 """
 
 from __future__ import annotations

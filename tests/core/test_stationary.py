@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from ebayes_core.engine import Cohort, train
+from ebayes_core.convergence import balance, slopes
+from ebayes_core.engine import MEASURE, Cohort, generator, train
 from ebayes_core.registry import Registry
 from ebayes_core.stationary import FAR, LARGEST, MEMORY, MOST, WIDE, ceiling, changes, followed, newest
 from tests.build import DIGITS, LINEAR, cohort, trained
@@ -141,6 +142,20 @@ def test_a_linear_readout_is_trained_to_its_optimum(registry: Registry, noise: s
     sigma = trained(c).parameters.sigma[0][0]
     assert not [r for r in caplog.records if r.name == "ebayes"], "the step was not compiled"
     torch.testing.assert_close(sigma, known.expand_as(sigma), rtol=0.02, atol=0)
+
+
+@torch.no_grad()
+def test_a_network_of_relus_ends_in_balance(registry: Registry) -> None:
+    """Of which no closed form is known: each layer's B, on 2,000 fresh draws, is 1 once the means have come to rest."""
+    options = (SOLVE, 'training.schedule="cosine"', "training.epochs=3000", f"cost={COSTS['trafficking']}")
+    c = cohort(registry, LINEAR, 'dataset={kind="cubic"}', "network.hidden=[20]", *options)
+    state = trained(c)
+    found = slopes(c, state.parameters, generator(0, MEASURE))
+    for i in range(1, 2000):
+        more = slopes(c, state.parameters, generator(0, MEASURE, i))
+        found.along_sigma = torch.cat([found.along_sigma, more.along_sigma])
+    for b, error in zip(*(balance(c, state.parameters, found)[k] for k in ("balance", "balance_error")), strict=True):
+        assert error < 0.05 and b.item() == pytest.approx(1, abs=0.1)
 
 
 def test_members_with_and_without_the_solver_share_a_sweep(registry: Registry) -> None:
