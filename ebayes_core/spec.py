@@ -82,6 +82,9 @@ class Measurement(BaseModel):
     model_config = CLOSED
     samples: int = Field(20, ge=1, le=10_000, description="sampled networks whose predictions are averaged")
     sample_batch: int = Field(20, ge=1, le=100_000, description="test examples that share one sampled network")
+    balance_passes: int = Field(
+        1, ge=1, le=100_000, description="passes over the training set that the balance is taken from, with fresh noise"
+    )
     probe_batch: int = Field(100, ge=1, le=100_000, description="training examples per weight sample in the probes")
     probe_examples: int | None = Field(
         None, ge=1, description="at most so many training examples in the probes; all of them if left out"

@@ -147,15 +147,13 @@ def test_a_linear_readout_is_trained_to_its_optimum(registry: Registry, noise: s
 @torch.no_grad()
 def test_a_network_of_relus_ends_in_balance(registry: Registry) -> None:
     """Of which no closed form is known: each layer's B, on 2,000 fresh draws, is 1 once the means have come to rest."""
-    options = (SOLVE, 'training.schedule="cosine"', "training.epochs=3000", f"cost={COSTS['trafficking']}")
-    c = cohort(registry, LINEAR, 'dataset={kind="cubic"}', "network.hidden=[20]", *options)
-    state = trained(c)
-    found = slopes(c, state.parameters, generator(0, MEASURE))
-    for i in range(1, 2000):
-        more = slopes(c, state.parameters, generator(0, MEASURE, i))
-        found.along_sigma = torch.cat([found.along_sigma, more.along_sigma])
-    for b, error in zip(*(balance(c, state.parameters, found)[k] for k in ("balance", "balance_error")), strict=True):
-        assert error < 0.05 and b.item() == pytest.approx(1, abs=0.1)
+    training = (SOLVE, 'training.schedule="cosine"', "training.epochs=3000", "measurement.balance_passes=2000")
+    network = ('dataset={kind="cubic"}', "network.hidden=[20]", f"cost={COSTS['trafficking']}")
+    c = cohort(registry, LINEAR, *network, *training)
+    p = trained(c).parameters
+    found = balance(c, p, slopes(c, p, generator(0, MEASURE)))
+    assert found["balance_error"].max() < 0.05
+    torch.testing.assert_close(found["balance"], torch.ones_like(found["balance"]), rtol=0, atol=0.1)
 
 
 def test_members_with_and_without_the_solver_share_a_sweep(registry: Registry) -> None:
