@@ -9,6 +9,7 @@ With one sigma for the whole network only the sum over all layers has to balance
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 
 import torch
 from torch import Tensor
@@ -29,7 +30,7 @@ class Slopes:
 
 
 def slopes(cohort: Cohort, p: Parameters, noise: torch.Generator) -> Slopes:
-    """One pass over the training set in the minibatches of training, each at two weight samples mu +- sigma xi.
+    """Passes over the training set in the minibatches of training, each at two weight samples mu +- sigma xi.
 
     The pair is antithetic: in the difference of its gradients the mean gradient drops out, which is most of the
     variance of g xi.
@@ -38,7 +39,8 @@ def slopes(cohort: Cohort, p: Parameters, noise: torch.Generator) -> Slopes:
     absolute = [torch.zeros_like(m) for m in p.mu]
     along_sigma, along_mu, losses = [], [], []
     steps, weights, plus, minus = ([torch.empty_like(m) for m in p.mu] for _ in range(4))  # new memory is slow memory
-    for x, y in training_chunks(cohort, cohort.batch_size):
+    passes = range(cohort.member.measurement.balance_passes)
+    for x, y in chain.from_iterable(training_chunks(cohort, cohort.batch_size) for _ in passes):
         for step, s, xi in zip(steps, sigmas, cohort.draw(noise).split(cohort.sizes, 1), strict=True):
             torch.mul(s, xi, out=step)
         for sign, found in ((1, plus), (-1, minus)):

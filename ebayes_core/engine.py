@@ -16,7 +16,7 @@ from ebayes_core.compiler import Step, compiled
 from ebayes_core.evaluation import snapshot
 from ebayes_core.per_example import squared_gradients
 from ebayes_core.population import stack
-from ebayes_core.stationary import ceiling, scale
+from ebayes_core.stationary import ceiling, collected, followed, newest
 from ebayes_core.tasks import Classification, Task
 from ebayes_core.update import Formulas, Parameters, make_step, sampled
 
@@ -122,6 +122,8 @@ class Cohort:
         phi = self.formulas.noise.init(mu)
         per_layer = [] if phi is None else [phi] if phi.shape[1] == 1 else phi.split(self.sizes, 1)
         parameters = Parameters([m.clone() for m in mu.split(self.sizes, 1)], [p.clone() for p in per_layer])
+        if self.formulas.solves:
+            parameters.phi_first = [m.new_zeros(len(self), 1) for m in parameters.phi]
         spreads = [self.formulas.spread(p) for p in parameters.phi]
         parameters.sigma, parameters.dsigma = [s for s, _ in spreads], [d for _, d in spreads]
         noise = generator(self.seed, NOISE, device=self.device)
@@ -136,10 +138,17 @@ class Cohort:
         shuffled = torch.randperm(self.data.examples, generator=generator(self.seed, ORDER, epoch))
         return shuffled[: self.batches * self.batch_size].view(self.batches, -1).to(self.device)
 
-    def corrections(self, step: int) -> Tensor:
-        """Adam's bias corrections at a step that counts from 1: (2, member, 1), in double before rounding."""
+    def clock(self, step: int) -> Tensor:
+        """All that hangs on the number of a step, which counts from 1; (4, member, 1), in double before rounding.
+
+        Adam's two bias corrections, the share of the learning rates that the schedule leaves, and the weight of the
+        step in the running means of the solver.
+        """
         betas = torch.stack([self.formulas.beta1, self.formulas.beta2]).double()
-        return (-torch.expm1(step * betas.log())).to(self.dtype)
+        done = (step - 1) / (self.batches * self.training.epochs)
+        left = (1 + math.cos(math.pi * done)) / 2 if self.training.schedule == "cosine" else 1.0
+        others = [torch.full_like(betas[:1], value) for value in (left, newest(step))]
+        return torch.cat([-torch.expm1(step * betas.log()), *others]).to(self.dtype)
 
     def solves(self, state: State) -> bool:
         """Whether sigma is solved for in these networks; there is none to solve for without noise."""
@@ -154,6 +163,15 @@ class Cohort:
         found = squared_gradients(self.network, weights, x, labelled)
         return [q.flatten(1) / len(x) for q in found]
 
+    def follow(self, state: State, slopes: list[Tensor], clock: Tensor) -> None:
+        """Correct the scale of each layer's Fisher by what this step's noise met, if sigma is solved for."""
+        p = state.parameters
+        if self.solves(state):
+            noise = state.xi.split(self.sizes, 1)
+            seen = collected([g * x for g, x in zip(slopes, noise, strict=True)], p.sigma)
+            for k, *layer in zip(p.phi_first, p.sigma, seen, p.phi_second, strict=True):
+                k.copy_(followed(k, clock[3], *layer))
+
     def bounds(self, state: State) -> list[Tensor]:
         """The scale of each layer's running Fisher, then the ceiling of its sigmas, if sigma is solved for.
 
@@ -162,7 +180,7 @@ class Cohort:
         p = state.parameters
         if not self.solves(state):
             return []
-        return [*map(scale, p.sigma, p.phi_first, p.phi_second), *map(ceiling, p.sigma)]
+        return [*(k.exp() for k in p.phi_first), *map(ceiling, p.sigma)]
 
     def update(self, state: State, slopes: list[Tensor]) -> Step:
         """The kernel of this cohort, compiled where that pays and a compiler works."""
@@ -170,7 +188,7 @@ class Cohort:
         if self.compile:
             xi, lists = state.xi.split(self.sizes, 1), state.parameters.lists()
             squares, bounds = slopes if self.solves(state) else [], self.bounds(state)
-            example = (lists, state.weights, slopes, squares, bounds, xi, xi, self.corrections(1), state.alive)
+            example = (lists, state.weights, slopes, squares, bounds, xi, xi, self.clock(1), state.alive)
             kernel = compiled(make_step(self.formulas), *example)
         return kernel or self._in_parts()
 
@@ -180,10 +198,10 @@ class Cohort:
         parts = [slice(i, i + size) for i in range(0, len(self), size)]
         steps = [make_step(self._formulas(self.points[part])) for part in parts]
 
-        def update(lists, weights, slopes, squares, bounds, xi, xi_next, corrections, alive):  # type: ignore[no-untyped-def]
+        def update(lists, weights, slopes, squares, bounds, xi, xi_next, clock, alive):  # type: ignore[no-untyped-def]
             for part, step in zip(parts, steps, strict=True):
                 *own, w, g, q, k = ([t[part] for t in ts] for ts in (*lists, weights, slopes, squares, bounds))
-                step(own, w, g, q, k, xi, xi_next, corrections[:, part], alive[part])
+                step(own, w, g, q, k, xi, xi_next, clock[:, part], alive[part])
 
         return update
 
@@ -209,14 +227,13 @@ def train(cohort: Cohort, state: State) -> Iterator[State]:
             outputs = cohort.network.gradients(
                 layered_weights, x, lambda o, y=y, scale=scale: scale * data.task.residual(o, y), layered_slopes
             )
+            clock = cohort.clock(state.step + 1)
+            cohort.follow(state, slopes, clock)
             squares, bounds = cohort.squares(state, x), cohort.bounds(state)
             _account(state, data.task, outputs, y)
             xi_next = cohort.draw(state.noise)
-            corrections = cohort.corrections(state.step + 1)
             now, after = state.xi.split(sizes, 1), xi_next.split(sizes, 1)
-            update(
-                state.parameters.lists(), state.weights, slopes, squares, bounds, now, after, corrections, state.alive
-            )
+            update(state.parameters.lists(), state.weights, slopes, squares, bounds, now, after, clock, state.alive)
             state.xi, state.step, state.batch = xi_next, state.step + 1, state.batch + 1
             yield state
         state.curves.append(_curve_point(cohort, state))

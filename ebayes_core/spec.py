@@ -60,10 +60,15 @@ class Training(BaseModel):
         le=100,
         description="Adam's step for phi, hence for log sigma while it is small; learning_rate if left out",
     )
+    schedule: Literal["constant", "cosine"] = Field(
+        "constant",
+        description="the learning rates over training: as they are (the paper's way), or falling to zero along half a "
+        "cosine",
+    )
     sigma: Literal["descent", "fixed_point"] = Field(
         "descent",
         description="how sigma moves: with phi by Adam (the paper's way), or at each step toward its condition of "
-        "stationarity, in which a running true Fisher (decay beta2) stands for the curvature",
+        "stationarity, in which a running true Fisher stands for the curvature; with a schedule that falls it arrives",
     )
     beta1: float = Field(0.9, ge=0, lt=1, description="Adam's decay of the mean gradient")
     beta2: float = Field(0.999, ge=0, lt=1, description="Adam's decay of the squared gradient")
@@ -77,6 +82,9 @@ class Measurement(BaseModel):
     model_config = CLOSED
     samples: int = Field(20, ge=1, le=10_000, description="sampled networks whose predictions are averaged")
     sample_batch: int = Field(20, ge=1, le=100_000, description="test examples that share one sampled network")
+    balance_passes: int = Field(
+        1, ge=1, le=100_000, description="passes over the training set that the balance is taken from, with fresh noise"
+    )
     probe_batch: int = Field(100, ge=1, le=100_000, description="training examples per weight sample in the probes")
     probe_examples: int | None = Field(
         None, ge=1, description="at most so many training examples in the probes; all of them if left out"

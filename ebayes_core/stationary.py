@@ -3,7 +3,7 @@
 Where the objective is stationary in log sigma, N E[H] sigma^2 + dM = -dR: the curvature of the loss, averaged over
 the noise, and what the magnitude cost M charges for sigma hold what the reliability cost R pays for it. For a power
 law that is sigma**(rho + 2) = c rho / N E[H], Eq. 29 with the noise in it. The curvature is a running true Fisher on a
-scale that is measured.
+scale that is measured. Both lag behind means that move: where a schedule brings those to rest, sigma arrives.
 """
 
 from __future__ import annotations
@@ -23,8 +23,10 @@ MOST = 0.1
 #: A synapse without curvature has no optimum, and one that wakes up with a sigma beyond all others' throws the network:
 #: none goes further above its layer's mean than this factor, nor beyond the largest sigma_0 that a spec may ask for.
 WIDE, LARGEST = 4.0, 10.0
-#: By how much the scale of a Fisher may be corrected: while sigma is small, its slope is all noise.
-FAR = 2.0
+#: How far the scale of a Fisher may go, as a logarithm: while sigma is small, what it meets is all noise.
+FAR = 1.4
+#: The share of the steps so far that the running means remember.
+MEMORY = 0.2
 TINY = 1e-30
 
 
@@ -35,15 +37,24 @@ def collected(parts: list[Tensor], sigma: list[Tensor]) -> list[Tensor]:
     return [sum(q.sum(-1, keepdim=True) for q in parts)]
 
 
-def scale(sigma: Tensor, slope: Tensor, fisher: Tensor) -> Tensor:
-    """What a layer's Fisher must be multiplied by for its condition of stationarity to be exact; (member, 1).
+def newest(step: int) -> float:
+    """The weight of a step, counted from 1, in the running means: 1 at the first, then one over what they remember.
 
-    sigma, slope, fisher: (member, synapses); slope is the running mean of g xi, which is sigma E[H] for whatever loss
-    (Stein). It is too noisy to serve a synapse, but its sum over a layer is not; the Fisher tells synapses apart, but
-    lacks what the kinks of relu and the residuals of the data add to the Hessian.
+    A memory that grows with training averages more and more, and still forgets how it began.
     """
-    exact, model = (sigma * slope).sum(-1, keepdim=True), (sigma**2 * fisher).sum(-1, keepdim=True)
-    return (exact / model.clamp_min(TINY)).clamp(1 / FAR, FAR)
+    return 1 / (1 + MEMORY * (step - 1))
+
+
+def followed(log_scale: Tensor, weight: Tensor, sigma: Tensor, slope: Tensor, fisher: Tensor) -> Tensor:
+    """Log of what a layer's Fisher must be multiplied by for its condition of stationarity to hold; (member, 1).
+
+    sigma, slope, fisher: (member, synapses); slope is this minibatch's g xi, whose mean is sigma E[H] for whatever loss
+    (Stein). It is too noisy to serve a synapse, but its sum over a layer is not; the Fisher tells synapses apart, but
+    lacks what the kinks of relu and the residuals of the data add to the Hessian, and a sigma that was set by it is
+    large where it happens to be small. What this sigma meets in a minibatch that it has not seen tells of both.
+    """
+    met, held = (sigma * slope).sum(-1, keepdim=True), log_scale.exp() * (sigma**2 * fisher).sum(-1, keepdim=True)
+    return (log_scale + weight * (met / held.clamp_min(TINY) - 1)).clamp(-FAR, FAR)
 
 
 def changes(

@@ -22,8 +22,10 @@ from ebayes_core.stationary import changes, collected
 class Parameters:
     """The free parameters of a cohort with Adam's moments, per layer (member, synapses).
 
-    phi has one tensor per layer, or a single (member, 1) that all layers share, or none. sigma and its derivative in
-    phi are carried from the step that last moved phi, since computing them twice costs more than keeping them.
+    phi has one tensor per layer, or a single (member, 1) that all layers share, or none. Where sigma is solved for,
+    phi_second is the running Fisher, and phi_first the logarithm of its scale, (member, 1) for each phi. sigma and its
+    derivative in phi are carried from the step that last moved phi, since computing them twice costs more than keeping
+    them.
     """
 
     mu: list[Tensor]
@@ -106,14 +108,14 @@ def gradients(
 
 
 def _adam(
-    p: Tensor, g: Tensor, first: Tensor, second: Tensor, rate: Tensor, f: Formulas, corrections: Tensor
+    p: Tensor, g: Tensor, first: Tensor, second: Tensor, rate: Tensor, f: Formulas, clock: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Adam (Kingma and Ba) as torch.optim.Adam computes it; corrections: (1 - beta1**t, 1 - beta2**t) per member."""
+    """Adam (Kingma and Ba) as torch.optim.Adam computes it; clock: see Cohort."""
     first = f.beta1 * first + (1 - f.beta1) * g  # no lerp: inf - inf would turn an overflow into a NaN
     second = torch.addcmul(f.beta2 * second, (1 - f.beta2) * g, g)
-    reciprocals = 1 / corrections  # one division per member in place of two per synapse
+    reciprocals = 1 / clock[:2]  # one division per member in place of two per synapse
     root = (second * reciprocals[1]).sqrt_().add_(f.epsilon)
-    return torch.addcdiv(p, -rate * reciprocals[0] * first, root), first, second
+    return torch.addcdiv(p, -rate * clock[2] * reciprocals[0] * first, root), first, second
 
 
 def make_step(formulas: Formulas) -> Step:
@@ -121,40 +123,37 @@ def make_step(formulas: Formulas) -> Step:
 
     Arguments: the lists of Parameters, then the weights to write, slopes; where sigma is solved for, squares (mean
     squared per-example gradients with the model's own labels) and bounds (the scale of each layer's Fisher, then the
-    ceiling of its sigmas), else nothing in either; xi of this step, xi of the next, the corrections (2, member, 1), and
+    ceiling of its sigmas), else nothing in either; xi of this step, xi of the next, the clock (4, member, 1), and
     alive (member, 1): the members that still move.
     """
 
-    def descend(rate, grads, params, firsts, seconds, corrections, alive):  # type: ignore[no-untyped-def]
+    def descend(rate, grads, params, firsts, seconds, clock, alive):  # type: ignore[no-untyped-def]
         moved = []
         for p, g, first, second in zip(params, grads, firsts, seconds, strict=True):
-            new, *moments = _adam(p, g, first, second, rate, formulas, corrections)
+            new, *moments = _adam(p, g, first, second, rate, formulas, clock)
             moved.append(torch.where(alive, new, p))
             _write((p, first, second), (moved[-1], *moments))
         return moved
 
-    def solve(loss, bounds, mu, phi, firsts, seconds, sigma, dsigma, corrections, alive):  # type: ignore[no-untyped-def]
-        # phi's moments hold what they do for Adam, at one decay: the loss's slope in sigma, and squared gradients
-        seen = sum((collected(part, sigma) for part in loss), [])
-        means = [m.lerp(x, 1 - formulas.beta2) for m, x in zip((*firsts, *seconds), seen, strict=True)]
+    def solve(squares, bounds, mu, phi, seconds, sigma, dsigma, clock, alive):  # type: ignore[no-untyped-def]
+        seen = collected(squares, sigma)
+        means = [m.lerp(q, clock[3]) for m, q in zip(seconds, seen, strict=True)]
         scales, ceilings = bounds[: len(phi)], bounds[len(phi) :]
-        fisher = [k * m / corrections[1] for k, m in zip(scales, means[len(phi) :], strict=True)]
-        change = changes(formulas, mu, sigma, fisher, ceilings)
+        change = changes(formulas, mu, sigma, [k * m for k, m in zip(scales, means, strict=True)], ceilings)
         new = [p + u * s / d for p, u, s, d in zip(phi, change, sigma, dsigma, strict=True)]
         moved = [torch.where(alive, n, p) for n, p in zip(new, phi, strict=True)]
-        _write((*phi, *firsts, *seconds), (*moved, *means))
+        _write((*phi, *seconds), (*moved, *means))
         return moved
 
-    def step(lists, weights, slopes, squares, bounds, xi, xi_next, corrections, alive):  # type: ignore[no-untyped-def]
+    def step(lists, weights, slopes, squares, bounds, xi, xi_next, clock, alive):  # type: ignore[no-untyped-def]
         mu, phi, mu_first, mu_second, phi_first, phi_second, sigma, dsigma = lists
         g_mu, g_sigma = gradients(formulas, mu, sigma, slopes, xi)
         if formulas.solves and phi:
-            loss = [g * x for g, x in zip(slopes, xi, strict=True)], squares
-            phi = solve(loss, bounds, mu, phi, phi_first, phi_second, sigma, dsigma, corrections, alive)
+            phi = solve(squares, bounds, mu, phi, phi_second, sigma, dsigma, clock, alive)
         else:
             g_phi = [g * d for g, d in zip(g_sigma, dsigma, strict=True)]
-            phi = descend(formulas.learning_rate_phi, g_phi, phi, phi_first, phi_second, corrections, alive)
-        mu = descend(formulas.learning_rate, g_mu, mu, mu_first, mu_second, corrections, alive)
+            phi = descend(formulas.learning_rate_phi, g_phi, phi, phi_first, phi_second, clock, alive)
+        mu = descend(formulas.learning_rate, g_mu, mu, mu_first, mu_second, clock, alive)
         for p, *carried in zip(phi, sigma, dsigma, strict=True):
             # the choice changes nothing, but for it inductor would walk memory a second time (other loop bounds)
             _write(carried, [torch.where(alive, t, old) for t, old in zip(formulas.spread(p), carried, strict=True)])

@@ -62,13 +62,13 @@ def update() -> Step:
     """The kernel of the default population; nothing else of a step."""
     cohort, state, slopes = prepared(Population())
     now, after = (xi.split(cohort.sizes, 1) for xi in (state.xi, cohort.draw(state.noise)))
-    corrections = cohort.corrections(1)
+    clock = cohort.clock(1)
     with torch.no_grad():
         kernel = cohort.update(state, slopes)
 
     @torch.no_grad()
     def step() -> None:
-        kernel(state.parameters.lists(), state.weights, slopes, [], [], now, after, corrections, state.alive)
+        kernel(state.parameters.lists(), state.weights, slopes, [], [], now, after, clock, state.alive)
 
     return step
 

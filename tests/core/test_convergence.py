@@ -110,6 +110,13 @@ def test_balance_measures_the_distance_to_the_optimum(registry: Registry) -> Non
         assert abs(report["balance"][-1, 0].item() - known) < 4 * report["balance_error"][-1, 0].item()
 
 
+def test_more_passes_are_passes_one_after_another(registry: Registry) -> None:
+    once, thrice = (cohort(registry, DIGITS, f"measurement.balance_passes={n}") for n in (1, 3))
+    p, noise = trained(once).parameters, generator(0, MEASURE)
+    known = torch.cat([slopes(once, p, noise).along_sigma for _ in range(3)])
+    assert torch.equal(slopes(thrice, p, generator(0, MEASURE)).along_sigma, known)
+
+
 def test_motion_reads_the_last_tenth() -> None:
     line = torch.linspace(0, 5, 51)[:, None]
     assert motion(line).item() == pytest.approx(0.5, rel=1e-5)

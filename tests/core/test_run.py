@@ -65,7 +65,8 @@ def assert_same(a: Path, b: Path) -> None:
 @pytest.mark.parametrize("stop", [1, 14, 28, 29])
 def test_a_checkpoint_goes_on_to_the_bit(registry: Registry, tmp_path: Path, noise: str, stop: int, sigma: str) -> None:
     """At the first step, in mid-epoch, at an epoch's last step and just after it."""
-    c = cohort(registry, DIGITS, f"noise.kind={noise}", "training.dtype=float32", f"training.sigma={sigma}")
+    training = ("training.dtype=float32", "training.schedule=cosine", f"training.sigma={sigma}")
+    c = cohort(registry, DIGITS, f"noise.kind={noise}", *training)
     whole = trained(c)
     state = next(islice(train(c, c.start()), stop - 1, None))
     store.save(tmp_path / "c.h5", checkpoint.pack(state))

@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from ebayes_core.engine import Cohort, train
+from ebayes_core.convergence import balance, slopes
+from ebayes_core.engine import MEASURE, Cohort, generator, train
 from ebayes_core.registry import Registry
-from ebayes_core.stationary import FAR, LARGEST, MOST, WIDE, ceiling, changes, scale
+from ebayes_core.stationary import FAR, LARGEST, MEMORY, MOST, WIDE, ceiling, changes, followed, newest
 from tests.build import DIGITS, LINEAR, cohort, trained
 
 SOLVE = 'training.sigma="fixed_point"'
@@ -88,13 +89,39 @@ def test_none_goes_far_above_its_layers_mean() -> None:
 
 
 def test_the_scale_makes_the_layers_condition_exact() -> None:
-    """With it, sum sigma^2 F is the measured sum sigma g xi; within a factor of 2, and at the start it is bounded."""
-    sigma, fisher = torch.rand(2, 50, dtype=torch.float64) + 0.1, torch.rand(2, 50, dtype=torch.float64)
-    slope = 1.3 * sigma * fisher + 0.01 * torch.randn(2, 50, dtype=torch.float64)
-    k = scale(sigma, slope, fisher)
-    torch.testing.assert_close((sigma**2 * k * fisher).sum(-1), (sigma * slope).sum(-1))
-    assert scale(sigma, 10 * slope, fisher).tolist() == [[FAR], [FAR]]
-    assert scale(sigma, -slope, fisher).tolist() == scale(sigma, 0 * slope, 0 * fisher).tolist() == [[1 / FAR]] * 2
+    """A Fisher that is 1.3 times too small, or 1.3 times too large, seen through noise; the scale has its bounds."""
+    torch.manual_seed(0)
+    sigma, curvature = torch.rand(2, 50, dtype=torch.float64) + 0.1, torch.rand(2, 50, dtype=torch.float64)
+    known = torch.tensor([[1.3], [1 / 1.3]], dtype=torch.float64)
+    log_scale = torch.zeros(2, 1, dtype=torch.float64)
+    for step in range(1, 20_001):
+        slope = sigma * curvature + torch.randn(2, 50, dtype=torch.float64)
+        log_scale = followed(log_scale, torch.tensor(newest(step)), sigma, slope, curvature / known)
+        assert log_scale.abs().max() <= FAR
+    torch.testing.assert_close(log_scale.exp(), known, rtol=0.03, atol=0)
+
+
+def test_the_scale_undoes_what_sigma_owes_to_chance() -> None:
+    """sigma is large where the Fisher happens to be small: the condition holds all the same, summed over the layer."""
+    torch.manual_seed(0)
+    curvature = torch.rand(1, 2000, dtype=torch.float64) + 0.1
+    fisher = curvature * (0.1 + 1.8 * torch.rand_like(curvature))
+    log_scale = torch.zeros(1, 1, dtype=torch.float64)
+    for step in range(1, 20_001):
+        sigma = (log_scale.exp() * fisher) ** (-1 / 2.5)  # rho = 1/2, c rho = 1
+        log_scale = followed(log_scale, torch.tensor(newest(step)), sigma, sigma * curvature, fisher)
+    met, charged = (sigma**2 * curvature).sum(), (sigma ** (-1 / 2)).sum()
+    assert met / charged == pytest.approx(1, rel=1e-3)
+    assert log_scale.item() > 0.1
+
+
+def test_a_running_mean_remembers_its_share_of_the_steps() -> None:
+    """It starts at the first value, and the mean age of what it holds is a share of the steps so far."""
+    assert newest(1) == 1
+    mean = 0.0
+    for step in range(1, 10_001):
+        mean += newest(step) * (step - mean)
+    assert 1 - mean / 10_000 == pytest.approx(MEMORY / (1 + MEMORY), rel=1e-3)
 
 
 def exact_curvature(c: Cohort) -> Tensor:
@@ -115,6 +142,18 @@ def test_a_linear_readout_is_trained_to_its_optimum(registry: Registry, noise: s
     sigma = trained(c).parameters.sigma[0][0]
     assert not [r for r in caplog.records if r.name == "ebayes"], "the step was not compiled"
     torch.testing.assert_close(sigma, known.expand_as(sigma), rtol=0.02, atol=0)
+
+
+@torch.no_grad()
+def test_a_network_of_relus_ends_in_balance(registry: Registry) -> None:
+    """Of which no closed form is known: each layer's B, on 2,000 fresh draws, is 1 once the means have come to rest."""
+    training = (SOLVE, 'training.schedule="cosine"', "training.epochs=3000", "measurement.balance_passes=2000")
+    network = ('dataset={kind="cubic"}', "network.hidden=[20]", f"cost={COSTS['trafficking']}")
+    c = cohort(registry, LINEAR, *network, *training)
+    p = trained(c).parameters
+    found = balance(c, p, slopes(c, p, generator(0, MEASURE)))
+    assert found["balance_error"].max() < 0.05
+    torch.testing.assert_close(found["balance"], torch.ones_like(found["balance"]), rtol=0, atol=0.1)
 
 
 def test_members_with_and_without_the_solver_share_a_sweep(registry: Registry) -> None:

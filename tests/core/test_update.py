@@ -63,6 +63,9 @@ def reference(c, index=0):
     mu = [t[index].double().requires_grad_() for t in state.parameters.mu]
     phi = [t[index].double().requires_grad_() for t in state.parameters.phi]
     optimiser = torch.optim.Adam([*mu, *phi], lr=member.training.learning_rate)
+    schedule = None
+    if member.training.schedule == "cosine":
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, member.training.epochs * c.batches)
     noise = generator(c.seed, NOISE)
     for epoch in range(member.training.epochs):
         for batch in c.order(epoch):
@@ -79,6 +82,8 @@ def reference(c, index=0):
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
+            if schedule:
+                schedule.step()
     return [t.detach() for t in (*mu, *phi)]
 
 
@@ -87,6 +92,14 @@ def reference(c, index=0):
 @pytest.mark.parametrize("cost", COSTS)
 def test_update_is_adam_on_the_objective(registry: Registry, cost: str, inference: str, noise: str) -> None:
     c = cohort(registry, DIGITS, f"cost={cost}", f"inference={inference}", f"noise={noise}")
+    state = trained(c)
+    for ours, theirs in zip(state.parameters.mu + state.parameters.phi, reference(c), strict=True):
+        torch.testing.assert_close(ours[0], theirs, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("noise", NOISES)
+def test_a_falling_rate_is_that_of_torch(registry: Registry, noise: str) -> None:
+    c = cohort(registry, DIGITS, 'training.schedule="cosine"', f"noise={noise}", "training.epochs=3")
     state = trained(c)
     for ours, theirs in zip(state.parameters.mu + state.parameters.phi, reference(c), strict=True):
         torch.testing.assert_close(ours[0], theirs, rtol=1e-9, atol=1e-11)
@@ -123,6 +136,7 @@ COMPILED = {
     "no noise": [f"noise={NOISES[2]}"],
     "laplace": [f"inference={INFERENCES[1]}", f"noise={NOISES[0]}"],
     "gaussian": [f"inference={INFERENCES[2]}", f"noise={NOISES[0]}"],
+    "a falling rate": ['training.schedule="cosine"'],
     "small sigma": ["noise.sigma_0=1e-4"],
     "large sigma": ["noise.sigma_0=10.0"],
     "largest c": ['cost={kind="calcium", c=1e12}', "noise.sigma_0=10.0"],
@@ -202,7 +216,7 @@ def test_compiled_step_is_the_eager_step(registry: Registry, kind: str, noise: s
         xi, after = state.xi.split(c.sizes, 1), c.draw(state.noise).split(c.sizes, 1)
         nothing = []  # squares and bounds: sigma is descended on
         step = (state.parameters.lists(), state.weights, slopes, nothing, nothing, xi, after)
-        return state, (*step, c.corrections(1), state.alive)
+        return state, (*step, c.clock(1), state.alive)
 
     torch.manual_seed(0)
     one, eager = arguments()
