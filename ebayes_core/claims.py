@@ -13,6 +13,11 @@ if TYPE_CHECKING:
 
     from ebayes_core.registry import Registry
 
+#: What no statistic decides.
+INTERPRETED = (
+    "23  energy-efficient synapses mimic Bayesian ones and cannot be told from them by these predictions alone  [an "
+    "interpretation of claims 9 to 18: nothing to measure]"
+)
 HELD, FAILED, OPEN = "held", "not held", "open"
 
 
@@ -70,7 +75,7 @@ class Finding:
     file: Path
     analysis: str
     sigma: str  #: how sigma was trained: descent, or fixed_point
-    balance: tuple[float, float]  #: least and largest balance of a layer
+    balance: tuple[float, float]  #: least and largest balance of a network
 
     @property
     def verdicts(self) -> list[str]:
@@ -106,13 +111,47 @@ def findings(files: Sequence[Path], registry: Registry) -> list[Finding]:
 
 
 def _regime(file: Path) -> tuple[str, tuple[float, float]]:
-    """How sigma was trained in a file, and how near each layer came to the optimum."""
+    """How sigma was trained in a file, and how near its networks came to the optimum."""
     import numpy as np
 
     from ebayes_core.runfile import Run
 
     with Run(file) as run:
         ways = {run.member_spec(i)["training"]["sigma"] for i in range(run.n_members)}
-        balance = run.layer_metric("balance")
+        balance = run.metric("balance")
     known = balance[np.isfinite(balance)]
     return " and ".join(sorted(ways)), (known.min(), known.max()) if known.size else (math.nan, math.nan)
+
+
+def table(found: Sequence[Finding], parts: bool = False) -> list[dict[str, str]]:
+    """The findings as rows of text, each by its hardest part, or part by part."""
+    rows = []
+    for finding in found:
+        for part in finding.parts if parts else (finding.hardest,):
+            rows.append(_row(finding, part, finding.claim.verdict(part) if parts else finding.verdict))
+    return rows
+
+
+def _row(finding: Finding, part: Measured, verdict: str) -> dict[str, str]:
+    claim, (low, high) = finding.claim, part.interval
+    interval = f" ({low:.3g} to {high:.3g})" if low < high else ""
+    least, most = finding.balance
+    return {
+        "claim": str(claim.number), "statement": claim.statement, "statistic": claim.statistic, "holds if": claim.rule,
+        "verdict": verdict, "value": f"{part.value:.3g}{interval}", "of": part.part,
+        "file": f"{finding.file.stem}: {finding.analysis}", "sigma": finding.sigma, "B": f"{least:.2g} to {most:.2g}",
+    }  # fmt: skip
+
+
+def markdown(rows: Sequence[dict[str, str]]) -> str:
+    """A table with a row per claim, and a column for each way of training sigma: the paper's, and the optimum's."""
+    cells: dict[tuple[str, ...], dict[str, list[str]]] = {}
+    for row in rows:
+        head = tuple(row[name] for name in ("claim", "statement", "statistic", "holds if"))
+        text = f"**{row['verdict']}**: {row['value']}, {row['of']} ({row['file']})"
+        cells.setdefault(head, {}).setdefault(row["sigma"], []).append(text.replace("|", "\\|"))
+    ways = sorted({row["sigma"] for row in rows})
+    lines = [["claim", "statement", "statistic", "holds if", *ways], ["---"] * (4 + len(ways))]
+    for head, by_way in cells.items():
+        lines.append([*(h.replace("|", "\\|") for h in head), *("<br>".join(by_way.get(way, ["-"])) for way in ways)])
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

@@ -201,6 +201,49 @@ def draw(file: str, analysis: str | None, into: str | None, without: tuple[str, 
 
 
 @main.command()
+@click.argument("files", nargs=-1, type=click.Path(exists=True, dir_okay=False), metavar="[RESULTS]...")
+@click.option("--parts", is_flag=True, help="Every mechanism, layer and network, and not only the hardest.")
+@click.option("--markdown", is_flag=True, help="As a table to paste.")
+@without
+@as_json
+def claims(files: tuple[str, ...], parts: bool, markdown: bool, without: tuple[str, ...], as_json: bool) -> None:
+    """What the paper claims, as measured in RESULTS, with the rule by which it holds.  [default: results/*.h5]"""
+    from ebayes_core import claims as asked
+
+    chosen = [Path(file) for file in files] or sorted(Path("results").glob("*.h5"))
+    rows = asked.table(asked.findings(chosen, _registry(without)), parts)
+    if not rows:
+        raise UserError("no analysis in these files measures a claim; run a spec of specs/desk or specs/paper first")
+    if as_json:
+        _print(rows)
+    elif markdown:
+        click.echo(asked.markdown(rows))
+    else:
+        _show_claims(_console(), rows)
+
+
+def _show_claims(console: Console, rows: list[dict[str, str]]) -> None:
+    """Claim by claim: the statement and its rule once, then what each file says."""
+    from rich.table import Table
+
+    from ebayes_core.claims import INTERPRETED
+
+    shown = ("verdict", "value", "of", "file", "sigma", "B")
+    table = Table(*shown, box=None, header_style="bold", pad_edge=False)
+    last = ""
+    for row in rows:
+        head = f"{row['claim']}  {row['statement']}  [{row['statistic']}: {row['holds if']}]"
+        if head != last:
+            if last:
+                console.print(table, "")
+            console.print(head, soft_wrap=True)
+            table, last = Table(*shown, box=None, show_header=False, pad_edge=False, padding=(0, 2)), head
+        table.add_row(*(row[name] for name in shown))
+    console.print(table, "")
+    console.print(INTERPRETED, soft_wrap=True)
+
+
+@main.command()
 @without
 @as_json
 def plugins(without: tuple[str, ...], as_json: bool) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from pydantic import Field
 
+from ebayes_core.claims import Claim, Measured
 from ebayes_core.errors import UserError
 from ebayes_core.slots import Analysis
 from ebayes_plugins.analyses._common import caption, colour, exponent, few_ticks, finished, grid, label, note
@@ -34,6 +35,43 @@ PANELS = {"a": (0, 0), "b": (2, 2), "c": (5, 0), "d": (7, 0)}
 COLUMNS = ("source", "member", "x", "y", "scale", "beside", "n", "r", "slope", "stderr", "p", "low", "high")
 
 
+def _slopes(source: str, scales: tuple[str, ...]) -> Any:
+    """The slope of every choice of axes of one experiment, alone and beside the size of the mean."""
+
+    def measured(analysis: Experiment, a: dict[str, np.ndarray]) -> Iterator[Measured]:
+        for i in np.flatnonzero((a["source"] == source) & np.isin(a["scale"], scales)):
+            name = (
+                f"{a['y'][i]} on {a['x'][i]}, {a['scale'][i]}{', beside ' + a['beside'][i] if a['beside'][i] else ''}"
+            )
+            yield Measured(name, *(float(a[k][i]) for k in ("slope", "low", "high")))
+
+    return measured
+
+
+def _schug(analysis: Experiment, a: dict[str, np.ndarray]) -> Iterator[Measured]:
+    """The deposited values' correlation less the published one."""
+    found = (a["source"] == PLASTICITY) & (a["x"] == RELEASE) & (a["scale"] == "raw") & (a["beside"] == "")
+    yield Measured("Pearson's r", float(a["r"][found][0]) + 0.4416)
+
+
+#: Between the slopes that rho = 4/3 and rho = 2 predict: -2/(rho + 2) on the mean square rate, or on the rate where
+#: spikes are binary; -4/(rho + 2) on a graded rate.
+BINARY, GRADED = -(0.6 + 0.5) / 2, -(1.2 + 1.0) / 2
+CLAIMS = (
+    Claim(13, "Schug et al.'s r = -0.4416 is found", "r - published r", (-0.005, 0.005), _schug),
+    Claim(13, "reliable synapses change less", "slope", (-np.inf, 0.0), _slopes(PLASTICITY, ("raw", "log"))),
+    Claim(13, "busy synapses vary less", "log-log slope", (-np.inf, 0.0), _slopes(RATES, ("log",))),
+    Claim(
+        22, "the slope on the rate is nearest to that of rho = 2 (binary spikes)", "log-log slope", (BINARY, 0.0),
+        _slopes(RATES, ("log",)),
+    ),
+    Claim(
+        22, "the slope on the rate is nearest to that of rho = 2 (graded rates)", "log-log slope", (GRADED, 0.0),
+        _slopes(RATES, ("log",)),
+    ),
+)  # fmt: skip
+
+
 class Choice(NamedTuple):
     """One way to plot a set of synapses, with the size of the mean as a possible second regressor."""
 
@@ -51,6 +89,7 @@ class Experiment(Analysis):
     """Measured synapses, and the networks' on the same axes: every choice of axes, with one and two regressors."""
 
     kind: Literal["experiment"] = "experiment"
+    claims: ClassVar[tuple[Claim, ...]] = CLAIMS
     layer: int = Field(2, ge=1, le=65, description="layer of weights of the simulated synapses, from 1")
     near_zero: float = Field(
         0.1,

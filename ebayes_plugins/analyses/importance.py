@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from textwrap import wrap
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
+from ebayes_core.claims import Claim
 from ebayes_core.errors import UserError
 from ebayes_core.slots import Analysis
 from ebayes_plugins.analyses._common import (
@@ -22,6 +23,7 @@ from ebayes_plugins.analyses._common import (
     optimum,
     slope_of,
 )
+from ebayes_plugins.analyses._importance_claims import CLAIMS, POWERS
 from ebayes_plugins.analyses._regression import fit_line
 
 if TYPE_CHECKING:
@@ -34,27 +36,35 @@ ESTIMATORS = Literal[
     "gauss_newton_noise", "gauss_newton_mean", "fisher_true_noise", "fisher_true_mean", "fisher_empirical_noise",
     "fisher_empirical_mean", "learning_rate_rms", "learning_rate_authors", "input_abs", "input_square",
 ]  # fmt: skip
-#: Powers of the curvature that other quantities are in proportion to, which gives the optimum's slope against them: a
-#: learning rate goes as 1 / sqrt(H) (Eq. 7); H as the mean square of the input (Eq. 6), whose rate goes as its root.
-POWERS = {"learning_rate_rms": -1 / 2, "learning_rate_authors": -1 / 2, "input_abs": 1 / 2, "input_square": 1.0}
 NAMES = {
     "learning_rate_rms": "log10 learning rate", "learning_rate_authors": "log10 learning rate (authors')",
     "input_abs": "log10 mean |input|", "input_square": "log10 mean input$^2$",
 }  # fmt: skip
 LINE = 40  #: points of the analytic curve
+WIDE = 4  #: networks in a row of one layer
 
 
 class Importance(Analysis):
     """sigma^2 against the Hessian diagonal, learning rate or input, with the fitted slope beside the optimum's."""
 
     kind: Literal["importance"] = "importance"
+    claims: ClassVar[tuple[Claim, ...]] = CLAIMS
     estimator: ESTIMATORS = Field(
         "gauss_newton_noise",
         description="what sigma is set against: a Hessian diagonal (the optimum knows the one that is averaged over "
         "the noise), the learning rate (Eq. 7, or as in the authors' code) or the input of the synapse",
     )
     layer: int | None = Field(None, ge=1, le=65, description="layer of weights, from 1; all layers if left out")
-    columns: int = Field(5, ge=1, le=12, description="at most so many members drawn, spread evenly over the sweep")
+    flat_below: float = Field(
+        1e-6,
+        ge=0,
+        lt=1,
+        description="synapses with less than this share of their layer's median (of a Hessian, a rate or an input) "
+        "count as flat: their unit hardly ever fires, and on a logarithmic axis they would decide the fit",
+    )
+    columns: int = Field(
+        5, ge=1, le=12, description="at most so many sweep points drawn, spread evenly, each by its first seed"
+    )
     points: int = Field(3000, ge=10, le=100_000, description="at most so many synapses kept for each panel's scatter")
 
     def measure(self, run: Run) -> dict[str, np.ndarray]:
@@ -86,13 +96,15 @@ class Importance(Analysis):
         variance = run.layer(member, layer, "sigma").astype(float) ** 2
         h = np.broadcast_to(run.layer(member, layer, self.estimator).astype(float), variance.shape)
         curved = np.isfinite(h) & (h > 0) & (variance > 0)
+        curved &= h > self.flat_below * np.median(h[curved]) if curved.any() else False
         x, y = np.log10(h[curved]), np.log10(variance[curved])
         keep = np.random.default_rng(0).permutation(len(x))[: self.points]
         return {
             "member": member, "layer": layer, "label": label(run, member), "rho": exponent(run.member_spec(member)),
             "seed": run.seeds[member], "n": len(x), "left_out": h.size - len(x), **fit_line(x, y),
             **self._expected(run, member, layer, x, y),
-            "balance": run.layer_metric("balance")[member, layer - 1],
+            "layers": run.n_layers(member), "balance": run.layer_metric("balance")[member, layer - 1],
+            "mu_rms": np.sqrt((run.layer(member, layer, "mu").astype(float) ** 2).mean()),
             "x": _padded(x[keep], self.points), "y": _padded(y[keep], self.points),
         }  # fmt: skip
 
@@ -114,20 +126,24 @@ class Importance(Analysis):
         named = {
             "network": "label", "layer": "layer", "n": "n", "slope": "slope", "± (synapses)": "slope_half_width",
             "± (seeds)": "point_slope_half_width", "analytic": "analytic_slope", "rank r": "rank_correlation",
-            "B": "balance",
+            "RMS mean": "mu_rms", "B": "balance",
         }  # fmt: skip
         return {heading: arrays[name] for heading, name in named.items()}
 
     def draw(self, arrays: dict[str, np.ndarray], figure: Figure) -> None:
         """Layers in rows, members in columns; axes span the central 99% of the synapses, the numbers are of all."""
-        members = list(dict.fromkeys(arrays["member"].tolist()))
+        members = list(_first_seeds(arrays))
         shown = [members[i] for i in np.unique(np.linspace(0, len(members) - 1, self.columns).round().astype(int))]
         layers = sorted(set(arrays["layer"].tolist()))
-        axes = grid(figure, len(layers), len(shown), 2.4)
+        wide = (
+            WIDE if len(layers) == 1 and len(shown) > WIDE else len(shown)
+        )  # one layer of many networks: rows of them
+        axes = grid(figure, len(layers) * -(-len(shown) // wide), wide, 2.4)
         panels = {}
         for panel, (member, layer) in enumerate(zip(arrays["member"], arrays["layer"], strict=True)):
             if member in shown:
-                panels[layers.index(layer), shown.index(member)] = panel
+                row, column = divmod(shown.index(member), wide)
+                panels[layers.index(layer) + row, column] = panel
         for place, ax in np.ndenumerate(axes):
             if place in panels:
                 _scatter(ax, arrays, panels[place])
@@ -136,7 +152,7 @@ class Importance(Analysis):
         _name(axes, arrays, panels, NAMES.get(self.estimator, "log10 H (nat / weight$^2$)"))
         handles = max((axes[place].get_legend_handles_labels() for place in panels), key=lambda found: len(found[0]))
         figure.legend(*handles, loc="outside lower center", ncols=4 if len(shown) > 2 else 2)
-        caption(figure, *self._title(arrays, len(members), len(shown)))
+        caption(figure, *self._title(arrays, len(set(arrays["member"].tolist())), len(shown)))
 
     def _title(self, arrays: dict[str, np.ndarray], members: int, shown: int) -> list[str]:
         what = self.estimator.replace("_", " ")
@@ -168,18 +184,30 @@ def _over_seeds(run: Run, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray
     return {"point": keys, "point_slope": rows[:, 0], "point_slope_half_width": rows[:, 1], "point_seeds": rows[:, 2]}
 
 
+def _first_seeds(arrays: dict[str, np.ndarray]) -> list[int]:
+    """The first member of each point of the sweep."""
+    first: dict[str, int] = {}
+    for point, member in zip(arrays["point"].tolist(), arrays["member"].tolist(), strict=True):
+        first.setdefault(point.rpartition(",")[0], member)  # without the layer
+    return list(first.values())
+
+
 def _scatter(ax: Axes, arrays: dict[str, np.ndarray], panel: int) -> None:
-    """One panel: synapses, their running median, the fit, and where the optimum lies."""
+    """One panel: the density of synapses, their running median, the fit, and where the optimum lies."""
+    from matplotlib.colors import LinearSegmentedColormap, to_rgb
+
     x, y = arrays["x"][panel], arrays["y"][panel]
     x, y = x[np.isfinite(x)], y[np.isfinite(y)]
     if len(x):
         tone = colour(float(arrays["rho"][panel]))
-        dots = {"linestyle": "", "marker": ".", "markersize": 1.5, "alpha": 0.3, "rasterized": True}
-        ax.plot(x, y, color=tone, label="synapses", **dots)
+        faint = LinearSegmentedColormap.from_list("", [[*to_rgb(tone), 0.25], [0.25 * part for part in to_rgb(tone)]])
+        ax.plot([], [], color=tone, linestyle="", marker="h", label="synapses (darker: more)")
         ends, line = arrays["line_x"][panel], arrays["line_y"][panel]
         ax.plot(ends, arrays["intercept"][panel] + arrays["slope"][panel] * ends, color="0.1", label="fit")
         ax.plot(ends, line, color="tab:blue", linestyle="--", label="optimum")
         _limits(ax, x, y, ends, line, room=0.8 if arrays["point_seeds"][panel] > 1 else 0.6)
+        inside = {"gridsize": (40, 32), "extent": (*ax.get_xlim(), *ax.get_ylim()), "mincnt": 1}
+        ax.hexbin(x, y, **inside, bins="log", cmap=faint, linewidths=0, rasterized=True)
     if len(x) > 50:
         middles = _running_median(x, y)
         ax.plot(*middles, color="tab:red", marker="o", markersize=3, linestyle="", label="median of bins")
@@ -187,15 +215,28 @@ def _scatter(ax: Axes, arrays: dict[str, np.ndarray], panel: int) -> None:
 
 
 def _name(axes: np.ndarray, arrays: dict[str, np.ndarray], panels: dict[tuple[int, int], int], x: str) -> None:
-    """Titles above, units below and on the left of the outermost panels that are there."""
+    """Titles above, units below and beside the outermost panels; on the right, sigma relative to the layer's RMS mean.
+
+    Mean and sigma of a ReLU network can grow together with nothing changed: only their ratio has a meaning by itself.
+    """
+    beside = {place: _relative(axes[place], float(arrays["mu_rms"][panel])) for place, panel in panels.items()}
     for (row, column), panel in panels.items():
         ax = axes[row, column]
-        if row == min(r for r, c in panels if c == column):
+        above = panels.get((row - 1, column))
+        if above is None or arrays["label"][above] != arrays["label"][panel]:
             ax.set_title("\n".join(wrap(str(arrays["label"][panel]), 30)), fontsize=8)
         if row == max(r for r, c in panels if c == column):
             ax.set_xlabel(x)
         if column == min(c for r, c in panels if r == row):
             ax.set_ylabel(f"layer {arrays['layer'][panel]}:  log10 sigma$^2$")
+        if column == max(c for r, c in panels if r == row):
+            beside[row, column].set_ylabel("log10 (sigma / RMS mean)$^2$")
+
+
+def _relative(ax: Axes, mu_rms: float) -> Any:
+    """An axis on the right that reads log10 (sigma / RMS mean)^2."""
+    shift = 2 * np.log10(mu_rms)
+    return ax.secondary_yaxis("right", functions=(lambda y: y - shift, lambda y: y + shift))
 
 
 def _limits(ax: Axes, x: np.ndarray, y: np.ndarray, ends: np.ndarray, line: np.ndarray, *, room: float) -> None:

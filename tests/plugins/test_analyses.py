@@ -86,7 +86,7 @@ class FakeRun:
             return np.where(h > 0, self.sigma_of(i, h), 0.7) if spread else np.full_like(h, 0.3)
 
     def layer_metric(self, name: str) -> np.ndarray:
-        return np.ones((self.n_members, 2))
+        return np.ones((self.n_members, 3))
 
 
 def power(rho: float, c: float) -> Any:
@@ -180,6 +180,43 @@ def test_the_slopes_against_learning_rate_and_input_follow_from_the_curvatures(r
         np.testing.assert_allclose(arrays["analytic_slope"], slope, rtol=1e-3)
         lines = np.diff(arrays["line_y"]) / np.diff(arrays["line_x"])
         np.testing.assert_allclose(lines, slope, rtol=1e-3)
+
+
+@pytest.mark.parametrize(("layers", "held"), [(1, {20}), (3, {9, 12})])
+def test_the_claims_about_importance_hold_where_sigma_is_the_optimum(layers: int, held: set[int]) -> None:
+    run = FakeRun(*sweep(seeds=3, layers=layers), power(2 / 3, 0.1))
+    arrays = Importance().measure(run)
+    verdicts = {
+        claim.number: {claim.verdict(part) for part in claim.measure(Importance(), arrays)}
+        for claim in Importance.claims
+    }
+    assert {number for number, found in verdicts.items() if found == {"held"}} == held
+    assert verdicts[21] == ({"not held"} if layers == 3 else set())  # planted on the analytic slope
+    assert verdicts[10] == verdicts[11] == set()  # speaks of curvature alone
+
+
+def test_synapses_whose_unit_hardly_ever_fires_count_as_flat() -> None:
+    class Rare(FakeRun):
+        def layer(self, i: int, layer: int, name: str) -> np.ndarray:
+            values = super().layer(i, layer, name).copy()
+            if name not in ("mu", "sigma"):
+                values[4] = 1e-25
+            return values
+
+    found = Importance(layer=2).measure(Rare(*sweep(), power(2 / 3, 0.1)))
+    np.testing.assert_array_equal(found["left_out"], 90 + 30)
+    np.testing.assert_allclose(found["slope"], -2 / (2 / 3 + 2), rtol=1e-6)
+    assert (Importance(layer=2, flat_below=0).measure(Rare(*sweep(), power(2 / 3, 0.1)))["left_out"] == 90).all()
+
+
+def test_one_layer_of_many_networks_is_drawn_in_rows(tmp_path: Any) -> None:
+    members = [{"cost": {"kind": "membrane", "c": 10.0**i}} for i in range(-4, 2)]
+    run = FakeRun(members, {"cost.c": [m["cost"]["c"] for m in members]}, power(2 / 3, 0.1))
+    analysis = Importance(layer=2, columns=6)
+    figure = figure_of(analysis, analysis.measure(run), tmp_path)
+    titles = [ax.get_title() for ax in figure.axes]
+    assert [t for t in titles if t] == [f"c = {m['cost']['c']:.3g}" for m in members]
+    legible(figure)
 
 
 def test_flat_synapses_are_counted_and_left_out() -> None:

@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import expit, logit
 
-from ebayes_core.claims import Claim, Measured
 from ebayes_plugins.analyses import _curves as curves
 from ebayes_plugins.analyses.advantage import Advantage
 from ebayes_plugins.analyses.tradeoff import Tradeoff
@@ -107,14 +106,3 @@ def test_a_planted_advantage_holds_and_a_planted_equality_does_not() -> None:
     assert {key: found for key, found in same.items() if "gain" in key[1]} == {
         key: {"not held"} for key in same if "gain" in key[1]
     }
-
-
-def test_the_verdict_is_open_where_the_interval_reaches_over_the_end_of_the_range() -> None:
-    claim = Claim(0, "", "", (0.0, 1.0), lambda analysis, arrays: [])
-    assert claim.verdict(Measured("", 0.5)) == "held"
-    assert claim.verdict(Measured("", 0.5, 0.1, 0.9)) == "held"
-    assert claim.verdict(Measured("", 0.5, -0.1, 0.9)) == "open"
-    assert claim.verdict(Measured("", -0.5, -0.9, -0.1)) == "not held"
-    assert claim.verdict(Measured("", 1.0)) == "not held"
-    assert claim.verdict(Measured("", np.nan)) == "open"
-    assert claim.rule == "0 to 1"

@@ -105,3 +105,16 @@ def test_it_says_what_the_spec_lacks() -> None:
         Experiment(layer=3).measure(FakeRun(*sweep(), power(1.0, 0.1)))
     with pytest.raises(UserError, match="no network has noise"):
         Experiment().measure(FakeRun(*sweep(noise="none"), power(1.0, 0.1)))
+
+
+def test_the_claims_about_cortex_need_no_network() -> None:
+    run = FakeRun(*sweep(), power(2 / 3, 0.1))
+    analysis = Experiment()
+    arrays = analysis.measure(run)
+    found = {
+        (c.number, c.statement): [c.verdict(part) for part in c.measure(analysis, arrays)] for c in analysis.claims
+    }
+    assert found[13, "Schug et al.'s r = -0.4416 is found"] == ["held"]
+    assert found[13, "busy synapses vary less"] == ["held"] * 4
+    plasticity = found[13, "reliable synapses change less"]
+    assert len(plasticity) == 8 and plasticity.count("held") == 2  # release probability, raw and log, alone
