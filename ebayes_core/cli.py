@@ -202,7 +202,9 @@ def draw(file: str, analysis: str | None, into: str | None, without: tuple[str, 
 
 @main.command("report")
 @click.argument("files", metavar="RESULTS...", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False))
-@click.option("--out", type=click.Path(file_okay=False), default="report", show_default=True, help="Folder of the pages.")
+@click.option(
+    "--out", type=click.Path(file_okay=False), default="report", show_default=True, help="Folder of the pages."
+)
 @without
 def write_report(files: tuple[str, ...], out: str, without: tuple[str, ...]) -> None:
     """One HTML page for each of RESULTS, to send to a colleague: spec, tables, figures and claims in one file."""
