@@ -200,6 +200,27 @@ def draw(file: str, analysis: str | None, into: str | None, without: tuple[str, 
         raise EbayesError("\n".join(problems))
 
 
+@main.command("report")
+@click.argument("files", metavar="RESULTS...", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False))
+@click.option(
+    "--out", type=click.Path(file_okay=False), default="report", show_default=True, help="Folder of the pages."
+)
+@without
+def write_report(files: tuple[str, ...], out: str, without: tuple[str, ...]) -> None:
+    """One HTML page for each of RESULTS, to send to a colleague: spec, tables, figures and claims in one file."""
+    from ebayes_core import page
+
+    registry, problems = _registry(without), []
+    for file, target in page.targets(map(Path, files), Path(out)).items():
+        try:
+            problems += page.write(file, target, registry)
+            click.echo(target)
+        except EbayesError as error:  # it costs its own page and no other
+            problems.append(str(error))
+    if problems:
+        raise EbayesError("\n".join(problems))
+
+
 @main.command()
 @click.argument("files", nargs=-1, type=click.Path(exists=True, dir_okay=False), metavar="[RESULTS]...")
 @click.option("--parts", is_flag=True, help="Every mechanism, layer and network, and not only the hardest.")

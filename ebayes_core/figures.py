@@ -61,29 +61,30 @@ def missing(path: Path, analyses: dict[str, Analysis]) -> dict[str, Analysis]:
     return {name: a for name, a in analyses.items() if held.get(name) != a.model_dump_json()}
 
 
-def stored(path: Path, registry: Registry, only: str | None = None) -> tuple[dict[str, Stored], list[str]]:
-    """The analyses in a file, or one, each with its arrays; and which of them no plugin here knows."""
+def stored(path: Path, registry: Registry, only: str | None = None) -> tuple[dict[str, Stored], dict[str, str]]:
+    """The analyses in a file, or one, each with its arrays; and by name, why the others cannot be drawn here."""
     with Run(path) as run:
         found = {name: run.analysis(name) for name in run.analyses}
-    kinds, known, problems = registry.kinds("analysis"), {}, []
+    kinds, known, problems = registry.kinds("analysis"), {}, {}
     for name, arrays in found.items():
         options = json.loads(str(arrays.pop("_options")))
         if only not in (None, name, options["kind"]):
             continue
         if options["kind"] not in kinds:
-            problems.append(f"{name}: the analysis '{options['kind']}' belongs to a plugin that is not registered here")
+            problems[name] = f"the analysis '{options['kind']}' belongs to a plugin that is not registered here"
             continue
         try:
             known[name] = kinds[options["kind"]].model_validate(options), arrays
         except ValidationError as error:  # a plugin of another version; nor may it cost the other figures
-            problems.append(f"{name}: cannot be drawn: {type(error).__name__}: {error}")
+            problems[name] = f"cannot be drawn: {type(error).__name__}: {error}"
     return known, problems
 
 
 def draw(path: Path, folder: Path, registry: Registry, only: str | None = None) -> tuple[list[Path], list[str]]:
     """Draw every stored analysis, or one, from the file alone; the pictures' names, and what went wrong."""
     pictures: list[Path] = []
-    known, problems = stored(path, registry, only)
+    known, unknown = stored(path, registry, only)
+    problems = [f"{name}: {words}" for name, words in unknown.items()]
     for name, (analysis, arrays) in known.items():
         try:
             pictures += picture(analysis, arrays, folder / name)

@@ -1,8 +1,12 @@
-"""A finished run in words and tables: the members, and how far each is from a stationary point."""
+"""A finished run in words and tables: the members, and how far each is from a stationary point.
+
+Each table is a `Listing` before anyone prints it, so that the screen and the page (`page`) say the same.
+"""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,19 +26,32 @@ PRINTED = 60  #: rows of a table of statistics
 #: Within this share of its largest value, sigma counts as one number for the whole network.
 ONE_SIGMA = 1e-5
 
-MEMBERS_LEGEND = """\
-mean      with the mean weights
-sample    with one sampled network per few examples
-ensemble  with the averaged prediction of several sampled networks
-curved    over the synapses with curvature; the sigma of the others has no finite optimum
-cost      energy of all synapses, nat, on the scale of the data set's summed loss"""
-CONVERGENCE_LEGEND = """\
-B1, B2 ..    balance by layer: sum sigma E[g xi] / -sum sigma d cost/d sigma; 1 at an optimum
-B network    the same over the whole network, with its standard error
-B magnitude  -sum mu E[g] / sum mu d cost/d mu; 1 at an optimum
-motion       change of the mean log sigma in the last tenth of training
-stuck        share of synapses whose sigma is within a factor of 2 of its start
-flat         synapses without curvature, by layer: silent inputs, dead units"""
+MEMBERS_LEGEND = {
+    "mean": "with the mean weights",
+    "sample": "with one sampled network per few examples",
+    "ensemble": "with the averaged prediction of several sampled networks",
+    "curved": "over the synapses with curvature; the sigma of the others has no finite optimum",
+    "cost": "energy of all synapses, nat, on the scale of the data set's summed loss",
+}
+CONVERGENCE_LEGEND = {
+    "B1, B2 ..": "balance by layer: sum sigma E[g xi] / -sum sigma d cost/d sigma; 1 at an optimum",
+    "B network": "the same over the whole network, with its standard error",
+    "B magnitude": "-sum mu E[g] / sum mu d cost/d mu; 1 at an optimum",
+    "motion": "change of the mean log sigma in the last tenth of training",
+    "stuck": "share of synapses whose sigma is within a factor of 2 of its start",
+    "flat": "synapses without curvature, by layer: silent inputs, dead units",
+}
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A table in words: whoever shows it only has to set it."""
+
+    title: str
+    headings: list[str]  #: some on two lines
+    rows: list[list[str]]
+    left: frozenset[int] = frozenset()  #: the columns of words; numbers stand to the right
+    note: str = ""  #: what it leaves out
 
 
 def summary(run: Run) -> dict[str, Any]:
@@ -65,19 +82,37 @@ def amount(value: float) -> str:
 
 
 def members(run: Run, console: Console) -> None:
+    """Print the table of members and its legend."""
+    _print(member_listing(run), console)
+    console.print(_aligned(MEMBERS_LEGEND))
+
+
+def member_listing(run: Run) -> Listing:
     """The table of members: what was swept, accuracy (or RMSE), and sigma."""
     rows, swept = run.member_table(), list(run.swept)
     task = "accuracy" if any(row["accuracy_mean"] is not None for row in rows if "accuracy_mean" in row) else "rmse"
     scores = [f"{task}_{way}" for way in ("mean", "sample", "ensemble")]
     names = [*swept, "seed", *scores, "nll_sample", "sigma_median", "sigma_rms", "sigma_rms_curved", "reliability_cost"]
     names += [] if all(row["status"] == "done" for row in rows) else ["status"]
-    table = Table(title=f"{run.name}: {run.n_members} networks", box=None, header_style="bold", pad_edge=False)
-    for name in names:
-        table.add_column(_header(name), justify="right")
-    for row in rows:
-        table.add_row(*(text(row.get(name)) for name in names))
+    cells = [[text(row.get(name)) for name in names] for row in rows]
+    return Listing(f"{run.name}: {run.n_members} networks", [_header(name) for name in names], cells)
+
+
+def _print(listing: Listing, console: Console) -> None:
+    table = Table(title=listing.title, box=None, header_style="bold", pad_edge=False)
+    for column, heading in enumerate(listing.headings):
+        table.add_column(heading, justify="left" if column in listing.left else "right")
+    for row in listing.rows:
+        table.add_row(*row)
     console.print(table)
-    console.print(MEMBERS_LEGEND)
+    if listing.note:
+        console.print(listing.note)
+
+
+def _aligned(legend: dict[str, str]) -> str:
+    """A legend whose explanations stand below each other."""
+    width = max(map(len, legend)) + 2
+    return "\n".join(f"{name:<{width}}{words}" for name, words in legend.items())
 
 
 def _header(name: str) -> str:
@@ -86,40 +121,44 @@ def _header(name: str) -> str:
 
 
 def statistics(name: str, columns: dict[str, np.ndarray], console: Console) -> None:
+    """Print the numbers behind one figure, if it has any."""
+    if columns:
+        _print(statistics_listing(name, columns), console)
+        console.print()
+
+
+def statistics_listing(name: str, columns: dict[str, np.ndarray]) -> Listing:
     """The numbers behind one figure; of many rows the first, since all are in the file."""
-    if not columns:
-        return
     rows = list(zip(*(values.tolist() for values in columns.values()), strict=True))
-    table = Table(title=f"Statistics: {name}", box=None, header_style="bold", pad_edge=False)
-    for heading, values in columns.items():
-        table.add_column(heading, justify="left" if values.dtype.kind in "UO" else "right")
-    for row in rows[:PRINTED]:
-        table.add_row(*map(text, row))
-    console.print(table)
-    if len(rows) > PRINTED:
-        console.print(f"... and {len(rows) - PRINTED} more in the file, under /analyses/{name}")
-    console.print()
+    cells = [[text(value) for value in row] for row in rows[:PRINTED]]
+    left = frozenset(i for i, values in enumerate(columns.values()) if values.dtype.kind in "UO")
+    more = len(rows) - PRINTED
+    note = f"... and {more} more in the file, under /analyses/{name}" if more > 0 else ""
+    return Listing(f"Statistics: {name}", list(columns), cells, left, note)
 
 
 def convergence(run: Run, console: Console) -> None:
-    """The convergence report: balance by layer, magnitude, motion, stuck and flat synapses; then what it means."""
+    """Print the convergence report, its legend, and what it means."""
+    _print(convergence_listing(run), console)
+    console.print(_aligned(CONVERGENCE_LEGEND))
+    for line in verdicts(run):
+        console.print(f"- {line}")
+
+
+def convergence_listing(run: Run) -> Listing:
+    """The convergence report: balance by layer, magnitude, motion, stuck and flat synapses."""
     balance, flat = run.layer_metric("balance"), run.layer_metric("flat_synapses")
-    layers = range(balance.shape[1])
-    table = Table(title="Convergence", box=None, header_style="bold", pad_edge=False)
-    names = [*(n.split(".")[-1] for n in run.swept), "seed", *(f"B{layer + 1}" for layer in layers)]
-    for name in (*names, "B\nnetwork", "\n± s.e.", "B mag-\nnitude", "\nmotion", "\nstuck", "flat\nsynapses"):
-        table.add_column(name, justify="right")
+    names = [*(n.split(".")[-1] for n in run.swept), "seed", *(f"B{layer + 1}" for layer in range(balance.shape[1]))]
+    names += ["B\nnetwork", "\n± s.e.", "B mag-\nnitude", "\nmotion", "\nstuck", "flat\nsynapses"]
     columns = ("balance", "balance_error", "magnitude_balance", "sigma_motion", "stuck_fraction")
     numbers = [run.metric(name) for name in columns]
+    rows = []
     for i in range(run.n_members):
         fields = [text(values[i]) for values in run.swept.values()]
         flats = "+".join(f"{n:.0f}" for n in flat[i] if not math.isnan(n))
         by_layer = [text(float(b)) for b in balance[i]]
-        table.add_row(*fields, str(run.seeds[i]), *by_layer, *(text(float(n[i])) for n in numbers), flats)
-    console.print(table)
-    console.print(CONVERGENCE_LEGEND)
-    for line in verdicts(run):
-        console.print(f"- {line}")
+        rows.append([*fields, str(run.seeds[i]), *by_layer, *(text(float(n[i])) for n in numbers), flats])
+    return Listing("Convergence", names, rows)
 
 
 def verdicts(run: Run) -> list[str]:
