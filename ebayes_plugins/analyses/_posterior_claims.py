@@ -50,7 +50,8 @@ def table(arrays: Arrays, named: dict[str, str]) -> Arrays:
 
 
 def _title(arrays: Arrays, at: Point) -> str:
-    return f"{arrays['mechanism'][at[0]]}, c = {arrays['c'][at[0]]:.3g}"
+    """Which network, and how near it is to its optimum: what has not moved yet is round and flat for that alone."""
+    return f"{arrays['mechanism'][at[0]]}, c = {arrays['c'][at[0]]:.3g} (B {over_seeds(arrays['balance'][at])[0]:.2g})"
 
 
 def _each(name: str, less: str | None = None) -> Any:

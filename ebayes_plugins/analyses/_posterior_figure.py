@@ -9,6 +9,7 @@ import numpy as np
 
 from ebayes_plugins.analyses._common import MARKERS, colour, note
 from ebayes_plugins.analyses._posterior_claims import interval, mechanisms, points
+from ebayes_plugins.analyses._regression import over_seeds
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,7 +51,9 @@ def _ellipses(part: Any, arrays: Arrays, names: list[str], rows: int) -> None:
             continue
         _ellipse(ax, arrays, at[0])
         if row == 0:
-            ax.annotate("\n".join(wrap(_heading(arrays, at[0]), 24)), (0.5, 1.22), xycoords="axes fraction", ha="center")
+            ax.annotate(
+                "\n".join(wrap(_heading(arrays, at[0]), 24)), (0.5, 1.22), xycoords="axes fraction", ha="center"
+            )
         ax.set_xlabel("w$_2$ (weight)" if (names[column], row + 1) not in found else "")
         ax.set_ylabel("w$_1$ (weight)" if column == 0 else "")
     part.suptitle("a  one pair of synapses: noise of 2 s.d. about the means", x=0.01, ha="left", fontsize=9)
@@ -58,7 +61,7 @@ def _ellipses(part: Any, arrays: Arrays, names: list[str], rows: int) -> None:
 
 def _heading(arrays: Arrays, row: int) -> str:
     rho = arrays["rho"][row]
-    return f"{arrays['mechanism'][row]}, ρ = {rho:.3g}" if np.isfinite(rho) else str(arrays["mechanism"][row])
+    return f"{arrays['mechanism'][row]}, $\\rho$ = {rho:.3g}" if np.isfinite(rho) else str(arrays["mechanism"][row])
 
 
 def _ellipse(ax: Axes, arrays: Arrays, row: int) -> None:
@@ -91,12 +94,15 @@ def _clouds(ax: Axes, arrays: Arrays, groups: list[np.ndarray], against: str, *,
         tone = _tone(arrays, at[0])
         if shade:  # lighter for larger c, as in the paper
             tone = 1 - (1 - np.array(_rgb(tone))) * (1 - 0.65 * number / max(len(groups) - 1, 1))
-        name = f"c = {arrays['c'][at[0]]:.3g}" if shade else f"{arrays['mechanism'][at[0]]}, c = {arrays['c'][at[0]]:.3g}"
+        name = (
+            f"c = {arrays['c'][at[0]]:.3g}" if shade else f"{arrays['mechanism'][at[0]]}, c = {arrays['c'][at[0]]:.3g}"
+        )
         _cloud(ax, arrays, at[0], tone, MARKERS[number % len(MARKERS)], f"{name}: {_numbers(arrays, at)}")
-    ends = np.array([np.nanmin(arrays["line_x"], initial=0.0), np.nanmax(arrays["line_x"], initial=0.0)])
+    known = arrays["line_x"][np.isfinite(arrays["line_x"])]
+    ends = np.array([known.min(), known.max()] if known.size else [-1.0, 0.0])
     ax.plot(ends, ends, color="0.2", linestyle=(0, (1, 1)), linewidth=1)
     ax.set_xlabel(f"log$_{{10}}$ variance of {NAMES[against]} (weight$^2$)")
-    ax.set_ylabel("log$_{10}$ σ$^2$ of energy-efficient noise (weight$^2$)")
+    ax.set_ylabel(r"log$_{10}$ $\sigma^2$ of energy-efficient noise (weight$^2$)")
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.15), fontsize=7)
 
 
@@ -117,7 +123,7 @@ def _cloud(ax: Axes, arrays: Arrays, row: int, tone: Any, marker: str, name: str
 def _numbers(arrays: Arrays, at: np.ndarray) -> str:
     """Slope with its interval, over seeds where there are several, the analytic one, rank correlation and balance."""
     mean, low, _ = interval(arrays["slope"][at], arrays["slope_half_width"][at])
-    rank, balance = (interval(arrays[name][at], np.zeros(len(arrays[name])))[0] for name in ("rank_correlation", "balance"))
+    rank, balance = (over_seeds(arrays[name][at])[0] for name in ("rank_correlation", "balance"))
     return (
         f"slope {mean:.2f} ± {mean - low:.1g} (analytic {arrays['analytic_slope'][at[0]]:.2f}), "
         f"r {rank:.2f}, B {balance:.2g}"
@@ -128,8 +134,8 @@ def _caption(figure: Figure, arrays: Arrays, against: str) -> None:
     seeds, skipped = len(set(arrays["seed"].tolist())), int(arrays["skipped"][0])
     known = arrays["posterior_balance"][np.isfinite(arrays["posterior_balance"])]
     lines = [
-        f"layer {arrays['layer'][0]}. (a) illustrates: the pair at the 10th and 90th percentile of the posterior variance "
-        f"among the synapses with curvature; grey dashed: {NAMES[against]}, dotted: the noise at the posterior's area. "
+        f"layer {arrays['layer'][0]}. (a) illustrates: the pair at the 10th and 90th percentile of the posterior "
+        f"variance among the synapses with curvature; grey dashed: {NAMES[against]}, dotted: the noise at the posterior's area. "
         "The numbers of (b) and (c) are of all synapses with curvature: markers and bands: medians and central 80%, "
         "dashed: analytic, black dots: slope one; r: rank correlation; "
         f"intervals: 95%, {f'over {seeds} seeds' if seeds > 1 else 'by synapse'}; B: balance, 1 at the optimum"

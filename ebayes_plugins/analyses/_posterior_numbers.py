@@ -52,7 +52,7 @@ def rank_half_width(r: float, n: int) -> float:
 
 
 def median_gap(values: np.ndarray) -> float:
-    """Median of |a - b| over all pairs of values, exactly, by bisection: of log variances, twice an ellipse's log ratio.
+    """Median of |a - b| over all pairs of values, by bisection: of log variances, twice an ellipse's log ratio.
 
     Sorted, the pairs within a gap are counted in n log n; NaN below two values.
     """

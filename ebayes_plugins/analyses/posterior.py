@@ -118,7 +118,7 @@ class Posterior(Analysis):
         return table(arrays, named)
 
     def draw(self, arrays: Arrays, figure: Figure) -> None:
-        """(a) ellipses of 2 s.d., mechanisms by c; (b) all synapses, by mechanism; (c) and by c, of the smallest rho."""
+        """(a) ellipses of 2 s.d., mechanisms by c; (b) all synapses, by mechanism; (c) by c, of the smallest rho."""
         from ebayes_plugins.analyses import _posterior_figure
 
         _posterior_figure.draw(arrays, figure, self.against)
