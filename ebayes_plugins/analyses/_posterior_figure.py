@@ -135,12 +135,12 @@ def _caption(figure: Figure, arrays: Arrays, against: str) -> None:
     known = arrays["posterior_balance"][np.isfinite(arrays["posterior_balance"])]
     lines = [
         f"layer {arrays['layer'][0]}. (a) illustrates: the pair at the 10th and 90th percentile of the posterior "
-        f"variance among the synapses with curvature; grey dashed: {NAMES[against]}, dotted: the noise at the posterior's area. "
-        "The numbers of (b) and (c) are of all synapses with curvature: markers and bands: medians and central 80%, "
-        "dashed: analytic, black dots: slope one; r: rank correlation; "
+        f"variance among the synapses with curvature; grey dashed: {NAMES[against]}; dotted: the noise, at the "
+        "posterior's area. (b) and (c): all synapses with curvature; markers and bands: medians and central 80%; "
+        "dashed: analytic; black dots: slope one; r: rank correlation; "
         f"intervals: 95%, {f'over {seeds} seeds' if seeds > 1 else 'by synapse'}; B: balance, 1 at the optimum"
         + (f" (posterior: {known.min():.2g} to {known.max():.2g})" if len(known) else "")
-        + (f". Left out, without noise, posterior, or diverged: {skipped} networks" if skipped else "")
+        + (f". Networks left out, without noise or posterior, or diverged: {skipped}" if skipped else "")
     ]
     width = int(14 * figure.get_figwidth())  # letters
     figure.suptitle("\n".join(part for line in lines for part in wrap(line, width)), fontsize=8)

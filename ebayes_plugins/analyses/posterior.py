@@ -53,13 +53,13 @@ class Posterior(Analysis):
         for row, pair in zip(rows, _pairs(rows, logs), strict=True):
             row |= pair
         arrays = {name: np.array([row[name] for row in rows]) for name in rows[0]}
-        skipped = np.array([run.n_members - len(rows) - len({j for _, j in compared if j >= 0})])
-        return {**arrays, "row": _rank_of_c(arrays), "skipped": skipped}
+        others = [i for i in range(run.n_members) if not _bayesian(run, i)]
+        return {**arrays, "row": _rank_of_c(arrays), "skipped": np.array([len(others) - len(rows)])}
 
     def _compared(self, run: Run) -> list[tuple[int, int]]:
         """Each energy-efficient network with the posterior it stands beside; -1 for its own, by Laplace."""
         noisy = [i for i in finished(run) if self._spreads(run, i)]
-        bayes = [i for i in noisy if run.member_spec(i)["inference"]["kind"] == "variational_bayes"]
+        bayes = [i for i in noisy if _bayesian(run, i)]
         energy = [i for i in noisy if i not in bayes]
         if not energy:
             raise UserError(
@@ -122,6 +122,10 @@ class Posterior(Analysis):
         from ebayes_plugins.analyses import _posterior_figure
 
         _posterior_figure.draw(arrays, figure, self.against)
+
+
+def _bayesian(run: Run, member: int) -> bool:
+    return bool(run.member_spec(member)["inference"]["kind"] == "variational_bayes")
 
 
 def _partner(run: Run, member: int, bayes: list[int]) -> list[int]:
