@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ebayes_plugins.analyses._common import MARKERS, colour, note
+from ebayes_plugins.analyses._common import MARKERS, caption, colour, note
 from ebayes_plugins.analyses._posterior_claims import interval, mechanisms, points
 from ebayes_plugins.analyses._regression import over_seeds
 
@@ -133,7 +133,7 @@ def _numbers(arrays: Arrays, at: np.ndarray) -> str:
 def _caption(figure: Figure, arrays: Arrays, against: str) -> None:
     seeds, skipped = len(set(arrays["seed"].tolist())), int(arrays["skipped"][0])
     known = arrays["posterior_balance"][np.isfinite(arrays["posterior_balance"])]
-    lines = [
+    text = (
         f"layer {arrays['layer'][0]}. (a) illustrates: the pair at the 10th and 90th percentile of the posterior "
         f"variance among the synapses with curvature; grey dashed: {NAMES[against]}; dotted: the noise, at the "
         "posterior's area. (b) and (c): all synapses with curvature; markers and bands: medians and central 80%; "
@@ -141,6 +141,5 @@ def _caption(figure: Figure, arrays: Arrays, against: str) -> None:
         f"intervals: 95%, {f'over {seeds} seeds' if seeds > 1 else 'by synapse'}; B: balance, 1 at the optimum"
         + (f" (posterior: {known.min():.2g} to {known.max():.2g})" if len(known) else "")
         + (f". Networks left out, without noise or posterior, or diverged: {skipped}" if skipped else "")
-    ]
-    width = int(14 * figure.get_figwidth())  # letters
-    figure.suptitle("\n".join(part for line in lines for part in wrap(line, width)), fontsize=8)
+    )
+    caption(figure, text)
