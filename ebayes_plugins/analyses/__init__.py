@@ -7,11 +7,12 @@ from ebayes_plugins.analyses.advantage import Advantage
 from ebayes_plugins.analyses.experiment import Experiment
 from ebayes_plugins.analyses.importance import Importance
 from ebayes_plugins.analyses.mechanisms import Mechanisms
+from ebayes_plugins.analyses.posterior import Posterior
 from ebayes_plugins.analyses.predictive import Predictive
 from ebayes_plugins.analyses.tradeoff import Tradeoff
 from ebayes_plugins.analyses.training import TrainingCurves
 from ebayes_plugins.analyses.two_synapses import TwoSynapses
 
 ALL: list[type[Analysis]] = [
-    TrainingCurves, Importance, Tradeoff, Advantage, Experiment, Mechanisms, TwoSynapses, Predictive,
+    TrainingCurves, Importance, Tradeoff, Advantage, Experiment, Mechanisms, TwoSynapses, Predictive, Posterior,
 ]  # fmt: skip

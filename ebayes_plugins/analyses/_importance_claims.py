@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ebayes_core.claims import Claim, Measured
+from ebayes_plugins.analyses._regression import over_seeds
 
 Arrays = dict[str, np.ndarray]
 #: Powers of the curvature that other quantities are in proportion to, which gives the optimum's slope against them: a
@@ -30,16 +31,11 @@ def _single(a: Arrays) -> np.ndarray:
 
 
 def _over_seeds(analysis: Any, a: Arrays, values: np.ndarray, chosen: np.ndarray) -> Iterator[Measured]:
-    """The mean over the seeds of each sweep point and layer, with its 95% interval (Student's t)."""
-    from scipy.stats import t
+    """The mean over the seeds of each sweep point and layer, with its 95% interval."""
 
     against = analysis.estimator.replace("_", " ")
     for point in dict.fromkeys(a["point"][chosen].tolist()):
-        mine = values[chosen & (a["point"] == point)]
-        mine = mine[np.isfinite(mine)]
-        k = len(mine)
-        half = t.ppf(0.975, k - 1) * mine.std(ddof=1) / np.sqrt(k) if k > 1 else np.nan
-        middle = float(mine.mean()) if k else np.nan
+        middle, half = over_seeds(values[chosen & (a["point"] == point)])
         yield Measured(f"{point}: {against}", middle, middle - half, middle + half)
 
 

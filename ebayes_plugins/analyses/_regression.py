@@ -22,6 +22,25 @@ def fit_line(x: np.ndarray, y: np.ndarray) -> dict[str, float]:
     return {"slope": fit.slope, "intercept": fit.intercept, "slope_half_width": half, "rank_correlation": rank}
 
 
+def over_seeds(values: np.ndarray) -> tuple[float, float]:
+    """Mean of the finite values, one per seed, and the half width of its 95% interval (Student's t); NaN below two.
+
+    The synapses of one network share inputs and outputs and are not independent: this is the interval to trust.
+    """
+    from scipy.stats import t
+
+    finite = values[np.isfinite(values)]
+    k = len(finite)
+    half = t.ppf(0.975, k - 1) * finite.std(ddof=1) / np.sqrt(k) if k > 1 else np.nan
+    return (float(finite.mean()) if k else np.nan), float(half)
+
+
+def running_quantiles(x: np.ndarray, y: np.ndarray, shares: tuple[float, ...], bins: int = 10) -> np.ndarray:
+    """Median of x, then the quantiles of y, over bins of x that hold equally many points; (1 + shares, bins)."""
+    parts = np.array_split(np.argsort(x), bins)
+    return np.array([[np.median(x[p]) for p in parts], *[[np.quantile(y[p], s) for p in parts] for s in shares]])
+
+
 def regress(x: np.ndarray, y: np.ndarray, second: np.ndarray | None = None) -> dict[str, float]:
     """Slope of y on x, beside a second regressor where one is given, with r (partial, then), p and intervals.
 

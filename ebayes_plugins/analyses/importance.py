@@ -24,7 +24,7 @@ from ebayes_plugins.analyses._common import (
     slope_of,
 )
 from ebayes_plugins.analyses._importance_claims import CLAIMS, POWERS
-from ebayes_plugins.analyses._regression import fit_line
+from ebayes_plugins.analyses._regression import fit_line, over_seeds, running_quantiles
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -166,21 +166,13 @@ class Importance(Analysis):
 
 
 def _over_seeds(run: Run, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Mean slope over the seeds of a sweep point, its 95% interval and the seeds' number, beside each panel.
-
-    The synapses of one network are not independent: this is the interval to trust.
-    """
-    from scipy.stats import t
-
+    """Mean slope over the seeds of a sweep point, its 95% interval and the seeds' number, beside each panel."""
     named = [label(run, int(i), ("seed",)) for i in arrays["member"]]
     keys = np.array([f"{name}, layer {layer}" for name, layer in zip(named, arrays["layer"], strict=True)])
     rows = np.full((len(keys), 3), np.nan)
     for key in np.unique(keys):
         slopes = arrays["slope"][keys == key]
-        slopes = slopes[np.isfinite(slopes)]
-        k = len(slopes)
-        half = t.ppf(0.975, k - 1) * slopes.std(ddof=1) / np.sqrt(k) if k > 1 else np.nan
-        rows[keys == key] = (slopes.mean() if k else np.nan, half, k)
+        rows[keys == key] = (*over_seeds(slopes), np.isfinite(slopes).sum())
     return {"point": keys, "point_slope": rows[:, 0], "point_slope_half_width": rows[:, 1], "point_seeds": rows[:, 2]}
 
 
@@ -209,7 +201,7 @@ def _scatter(ax: Axes, arrays: dict[str, np.ndarray], panel: int) -> None:
         inside = {"gridsize": (40, 32), "extent": (*ax.get_xlim(), *ax.get_ylim()), "mincnt": 1}
         ax.hexbin(x, y, **inside, bins="log", cmap=faint, linewidths=0, rasterized=True)
     if len(x) > 50:
-        middles = _running_median(x, y)
+        middles = running_quantiles(x, y, (0.5,))
         ax.plot(*middles, color="tab:red", marker="o", markersize=3, linestyle="", label="median of bins")
     note(ax, _remark({name: arrays[name][panel] for name in arrays if len(arrays[name]) == len(arrays["member"])}))
 
@@ -259,13 +251,6 @@ def _remark(at: dict[str, Any]) -> str:
         f"analytic {at['analytic_slope']:.2f}, rank r {at['rank_correlation']:.2f}\n"
         f"n = {at['n']} + {at['left_out']} flat, B = {at['balance']:.2g}"
     )
-
-
-def _running_median(x: np.ndarray, y: np.ndarray, bins: int = 10) -> tuple[np.ndarray, np.ndarray]:
-    """Medians of y over bins of x that hold equally many points."""
-    order = np.argsort(x)
-    parts = np.array_split(order, bins)
-    return np.array([np.median(x[p]) for p in parts]), np.array([np.median(y[p]) for p in parts])
 
 
 def _padded(values: np.ndarray, length: int) -> np.ndarray:

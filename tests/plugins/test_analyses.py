@@ -18,14 +18,15 @@ from ebayes_plugins.analyses._common import analytic_slope, colour, optimum, slo
 from ebayes_plugins.analyses._curves import columns
 from ebayes_plugins.analyses._regression import fit_line
 from ebayes_plugins.analyses.importance import Importance
+from ebayes_plugins.analyses.posterior import Posterior
 from ebayes_plugins.analyses.predictive import Predictive
 from ebayes_plugins.analyses.tradeoff import Tradeoff
 from ebayes_plugins.analyses.training import TrainingCurves
 from ebayes_plugins.analyses.two_synapses import TwoSynapses
 
 N = 500
-#: Analyses of whatever run; those that build its networks again have tests of their own.
-ANY_RUN = [analysis for analysis in ALL if analysis not in (Predictive, TwoSynapses)]
+#: Analyses of whatever run; those that build its networks again, or need a posterior, have tests of their own.
+ANY_RUN = [analysis for analysis in ALL if analysis not in (Posterior, Predictive, TwoSynapses)]
 MECHANISMS = {"calcium": 1 / 2, "membrane": 2 / 3, "actin": 4 / 3, "trafficking": 2.0}
 ENERGY = {"kind": "energy_efficient"}
 

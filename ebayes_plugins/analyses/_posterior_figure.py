@@ -1,0 +1,145 @@
+"""Figure 7: ellipses of one pair of synapses, and the variances of all of them."""
+
+from __future__ import annotations
+
+from textwrap import wrap
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ebayes_plugins.analyses._common import MARKERS, caption, colour, note
+from ebayes_plugins.analyses._posterior_claims import interval, mechanisms, points
+from ebayes_plugins.analyses._regression import over_seeds
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Arrays = dict[str, np.ndarray]
+NAMES = {"variational": "variational posterior", "laplace": "Laplace posterior 1 / (N H)"}
+DASHES = ("--", (0, (5, 1, 1, 1)), ":")
+
+
+def draw(arrays: Arrays, figure: Figure, against: str) -> None:
+    """(a) above: mechanisms in columns, c in rows; (b) the mechanisms at the middle c; (c) every c of the least rho."""
+    names, found = mechanisms(arrays), points(arrays)
+    rows = 1 + int(arrays["row"].max())
+    above, below = 1.75 * rows + 0.7, 4.2 + 0.17 * max(len(names), rows)
+    figure.set_size_inches(max(2.1 * len(names), 7.6), above + below + 0.9)
+    upper, lower = figure.subfigures(2, 1, height_ratios=(above, below))
+    _ellipses(upper, arrays, names, rows)
+    left, right = lower.subplots(1, 2)
+    middle = {name: [row for n, row in found if n == name] for name in names}
+    _clouds(left, arrays, [found[name, ranks[len(ranks) // 2]] for name, ranks in middle.items()], against, shade=False)
+    _clouds(right, arrays, [found[names[0], row] for row in middle[names[0]]], against, shade=True)
+    left.set_title("b  mechanisms, at the middle c of each", loc="left")
+    right.set_title(f"c  {names[0]}, every c", loc="left")
+    _caption(figure, arrays, against)
+
+
+def _tone(arrays: Arrays, row: int) -> Any:
+    return colour(float(arrays["rho"][row]))
+
+
+def _ellipses(part: Any, arrays: Arrays, names: list[str], rows: int) -> None:
+    """A panel per mechanism and c, of the first seed; where a mechanism has fewer c, none."""
+    axes = part.subplots(rows, len(names), squeeze=False)
+    found = points(arrays)
+    for (row, column), ax in np.ndenumerate(axes):
+        if (at := found.get((names[column], row))) is None:
+            part.delaxes(ax)
+            continue
+        _ellipse(ax, arrays, at[0])
+        if row == 0:
+            ax.annotate(
+                "\n".join(wrap(_heading(arrays, at[0]), 24)), (0.5, 1.22), xycoords="axes fraction", ha="center"
+            )
+        ax.set_xlabel("w$_2$ (weight)" if (names[column], row + 1) not in found else "")
+        ax.set_ylabel("w$_1$ (weight)" if column == 0 else "")
+    part.suptitle("a  one pair of synapses: noise of 2 s.d. about the means", x=0.01, ha="left", fontsize=9)
+
+
+def _heading(arrays: Arrays, row: int) -> str:
+    rho = arrays["rho"][row]
+    return f"{arrays['mechanism'][row]}, $\\rho$ = {rho:.3g}" if np.isfinite(rho) else str(arrays["mechanism"][row])
+
+
+def _ellipse(ax: Axes, arrays: Arrays, row: int) -> None:
+    """The posterior, the optimised noise, and this once more at the posterior's area, to show its shape."""
+    x, y = arrays["pair_x"][row] / 2, arrays["pair_y"][row] / 2
+    ax.set_title(f"c = {arrays['c'][row]:.3g}", fontsize=8)
+    ax.set_aspect("equal")
+    ax.locator_params(nbins=3)
+    if not np.isfinite(x + y).all():
+        ax.text(0.5, 0.5, "fewer than two\ncurved synapses", transform=ax.transAxes, ha="center", fontsize=7)
+        return
+    _outline(ax, x, color="0.4", linestyle="--")
+    _outline(ax, y + (x - y).mean(), color=_tone(arrays, row), linestyle=":", linewidth=1.2)
+    _outline(ax, y, color=_tone(arrays, row))
+    reach = 2.3 * 10 ** max(x.max(), y.max(), (y + (x - y).mean()).max())
+    ax.set(xlim=(-reach, reach), ylim=(-1.35 * reach, reach))
+    ratios = [10 ** abs(v[1] - v[0]) for v in (y, x)]
+    note(ax, f"axis ratio {ratios[0]:.2g} ({ratios[1]:.2g})")
+
+
+def _outline(ax: Axes, log_sd: np.ndarray, **style: Any) -> None:
+    """2 s.d. of two independent Gaussians; the second synapse lies across."""
+    turn = np.linspace(0, 2 * np.pi, 100)
+    ax.plot(2 * 10 ** log_sd[1] * np.cos(turn), 2 * 10 ** log_sd[0] * np.sin(turn), **style)
+
+
+def _clouds(ax: Axes, arrays: Arrays, groups: list[np.ndarray], against: str, *, shade: bool) -> None:
+    """Running medians with the central 80% of the synapses, the fit, and the analytic line, a group at a time."""
+    for number, at in enumerate(groups):
+        tone = _tone(arrays, at[0])
+        if shade:  # lighter for larger c, as in the paper
+            tone = 1 - (1 - np.array(_rgb(tone))) * (1 - 0.65 * number / max(len(groups) - 1, 1))
+        name = (
+            f"c = {arrays['c'][at[0]]:.3g}" if shade else f"{arrays['mechanism'][at[0]]}, c = {arrays['c'][at[0]]:.3g}"
+        )
+        _cloud(ax, arrays, at[0], tone, MARKERS[number % len(MARKERS)], f"{name}: {_numbers(arrays, at)}")
+    known = arrays["line_x"][np.isfinite(arrays["line_x"])]
+    ends = np.array([known.min(), known.max()] if known.size else [-1.0, 0.0])
+    ax.plot(ends, ends, color="0.2", linestyle=(0, (1, 1)), linewidth=1)
+    ax.set_xlabel(f"log$_{{10}}$ variance of {NAMES[against]} (weight$^2$)")
+    ax.set_ylabel(r"log$_{10}$ $\sigma^2$ of energy-efficient noise (weight$^2$)")
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.15), fontsize=7)
+
+
+def _rgb(tone: Any) -> tuple[float, float, float]:
+    from matplotlib.colors import to_rgb
+
+    return to_rgb(tone)
+
+
+def _cloud(ax: Axes, arrays: Arrays, row: int, tone: Any, marker: str, name: str) -> None:
+    """One network."""
+    x, low, middle, high = arrays["bins"][row]
+    ax.fill_between(x, low, high, color=tone, alpha=0.18, linewidth=0)
+    ax.plot(x, middle, color=tone, marker=marker, label=name)
+    ax.plot(arrays["line_x"][row], arrays["line_y"][row], color=tone, linestyle="--", linewidth=1.2)
+
+
+def _numbers(arrays: Arrays, at: np.ndarray) -> str:
+    """Slope with its interval, over seeds where there are several, the analytic one, rank correlation and balance."""
+    mean, low, _ = interval(arrays["slope"][at], arrays["slope_half_width"][at])
+    rank, balance = (over_seeds(arrays[name][at])[0] for name in ("rank_correlation", "balance"))
+    return (
+        f"slope {mean:.2f} ± {mean - low:.1g} (analytic {arrays['analytic_slope'][at[0]]:.2f}), "
+        f"r {rank:.2f}, B {balance:.2g}"
+    )
+
+
+def _caption(figure: Figure, arrays: Arrays, against: str) -> None:
+    seeds, skipped = len(set(arrays["seed"].tolist())), int(arrays["skipped"][0])
+    known = arrays["posterior_balance"][np.isfinite(arrays["posterior_balance"])]
+    text = (
+        f"layer {arrays['layer'][0]}. (a) illustrates: the pair at the 10th and 90th percentile of the posterior "
+        f"variance among the synapses with curvature; grey dashed: {NAMES[against]}; dotted: the noise, at the "
+        "posterior's area. (b) and (c): all synapses with curvature; markers and bands: medians and central 80%; "
+        "dashed: analytic; black dots: slope one; r: rank correlation; "
+        f"intervals: 95%, {f'over {seeds} seeds' if seeds > 1 else 'by synapse'}; B: balance, 1 at the optimum"
+        + (f" (posterior: {known.min():.2g} to {known.max():.2g})" if len(known) else "")
+        + (f". Networks left out, without noise or posterior, or diverged: {skipped}" if skipped else "")
+    )
+    caption(figure, text)

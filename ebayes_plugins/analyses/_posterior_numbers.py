@@ -1,0 +1,78 @@
+"""Two variances of the same synapses: what the theory says of them, and what they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ebayes_plugins.analyses._common import analytic_slope, optimum
+from ebayes_plugins.analyses._regression import fit_line, running_quantiles
+
+BINS, LINE = 15, 40  #: bins of the running median, points of the analytic line
+QUANTILES = (0.1, 0.5, 0.9)
+BLOCKS = 20
+
+
+def expected(slope: Callable[[np.ndarray], np.ndarray], x: np.ndarray, y: np.ndarray) -> dict[str, Any]:
+    """The optimum if the posterior's precision is the curvature: 2/(rho+2) (log sigma_post^2 + log c rho), App. 5.
+
+    slope: of the cost, see `_common.slope_of`; x, y: log10 of the posterior's variance and of sigma^2 (synapses,). The
+    line over the central 99% of x, its slope at the median, and how far the synapses lie above it (median).
+    """
+    if not len(x):
+        nothing = dict.fromkeys(("line_x", "line_y"), np.full(LINE, np.nan))
+        return {"analytic_slope": np.nan, "above": np.nan, **nothing}
+    line = lambda at: 2 * np.log10(optimum(slope, 10.0**-at))
+    ends, middle = np.linspace(*np.percentile(x, [0.5, 99.5]), LINE), float(np.median(x))
+    steep = -analytic_slope(slope, 10 ** (line(np.array([middle]))[0] / 2))
+    return {"analytic_slope": steep, "above": np.median(y - line(x)), "line_x": ends, "line_y": line(ends)}
+
+
+def found(x: np.ndarray, y: np.ndarray) -> dict[str, Any]:
+    """Fit and rank correlation, spread, ratio of axes and place of log10 variances, with 95% half widths by synapse."""
+    fit, few = fit_line(x, y), len(x) < BINS
+    spread = y.std() / x.std() if not few and np.ptp(x) > 0 else np.nan
+    apart = 1 - min((fit["slope"] / spread) ** 2, 1.0) if spread > 0 else np.nan  # what the two do not share, 1 - r^2
+    return {
+        **fit, "rank_correlation_half_width": rank_half_width(fit["rank_correlation"], len(x)),
+        "spread_ratio": spread, "spread_ratio_half_width": 1.96 * spread * np.sqrt(apart / max(len(x), 1)),
+        "aspect": median_gap(y) / 2, "aspect_half_width": half_width(y, median_gap) / 2,
+        "posterior_aspect": median_gap(x) / 2,
+        "median_x": np.median(x) if len(x) else np.nan, "median_y": np.median(y) if len(y) else np.nan,
+        "median_y_half_width": half_width(y, np.median),
+        "bins": np.full((1 + len(QUANTILES), BINS), np.nan) if few else running_quantiles(x, y, QUANTILES, BINS),
+    }  # fmt: skip
+
+
+def rank_half_width(r: float, n: int) -> float:
+    """95% half width of a rank correlation by Fisher's z, with Bonett and Wright's variance for ranks."""
+    return 1.96 * (1 - r**2) * np.sqrt((1 + r**2 / 2) / (n - 3)) if n > 3 else np.nan
+
+
+def median_gap(values: np.ndarray) -> float:
+    """Median of |a - b| over all pairs of values, by bisection: of log variances, twice an ellipse's log ratio.
+
+    Sorted, the pairs within a gap are counted in n log n; NaN below two values.
+    """
+    ordered, n = np.sort(values), len(values)
+    if n < 2:
+        return np.nan
+    low, high = 0.0, float(ordered[-1] - ordered[0])
+    for _ in range(50):
+        gap = (low + high) / 2
+        within = (np.searchsorted(ordered, ordered + gap, side="right") - np.arange(n) - 1).sum()
+        low, high = (low, gap) if 4 * within >= n * (n - 1) else (gap, high)
+    return high
+
+
+def half_width(values: np.ndarray, statistic: Callable[[np.ndarray], Any]) -> float:
+    """95% half width of a statistic of the synapses, from its spread over blocks drawn at random; NaN for a few."""
+    from scipy.stats import t
+
+    if len(values) < 10 * BLOCKS:
+        return np.nan
+    parts = np.array_split(np.random.default_rng(0).permutation(values), BLOCKS)
+    spread = np.std([float(statistic(part)) for part in parts], ddof=1)
+    return float(t.ppf(0.975, BLOCKS - 1) * spread / np.sqrt(BLOCKS))

@@ -1,0 +1,170 @@
+"""The posterior: noise that is optimal for energy beside what a Bayesian would not know, by synapse (Fig. 7)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from ebayes_core.claims import Claim
+from ebayes_core.errors import UserError
+from ebayes_core.slots import Analysis
+from ebayes_plugins.analyses._common import cost_of, exponent, finished, settings, slope_of
+from ebayes_plugins.analyses._posterior_claims import CLAIMS, table
+from ebayes_plugins.analyses._posterior_numbers import expected, found
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from ebayes_core.runfile import Run
+
+Arrays = dict[str, np.ndarray]
+Logs = tuple[np.ndarray, np.ndarray]  #: log10 of the posterior's variance and of sigma^2, by synapse
+SHARES = (0.1, 0.9)  #: percentiles of the posterior variance at which the illustrative pair lies
+LEFT_OUT = ("seed", "cost.c", "cost.s", "cost.kind", "inference.kind")
+LACKS = (
+    'add a network of [{ kind = "entropic" }, { kind = "variational_bayes", scale = 1e4 }] to the sweep over '
+    '"cost, inference", with heterogeneous noise and the same seeds, or take against = "laplace"'
+)
+
+
+class Posterior(Analysis):
+    """sigma^2 that is optimal for energy against the posterior's variance: ellipses of a pair, and all synapses."""
+
+    kind: Literal["posterior"] = "posterior"
+    layer: int = Field(2, ge=1, le=65, description="layer of weights whose synapses are compared, from 1")
+    against: Literal["variational", "laplace"] = Field(
+        "variational",
+        description="the posterior: of the variational_bayes network from the same start, or 1 / (N H) at the "
+        "energy-efficient network's own weights (Appendix 5)",
+    )
+    claims: ClassVar[tuple[Claim, ...]] = CLAIMS
+
+    def measure(self, run: Run) -> Arrays:
+        """A row per energy-efficient network: fits of log10 sigma^2 on log10 posterior variance (weight^2), Eq. 54.
+
+        Per row running medians, the analytic line 2/(rho+2) (log sigma_post^2 + log c rho), and the variances (2,) of
+        one pair of synapses. Only synapses with curvature count. Raises UserError where there is nothing to compare.
+        """
+        compared = self._compared(run)
+        logs = [self._logs(run, i, j) for i, j in compared]
+        rows = [self._row(run, i, j, *both) for (i, j), both in zip(compared, logs, strict=True)]
+        for row, pair in zip(rows, _pairs(rows, logs), strict=True):
+            row |= pair
+        arrays = {name: np.array([row[name] for row in rows]) for name in rows[0]}
+        others = [i for i in range(run.n_members) if not _bayesian(run, i)]
+        return {**arrays, "row": _rank_of_c(arrays), "skipped": np.array([len(others) - len(rows)])}
+
+    def _compared(self, run: Run) -> list[tuple[int, int]]:
+        """Each energy-efficient network with the posterior it stands beside; -1 for its own, by Laplace."""
+        noisy = [i for i in finished(run) if self._spreads(run, i)]
+        bayes = [i for i in noisy if _bayesian(run, i)]
+        energy = [i for i in noisy if i not in bayes]
+        if not energy:
+            raise UserError(
+                "no network pays for reliability with a sigma of its own for each synapse: posterior needs networks "
+                'with inference = { kind = "energy_efficient" } and noise = { kind = "heterogeneous" }'
+            )
+        if self.against == "laplace":
+            return [(i, -1) for i in energy]
+        found = [(i, j) for i in energy for j in _partner(run, i, bayes)]
+        if not found:
+            raise UserError(f"no variational_bayes network that has noise and did not diverge to compare with: {LACKS}")
+        return found
+
+    def _spreads(self, run: Run, member: int) -> bool:
+        if run.n_layers(member) < self.layer:
+            raise UserError(
+                f"layer = {self.layer}: member {member} has {run.n_layers(member)} layers of weights; name one of them"
+            )
+        sigma = run.layer(member, self.layer, "sigma")
+        return bool(sigma.min() < sigma.max())
+
+    def _logs(self, run: Run, i: int, j: int) -> Logs:
+        """log10 of the posterior's variance and of sigma^2, by synapse; NaN where one of both has no curvature.
+
+        A flat synapse has no finite optimum and no likelihood: its sigma tells of the start, or of the prior.
+        """
+        read = lambda member, name: run.layer(member, self.layer, name).astype(float).ravel()
+        h, variance = read(i, "gauss_newton_noise"), read(i, "sigma") ** 2
+        with np.errstate(divide="ignore", invalid="ignore"):
+            posterior = read(j, "sigma") ** 2 if j >= 0 else 1 / (run.metric("n_examples")[i] * h)
+            curved = (h > 0) & (read(j if j >= 0 else i, "gauss_newton_noise") > 0)
+            curved &= (variance > 0) & (posterior > 0) & np.isfinite(variance + posterior)
+            return np.where(curved, np.log10(posterior), np.nan), np.where(curved, np.log10(variance), np.nan)
+
+    def _row(self, run: Run, i: int, j: int, x: np.ndarray, y: np.ndarray) -> dict[str, Any]:
+        """One network: who it is, what its cost predicts, and what all its synapses say."""
+        spec, total = run.member_spec(i), x.size
+        x, y = (v[np.isfinite(v)] for v in (x, y))
+        balance = run.layer_metric("balance")[:, self.layer - 1]
+        slope = slope_of(spec, float(np.median(np.abs(run.layer(i, self.layer, "mu")))))
+        return {
+            "member": i, "posterior": j, "mechanism": _mechanism(run, i), "rho": exponent(spec),
+            "c": float(cost_of(spec).multiplier), "seed": int(run.seeds[i]), "layer": self.layer, "n": len(x),
+            "flat": total - len(x), "balance": balance[i], "posterior_balance": balance[j] if j >= 0 else np.nan,
+            **expected(slope, x, y), **found(x, y),
+        }  # fmt: skip
+
+    def statistics(self, arrays: Arrays) -> Arrays:
+        """Per mechanism and c: the slope with its 95% intervals, the analytic one, and how round the noise is."""
+        named = {
+            "layer": "layer", "n": "n", "slope": "slope", "± (synapses)": "slope_half_width",
+            "analytic": "analytic_slope", "above line": "above", "rank r": "rank_correlation",
+            "spread": "spread_ratio", "log10 axis ratio": "aspect", "posterior's": "posterior_aspect", "B": "balance",
+            "posterior's B": "posterior_balance",
+        }  # fmt: skip
+        return table(arrays, named)
+
+    def draw(self, arrays: Arrays, figure: Figure) -> None:
+        """(a) ellipses of 2 s.d., mechanisms by c; (b) all synapses, by mechanism; (c) by c, of the smallest rho."""
+        from ebayes_plugins.analyses import _posterior_figure
+
+        _posterior_figure.draw(arrays, figure, self.against)
+
+
+def _bayesian(run: Run, member: int) -> bool:
+    return bool(run.member_spec(member)["inference"]["kind"] == "variational_bayes")
+
+
+def _partner(run: Run, member: int, bayes: list[int]) -> list[int]:
+    """The posterior from the same start, if there is one; those trained alike go first."""
+    mine = run.member_spec(member)
+    alike = lambda j, names: all(run.member_spec(j).get(name) == mine.get(name) for name in names)
+    found = [j for j in bayes if run.seeds[j] == run.seeds[member] and alike(j, ("network", "dataset"))]
+    found = [j for j in found if alike(j, ("training",))] or found
+    if len(found) > 1:
+        raise UserError(
+            f"members {', '.join(map(str, found))} are all posteriors for member {member} (seed {run.seeds[member]}): "
+            "leave one variational_bayes network per seed in the sweep"
+        )
+    return found
+
+
+def _mechanism(run: Run, member: int) -> str:
+    """What a network has in common with those that differ in c and seed alone."""
+    kinds = [run.member_spec(member)["cost"]["kind"]] if "cost" not in run.swept else []
+    return ", ".join([*kinds, *(part for part in settings(run, member, LEFT_OUT) if part != "energy_efficient")])
+
+
+def _pairs(arrays: list[dict[str, Any]], logs: list[Logs]) -> list[dict[str, np.ndarray]]:
+    """The illustrative pair of each network: the same two synapses for all networks of a seed, by their rank alone."""
+    groups = [(row["seed"], len(x)) for row, (x, _) in zip(arrays, logs, strict=True)]
+    chosen = {}
+    for group in dict.fromkeys(groups):
+        mine = [both for both, g in zip(logs, groups, strict=True) if g == group]
+        known = np.flatnonzero(np.isfinite([x + y for x, y in mine]).all(0))
+        order = known[np.argsort(mine[0][0][known], kind="stable")]
+        chosen[group] = order[np.round(np.array(SHARES) * (len(order) - 1)).astype(int)] if len(order) > 1 else None
+    return [
+        {"pair_x": np.full(2, np.nan), "pair_y": np.full(2, np.nan)} if chosen[group] is None
+        else {"pair_x": x[chosen[group]], "pair_y": y[chosen[group]]}
+        for group, (x, y) in zip(groups, logs, strict=True)
+    ]  # fmt: skip
+
+
+def _rank_of_c(arrays: Arrays) -> np.ndarray:
+    """Per row the rank of its c under its mechanism, from 0."""
+    c = [np.unique(arrays["c"][arrays["mechanism"] == name]) for name in arrays["mechanism"]]
+    return np.array([np.searchsorted(known, mine) for known, mine in zip(c, arrays["c"], strict=True)])
