@@ -30,7 +30,7 @@ def expected(slope: Callable[[np.ndarray], np.ndarray], x: np.ndarray, y: np.nda
     return {"analytic_slope": steep, "above": np.median(y - line(x)), "line_x": ends, "line_y": line(ends)}
 
 
-def found(x: np.ndarray, y: np.ndarray) -> dict[str, Any]:
+def observed(x: np.ndarray, y: np.ndarray) -> dict[str, Any]:
     """Fit and rank correlation, spread, ratio of axes and place of log10 variances, with 95% half widths by synapse."""
     fit, few = fit_line(x, y), len(x) < BINS
     spread = y.std() / x.std() if not few and np.ptp(x) > 0 else np.nan

@@ -12,7 +12,7 @@ from ebayes_core.errors import UserError
 from ebayes_core.slots import Analysis
 from ebayes_plugins.analyses._common import cost_of, exponent, finished, settings, slope_of
 from ebayes_plugins.analyses._posterior_claims import CLAIMS, table
-from ebayes_plugins.analyses._posterior_numbers import expected, found
+from ebayes_plugins.analyses._posterior_numbers import expected, observed
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -104,7 +104,7 @@ class Posterior(Analysis):
             "member": i, "posterior": j, "mechanism": _mechanism(run, i), "rho": exponent(spec),
             "c": float(cost_of(spec).multiplier), "seed": int(run.seeds[i]), "layer": self.layer, "n": len(x),
             "flat": total - len(x), "balance": balance[i], "posterior_balance": balance[j] if j >= 0 else np.nan,
-            **expected(slope, x, y), **found(x, y),
+            **expected(slope, x, y), **observed(x, y),
         }  # fmt: skip
 
     def statistics(self, arrays: Arrays) -> Arrays:
