@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import io
+import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -18,7 +19,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import tomli_w
 
 from ebayes_core import claims, figures, report, store
 from ebayes_core.errors import UserError
@@ -91,9 +91,10 @@ def write(file: Path, target: Path, registry: Registry) -> list[str]:
 
     Raises StoreError for a file that is no results file, or cannot be read.
     """
-    pictures, asked = _pictures(file, registry), _claims(file, registry)
-    with Run(file) as run:
-        text = _template().render(_of_run(run), pictures=pictures, claims=asked, ebayes=version("ebayes"))
+    with store.reading(file):
+        pictures, asked = _pictures(file, registry), _claims(file, registry)
+        with Run(file) as run:
+            text = _template().render(_of_run(run), pictures=pictures, claims=asked, ebayes=version("ebayes"))
     with store.replacing(target) as beside:
         beside.write_text(text, encoding="utf-8")
     return [f"{file}: {problem}" for part in (*pictures, asked) for problem in part.problems]
@@ -117,7 +118,7 @@ def _of_run(run: Run) -> dict[str, Any]:
         "file": run.path.name,
         "description": run.spec.get("description", ""),
         "spec_text": run.spec_text,
-        "resolved": tomli_w.dumps(run.spec),
+        "resolved": {name: json.dumps(value, ensure_ascii=False) for name, value in run.spec.items()},
         "provenance": _provenance(run.provenance),
         "members": report.member_listing(run),
         "members_legend": report.MEMBERS_LEGEND,

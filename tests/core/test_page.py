@@ -210,13 +210,15 @@ def test_a_missing_plugin_is_told_in_its_place(file: Path, capsys) -> None:
     assert text.index("guess: the analysis") < text.index('<img src="data:image')
 
 
-def test_several_files_and_one_that_is_none(file: Path, capsys) -> None:
-    other, none = Path(shutil.copy(file, "other.h5")), Path("none.h5")
+def test_several_files_and_two_that_are_none(file: Path, capsys) -> None:
+    other, damaged, none = (Path(shutil.copy(file, f"{name}.h5")) for name in ("other", "damaged", "none"))
     none.write_text("no results")
-    assert status("report", file, none, other, "--out", "pages") == 1
+    with h5py.File(damaged, "r+") as opened:
+        del opened["layer_metrics/balance"]
+    assert status("report", file, none, damaged, other, "--out", "pages") == 1
     printed = capsys.readouterr()
     assert printed.out.split() == ["pages/tiny.html", "pages/other.html"]
-    assert "none.h5: cannot be read" in printed.err
+    assert "\nnone.h5: cannot be read" in f"\n{printed.err}" and "\ndamaged.h5: cannot be read" in printed.err
     assert {p.name for p in Path("pages").iterdir()} == {"tiny.html", "other.html"}
 
 
