@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,9 @@ if TYPE_CHECKING:
     import numpy as np
 
     from ebayes_core.registry import Registry
+    from ebayes_core.slots import Analysis
 
+log = logging.getLogger(__name__)
 #: What no statistic decides.
 INTERPRETED = (
     "23  energy-efficient synapses mimic Bayesian ones and cannot be told from them by these predictions alone  [an "
@@ -104,10 +107,20 @@ def findings(files: Sequence[Path], registry: Registry) -> list[Finding]:
     for file in files:
         sigma, balance = _regime(file)
         for name, (analysis, arrays) in figures.stored(file, registry)[0].items():
-            for claim in analysis.claims:
-                if parts := tuple(claim.measure(analysis, arrays)):
-                    found.append(Finding(claim, parts, file, name, sigma, balance))
+            found += [
+                Finding(claim, parts, file, name, sigma, balance) for claim, parts in _measured(analysis, arrays, name)
+            ]
     return sorted(found, key=lambda finding: finding.claim.number)
+
+
+def _measured(analysis: Analysis, arrays: dict[str, np.ndarray], name: str) -> list[tuple[Claim, tuple[Measured, ...]]]:
+    """The claims that an analysis speaks of; arrays of another version of it cost this analysis alone."""
+    try:
+        measured = [(claim, tuple(claim.measure(analysis, arrays))) for claim in analysis.claims]
+    except Exception as error:
+        log.warning("%s: no claims: %s: %s; measure it again with  ebayes run", name, type(error).__name__, error)
+        return []
+    return [(claim, parts) for claim, parts in measured if parts]
 
 
 def _regime(file: Path) -> tuple[str, tuple[float, float]]:
