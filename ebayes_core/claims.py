@@ -110,7 +110,8 @@ def findings(files: Sequence[Path], registry: Registry) -> list[Finding]:
             found += [
                 Finding(claim, parts, file, name, sigma, balance) for claim, parts in _measured(analysis, arrays, name)
             ]
-    return sorted(found, key=lambda finding: finding.claim.number)
+    first = {finding.claim.statement: place for place, finding in reversed(list(enumerate(found)))}
+    return sorted(found, key=lambda finding: (finding.claim.number, first[finding.claim.statement]))
 
 
 def _measured(analysis: Analysis, arrays: dict[str, np.ndarray], name: str) -> list[tuple[Claim, tuple[Measured, ...]]]:
