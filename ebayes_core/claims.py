@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -13,9 +12,6 @@ if TYPE_CHECKING:
     import numpy as np
 
     from ebayes_core.registry import Registry
-    from ebayes_core.slots import Analysis
-
-log = logging.getLogger(__name__)
 #: What no statistic decides.
 INTERPRETED = (
     "23  energy-efficient synapses mimic Bayesian ones and cannot be told from them by these predictions alone  [an "
@@ -99,29 +95,26 @@ class Finding:
         return min((p for p in self.parts if not math.isnan(p.value)), key=inside, default=self.parts[0])
 
 
-def findings(files: Sequence[Path], registry: Registry) -> list[Finding]:
-    """Every claim that the analyses in these files measured, by number. Raises StoreError for other files."""
+def findings(files: Sequence[Path], registry: Registry) -> tuple[list[Finding], list[str]]:
+    """Every claim that the analyses in these files measured, by number, and what could not be read, and why.
+
+    Raises StoreError for what is no results file.
+    """
     from ebayes_core import figures
 
-    found = []
+    found: list[Finding] = []
+    problems: list[str] = []
     for file in files:
         sigma, balance = _regime(file)
         for name, (analysis, arrays) in figures.stored(file, registry)[0].items():
-            found += [
-                Finding(claim, parts, file, name, sigma, balance) for claim, parts in _measured(analysis, arrays, name)
-            ]
+            try:
+                measured = [(claim, tuple(claim.measure(analysis, arrays))) for claim in analysis.claims]
+            except Exception as error:  # a stranger's claim, or arrays of another version; nor may it cost the others
+                problems.append(f"{name}: no claims: {type(error).__name__}: {error}")
+                continue
+            found += [Finding(claim, parts, file, name, sigma, balance) for claim, parts in measured if parts]
     first = {finding.claim.statement: place for place, finding in reversed(list(enumerate(found)))}
-    return sorted(found, key=lambda finding: (finding.claim.number, first[finding.claim.statement]))
-
-
-def _measured(analysis: Analysis, arrays: dict[str, np.ndarray], name: str) -> list[tuple[Claim, tuple[Measured, ...]]]:
-    """The claims that an analysis speaks of; arrays of another version of it cost this analysis alone."""
-    try:
-        measured = [(claim, tuple(claim.measure(analysis, arrays))) for claim in analysis.claims]
-    except Exception as error:
-        log.warning("%s: no claims: %s: %s; measure it again with  ebayes run", name, type(error).__name__, error)
-        return []
-    return [(claim, parts) for claim, parts in measured if parts]
+    return sorted(found, key=lambda finding: (finding.claim.number, first[finding.claim.statement])), problems
 
 
 def _regime(file: Path) -> tuple[str, tuple[float, float]]:

@@ -232,7 +232,8 @@ def claims(files: tuple[str, ...], parts: bool, markdown: bool, without: tuple[s
     from ebayes_core import claims as asked
 
     chosen = [Path(file) for file in files] or sorted(Path("results").glob("*.h5"))
-    rows = asked.table(asked.findings(chosen, _registry(without)), parts)
+    found, problems = asked.findings(chosen, _registry(without))
+    rows = asked.table(found, parts)
     if not rows:
         raise UserError("no analysis in these files measures a claim; run a spec of specs/desk or specs/paper first")
     if as_json:
@@ -241,6 +242,8 @@ def claims(files: tuple[str, ...], parts: bool, markdown: bool, without: tuple[s
         click.echo(asked.markdown(rows))
     else:
         _show_claims(_console(), rows)
+    if problems:
+        raise EbayesError("\n".join(problems))
 
 
 def _show_claims(console: Console, rows: list[dict[str, str]]) -> None:

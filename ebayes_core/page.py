@@ -186,5 +186,7 @@ def _saved(figure: Figure, form: str, **metadata: None) -> bytes:
 def _claims(file: Path, registry: Registry) -> Claims:
     asked = Claims("claims")
     with asked.guarded("cannot be read"):
-        asked.findings = claims.findings([file], registry)
+        asked.findings, lost = claims.findings([file], registry)
+        asked.told += [": ".join(words.split(": ")[:3]) for words in lost]  # of an error its kind alone
+        asked.problems += lost
     return asked

@@ -66,14 +66,18 @@ class Changed:
         return settings(quick, max_examples=EXAMPLES * max(len(self.fields), 1))
 
     def pairs(self) -> st.SearchStrategy[tuple[str, Any, Any]]:
-        """A field, and two plugins that differ in it alone."""
+        """A field, and two plugins that differ in it alone; two equal ones of a plugin without fields."""
         names = st.sampled_from(sorted(self.fields) or ["kind"])
-        return st.tuples(names, self.any, self.any).map(self._differ_in_one)
+        drawn = st.tuples(names, self.any, self.any).map(self._differ_in_one)
+        return drawn.filter(lambda pair: pair[1] != pair[2]) if self.fields else drawn
 
     def _differ_in_one(self, drawn: tuple[str, Any, Any]) -> tuple[str, Any, Any]:
-        name, one, other = drawn
-        changed = one.model_copy(update={name: getattr(other, name)})
-        return name, one, changed if _valid(changed) else one
+        name, *two = drawn
+        for one, other in (two, two[::-1]):  # a field that excludes another may be put into one of them only
+            changed = one.model_copy(update={name: getattr(other, name)})
+            if _valid(changed):
+                return name, one, changed
+        return name, two[0], two[0]
 
     def see(self, pair: tuple[str, Any, Any], result: Callable[[Any], Tensor]) -> None:
         """Compare the two results."""

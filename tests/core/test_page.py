@@ -134,7 +134,7 @@ def test_the_page_holds_the_run(file: Path, with_guess: Registry) -> None:
 def test_the_page_states_the_claims(file: Path, with_guess: Registry) -> None:
     add(file, "guess", Guess())
     text, _ = written(file, with_guess)
-    (finding,) = claims.findings([file], with_guess)
+    (finding,), _ = claims.findings([file], with_guess)
     for words in ("3. the line &lt;rises&gt;", "slope of the line", "0 to 1", finding.verdict, "right: 1.25"):
         assert words in text
     assert {"left", "0.5", "[0.3, 0.6]", claims.HELD, "right", "1.25", "-", claims.FAILED} <= cells(text)
@@ -196,7 +196,7 @@ def test_a_claim_that_cannot_be_measured_costs_the_claims_alone(file: Path, with
     add(file, "guess", Guess())
     monkeypatch.setattr(Guess, "claims", (Claim(1, "none", "none", (0.0, 1.0), lambda *_: 1 / 0),))
     text, problems = written(file, with_guess)
-    assert "claims: cannot be read: ZeroDivisionError<" in text
+    assert "guess: no claims: ZeroDivisionError<" in text
     assert len(problems) == 1 and len(Elements(text).named("img")) == 2
 
 
