@@ -59,8 +59,8 @@ class Importance(Analysis):
         1e-6,
         ge=0,
         lt=1,
-        description="synapses with less than this share of their layer's median (of a Hessian, a rate or an input) "
-        "count as flat: their unit hardly ever fires, and on a logarithmic axis they would decide the fit",
+        description="synapses with less than this share of their layer's median curvature (or of what a learning rate "
+        "or an input says of it) count as flat: their unit hardly ever fires, and on log axes they would decide the fit",
     )
     columns: int = Field(
         5, ge=1, le=12, description="at most so many sweep points drawn, spread evenly, each by its first seed"
@@ -96,7 +96,7 @@ class Importance(Analysis):
         variance = run.layer(member, layer, "sigma").astype(float) ** 2
         h = np.broadcast_to(run.layer(member, layer, self.estimator).astype(float), variance.shape)
         curved = np.isfinite(h) & (h > 0) & (variance > 0)
-        curved &= h > self.flat_below * np.median(h[curved]) if curved.any() else False
+        curved[curved] = self._above(h[curved])
         x, y = np.log10(h[curved]), np.log10(variance[curved])
         keep = np.random.default_rng(0).permutation(len(x))[: self.points]
         return {
@@ -107,6 +107,11 @@ class Importance(Analysis):
             "mu_rms": np.sqrt((run.layer(member, layer, "mu").astype(float) ** 2).mean()),
             "x": _padded(x[keep], self.points), "y": _padded(y[keep], self.points),
         }  # fmt: skip
+
+    def _above(self, h: np.ndarray) -> np.ndarray:
+        """Which synapses are not next to flat, by the curvature that h tells of: a high learning rate, a low one."""
+        curvature = h ** (1 / POWERS.get(self.estimator, 1.0))
+        return curvature > self.flat_below * np.median(curvature) if len(h) else h > 0
 
     def _expected(self, run: Run, member: int, layer: int, x: np.ndarray, y: np.ndarray) -> dict[str, Any]:
         """Where the optimum lies: sigma at each curvature; of what only goes with it, the slope through the medians."""

@@ -204,9 +204,18 @@ def test_synapses_whose_unit_hardly_ever_fires_count_as_flat() -> None:
                 values[4] = 1e-25
             return values
 
+    class Quick(FakeRun):
+        def layer(self, i: int, layer: int, name: str) -> np.ndarray:
+            values = super().layer(i, layer, name).copy()
+            if name == "learning_rate_rms":
+                values[4] = 1e12
+            return values
+
     found = Importance(layer=2).measure(Rare(*sweep(), power(2 / 3, 0.1)))
     np.testing.assert_array_equal(found["left_out"], 90 + 30)
     np.testing.assert_allclose(found["slope"], -2 / (2 / 3 + 2), rtol=1e-6)
+    fast = Importance(layer=2, estimator="learning_rate_rms").measure(Quick(*sweep(), power(2 / 3, 0.1)))
+    np.testing.assert_array_equal(fast["left_out"], 90 + 30)  # a rate of 1e12 means a curvature of 1e-24
     assert (Importance(layer=2, flat_below=0).measure(Rare(*sweep(), power(2 / 3, 0.1)))["left_out"] == 90).all()
 
 
