@@ -60,7 +60,7 @@ class Importance(Analysis):
         ge=0,
         lt=1,
         description="synapses with less than this share of their layer's median curvature (or of what a learning rate "
-        "or an input says of it) count as flat: their unit hardly ever fires, and on log axes they would decide the fit",
+        "or an input says of it) count as flat: their unit hardly ever fires, and in logarithms they decide the fit",
     )
     columns: int = Field(
         5, ge=1, le=12, description="at most so many sweep points drawn, spread evenly, each by its first seed"
