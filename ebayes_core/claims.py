@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from ebayes_core.registry import Registry
+
 #: What no statistic decides.
 INTERPRETED = (
     "23  energy-efficient synapses mimic Bayesian ones and cannot be told from them by these predictions alone  [an "
@@ -95,26 +96,30 @@ class Finding:
         return min((p for p in self.parts if not math.isnan(p.value)), key=inside, default=self.parts[0])
 
 
-def findings(files: Sequence[Path], registry: Registry) -> tuple[list[Finding], list[str]]:
-    """Every claim that the analyses in these files measured, by number, and what could not be read, and why.
+def findings(file: Path, registry: Registry) -> tuple[list[Finding], dict[str, Exception]]:
+    """Every claim that the analyses in a file measured, and by name, which analyses could not be asked, and why.
 
     Raises StoreError for what is no results file.
     """
     from ebayes_core import figures
 
+    sigma, balance = _regime(file)
     found: list[Finding] = []
-    problems: list[str] = []
-    for file in files:
-        sigma, balance = _regime(file)
-        for name, (analysis, arrays) in figures.stored(file, registry)[0].items():
-            try:
-                measured = [(claim, tuple(claim.measure(analysis, arrays))) for claim in analysis.claims]
-            except Exception as error:  # a stranger's claim, or arrays of another version; nor may it cost the others
-                problems.append(f"{name}: no claims: {type(error).__name__}: {error}")
-                continue
-            found += [Finding(claim, parts, file, name, sigma, balance) for claim, parts in measured if parts]
-    first = {finding.claim.statement: place for place, finding in reversed(list(enumerate(found)))}
-    return sorted(found, key=lambda finding: (finding.claim.number, first[finding.claim.statement])), problems
+    problems: dict[str, Exception] = {}
+    for name, (analysis, arrays) in figures.stored(file, registry)[0].items():
+        try:
+            measured = [(claim, tuple(claim.measure(analysis, arrays))) for claim in analysis.claims]
+        except Exception as error:  # a stranger's claim, or arrays of another version; nor may it cost the others
+            problems[name] = error
+            continue
+        found += [Finding(claim, parts, file, name, sigma, balance) for claim, parts in measured if parts]
+    return in_order(found), problems
+
+
+def in_order(found: Sequence[Finding]) -> list[Finding]:
+    """By number, and what is found of one statement together."""
+    statements = list(dict.fromkeys(finding.claim.statement for finding in found))
+    return sorted(found, key=lambda finding: (finding.claim.number, statements.index(finding.claim.statement)))
 
 
 def _regime(file: Path) -> tuple[str, tuple[float, float]]:

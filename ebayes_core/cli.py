@@ -232,9 +232,13 @@ def claims(files: tuple[str, ...], parts: bool, markdown: bool, without: tuple[s
     from ebayes_core import claims as asked
 
     chosen = [Path(file) for file in files] or sorted(Path("results").glob("*.h5"))
-    found, problems = asked.findings(chosen, _registry(without))
-    rows = asked.table(found, parts)
-    if not rows:
+    registry, found, problems = _registry(without), [], []
+    for file in chosen:
+        more, lost = asked.findings(file, registry)
+        found += more
+        problems += [f"{file}: {name}: no claims: {type(e).__name__}: {e}" for name, e in lost.items()]
+    rows = asked.table(asked.in_order(found), parts)
+    if not rows and not problems:
         raise UserError("no analysis in these files measures a claim; run a spec of specs/desk or specs/paper first")
     if as_json:
         _print(rows)

@@ -186,7 +186,7 @@ def _saved(figure: Figure, form: str, **metadata: None) -> bytes:
 def _claims(file: Path, registry: Registry) -> Claims:
     asked = Claims("claims")
     with asked.guarded("cannot be read"):
-        asked.findings, lost = claims.findings([file], registry)
-        asked.told += [": ".join(words.split(": ")[:3]) for words in lost]  # of an error its kind alone
-        asked.problems += lost
+        asked.findings, lost = claims.findings(file, registry)
+        asked.told += [f"{name}: no claims: {type(error).__name__}" for name, error in lost.items()]
+        asked.problems += [f"{name}: no claims: {type(error).__name__}: {error}" for name, error in lost.items()]
     return asked

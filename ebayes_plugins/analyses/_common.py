@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ebayes_core.errors import UserError
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from ebayes_core.runfile import Run
-    from ebayes_core.slots import Cost
 
 MARKERS = "osD^vP*X"
 
@@ -28,6 +30,12 @@ def settings(run: Run, member: int, leave_out: tuple[str, ...] = ()) -> list[str
     if len(set(run.seeds.tolist())) > 1 and "seed" not in leave_out:
         parts.append(f"seed {run.seeds[member]}")
     return [part for part in parts if part]
+
+
+def mechanism(run: Run, member: int, leave_out: tuple[str, ...]) -> list[str]:
+    """Its cost, and what else a member shares with those that differ in seed, c, and the fields left out alone."""
+    kinds = [run.member_spec(member)["cost"]["kind"]] if "cost" not in run.swept else []
+    return [*kinds, *settings(run, member, ("seed", "cost.c", "cost.s", "cost.kind", *leave_out))]
 
 
 def _named(name: str, value: Any, leave_out: tuple[str, ...] = ()) -> str:
@@ -70,12 +78,20 @@ def axis_scale(values: np.ndarray) -> str:
     return "log" if (finite > 0).any() else "linear"
 
 
-def cost_of(spec: dict[str, Any]) -> Cost:
-    """The cost plugin of a member's resolved spec."""
+def plugin(spec: dict[str, Any], slot: str) -> Any:
+    """The plugin that a member's resolved spec names in a slot. Raises UserError where it is not installed."""
     from ebayes_core.registry import Registry
 
-    registry = Registry.load()
-    return registry.composed(registry.kinds("cost")[spec["cost"]["kind"]]).model_validate(spec["cost"])
+    registry, kind = Registry.load(), spec[slot]["kind"]
+    if kind not in registry.kinds(slot):
+        raise UserError(f"the {slot} '{kind}' of this run is not registered here; install the plugin that provides it")
+    # as JSON: in a resolved table a list may stand for a tuple
+    return registry.composed(registry.kinds(slot)[kind]).model_validate_json(json.dumps(spec[slot]))
+
+
+def multiplier(spec: dict[str, Any]) -> float:
+    """c of a member's cost, where the spec gives s as well (Eq. 48)."""
+    return float(plugin(spec, "cost").multiplier)
 
 
 def slope_of(spec: dict[str, Any], mu: float) -> Callable[[np.ndarray], np.ndarray]:
@@ -87,10 +103,8 @@ def slope_of(spec: dict[str, Any], mu: float) -> Callable[[np.ndarray], np.ndarr
     import torch
 
     from ebayes_core.bound import elasticity
-    from ebayes_core.registry import Registry
 
-    inference = Registry.load().kinds("inference")[spec["inference"]["kind"]].model_validate(spec["inference"])
-    cost = cost_of(spec)
+    inference, cost = plugin(spec, "inference"), plugin(spec, "cost")
 
     def slope(sigma: np.ndarray) -> np.ndarray:
         at = torch.as_tensor(sigma, dtype=torch.float64)

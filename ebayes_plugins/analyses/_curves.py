@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ebayes_core.errors import UserError
-from ebayes_plugins.analyses._common import cost_of, exponent, finished, mean_band, settings
+from ebayes_plugins.analyses._common import exponent, finished, mean_band, mechanism, multiplier
 
 if TYPE_CHECKING:
     from ebayes_core.runfile import Run
@@ -17,7 +17,7 @@ Arrays = dict[str, np.ndarray]
 WAYS = ("sample", "ensemble", "mean")
 SIZES = ("rms", "median", "rms_curved")
 RESAMPLES = 1000
-LEFT_OUT = ("seed", "cost.c", "cost.s", "cost.kind", "noise", "noise.kind", "noise.sigma_0")
+LEFT_OUT = ("noise", "noise.kind", "noise.sigma_0")
 
 
 def population(run: Run) -> Arrays:
@@ -29,7 +29,7 @@ def population(run: Run) -> Arrays:
     if not members:
         raise UserError("nothing to show, every member diverged: lower training.learning_rate")
     specs = [run.member_spec(i) for i in members]
-    c = np.array([float(cost_of(spec).multiplier) for spec in specs])
+    c = np.array([multiplier(spec) for spec in specs])
     if len(np.unique(c)) < 2:
         raise UserError(
             'this needs several values of c: add  [sweep]  "cost.c" = { logspace = [-2, 1, 7] }  to the spec'
@@ -38,20 +38,13 @@ def population(run: Run) -> Arrays:
     sizes = [_sizes(run, i) for i in members]
     return {
         "c": c, "rho": rho, "seed": run.seeds[members],
-        "column": np.array([_column(run, i) for i in members]),
+        "column": np.array([", ".join(mechanism(run, i, LEFT_OUT)) for i in members]),
         "line": np.array([spec["noise"]["kind"] for spec in specs]),
         **{name: np.array([size[name] for size in sizes]) for name in sizes[0]},
         **_scores(run, members), **_prices(run, members, c, rho),
         "balance": run.metric("balance")[members],
         "left_out": np.array([run.n_members - len(members)]),
     }  # fmt: skip
-
-
-def _column(run: Run, member: int) -> str:
-    """What a member has in common with those that differ in c, noise and seed alone."""
-    spec = run.member_spec(member)
-    kinds = [spec["cost"]["kind"]] if "cost" not in run.swept else []
-    return ", ".join([*kinds, *settings(run, member, LEFT_OUT)])
 
 
 def _scores(run: Run, members: list[int]) -> Arrays:
@@ -190,17 +183,3 @@ def factor(ours: Arrays, theirs: Arrays, axis: str, score: str, level: float) ->
         x = np.log(curve(mine, axis)[1])
         logs.append(np.interp(crossing(resampled(mine, score), level), np.arange(len(x)), x))
     return tuple(np.exp(summary(logs[0] - logs[1])))  # type: ignore[return-value]
-
-
-def rank_correlation(x: np.ndarray, y: np.ndarray) -> tuple[float, float, float]:
-    """Spearman's rank correlation, with its 95% interval by Fisher's z; 1 and -1 have none."""
-    from scipy.stats import spearmanr
-
-    known = np.isfinite(x) & np.isfinite(y)
-    if known.sum() < 4 or np.ptp(x[known]) == 0 or np.ptp(y[known]) == 0:
-        return np.nan, np.nan, np.nan
-    r = float(spearmanr(x[known], y[known]).statistic)
-    if abs(r) > 1 - 1e-12:
-        return r, r, r
-    half = 1.96 * np.sqrt((1 + r**2 / 2) / (known.sum() - 3))  # Bonett and Wright's variance for ranks
-    return r, float(np.tanh(np.arctanh(r) - half)), float(np.tanh(np.arctanh(r) + half))

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ebayes_plugins.analyses._common import optimum, slope_of
-from ebayes_plugins.analyses._rebuilt import plugin
+from ebayes_plugins.analyses._common import optimum, plugin, slope_of
 
 if TYPE_CHECKING:
     from torch import Tensor

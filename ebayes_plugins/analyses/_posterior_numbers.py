@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ebayes_plugins.analyses._common import analytic_slope, optimum
-from ebayes_plugins.analyses._regression import fit_line, running_quantiles
+from ebayes_plugins.analyses._regression import fit_line, rank_error, running_quantiles
 
 BINS, LINE = 15, 40  #: bins of the running median, points of the analytic line
 QUANTILES = (0.1, 0.5, 0.9)
@@ -47,8 +47,8 @@ def observed(x: np.ndarray, y: np.ndarray) -> dict[str, Any]:
 
 
 def rank_half_width(r: float, n: int) -> float:
-    """95% half width of a rank correlation by Fisher's z, with Bonett and Wright's variance for ranks."""
-    return 1.96 * (1 - r**2) * np.sqrt((1 + r**2 / 2) / (n - 3)) if n > 3 else np.nan
+    """95% half width of a rank correlation, brought back from Fisher's z scale."""
+    return (1 - r**2) * rank_error(r, n)
 
 
 def median_gap(values: np.ndarray) -> float:

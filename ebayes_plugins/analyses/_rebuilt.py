@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ebayes_core.errors import UserError
+from ebayes_plugins.analyses._common import plugin
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from ebayes_core.runfile import Run
-    from ebayes_core.slots import Dataset, Network, Plugin
+    from ebayes_core.slots import Dataset, Network
 
 
 class Rebuilt(NamedTuple):
@@ -30,24 +31,6 @@ class Rebuilt(NamedTuple):
     def weights(self, xi: list[Tensor]) -> list[Tensor]:
         """mu + sigma xi (Eq. 35), per layer (samples, *shape)."""
         return [m + s * e for m, s, e in zip(self.mu, self.sigma, xi, strict=True)]
-
-
-def plugin(spec: dict[str, Any], slot: str) -> Any:
-    """The plugin that a member's resolved spec names in a slot. Raises UserError where it is not installed."""
-    from ebayes_core.registry import Registry
-
-    registry, kind = Registry.load(), spec[slot]["kind"]
-    if kind not in registry.kinds(slot):
-        raise UserError(f"the {slot} '{kind}' of this run is not registered here; install the plugin that provides it")
-    cls: type[Plugin] = registry.composed(registry.kinds(slot)[kind])
-    return cls.model_validate_json(_json(spec[slot]))
-
-
-def _json(table: dict[str, Any]) -> str:
-    """A resolved table as JSON: in it a list may stand for a tuple."""
-    import json
-
-    return json.dumps(table)
 
 
 def rebuilt(run: Run, member: int) -> Rebuilt:

@@ -22,6 +22,25 @@ def fit_line(x: np.ndarray, y: np.ndarray) -> dict[str, float]:
     return {"slope": fit.slope, "intercept": fit.intercept, "slope_half_width": half, "rank_correlation": rank}
 
 
+def rank_error(r: float, n: int) -> float:
+    """95% half width of a rank correlation on Fisher's z scale, with Bonett and Wright's variance; NaN below four."""
+    return 1.96 * np.sqrt((1 + r**2 / 2) / (n - 3)) if n > 3 else np.nan
+
+
+def rank_correlation(x: np.ndarray, y: np.ndarray) -> tuple[float, float, float]:
+    """Spearman's rank correlation with its 95% interval; 1 and -1 have none."""
+    from scipy.stats import spearmanr
+
+    known = np.isfinite(x) & np.isfinite(y)
+    if known.sum() < 4 or np.ptp(x[known]) == 0 or np.ptp(y[known]) == 0:
+        return np.nan, np.nan, np.nan
+    r = float(spearmanr(x[known], y[known]).statistic)
+    if abs(r) > 1 - 1e-12:
+        return r, r, r
+    z, half = np.arctanh(r), rank_error(r, int(known.sum()))
+    return r, float(np.tanh(z - half)), float(np.tanh(z + half))
+
+
 def over_seeds(values: np.ndarray) -> tuple[float, float]:
     """Mean of the finite values, one per seed, and the half width of its 95% interval (Student's t); NaN below two.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from textwrap import wrap
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -11,18 +10,10 @@ from pydantic import Field
 
 from ebayes_core.claims import Claim, Measured
 from ebayes_core.slots import Analysis
-from ebayes_plugins.analyses._common import axis_scale, balance_range, caption, colour, few_ticks, grid
-from ebayes_plugins.analyses._curves import (
-    Arrays,
-    columns,
-    curve,
-    factor,
-    gain,
-    lines,
-    pair,
-    population,
-    rank_correlation,
-)
+from ebayes_plugins.analyses._common import axis_scale, few_ticks
+from ebayes_plugins.analyses._curve_claims import gains, ranks
+from ebayes_plugins.analyses._curve_panels import legend, panels, score_name, style
+from ebayes_plugins.analyses._curves import Arrays, columns, curve, factor, gain, lines, pair, population
 from ebayes_plugins.analyses._regression import regress
 
 if TYPE_CHECKING:
@@ -37,34 +28,6 @@ NOISES = {"sigma_rms": "RMS sigma", "sigma_median": "median sigma", "relative_me
 FACTORS = {"c": "c", **NOISES, "price": "cost", "price_at_rms": "cost at RMS sigma"}
 
 
-def _gains(axes: dict[str, str]) -> Any:
-    """The gain in score of heterogeneous noise at equal values of each axis, under each mechanism."""
-
-    def measured(analysis: Advantage, arrays: Arrays) -> Iterator[Measured]:
-        score = str(arrays["score"][0])
-        sign = -1 if score == "rmse" else 1
-        for column in columns(arrays):
-            for axis, name in axes.items() if (both := pair(arrays, column)) else ():
-                value, *ends = gain(*both, axis, score)
-                yield Measured(f"{column}, equal {name}", sign * value, *sorted(sign * np.array(ends)))
-
-    return measured
-
-
-def _ranks(axes: dict[str, str]) -> Any:
-    """The rank correlation of score and axis, under each mechanism and noise."""
-
-    def measured(analysis: Advantage, arrays: Arrays) -> Iterator[Measured]:
-        sign = -1 if arrays["score"][0] == "rmse" else 1
-        for column in columns(arrays):
-            for line, mine in lines(arrays, column):
-                for axis, name in axes.items():
-                    found = rank_correlation(mine[axis], sign * mine["score_sample"])
-                    yield Measured(f"{column}, {line}, {name}", *found)
-
-    return measured
-
-
 def _slopes(analysis: Advantage, arrays: Arrays) -> Iterator[Measured]:
     """Slope of log cost on log RMS sigma, plus rho: 0 for a power law of exponent -rho."""
     for column in columns(arrays):
@@ -76,24 +39,24 @@ def _slopes(analysis: Advantage, arrays: Arrays) -> Iterator[Measured]:
 
 
 CLAIMS = (
-    Claim(5, "accuracy falls as average sigma rises", "rank correlation", (-np.inf, 0.0), _ranks(NOISES)),
+    Claim(5, "accuracy falls as average sigma rises", "rank correlation", (-np.inf, 0.0), ranks(NOISES)),
     Claim(
         5,
         "at equal average sigma heterogeneous noise is considerably more accurate",
         "gain in accuracy, mean over log sigma",
         (0.02, np.inf),
-        _gains(NOISES),
+        gains(NOISES),
     ),
     Claim(
         6, "reliability cost is a power law of sigma with slope -rho", "log-log slope + rho", (-0.1, 0.1), _slopes
     ),
-    Claim(7, "accuracy rises with reliability cost", "rank correlation", (0.0, np.inf), _ranks(PRICES)),
+    Claim(7, "accuracy rises with reliability cost", "rank correlation", (0.0, np.inf), ranks(PRICES)),
     Claim(
         7,
         "at equal reliability cost heterogeneous noise is considerably more accurate",
         "gain in accuracy, mean over log cost",
         (0.02, np.inf),
-        _gains(PRICES),
+        gains(PRICES),
     ),
 )  # fmt: skip
 
@@ -130,16 +93,12 @@ class Advantage(Analysis):
 
     def draw(self, arrays: Arrays, figure: Figure) -> None:
         """A column per mechanism; accuracy against sigma, cost against sigma, accuracy against cost."""
-        names = columns(arrays)
-        axes = grid(figure, 4, len(names), 2.6)
-        for column, name in enumerate(names):
-            for line, mine in lines(arrays, name):
-                _draw_line(axes[:, column], mine, line)
-            axes[0, column].set_title("\n".join(wrap(name, 32)), fontsize=9)
-            _gain_above(axes[3, column], arrays, name)
+        axes = panels(figure, arrays, 4, _draw_line)
+        for ax, column in zip(axes[3], columns(arrays), strict=True):
+            _gain_above(ax, arrays, column)
         _scales(axes, arrays)
-        _legend(figure, arrays)
-        caption(figure, balance_range(arrays["line"], arrays["balance"]))
+        dashes = {"RMS sigma; cost truly summed": "-", "median sigma": "--", "cost at the RMS sigma (slope -rho)": ":"}
+        legend(figure, arrays, dashes)
 
 
 def _text(value: float, low: float, high: float) -> str:
@@ -149,21 +108,20 @@ def _text(value: float, low: float, high: float) -> str:
 
 def _draw_line(axes: np.ndarray, mine: Arrays, line: str) -> None:
     """One kind of noise under one mechanism in all four panels."""
-    style = {"color": colour(float(mine["rho"][0]), line), "marker": "os^"[len(line) % 3], "markersize": 3}
     for x, y, ax, dash in (
         ("sigma_rms", "score_sample", axes[0], "-"), ("sigma_median", "score_sample", axes[0], "--"),
         ("relative_median", "score_sample", axes[1], "--"),
         ("sigma_rms", "price", axes[2], "-"), ("sigma_rms", "price_at_rms", axes[2], ":"),
         ("price", "score_sample", axes[3], "-"), ("price_at_rms", "score_sample", axes[3], ":"),
     ):  # fmt: skip
-        _against(ax, mine, x, y, linestyle=dash, **style)
+        _against(ax, mine, x, y, linestyle=dash, **style(mine, line))
 
 
-def _against(ax: Axes, mine: Arrays, x: str, y: str, **style: Any) -> None:
+def _against(ax: Axes, mine: Arrays, x: str, y: str, **look: Any) -> None:
     """One curve, in the order of c, with bars of one standard deviation over seeds on both axes."""
     (_, at, wide), (_, mean, high) = curve(mine, x), curve(mine, y)
-    bars = {"xerr": wide, "yerr": high} if (wide > 0).any() and style["linestyle"] == "-" else {}
-    ax.errorbar(np.where(at > 0, at, np.nan), mean, **bars, elinewidth=0.7, **style)
+    bars = {"xerr": wide, "yerr": high} if (wide > 0).any() and look["linestyle"] == "-" else {}
+    ax.errorbar(np.where(at > 0, at, np.nan), mean, **bars, elinewidth=0.7, **look)
 
 
 def _gain_above(ax: Axes, arrays: Arrays, column: str) -> None:
@@ -178,8 +136,7 @@ def _gain_above(ax: Axes, arrays: Arrays, column: str) -> None:
 
 def _scales(axes: np.ndarray, arrays: Arrays) -> None:
     """Names and scales: sigma and cost run over decades."""
-    score = "accuracy (share right)" if arrays["score"][0] == "accuracy" else "RMSE (target)"
-    price = "cost per synapse, s = 1 (nat)"
+    score, price = score_name(arrays), "cost per synapse, s = 1 (nat)"
     rows = (
         ("sigma (weight)", score, "sigma_rms"), ("sigma / RMS mean of layer", score, "relative_median"),
         ("RMS sigma (weight)", price, "sigma_rms"), (price, score, "price"),
@@ -190,14 +147,3 @@ def _scales(axes: np.ndarray, arrays: Arrays) -> None:
             ax.set(xlabel=x, xscale=axis_scale(arrays[name]))
             ax.set_yscale(axis_scale(arrays["price"]) if y == price else "linear")
             few_ticks(ax)
-
-
-def _legend(figure: Figure, arrays: Arrays) -> None:
-    from matplotlib.lines import Line2D
-
-    key = lambda name, **style: Line2D([], [], label=name, **{"color": "0.2", **style})
-    dashes = {"RMS sigma; cost truly summed": "-", "median sigma": "--", "cost at the RMS sigma (slope -rho)": ":"}
-    rho = float(arrays["rho"][0])
-    handles = [key(name, linestyle=dash) for name, dash in dashes.items()]
-    handles += [key(n, color=colour(rho, n), marker="os^"[len(n) % 3]) for n in dict.fromkeys(arrays["line"].tolist())]
-    figure.legend(handles=handles, loc="outside lower center", ncols=3 if len(columns(arrays)) > 2 else 1, fontsize=7)

@@ -10,7 +10,7 @@ from pydantic import Field
 from ebayes_core.claims import Claim
 from ebayes_core.errors import UserError
 from ebayes_core.slots import Analysis
-from ebayes_plugins.analyses._common import cost_of, exponent, finished, settings, slope_of
+from ebayes_plugins.analyses._common import exponent, finished, mechanism, multiplier, slope_of
 from ebayes_plugins.analyses._posterior_claims import CLAIMS, table
 from ebayes_plugins.analyses._posterior_numbers import expected, observed
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 Arrays = dict[str, np.ndarray]
 Logs = tuple[np.ndarray, np.ndarray]  #: log10 of the posterior's variance and of sigma^2, by synapse
 SHARES = (0.1, 0.9)  #: percentiles of the posterior variance at which the illustrative pair lies
-LEFT_OUT = ("seed", "cost.c", "cost.s", "cost.kind", "inference.kind")
 LACKS = (
     'add a network of [{ kind = "entropic" }, { kind = "variational_bayes", scale = 1e4 }] to the sweep over '
     '"cost, inference", with heterogeneous noise and the same seeds, or take against = "laplace"'
@@ -102,7 +101,7 @@ class Posterior(Analysis):
         slope = slope_of(spec, float(np.median(np.abs(run.layer(i, self.layer, "mu")))))
         return {
             "member": i, "posterior": j, "mechanism": _mechanism(run, i), "rho": exponent(spec),
-            "c": float(cost_of(spec).multiplier), "seed": int(run.seeds[i]), "layer": self.layer, "n": len(x),
+            "c": multiplier(spec), "seed": int(run.seeds[i]), "layer": self.layer, "n": len(x),
             "flat": total - len(x), "balance": balance[i], "posterior_balance": balance[j] if j >= 0 else np.nan,
             **expected(slope, x, y), **observed(x, y),
         }  # fmt: skip
@@ -143,9 +142,8 @@ def _partner(run: Run, member: int, bayes: list[int]) -> list[int]:
 
 
 def _mechanism(run: Run, member: int) -> str:
-    """What a network has in common with those that differ in c and seed alone."""
-    kinds = [run.member_spec(member)["cost"]["kind"]] if "cost" not in run.swept else []
-    return ", ".join([*kinds, *(part for part in settings(run, member, LEFT_OUT) if part != "energy_efficient")])
+    """All that tells the energies apart but c and seed; that they are no posteriors goes without saying."""
+    return ", ".join(part for part in mechanism(run, member, ("inference.kind",)) if part != "energy_efficient")
 
 
 def _pairs(arrays: list[dict[str, Any]], logs: list[Logs]) -> list[dict[str, np.ndarray]]:

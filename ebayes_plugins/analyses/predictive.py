@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from textwrap import wrap
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -12,7 +11,7 @@ from pydantic import Field
 from ebayes_core.claims import Claim, Measured
 from ebayes_core.errors import UserError
 from ebayes_core.slots import Analysis
-from ebayes_plugins.analyses._common import colour, cost_of, exponent, few_ticks, finished, grid
+from ebayes_plugins.analyses._common import caption, colour, exponent, few_ticks, finished, grid, multiplier
 from ebayes_plugins.analyses._gaussian import EXPECTED, calibration, places, rank, share, similarity, transport
 from ebayes_plugins.analyses._rebuilt import balance, dataset_of, rebuilt
 
@@ -153,12 +152,12 @@ class Predictive(Analysis):
         """The numbers of one network."""
         import torch
 
-        spec, cost = run.member_spec(member), cost_of(run.member_spec(member))
+        spec = run.member_spec(member)
         column = lambda name: torch.as_tensor(data[name])[:, None]
         mean, sd = self._moments(run, member, torch.cat([column("x"), column("x_test")]))
         total = np.hypot(sd, data["noise_sd"])
         where = places(data["x"], data["x_train"])
-        rho, c = exponent(spec), float(cost.multiplier)
+        rho, c = exponent(spec), multiplier(spec)
         slack = {name: float(run.metric(name)[member]) for name in ("slack", "elbo", "bound")}
         return {
             "member": member, "seed": run.seeds[member], "rho": rho, "c": c if np.isfinite(rho) else np.nan,
@@ -204,7 +203,7 @@ class Predictive(Analysis):
             else:
                 figure.delaxes(ax)
         figure.legend(*bayes.get_legend_handles_labels(), loc="outside lower center", ncols=5)
-        figure.suptitle(_title(arrays, figure), fontsize=9)
+        caption(figure, _title(arrays))
 
 
 def _members(run: Run) -> list[int]:
@@ -243,14 +242,13 @@ def _rms(values: np.ndarray) -> float:
     return float(np.sqrt((values**2).mean()))
 
 
-def _title(a: Arrays, figure: Figure) -> str:
-    """What the numbers in the panels are, in lines that the figure holds."""
+def _title(a: Arrays) -> str:
+    """What the numbers in the panels are."""
     left_out = f", {a['left_out'][0]} networks left out" if a["left_out"][0] else ""
-    text = (
+    return (
         f"predictive distributions, seed {a['seed'][0]}{left_out}; RMSE to f and held-out points in 2 s.d.; "
         "width in the gap and beyond, relative to near the data; KL to VI (nat) and balance B"
     )
-    return "\n".join(wrap(text, int(14 * figure.get_figwidth())))
 
 
 def _above(figure: Figure, axes: np.ndarray) -> tuple[Axes, Axes]:

@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from textwrap import wrap
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
 from ebayes_core.claims import Claim, Measured
 from ebayes_core.slots import Analysis
-from ebayes_plugins.analyses._common import axis_scale, balance_range, caption, colour, few_ticks, grid
-from ebayes_plugins.analyses._curves import (
-    SIZES,
-    Arrays,
-    columns,
-    curve,
-    gain,
-    lines,
-    pair,
-    population,
-    rank_correlation,
-)
+from ebayes_plugins.analyses._common import axis_scale, colour, few_ticks
+from ebayes_plugins.analyses._curve_claims import gains, ranks
+from ebayes_plugins.analyses._curve_panels import legend, panels, score_name, style
+from ebayes_plugins.analyses._curves import SIZES, Arrays, columns, curve, lines, pair, population
+from ebayes_plugins.analyses._regression import rank_correlation
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,14 +26,8 @@ WAY_NAMES = {"score_sample": "one sampled network", "score_ensemble": "ensemble"
 SIZE_DASHES = dict(zip(SIZES, ("-", "--", ":"), strict=True))
 SIZE_NAMES = {"rms": "RMS", "median": "median", "rms_curved": "RMS, curved synapses"}
 ROWS = ("score", "sigma", "relative")
+TWICE = (0, (1, 1))  #: dashes of a cost that counts twice
 UNITS = {"sigma": "sigma (weight)", "relative": "sigma / RMS mean of layer"}
-
-
-def _falls(analysis: Tradeoff, arrays: Arrays) -> Iterator[Measured]:
-    sign = -1 if arrays["score"][0] == "rmse" else 1
-    for column in columns(arrays):
-        for line, mine in lines(arrays, column):
-            yield Measured(f"{column}, {line}", *rank_correlation(mine["c"], sign * mine["score_sample"]))
 
 
 def _grows(analysis: Tradeoff, arrays: Arrays) -> Iterator[Measured]:
@@ -52,30 +38,23 @@ def _grows(analysis: Tradeoff, arrays: Arrays) -> Iterator[Measured]:
                 yield Measured(name, *rank_correlation(mine["c"], mine[f"sigma_{size}"]))
 
 
-def _gains(analysis: Tradeoff, arrays: Arrays) -> Iterator[Measured]:
-    for column in columns(arrays):
-        if both := pair(arrays, column):
-            yield Measured(column, *gain(*both, "c", str(arrays["score"][0])))
-
-
 def _ratios(analysis: Tradeoff, arrays: Arrays) -> Iterator[Measured]:
     for column in columns(arrays):
-        for size in SIZES:
-            if both := pair(arrays, column):
-                (c, ours, _), (other, theirs, _) = (curve(mine, f"sigma_{size}") for mine in both)
-                logs = [np.interp(np.log(c), np.log(other), np.log(theirs))]
-                yield Measured(f"{column}, {SIZE_NAMES[size]}", float(np.exp((np.log(ours) - logs[0]).mean())))
+        for size in SIZES if (both := pair(arrays, column)) else ():
+            (c, ours, _), (other, theirs, _) = (curve(mine, f"sigma_{size}") for mine in both)
+            logs = np.log(ours) - np.interp(np.log(c), np.log(other), np.log(theirs))
+            yield Measured(f"{column}, {SIZE_NAMES[size]}", float(np.exp(logs.mean())))
 
 
 CLAIMS = (
-    Claim(1, "accuracy falls as c rises", "rank correlation of accuracy and c", (-np.inf, 0.0), _falls),
+    Claim(1, "accuracy falls as c rises", "rank correlation of accuracy and c", (-np.inf, 0.0), ranks({"c": "c"})),
     Claim(2, "average sigma rises with c", "rank correlation of sigma and c", (0.0, np.inf), _grows),
     Claim(
         3,
         "at equal c a sigma per synapse gives considerably higher accuracy",
         "gain in accuracy over homogeneous noise, mean over log c",
         (0.02, np.inf),
-        _gains,
+        gains({"c": "c"}),
     ),
     Claim(
         4,
@@ -116,16 +95,13 @@ class Tradeoff(Analysis):
 
     def draw(self, arrays: Arrays, figure: Figure) -> None:
         """A column per mechanism; accuracy, sigma, and sigma relative to the means; mean and s.d. over seeds."""
-        names = columns(arrays)
-        axes = grid(figure, 3, len(names), 2.6)
-        for column, name in enumerate(names):
-            for line, mine in lines(arrays, name):
-                _draw_line(axes[:, column], mine, line)
-            axes[0, column].set_title("\n".join(wrap(name, 32)), fontsize=9)
-            axes[2, column].set_xlabel("multiplier c")
+        axes = panels(figure, arrays, 3, _draw_line)
         _scales(axes, arrays)
-        _legends(figure, axes, arrays)
-        caption(figure, *_title(arrays))
+        dashes = {f"accuracy, sigma: {WAY_NAMES[way]}; {SIZE_NAMES[size]}": dash for (way, dash), size in
+                  zip(DASHES.items(), SIZES, strict=True)}  # fmt: skip
+        twice = {"color": colour(np.nan, "homogeneous"), "linestyle": TWICE}
+        more = {"its cost counted twice (authors' code)": twice} if "homogeneous" in arrays["line"] else {}
+        legend(figure, arrays, dashes, more)
 
 
 def _heading(name: str, arrays: Arrays) -> str:
@@ -134,32 +110,31 @@ def _heading(name: str, arrays: Arrays) -> str:
 
 def _draw_line(axes: np.ndarray, mine: Arrays, line: str) -> None:
     """One kind of noise under one mechanism in all three panels."""
-    style = {"color": colour(float(mine["rho"][0]), line), "marker": "os^"[len(line) % 3], "markersize": 3}
+    look = style(mine, line)
     for name, dash in DASHES.items():
-        band(axes[0], mine, name, linestyle=dash, **style)
+        _band(axes[0], mine, name, linestyle=dash, **look)
     for row, name in enumerate(ROWS[1:], start=1):
         for size, dash in SIZE_DASHES.items():
-            band(axes[row], mine, f"{name}_{size}", linestyle=dash, **style)
+            _band(axes[row], mine, f"{name}_{size}", linestyle=dash, **look)
     if line == "homogeneous":
-        twice = {**style, "marker": "", "linewidth": 1, "linestyle": (0, (1, 1)), "alpha": 0.8}
+        twice = {**look, "marker": "", "linewidth": 1, "linestyle": TWICE, "alpha": 0.8}
         for ax, name in zip(axes, ("score_sample", "sigma_rms", "relative_rms"), strict=True):
             c, mean, _ = curve(mine, name)  # a cost that counts twice at c is one that counts once at 2 c
             ax.plot(c / 2, mean, **twice)
 
 
-def band(ax: Axes, mine: Arrays, name: str, **style: Any) -> None:
+def _band(ax: Axes, mine: Arrays, name: str, **look: Any) -> None:
     """Mean over seeds at each c, with a band of one standard deviation about a solid line."""
     at, mean, sd = curve(mine, name)
     mean = np.where((mean > 0) | name.startswith("score"), mean, np.nan)  # no noise is no point on a log axis
-    ax.plot(at, mean, **style)
-    if (sd > 0).any() and style["linestyle"] == "-":  # a band for every dash would hide them all
-        ax.fill_between(at, mean - sd, mean + sd, color=style["color"], alpha=0.2, linewidth=0)
+    ax.plot(at, mean, **look)
+    if (sd > 0).any() and look["linestyle"] == "-":  # a band for every dash would hide them all
+        ax.fill_between(at, mean - sd, mean + sd, color=look["color"], alpha=0.2, linewidth=0)
 
 
 def _scales(axes: np.ndarray, arrays: Arrays) -> None:
     """One y axis per row, named on the left."""
-    score = str(arrays["score"][0])
-    units = {"score": "accuracy (share right)" if score == "accuracy" else "RMSE (target)", **UNITS}
+    units = {"score": score_name(arrays), **UNITS}
     for row, name in enumerate(ROWS):
         axes[row, 0].set_ylabel(units[name])
         for ax in axes[row]:
@@ -167,29 +142,5 @@ def _scales(axes: np.ndarray, arrays: Arrays) -> None:
             ax.sharey(axes[row, 0]) if ax is not axes[row, 0] else None
         axes[row, 0].set_yscale("linear" if name == "score" else axis_scale(arrays[f"{name}_rms"]))
         few_ticks(axes[row, 0])
-
-
-def _legends(figure: Figure, axes: np.ndarray, arrays: Arrays) -> None:
-    """What the dashes mean in each row, and the colours: below."""
-    from matplotlib.lines import Line2D
-
-    key = lambda name, **style: Line2D([], [], label=name, **{"color": "0.2", **style})
-    ways = [key(f"accuracy, sigma: {a}; {b}", linestyle=dash) for dash, a, b in _dashes(arrays)]
-    rho = float(arrays["rho"][0])
-    noises = [key(n, color=colour(rho, n), marker="os^"[len(n) % 3]) for n in dict.fromkeys(arrays["line"].tolist())]
-    if "homogeneous" in arrays["line"]:
-        twice = key("its cost counted twice (authors' code)", color=colour(rho, "homogeneous"), linestyle=(0, (1, 1)))
-        noises.append(twice)
-    wide = axes.shape[1] > 2
-    figure.legend(handles=[*ways, *noises], loc="outside lower center", ncols=3 if wide else 1, fontsize=7)
-
-
-def _dashes(arrays: Arrays) -> Iterator[tuple[Any, str, str]]:
-    for (way, dash), size in zip(DASHES.items(), SIZES, strict=True):
-        yield dash, WAY_NAMES[way], SIZE_NAMES[size]
-
-
-def _title(arrays: Arrays) -> list[str]:
-    left_out = int(arrays["left_out"][0])
-    parts = [f"{left_out} diverged networks left out"] if left_out else []
-    return [balance_range(arrays["line"], arrays["balance"]), *parts]
+    for ax in axes[-1]:
+        ax.set_xlabel("multiplier c")

@@ -74,7 +74,7 @@ def small(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_findings_of_a_run_come_by_number_with_every_mechanism(small: Path, registry: Registry) -> None:
-    found, problems = claims.findings([small], registry)
+    found, problems = claims.findings(small, registry)
     assert not problems
     numbers = [f.claim.number for f in found]
     assert numbers == sorted(numbers) and {1, 2, 9, 12, 21} <= set(numbers)
