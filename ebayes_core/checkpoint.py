@@ -1,4 +1,4 @@
-"""A cohort's state, and its results, as trees of arrays that `store` writes whole or not at all."""
+"""A cohort's state as a tree of arrays that `store` writes whole or not at all."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import numpy as np
 import torch
 
 from ebayes_core.engine import Cohort, State
-from ebayes_core.results import MemberResult
 from ebayes_core.update import Parameters
 
 Tree = dict[str, Any]
@@ -55,31 +54,15 @@ def unpack(tree: Tree, cohort: Cohort) -> State:
     )  # fmt: skip
 
 
-def pack_results(results: list[MemberResult]) -> Tree:
-    """Finished members of one cohort."""
-    return {str(i): _pack_member(result) for i, result in enumerate(results)}
-
-
-def _pack_member(result: MemberResult) -> Tree:
-    return {
-        "status": result.status,
-        "metrics": {name: np.float64(value) for name, value in result.metrics.items()},
-        "curves": result.curves,
-        "layers": {str(i): layer for i, layer in enumerate(result.layers)},
-        "layer_metrics": result.layer_metrics,
+def part(tree: Tree, rows: slice) -> Tree:
+    """The state of some members of a packed cohort; what all share, as the noise, stays."""
+    members = len(tree["alive"])
+    kept = range(members)[rows]
+    own = lambda array: array[rows] if array.shape[:1] == (members,) else array
+    died = [(kept.index(member), when) for member, when in tree["died"] if member in kept]
+    return tree | {
+        "lists": {name: {i: own(array) for i, array in arrays.items()} for name, arrays in tree["lists"].items()},
+        "curves": {name: array[:, rows] for name, array in tree["curves"].items()},
+        "died": np.array(died, dtype=np.int64).reshape(-1, 2),
+        **{name: tree[name][rows] for name in ("alive", "loss", "correct")},
     }
-
-
-def unpack_results(tree: Tree) -> list[MemberResult]:
-    """The results that `pack_results` was given."""
-    members = [tree[str(i)] for i in range(len(tree))]
-    return [
-        MemberResult(
-            status=member["status"],
-            metrics={name: float(value) for name, value in member["metrics"].items()},
-            curves=member["curves"],
-            layers=[member["layers"][str(i)] for i in range(len(member["layers"]))],
-            layer_metrics=member["layer_metrics"],
-        )
-        for member in members
-    ]

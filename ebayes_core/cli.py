@@ -66,7 +66,7 @@ def run(
         raise UserError(f"--out {target}: end it with .h5; the figures go into the folder {target} beside it")
     console = _console()
     from ebayes_core.display import watcher
-    from ebayes_core.run import Options
+    from ebayes_core.finish import Options
     from ebayes_core.run import run as train
 
     with watcher(console) as shown:
@@ -127,7 +127,7 @@ def check(
     from dataclasses import asdict
 
     from ebayes_core.estimate import estimates
-    from ebayes_core.run import find_device
+    from ebayes_core.planning import find_device
 
     points = experiment.members()
     found = estimates(points, find_device(device), calibrate)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ebayes_core.run import Watcher
+from ebayes_core.finish import Watcher
 
 if TYPE_CHECKING:
     from ebayes_core.engine import Cohort, State

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from ebayes_core.engine import Cohort, State, train
-from ebayes_core.run import member_data, plan
+from ebayes_core.planning import member_data, plan
 from ebayes_core.spec import Point
 
 STEPS = 20

@@ -51,28 +51,43 @@ def padded(group: h5py.Group, tables: Sequence[dict[str, np.ndarray]], axis: str
             item.attrs["description"] = f"{item.attrs['description']}; of each layer alone"
 
 
-def networks(group: h5py.Group, results: Sequence[MemberResult]) -> None:
-    """Synapses, (member, post, pre + 1); members of one architecture stand together."""
-    kinds: dict[tuple[Any, ...], list[int]] = {}
-    for i, result in enumerate(results):
-        shape = tuple((name, a.shape) for layer in result.layers for name, a in layer.items())
-        kinds.setdefault(shape, []).append(i)
-    for number, alike in enumerate(kinds.values()):
-        network = group.create_group(str(number))
-        for layer in range(len(results[alike[0]].layers)):
-            _layer(network.create_group(f"layer_{layer + 1}"), [results[i].layers[layer] for i in alike], alike)
+Layer = tuple[tuple[str, tuple[int, ...], str], ...]  #: (name, shape, dtype) of the arrays of one member's layer
+Shapes = tuple[Layer, ...]
 
 
-def _layer(group: h5py.Group, layers: Sequence[dict[str, np.ndarray]], members: list[int]) -> None:
+def shapes(layers: Sequence[dict[str, np.ndarray]]) -> Shapes:
+    """What two networks must agree in to stand together."""
+    return tuple(tuple((n, a.shape, a.dtype.str) for n, a in sorted(layer.items())) for layer in layers)
+
+
+def kept(group: h5py.Group) -> Layer:
+    """The same of a layer that a file holds."""
+    return tuple((n, item.shape[1:], item.dtype.str) for n, item in sorted(group.items()) if not item.is_scale)
+
+
+def networks(group: h5py.Group, kinds: Sequence[tuple[Shapes, Sequence[int]]]) -> list[list[dict[str, h5py.Dataset]]]:
+    """Room for synapses, (member, post, pre + 1): members of one architecture stand together, and are filled in later.
+
+    kinds: the shapes of each architecture and the numbers of its members. A row of an array is a chunk of its own, so
+    that rows may be written in any order, a few at a time.
+    """
+    return [
+        [_layer(group.create_group(f"{i}/layer_{n + 1}"), layer, members) for n, layer in enumerate(layers)]
+        for i, (layers, members) in enumerate(kinds)
+    ]
+
+
+def _layer(group: h5py.Group, arrays: Layer, members: Sequence[int]) -> dict[str, h5py.Dataset]:
     """One layer of the networks of one architecture; weights of other ranks than 2 have axes without meaning."""
-    weights = next(iter(layers[0].values())).shape
+    weights = max((shape for _, shape, _ in arrays), key=len)
     names = ["post", "pre"] if len(weights) == 2 else [f"dim_{i}" for i in range(len(weights))]
     scales = {"member": _scale(group, "member", np.array(members))}
     scales |= {name: _scale(group, name, np.arange(size)) for name, size in zip(names, weights, strict=True)}
-    for name in layers[0]:
-        array = np.stack([layer[name] for layer in layers])
-        axes = scales if array.ndim > 2 else {"member": scales["member"], names[-1]: scales[names[-1]]}
-        _array(group, name, array, axes, compress=True)
+    found = {}
+    for name, shape, dtype in arrays:
+        axes = scales if len(shape) > 1 else {"member": scales["member"], names[-1]: scales[names[-1]]}
+        found[name] = _described(store.rows(group, name, (len(members), *shape), dtype), name, axes)
+    return found
 
 
 def _scale(group: h5py.Group, name: str, values: np.ndarray) -> h5py.Dataset:
@@ -83,10 +98,11 @@ def _scale(group: h5py.Group, name: str, values: np.ndarray) -> h5py.Dataset:
     return item
 
 
-def _array(
-    group: h5py.Group, name: str, values: Any, scales: dict[str, h5py.Dataset], compress: bool = False
-) -> h5py.Dataset:
-    item = store.dataset(group, name, np.asarray(values), compress)
+def _array(group: h5py.Group, name: str, values: Any, scales: dict[str, h5py.Dataset]) -> h5py.Dataset:
+    return _described(store.dataset(group, name, np.asarray(values)), name, scales)
+
+
+def _described(item: h5py.Dataset, name: str, scales: dict[str, h5py.Dataset]) -> h5py.Dataset:
     for dimension, scale in zip(item.dims, scales.values(), strict=False):
         dimension.attach_scale(scale)
     item.attrs["units"], item.attrs["description"] = described(name)

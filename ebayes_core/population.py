@@ -65,15 +65,17 @@ def _formulas(cls: type) -> Hashable:
     return tuple((name, id(inspect.getattr_static(cls, name))) for name in added)
 
 
-def cohorts(points: Sequence[Point], synapses: Callable[[Point], int]) -> list[list[Point]]:
+def cohorts(
+    points: Sequence[Point], synapses: Callable[[Point], int], most: int = MEMBER_SYNAPSES
+) -> list[list[Point]]:
     """Groups of members that train as one: one seed, one data set, one formula, and not too large.
 
-    synapses: the number of synapses of a member's network, by which a large group is cut.
+    synapses: the number of synapses of a member's network; a group of more than `most` in all is cut.
     """
     groups: dict[Hashable, list[Point]] = {}
     for point in points:
         groups.setdefault(_cohort_key(point.member), []).append(point)
-    return [part for group in groups.values() for part in _cut(group, MEMBER_SYNAPSES // synapses(group[0]))]
+    return [part for group in groups.values() for part in _cut(group, most // synapses(group[0]))]
 
 
 def _cohort_key(member: Any) -> Hashable:

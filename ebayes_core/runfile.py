@@ -6,6 +6,7 @@ import json
 import math
 import shutil
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -37,18 +38,38 @@ def write_run(
     """Write a finished run, whole or not at all. spec_text is the spec as the user wrote it."""
 
     def fill(file: h5py.File) -> None:
-        file.attrs["schema_version"] = SCHEMA_VERSION
-        file.attrs["spec_text"] = spec_text if spec_text is not None else spec.dumps(experiment)
-        file.attrs["spec"] = json.dumps(spec.resolved(experiment))
-        file.attrs["provenance"] = json.dumps(provenance)
-        file.attrs.update({name: provenance[name] for name in FLAT if provenance.get(name) is not None})
-        layout.members(file.create_group("members"), points, results)
-        layout.padded(file.create_group("curves"), [r.curves for r in results], "epoch", 0)
-        layout.padded(file.create_group("layer_metrics"), [r.layer_metrics for r in results], "layer", 1)
-        layout.networks(file.create_group("networks"), results)
-        file.create_group("analyses")
+        head(file, experiment, points, results, provenance, spec_text)
+        _fill_networks(file["networks"], results)
 
     store.write(path, fill)
+
+
+def head(
+    file: h5py.File, experiment: Any, points: Sequence[spec.Point], results: Sequence[MemberResult],
+    provenance: dict[str, Any], spec_text: str | None,
+) -> None:  # fmt: skip
+    """All of a results file but the synapses, for which there is an empty group."""
+    file.attrs["schema_version"] = SCHEMA_VERSION
+    file.attrs["spec_text"] = spec_text if spec_text is not None else spec.dumps(experiment)
+    file.attrs["spec"] = json.dumps(spec.resolved(experiment))
+    file.attrs["provenance"] = json.dumps(provenance)
+    file.attrs.update({name: provenance[name] for name in FLAT if provenance.get(name) is not None})
+    layout.members(file.create_group("members"), points, results)
+    layout.padded(file.create_group("curves"), [r.curves for r in results], "epoch", 0)
+    layout.padded(file.create_group("layer_metrics"), [r.layer_metrics for r in results], "layer", 1)
+    for name in ("networks", "analyses"):
+        file.create_group(name)
+
+
+def _fill_networks(group: h5py.Group, results: Sequence[MemberResult]) -> None:
+    kinds: dict[layout.Shapes, list[int]] = {}
+    for i, result in enumerate(results):
+        kinds.setdefault(layout.shapes(result.layers), []).append(i)
+    for members, layers in zip(kinds.values(), layout.networks(group, list(kinds.items())), strict=True):
+        for row, i in enumerate(members):
+            for room, arrays in zip(layers, results[i].layers, strict=True):
+                for name, array in arrays.items():
+                    room[name][row] = array
 
 
 def add_analyses(path: Path, analyses: dict[str, dict[str, np.ndarray]]) -> None:
@@ -193,14 +214,17 @@ class Run:
         """A number per layer, (member, layer); NaN where a member has fewer layers. Raises KeyError."""
         return self._array("layer_metrics", name)
 
-    def _network(self, member: int) -> tuple[str, int]:
-        """The group of a member's architecture, and the member's row in its arrays."""
+    @cached_property
+    def _networks(self) -> dict[int, tuple[str, int]]:
+        """Member -> the group of its architecture, and its row in the arrays there."""
         with store.reading(self.path):
-            for name, group in self._file["networks"].items():
-                rows = np.flatnonzero(group["layer_1/member"][()] == member)
-                if len(rows):
-                    return f"networks/{name}", int(rows[0])
-        raise KeyError(f"no member {member}; there are {self.n_members}")
+            groups = {name: group["layer_1/member"][()] for name, group in self._file["networks"].items()}
+        return {int(m): (f"networks/{name}", row) for name, members in groups.items() for row, m in enumerate(members)}
+
+    def _network(self, member: int) -> tuple[str, int]:
+        if member not in self._networks:
+            raise KeyError(f"no member {member}; there are {self.n_members}")
+        return self._networks[member]
 
     def n_layers(self, member: int) -> int:
         """How many layers of weights a member has."""
@@ -216,6 +240,31 @@ class Run:
         if not 1 <= layer <= self.n_layers(member):
             raise KeyError(f"no layer {layer}; member {member} has {self.n_layers(member)}, counted from 1")
         return self._array(f"{group}/layer_{layer}", name, row)
+
+    def results(self) -> list[MemberResult]:
+        """Every member's status, numbers and curves, without its synapses."""
+        metrics = {name: self.metric(name).tolist() for name in self.metrics}
+        curves = {name: self.curve(name) for name in self.curves}
+        layers = {name: self.layer_metric(name) for name in self._names("layer_metrics")}
+        return [
+            MemberResult(
+                status=status,
+                metrics={name: values[i] for name, values in metrics.items()},
+                curves={name: values[i] for name, values in curves.items()},
+                layers=[],
+                layer_metrics={name: values[i] for name, values in layers.items()},
+            )
+            for i, status in enumerate(self.status)
+        ]
+
+    def shapes(self) -> list[layout.Shapes]:
+        """Names, shapes and types of every member's synapses, layer by layer."""
+        with store.reading(self.path):
+            found = {
+                name: tuple(layout.kept(self._file[f"{name}/layer_{i + 1}"]) for i in range(len(self._file[name])))
+                for name in dict.fromkeys(name for name, _ in self._networks.values())
+            }
+        return [found[self._network(i)[0]] for i in range(self.n_members)]
 
     def member_table(self) -> list[dict[str, Any]]:
         """Swept fields, seed, status and numbers of every member as plain values; None where one does not apply."""

@@ -243,6 +243,17 @@ def _read(model: type[P], table: dict[str, Any], source: str) -> tuple[P | None,
         raise SpecError([f"{source}: cannot be read: {error}"]) from error
 
 
+def revived(model: str, table: dict[str, Any], registry: Registry, source: str) -> Any:
+    """An `Experiment`, its sweep not expanded, or a `Member`, from its resolved table.
+
+    Raises SpecError, as where one of its plugins is not registered.
+    """
+    found, mistakes = _read(getattr(compose(registry), model), table, source)
+    if found is None:
+        raise SpecError(mistakes)
+    return found
+
+
 def dumps(experiment: Parts) -> str:
     """The experiment as TOML; `loads` of it is equal. What TOML cannot say, an absent value, is left out."""
     import tomli_w

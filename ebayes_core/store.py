@@ -23,6 +23,8 @@ Tree = dict[str, Any]
 SUFFIX = ".unfinished"
 #: bytes from which an array is worth compressing; smaller ones would only grow
 WORTH_COMPRESSING = 4096
+#: bytes of a chunk, at least and at most
+CHUNK = (1 << 16, 1 << 24)
 #: gzip shrinks by 1032 at most: what claims more than this was never written by it
 MOST_COMPRESSED = 1100
 
@@ -82,6 +84,12 @@ def _lives(pid: int) -> bool:
     return True
 
 
+def write_text(path: Path, text: str) -> None:
+    """A text file that appears whole or not at all."""
+    with replacing(path) as beside:
+        beside.write_text(text, encoding="utf-8")
+
+
 def write(path: Path, fill: Callable[[h5py.File], None]) -> None:
     """A new file at `path`, filled by `fill`."""
     with replacing(path) as beside, h5py.File(beside, "w") as file:
@@ -108,19 +116,33 @@ def put(group: h5py.Group, tree: Tree) -> None:
             dataset(group, name, value)
 
 
-def dataset(group: h5py.Group, name: str, value: Any, compress: bool = False) -> h5py.Dataset:
-    """One array with a checksum; strings as UTF-8. A scalar has no checksum, as HDF5 has none for them.
-
-    compress: gzip takes a third off the arrays of a trained network, and ten times as long as writing them plain.
-    """
+def dataset(group: h5py.Group, name: str, value: Any) -> h5py.Dataset:
+    """One array with a checksum; strings as UTF-8. A scalar has no checksum, as HDF5 has none for them."""
     array, name = np.asarray(value), _plain(name)
     if array.dtype.kind in "UO":
         array = np.array(array, dtype=h5py.string_dtype())
         return group.create_dataset(name, data=array)
     options: dict[str, Any] = {"fletcher32": True} if array.size else {}
-    if compress and array.nbytes >= WORTH_COMPRESSING:
-        options |= {"compression": "gzip", "compression_opts": 1, "shuffle": True}
     return group.create_dataset(name, data=array, **(options if array.ndim else {}))
+
+
+def rows(group: h5py.Group, name: str, shape: tuple[int, ...], dtype: str) -> h5py.Dataset:
+    """Room for an array that is filled row by row, with a checksum for each chunk of one or a few rows.
+
+    Compressed where that is worth it: gzip takes a third off the arrays of a trained network.
+    """
+    row = int(np.prod(shape[1:])) * np.dtype(dtype).itemsize
+    options: dict[str, Any] = {"fletcher32": True, "chunks": _chunk(shape, row)} if row and shape[0] else {}
+    if options and shape[0] * row >= WORTH_COMPRESSING:
+        options |= {"compression": "gzip", "compression_opts": 1, "shuffle": True}
+    return group.create_dataset(_plain(name), shape, dtype, **options)
+
+
+def _chunk(shape: tuple[int, ...], row: int) -> tuple[int, ...]:
+    """Rows enough for a chunk to be worth its overhead, or a part of one row where that is large."""
+    if row <= CHUNK[1]:
+        return (min(shape[0], max(1, CHUNK[0] // row)), *shape[1:])
+    return (1, max(1, shape[1] * CHUNK[1] // row), *shape[2:])
 
 
 def _plain(name: str) -> str:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from ebayes_core.engine import Cohort, Data, State, train
+from ebayes_core.planning import find_device, member_data
 from ebayes_core.population import cohorts
 from ebayes_core.registry import Registry
-from ebayes_core.run import find_device, member_data
 from ebayes_core.spec import Point, loads
 
 DIGITS = """

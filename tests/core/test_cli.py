@@ -21,8 +21,10 @@ from ebayes_core import display, estimate
 from ebayes_core.cli import main
 from ebayes_core.errors import EbayesError, Interrupted
 from ebayes_core.exits import guarded
+from ebayes_core.finish import Options
+from ebayes_core.planning import find_device
 from ebayes_core.registry import Registry
-from ebayes_core.run import Options, find_device, run
+from ebayes_core.run import run
 from ebayes_core.runfile import Run
 from ebayes_core.spec import loads
 from tests.core.test_run import assert_same

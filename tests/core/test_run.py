@@ -13,8 +13,10 @@ import torch
 from ebayes_core import checkpoint, store
 from ebayes_core.engine import train
 from ebayes_core.errors import Interrupted, UserError
+from ebayes_core.finish import Options, Watcher
+from ebayes_core.planning import find_device
 from ebayes_core.registry import Registry
-from ebayes_core.run import Options, Watcher, find_device, run
+from ebayes_core.run import run
 from ebayes_core.runfile import Run
 from ebayes_core.spec import loads
 from tests.build import DIGITS, cohort, trained

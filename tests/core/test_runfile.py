@@ -17,9 +17,9 @@ import torch
 import xarray
 
 from ebayes_core import provenance, spec, store
+from ebayes_core.finish import Options
 from ebayes_core.registry import Registry
 from ebayes_core.results import DESCRIPTIONS, MemberResult
-from ebayes_core.run import Options
 from ebayes_core.run import run as train
 from ebayes_core.runfile import SCHEMA_VERSION, Run, add_analyses, write_run
 from ebayes_core.store import StoreError

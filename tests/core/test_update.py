@@ -11,8 +11,8 @@ from torch.distributions import Normal, kl_divergence
 
 from ebayes_core.compiler import compiled as compile_step
 from ebayes_core.engine import NOISE, generator
+from ebayes_core.finish import flushed_denormals
 from ebayes_core.registry import Registry
-from ebayes_core.run import flushed_denormals
 from ebayes_core.update import gradients, make_step, sampled
 from tests.build import DIGITS, cohort, trained
 

@@ -1,0 +1,192 @@
+"""One item from where it stands to its finished file: trained with checkpoints, measured, written."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self
+
+import torch
+
+from ebayes_core import checkpoint, store
+from ebayes_core.engine import Cohort, State, train
+from ebayes_core.errors import Interrupted
+from ebayes_core.folder import Folder, Item, Standing
+from ebayes_core.lease import Lease, Pace
+from ebayes_core.measure import measure
+from ebayes_core.planning import find_device, member_data
+from ebayes_core.registry import Registry
+from ebayes_core.runfile import write_run
+from ebayes_core.signals import Stop
+from ebayes_core.store import StoreError
+
+#: seconds between attempts to write what may not be lost, doubled from the first to the last
+PATIENCE = (1.0, 60.0)
+
+
+class Watcher:
+    """What a run tells whoever watches, who is opened and closed around it; this one is silent."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        """Nothing to close."""
+
+    def begin(self, cohort: Cohort, index: int, count: int, state: State) -> None:
+        """Cohort `index` of `count` (from 0) starts, or goes on, from `state`."""
+
+    def tick(self, cohort: Cohort, state: State) -> None:
+        """A step is done; called hundreds of times a second."""
+
+    def note(self, text: str) -> None:
+        """One line worth reading."""
+
+
+@dataclass
+class Options:
+    """How to run; none of this changes what is computed but for rounding."""
+
+    device: str = "auto"
+    compile: bool | None = None  #: None decides by the amount of work
+    fresh: bool = False
+    watcher: Watcher = field(default_factory=Watcher)
+    pace: Pace = field(default_factory=Pace)
+    wait: bool = True  #: for items that others hold, in case they die
+    retries: int = 2  #: of a network that failed
+    strict: bool = False  #: an error ends the run, and is not put down to its item
+
+
+class Superseded(Exception):
+    """Another worker has taken over; what it has is at least as good."""
+
+
+@dataclass
+class Job:
+    """An item that this process holds."""
+
+    item: Item
+    lease: Lease
+    folder: Folder
+    registry: Registry
+    options: Options
+    record: dict[str, Any]  #: provenance
+    stop: Stop
+
+    def finish(self) -> None:
+        """Train to the end, measure, and write the item's file. Raises Interrupted after a signal, and Superseded."""
+        points = self.item.points(self.registry)
+        cohort = Cohort(points, member_data(points[0], find_device(self.options.device)), self.options.compile)
+        state, spent = self._resume(cohort)
+        clock = _Clock(spent, self.options.pace.save)
+        self.options.watcher.begin(cohort, *self._place(), state)
+        for _ in train(cohort, state):
+            self.lease.progress()
+            self.options.watcher.tick(cohort, state)
+            if self.lease.lost:
+                raise Superseded(f"item {self.item.name} was taken over by another worker")
+            if self.stop.asked or clock.due():
+                self._save(state, clock)
+            if self.stop.asked:
+                self._interrupt(state)
+        self._write(points, measure(cohort, state), clock)
+
+    def _place(self) -> tuple[int, int]:
+        """How many items are done, and how many there are."""
+        seen = self.folder.look()
+        items = self.folder.items(seen)
+        return sum(seen.get(item.name, Standing()).done for item in items), len(items)
+
+    def _resume(self, cohort: Cohort) -> tuple[State, float]:
+        """The furthest state that any worker has left, and the seconds spent on it."""
+        found = [saved for item, rows in self.item.ancestry() for saved in self._saved(item, rows)]
+        if not found:
+            return cohort.start(), 0.0
+        name, tree, attrs = max(found, key=lambda saved: int(saved[1]["clock"][2]))
+        state = checkpoint.unpack(tree, cohort)
+        self.options.watcher.note(f"going on from epoch {state.epoch + 1}, batch {state.batch} ({name})")
+        if attrs["threads"] != torch.get_num_threads():
+            self.options.watcher.note(
+                f"the run had {attrs['threads']} threads and now has {torch.get_num_threads()}: it goes on, but rounds "
+                "differently from an uninterrupted run"
+            )
+        return state, float(attrs["seconds"])
+
+    def _saved(self, item: Item, rows: slice) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
+        """The checkpoints of an item that can be read, cut to our members."""
+        for number in self.folder.look().get(item.name, Standing()).checkpoints:
+            path = self.folder.file(item, "checkpoint.h5", number)
+            try:
+                tree, attrs = store.load(path)
+            except StoreError as error:
+                self.options.watcher.note(f"a checkpoint is left out: {error}")
+            else:
+                yield path.name, tree if item is self.item else checkpoint.part(tree, rows), attrs
+
+    def _save(self, state: State, clock: _Clock) -> None:
+        """A checkpoint; where the disk refuses, training goes on, and a stop waits no longer for it."""
+        path = self.folder.file(self.item, "checkpoint.h5", self.lease.number)
+        try:
+            store.save(path, checkpoint.pack(state), self._attributes(clock))
+        except OSError as error:
+            self.options.watcher.note(f"no checkpoint could be written ({error}); the last one stays")
+
+    def _interrupt(self, state: State) -> None:
+        assert self.stop.asked
+        raise Interrupted(
+            f"stopped by {self.stop.asked.name} after epoch {state.epoch}, batch {state.batch}; everything is saved in "
+            f"{self.folder.path}; the same command goes on from there"
+        )
+
+    def _write(self, points: list[Any], results: list[Any], clock: _Clock) -> None:
+        """The finished file, however long the disk is full: hours of work stand behind it."""
+        record = self.record | self._attributes(clock) | {"duration_s": clock.seconds()}
+        experiment, text = self.folder.experiment(self.registry), self.folder.text()
+        path = self.folder.file(self.item, "h5")
+        self._insist(lambda: write_run(path, experiment, points, results, record, spec_text=text))
+        self.folder.tidy(self.item)
+
+    def _insist(self, write: Callable[[], None]) -> None:
+        wait = PATIENCE[0]
+        while True:
+            try:
+                return write()
+            except OSError as error:
+                if self.stop.asked or self.options.strict:
+                    raise
+                self.options.watcher.note(f"{error}; the finished networks are kept, and written in {wait:.0f} s")
+            time.sleep(wait)
+            wait = min(2 * wait, PATIENCE[1])
+
+    @staticmethod
+    def _attributes(clock: _Clock) -> dict[str, Any]:
+        return {"seconds": clock.seconds(), "threads": torch.get_num_threads()}
+
+
+class _Clock:
+    """Seconds spent, over interruptions, and when the next checkpoint is due."""
+
+    def __init__(self, spent: float, every: float) -> None:
+        self.began, self.saved, self.every = time.monotonic() - spent, time.monotonic(), every
+
+    def seconds(self) -> float:
+        return time.monotonic() - self.began
+
+    def due(self) -> bool:
+        if time.monotonic() - self.saved < self.every:
+            return False
+        self.saved = time.monotonic()
+        return True
+
+
+@contextlib.contextmanager
+def flushed_denormals() -> Iterator[None]:
+    """Adam's second moments go denormal, and slow, at silent synapses; afterwards the processor is as it was."""
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)

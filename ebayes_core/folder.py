@@ -1,0 +1,212 @@
+"""A sweep as a folder of work: items that anyone may take, and what became of each.
+
+    DIR/spec.toml, sweep.json    the spec as it was given, and resolved
+    DIR/work/NAME.json           an item: networks that train as one cohort; never changed
+    DIR/work/NAME.<n>.lease      who works at it; the highest n holds it (see lease.py)
+    DIR/work/NAME.<n>.checkpoint.h5, NAME.<n>.error, NAME.split, NAME.h5
+
+An item is named by a digest of what it trains, so the same members are never planned twice, and the folder's listing
+alone says how each stands: there is no index that could disagree with it, and nothing to lock.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from ebayes_core import spec as specs
+from ebayes_core import store
+from ebayes_core.errors import UserError
+from ebayes_core.registry import Registry
+from ebayes_core.spec import Parts, Point
+from ebayes_core.store import StoreError
+
+NUMBERED = re.compile(r"(?P<item>[0-9a-f]{16})\.(?P<number>\d+)\.(?P<kind>lease|checkpoint\.h5|error)")
+
+
+@dataclass(frozen=True)
+class Item:
+    """Networks that train as one cohort, each as its resolved spec and the fields that the sweep set."""
+
+    members: tuple[dict[str, Any], ...]
+    steps: int  #: of each network
+    synapses: int  #: of each network
+    parent: Item | None = None
+    offset: int = 0  #: of its first member among its parent's
+
+    @cached_property
+    def digests(self) -> tuple[str, ...]:
+        """What tells its members from all others."""
+        return tuple(digest(member["spec"]) for member in self.members)
+
+    @cached_property
+    def name(self) -> str:
+        """Sixteen hexadecimal digits."""
+        return digest(self.digests)[:16]
+
+    @property
+    def work(self) -> int:
+        """Synapse updates from start to end."""
+        return len(self.members) * self.steps * self.synapses
+
+    def halves(self) -> tuple[Item, Item]:
+        """The two items that take its place when it fails, so that one network does not cost the others."""
+        middle = len(self.members) // 2
+        first, second = self.members[:middle], self.members[middle:]
+        return Item(first, self.steps, self.synapses, self), Item(second, self.steps, self.synapses, self, middle)
+
+    def ancestry(self) -> Iterator[tuple[Item, slice]]:
+        """Itself and the items that it was split from, with its members' places in each."""
+        item, first = self, 0
+        yield item, slice(0, len(self.members))
+        while item.parent is not None:
+            item, first = item.parent, first + item.offset
+            yield item, slice(first, first + len(self.members))
+
+    def points(self, registry: Registry) -> list[Point]:
+        """Its members, validated. Raises SpecError where a plugin of theirs is not registered here."""
+        return [
+            Point(i, specs.revived("Member", m["spec"], registry, f"item {self.name}"), m["swept"])
+            for i, m in enumerate(self.members)
+        ]
+
+
+def digest(plain: Any) -> str:
+    """SHA-256 of plain data."""
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What the folder's listing says of one item."""
+
+    done: bool = False
+    split: bool = False
+    leases: tuple[int, ...] = ()
+    checkpoints: tuple[int, ...] = ()
+    errors: tuple[int, ...] = ()
+
+    def given_up(self, retries: int) -> bool:
+        """Whether it has failed too often to be tried again."""
+        return len(self.errors) > retries
+
+
+class Folder:
+    """A sweep's folder. Reading it is safe while workers write: what they write appears whole."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.work = path, path / "work"
+        self._items: dict[str, Item] = {}
+
+    @classmethod
+    def open(cls, path: Path) -> Folder:
+        """The folder of a sweep that was begun. Raises UserError for any other."""
+        if not (path / "sweep.json").is_file():
+            raise UserError(f"{path}: is no folder of a sweep; begin one with  ebayes run SPEC --out {path}/")
+        return cls(path)
+
+    def about(self) -> dict[str, Any]:
+        """What was asked: the resolved spec, its digest, and the plugins that were left out."""
+        return json.loads((self.path / "sweep.json").read_text(encoding="utf-8"))
+
+    def text(self) -> str:
+        """The spec as it was given."""
+        return (self.path / "spec.toml").read_text(encoding="utf-8")
+
+    def experiment(self, registry: Registry) -> Parts:
+        """The experiment, without expanding its sweep. Raises SpecError."""
+        return specs.revived("Experiment", self.about()["spec"], registry, str(self.path / "sweep.json"))
+
+    def declare(self, text: str, about: dict[str, Any]) -> None:
+        """Write down what is asked; the items follow with `add`."""
+        self.work.mkdir(parents=True, exist_ok=True)
+        store.write_text(self.path / "spec.toml", text)
+        store.write_text(self.path / "sweep.json", json.dumps(about, indent=2))
+
+    def add(self, items: Iterable[Item]) -> None:
+        """Put items up for work."""
+        for item in items:
+            table = {"members": item.members, "steps": item.steps, "synapses": item.synapses}
+            store.write_text(self.work / f"{item.name}.json", json.dumps(table))
+
+    def drop(self, item: Item) -> None:
+        """Take back an item that nobody has begun."""
+        (self.work / f"{item.name}.json").unlink(missing_ok=True)
+
+    def look(self) -> dict[str, Standing]:
+        """How every item stands, from one listing of the folder."""
+        found: dict[str, dict[str, Any]] = {}
+        for name in os.listdir(self.work):
+            numbered = NUMBERED.fullmatch(name)
+            if numbered:
+                kind = {"lease": "leases", "error": "errors"}.get(numbered["kind"], "checkpoints")
+                found.setdefault(numbered["item"], {}).setdefault(kind, []).append(int(numbered["number"]))
+            elif name.endswith((".h5", ".split")):
+                item, kind = name.rsplit(".", 1)
+                found.setdefault(item, {})["done" if kind == "h5" else kind] = True
+        return {name: Standing(**{k: _plain(v) for k, v in table.items()}) for name, table in found.items()}
+
+    def items(self, standing: dict[str, Standing] | None = None) -> list[Item]:
+        """Every item, the largest first; one that failed and was split is its halves."""
+        seen = self.look() if standing is None else standing
+        whole = [self._item(path) for path in self.work.glob("*.json")]
+        return sorted((part for item in whole for part in _parts(item, seen)), key=lambda i: (-i.work, i.name))
+
+    def _item(self, path: Path) -> Item:
+        if path.stem not in self._items:
+            table = json.loads(path.read_text(encoding="utf-8"))
+            self._items[path.stem] = Item(tuple(table["members"]), table["steps"], table["synapses"])
+        return self._items[path.stem]
+
+    def finished(self) -> list[Path]:
+        """The files of finished items, by name."""
+        return sorted(p for p in self.work.glob("*.h5") if "." not in p.stem) if self.work.is_dir() else []
+
+    def file(self, item: Item, kind: str, number: int | None = None) -> Path:
+        """The file of an item: `h5`, `split`, or one of the numbered kinds."""
+        return self.work / ".".join([item.name, *([] if number is None else [str(number)]), kind])
+
+    def reached(self, item: Item, now: Standing) -> int:
+        """The step of the furthest checkpoint; 0 where there is none that can be read."""
+        steps = [0]
+        for number in now.checkpoints:
+            with contextlib.suppress(StoreError), store.opened(self.file(item, "checkpoint.h5", number)) as file:
+                steps.append(int(file["clock"][2]))
+        return max(steps)
+
+    def tidy(self, item: Item) -> None:
+        """Remove what a finished item needs no longer."""
+        for number in self.look()[item.name].checkpoints:
+            self.file(item, "checkpoint.h5", number).unlink(missing_ok=True)
+        self.bury(item)
+
+    def bury(self, item: Item) -> None:
+        """Remove all its leases: those of the dead, and one's own."""
+        for number in self.look()[item.name].leases:
+            self.file(item, "lease", number).unlink(missing_ok=True)
+
+
+def _plain(value: Any) -> Any:
+    return tuple(sorted(value)) if isinstance(value, list) else value
+
+
+def _parts(item: Item, seen: dict[str, Standing]) -> Iterator[Item]:
+    if item.name in seen and seen[item.name].split:
+        for half in item.halves():
+            yield from _parts(half, seen)
+    else:
+        yield item
+
+
+def items_of(groups: Sequence[Sequence[Point]], sizes: Sequence[tuple[int, int]]) -> list[Item]:
+    """An item for each cohort of a plan; sizes are (steps, synapses) of each."""
+    tables = ([{"spec": specs.resolved(p.member), "swept": p.swept} for p in group] for group in groups)
+    return [Item(tuple(table), *size) for table, size in zip(tables, sizes, strict=True)]

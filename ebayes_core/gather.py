@@ -1,0 +1,101 @@
+"""One results file from the files of finished items, with never more than one item's networks in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+
+from ebayes_core import layout, spec, store
+from ebayes_core.folder import digest
+from ebayes_core.layout import Shapes
+from ebayes_core.results import MemberResult
+from ebayes_core.runfile import Run, head
+
+#: what tells one item's provenance from another's, worth keeping for each
+KEPT = ("created", "duration_s", "ebayes_version", "torch_version", "device", "host", "threads", "git_commit")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a finished network lies: its row among the members of a file."""
+
+    path: Path
+    row: int
+
+
+def sources(paths: Iterable[Path]) -> dict[str, Source]:
+    """Digest of a member -> where it lies; the first file that holds it, since a second holds the same."""
+    found: dict[str, Source] = {}
+    for path in paths:
+        with Run(path) as run:
+            for row in range(run.n_members):
+                found.setdefault(digest(run.member_spec(row)), Source(path, row))
+    return found
+
+
+def gather(
+    path: Path, experiment: Any, points: Sequence[spec.Point], found: dict[str, Source], record: dict[str, Any],
+    spec_text: str,
+) -> None:  # fmt: skip
+    """Write the points, in their order, as one results file. Raises StoreError where a file is damaged.
+
+    found: where each lies; record: the provenance of whoever gathers, to which that of the items is added.
+    """
+    places = [found[digest(spec.resolved(p.member))] for p in points]
+    results, shapes, origins = _numbers(places)
+    kinds: dict[Shapes, list[int]] = {}
+    for i, shape in enumerate(shapes):
+        kinds.setdefault(shape, []).append(i)
+
+    def fill(file: h5py.File) -> None:
+        head(file, experiment, points, results, _provenance(record, origins), spec_text)
+        room = layout.networks(file["networks"], list(kinds.items()))
+        where = {i: (k, row) for k, members in enumerate(kinds.values()) for row, i in enumerate(members)}
+        for source, members in _by_file(places):
+            _copy(source, [(places[i].row, *where[i]) for i in members], room)
+
+    store.write(path, fill)
+
+
+def _by_file(places: Sequence[Source]) -> Iterator[tuple[Path, list[int]]]:
+    """The numbers of the members that each file holds."""
+    files: dict[Path, list[int]] = {}
+    for i, place in enumerate(places):
+        files.setdefault(place.path, []).append(i)
+    yield from files.items()
+
+
+def _numbers(places: Sequence[Source]) -> tuple[list[MemberResult], list[Shapes], list[dict[str, Any]]]:
+    """All but the synapses: each member's numbers, the shapes of its layers, and each file's provenance."""
+    results: dict[int, MemberResult] = {}
+    shapes: dict[int, Shapes] = {}
+    origins = []
+    for path, members in _by_file(places):
+        with Run(path) as run:
+            numbers, kinds = run.results(), run.shapes()
+            results |= {i: numbers[places[i].row] for i in members}
+            shapes |= {i: kinds[places[i].row] for i in members}
+            origins.append({"networks": len(members)} | run.provenance)
+    order = range(len(places))
+    return [results[i] for i in order], [shapes[i] for i in order], origins
+
+
+def _provenance(record: dict[str, Any], origins: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The gatherer's, with the first start and the seconds of all; and where each item was trained."""
+    kept = [{name: origin.get(name) for name in ("networks", *KEPT)} for origin in origins]
+    first, seconds = min(o["created"] for o in origins), sum(o["duration_s"] for o in origins)
+    own = {"created": first, "duration_s": seconds, "threads": origins[0]["threads"], "device": origins[0]["device"]}
+    return record | own | {"items": kept}
+
+
+def _copy(path: Path, rows: Sequence[tuple[int, int, int]], room: Sequence[Sequence[dict[str, h5py.Dataset]]]) -> None:
+    """The synapses of one file's members, (row there, architecture, row here) each; one array in memory at a time."""
+    with Run(path) as run:
+        for there, kind, here in rows:
+            for layer, arrays in enumerate(room[kind], start=1):
+                for name, item in arrays.items():
+                    item[here] = run.layer(there, layer, name)

@@ -1,0 +1,73 @@
+"""Which networks train together, and on what: devices, data, and cohorts cut to memory and to the workers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import torch
+
+from ebayes_core import memory
+from ebayes_core.engine import Data
+from ebayes_core.errors import UserError
+from ebayes_core.folder import Item, items_of
+from ebayes_core.population import cohorts
+from ebayes_core.slots import Dataset
+from ebayes_core.spec import Point
+
+
+def find_device(name: str) -> torch.device:
+    """The device that was asked for; auto takes a GPU where there is one."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise UserError("--device cuda: torch finds no GPU here; use --device cpu, or auto")
+    return torch.device(name)
+
+
+@lru_cache(maxsize=2)
+def load_data(dataset: Dataset, dtype: str, device: torch.device) -> Data:
+    """A data set in the run's floating type, resident on the device."""
+    kind = getattr(torch, dtype)
+    x, y, x_test, y_test = (t for split in ("train", "test") for t in dataset.load(split))
+    x, x_test = (t.to(device, kind) for t in (x, x_test))
+    y, y_test = (t.to(device, kind if t.is_floating_point() else t.dtype) for t in (y, y_test))
+    return Data(x, y, x_test, y_test, dataset.task())
+
+
+def member_data(point: Point, device: torch.device) -> Data:
+    """The data of one member."""
+    return load_data(point.member.dataset, point.member.training.dtype, device)
+
+
+def synapses(point: Point, device: torch.device) -> int:
+    """Synapses of a member's network, biases included."""
+    data = member_data(point, device)
+    shapes = point.member.network.shapes(data.x.shape[1], data.task.outputs)
+    return sum(int(torch.Size(shape).numel()) for shape in shapes)
+
+
+def steps(point: Point, device: torch.device) -> int:
+    """Steps of a member from start to end."""
+    training, examples = point.member.training, member_data(point, device).examples
+    return training.epochs * (examples // min(training.batch_size, examples))
+
+
+def plan(points: Sequence[Point], device: torch.device, workers: int = 1) -> list[list[Point]]:
+    """The cohorts in which the members will train: none too large for the memory, and one for each worker.
+
+    Large cohorts share noise and data; but where there are fewer of them than workers, they are cut further.
+    """
+    sizes = {point.index: synapses(point, device) for point in points}
+    most = memory.synapses(device, workers)
+    groups = cohorts(points, lambda point: sizes[point.index], most)
+    if len(groups) >= workers:
+        return groups
+    share = max(1, -(-sum(sizes.values()) // workers))
+    return cohorts(points, lambda point: sizes[point.index], min(most, share))
+
+
+def items(points: Sequence[Point], device: torch.device, workers: int = 1) -> list[Item]:
+    """The same as items of a sweep's folder."""
+    groups = plan(points, device, workers)
+    return items_of(groups, [(steps(group[0], device), synapses(group[0], device)) for group in groups])

@@ -1,0 +1,133 @@
+"""A worker: takes items of a sweep's folder one after another, until none is left."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from ebayes_core import provenance, store
+from ebayes_core.blame import blamed, standing_in
+from ebayes_core.errors import Interrupted
+from ebayes_core.finish import Job, Options, Superseded, flushed_denormals
+from ebayes_core.folder import Folder, Item, Standing
+from ebayes_core.lease import Lease, Watch, read
+from ebayes_core.planning import find_device
+from ebayes_core.registry import Registry
+from ebayes_core.signals import Stop
+from ebayes_core.store import StoreError
+
+POLL_SECONDS = 1.0
+#: workers that may die at an item without getting further than the last checkpoint, before it counts as failed
+DEATHS = 5
+#: the exit status of a worker that ended itself since a plugin did not return
+STUCK = 70
+
+
+def work(folder: Folder, registry: Registry, options: Options) -> None:
+    """Take items until every one is done or given up; without `options.wait`, until none is free.
+
+    Raises Interrupted after a signal; with `options.strict` also whatever made an item fail.
+    """
+    with Stop() as stop, flushed_denormals():
+        Worker(folder, registry, options, stop).run()
+
+
+@dataclass
+class Worker:
+    """One process at a folder."""
+
+    folder: Folder
+    registry: Registry
+    options: Options
+    stop: Stop
+    watch: Watch = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.watch = Watch(self.options.pace.stale)
+        self.record = provenance.collect(self.registry, find_device(self.options.device))
+        self.record["digest"] = self.folder.about()["digest"]
+
+    def run(self) -> None:
+        """See `work`."""
+        while left := self._left():
+            taken = next((job for item, now in left if (job := self._take(item, now))), None)
+            if taken:
+                self._attempt(taken)
+            elif not self.options.wait:
+                return
+            elif self.stop.asked:
+                raise Interrupted(f"stopped by {self.stop.asked.name} while other workers finish")
+            else:
+                time.sleep(POLL_SECONDS)
+
+    def _left(self) -> list[tuple[Item, Standing]]:
+        """Items that are neither done nor given up, the largest first."""
+        seen = self.folder.look()
+        items = [(item, seen.get(item.name, Standing())) for item in self.folder.items(seen)]
+        return [(item, now) for item, now in items if not (now.done or now.given_up(self.options.retries))]
+
+    def _take(self, item: Item, now: Standing) -> Job | None:
+        """A job, if nobody else holds the item."""
+        last = max(now.leases, default=0)
+        if last and not self.watch.over(self.folder.file(item, "lease", last)):
+            return None
+        step = self.folder.reached(item, now)
+        deaths = sum((read(self.folder.file(item, "lease", n)) or {}).get("step") == step for n in now.leases)
+        try:
+            lease = Lease(
+                self.folder.file(item, "lease", last + 1), self.options.pace, lambda: self._stuck(item), step=step
+            )
+        except FileExistsError:
+            return None
+        return self._checked(item, lease, deaths)
+
+    def _checked(self, item: Item, lease: Lease, deaths: int) -> Job | None:
+        """The job, unless the item was settled while we took it, or kills whoever works at it."""
+        now = self.folder.look().get(item.name, Standing())
+        if now.done or now.split or now.given_up(self.options.retries):
+            with lease:
+                return None
+        if deaths >= DEATHS:
+            with lease:
+                self._put_down(item, f"{deaths} workers died at it, at the same step: is there memory enough?", True)
+                self.folder.bury(item)
+                return None
+        return Job(item, lease, self.folder, self.registry, self.options, self.record, self.stop)
+
+    def _attempt(self, job: Job) -> None:
+        with job.lease:
+            try:
+                job.finish()
+            except Superseded as error:
+                self.options.watcher.note(str(error))
+            except Interrupted:
+                raise
+            except Exception as error:  # whatever a plugin or the machine does costs this item alone
+                if self.options.strict:
+                    raise
+                reason, lasting = blamed(error, self.registry), not isinstance(error, (OSError, StoreError))
+                self._put_down(job.item, reason, lasting, traceback.format_exception(error))
+
+    def _put_down(self, item: Item, reason: str, lasting: bool, trace: Sequence[str] = ()) -> None:
+        """Record a failure; a cohort that fails for good is halved, until it is known which network it is."""
+        number = max(self.folder.look().get(item.name, Standing()).errors, default=0) + 1
+        table = {"reason": reason, "host": self.record["host"], "pid": os.getpid(), "traceback": "".join(trace)}
+        store.write_text(self.folder.file(item, "error", number), json.dumps(table, indent=2))
+        self.options.watcher.note(f"item {item.name}, {len(item.members)} networks: {reason}")
+        if lasting and len(item.members) > 1:
+            self.folder.file(item, "split").touch()
+
+    def _stuck(self, item: Item) -> None:
+        """Nothing but the end of the process ends a plugin that never returns."""
+        reason = f"no step in {self.options.pace.stuck:.0f} s; it is in {standing_in(self.registry)}"
+        if self.options.strict:
+            print(reason, file=sys.stderr, flush=True)
+        else:
+            self._put_down(item, reason, True)
+        self.folder.bury(item)
+        os._exit(STUCK)
