@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import sys
@@ -12,23 +11,25 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
+from ebayes_core import cli_run
+from ebayes_core.cli_common import (
+    as_json,
+    cache,
+    console_of,
+    device,
+    overrides,
+    print_json,
+    registry_of,
+    report_on,
+    result_file,
+    spec_file,
+    without,
+)
 from ebayes_core.errors import EbayesError, UserError
 from ebayes_core.exits import Stderr, guarded
 
 if TYPE_CHECKING:
     from rich.console import Console
-
-    from ebayes_core.registry import Registry
-
-without = click.option("--without", multiple=True, metavar="NAME", help="Leave out an installed plugin.")
-overrides = click.option("--set", "overrides", multiple=True, metavar="FIELD=VALUE", help="Override a field; TOML.")
-as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-device = click.option(
-    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where to compute."
-)
-cache = click.option("--cache", type=click.Path(file_okay=False), help="Folder of downloaded data sets.")
-spec_file = click.argument("spec", type=click.Path(dir_okay=False))
-result_file = click.argument("file", type=click.Path(exists=True, dir_okay=False))
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -38,74 +39,6 @@ def main(debug: bool) -> None:
     """Energy-efficient synapses: train noisy networks whose reliability costs energy."""
     if debug:
         os.environ["EBAYES_DEBUG"] = "1"
-
-
-@main.command()
-@spec_file
-@click.option("--out", type=click.Path(dir_okay=False), help="Results file.  [default: results/NAME.h5]")
-@overrides
-@device
-@click.option("--fresh", is_flag=True, help="Train again, in place of what is there.")
-@without
-@cache
-@click.option(
-    "--compile", "compile_", type=click.Choice(["auto", "on", "off"]), default="auto", show_default=True,
-    help="Fuse the update into one kernel.",
-)  # fmt: skip
-def run(
-    spec: str, out: str | None, overrides: tuple[str, ...], device: str, fresh: bool, without: tuple[str, ...],
-    cache: str | None, compile_: str,
-) -> None:  # fmt: skip
-    """Train the networks of SPEC, measure them, and draw its figures."""
-    from ebayes_core import spec as specs
-
-    registry = _registry(without, cache)
-    experiment = specs.load(spec, registry, overrides)
-    target = Path(out or f"results/{experiment.name}.h5")
-    if not target.suffix:
-        raise UserError(f"--out {target}: end it with .h5; the figures go into the folder {target} beside it")
-    console = _console()
-    from ebayes_core.display import watcher
-    from ebayes_core.finish import Options
-    from ebayes_core.run import run as train
-
-    with watcher(console) as shown:
-        options = Options(device, {"auto": None, "on": True, "off": False}[compile_], fresh, shown)
-        new = train(experiment, Path(spec).read_text(encoding="utf-8"), registry, target, options)
-    if not new:
-        console.print(f"{target} holds this spec's result already; --fresh trains it again", soft_wrap=True)
-    problems = _figures(console, experiment, registry, target)
-    _report(console, target, registry)
-    console.print(f"results: {target}", soft_wrap=True)
-    if problems:
-        raise EbayesError("\n".join(problems))
-
-
-def _figures(console: Console, experiment: Any, registry: Registry, target: Path) -> list[str]:
-    """Measure what the file lacks and draw; returns what went wrong."""
-    from ebayes_core import figures
-
-    wanted = figures.named(experiment.analysis)
-    problems = figures.measure(target, figures.missing(target, wanted))
-    pictures, more = figures.draw(target, target.with_suffix(""), registry)
-    for picture in pictures:
-        console.print(f"figure:  {picture}", soft_wrap=True)
-    return problems + more
-
-
-def _report(console: Console, target: Path, registry: Registry) -> None:
-    from ebayes_core import figures, report
-    from ebayes_core.runfile import Run
-
-    for name, (analysis, arrays) in figures.stored(target, registry)[0].items():
-        try:
-            report.statistics(name, analysis.statistics(arrays), console)
-        except Exception as error:  # a stranger's table must not cost the report
-            console.print(f"{name}: no statistics: {type(error).__name__}: {error}", soft_wrap=True)
-    with Run(target) as found:
-        report.members(found, console)
-        console.print()
-        report.convergence(found, console)
 
 
 @main.command()
@@ -123,7 +56,7 @@ def check(
     """Validate SPEC; show its members, cohorts, time and memory."""
     from ebayes_core import spec as specs
 
-    experiment = specs.load(spec, _registry(without, cache), overrides)
+    experiment = specs.load(spec, registry_of(without, cache), overrides)
     from dataclasses import asdict
 
     from ebayes_core.estimate import estimates
@@ -134,9 +67,9 @@ def check(
     rows = [{"index": p.index, "seed": p.member.seed, **p.swept} for p in points]
     if as_json:
         cohorts = [asdict(e) for e in found]
-        _print({"name": experiment.name, "digest": specs.digest(experiment), "members": rows, "cohorts": cohorts})
+        print_json({"name": experiment.name, "digest": specs.digest(experiment), "members": rows, "cohorts": cohorts})
         return
-    _show_check(_console(), spec, rows, found)
+    _show_check(console_of(), spec, rows, found)
 
 
 def _show_check(console: Console, spec: str, rows: list[dict[str, Any]], found: list[Any]) -> None:
@@ -175,10 +108,10 @@ def show(file: str, as_json: bool) -> None:
     from ebayes_core.runfile import Run
 
     if not as_json:
-        _report(_console(), Path(file), _registry(()))
+        report_on(console_of(), Path(file), registry_of(()))
         return
     with Run(file) as found:
-        _print(report.summary(found))
+        print_json(report.summary(found))
 
 
 @main.command()
@@ -191,7 +124,7 @@ def draw(file: str, analysis: str | None, into: str | None, without: tuple[str, 
     from ebayes_core import figures
 
     folder = Path(into) if into else Path(file).with_suffix("")
-    names, problems = figures.draw(Path(file), folder, _registry(without), analysis)
+    names, problems = figures.draw(Path(file), folder, registry_of(without), analysis)
     if not names and not problems:
         raise UserError(f"{file}: holds no analysis{f' {analysis!r}' if analysis else ''} to draw; add one to its spec")
     for name in names:
@@ -210,7 +143,7 @@ def write_report(files: tuple[str, ...], out: str, without: tuple[str, ...]) -> 
     """One HTML page for each of RESULTS, to send to a colleague: spec, tables, figures and claims in one file."""
     from ebayes_core import page
 
-    registry, problems = _registry(without), []
+    registry, problems = registry_of(without), []
     for file, target in page.targets(map(Path, files), Path(out)).items():
         try:
             problems += page.write(file, target, registry)
@@ -232,7 +165,7 @@ def claims(files: tuple[str, ...], parts: bool, markdown: bool, without: tuple[s
     from ebayes_core import claims as asked
 
     chosen = [Path(file) for file in files] or sorted(Path("results").glob("*.h5"))
-    registry, found, problems = _registry(without), [], []
+    registry, found, problems = registry_of(without), [], []
     for file in chosen:
         more, lost = asked.findings(file, registry)
         found += more
@@ -241,11 +174,11 @@ def claims(files: tuple[str, ...], parts: bool, markdown: bool, without: tuple[s
     if not rows and not problems:
         raise UserError("no analysis in these files measures a claim; run a spec of specs/desk or specs/paper first")
     if as_json:
-        _print(rows)
+        print_json(rows)
     elif markdown:
         click.echo(asked.markdown(rows))
     else:
-        _show_claims(_console(), rows)
+        _show_claims(console_of(), rows)
     if problems:
         raise EbayesError("\n".join(problems))
 
@@ -277,16 +210,16 @@ def _show_claims(console: Console, rows: list[dict[str, str]]) -> None:
 def plugins(without: tuple[str, ...], as_json: bool) -> None:
     """What is registered, and by whom."""
     names = ("slot", "kind", "distribution", "version", "summary")
-    rows = [{name: getattr(entry, name) for name in names} for entry in _registry(without).entries]
+    rows = [{name: getattr(entry, name) for name in names} for entry in registry_of(without).entries]
     if as_json:
-        _print(rows)
+        print_json(rows)
         return
     from rich.table import Table
 
     table = Table(*names, box=None, header_style="bold", pad_edge=False)
     for row in rows:
         table.add_row(*row.values())
-    _console().print(table)
+    console_of().print(table)
 
 
 @main.command()
@@ -298,7 +231,7 @@ def schema(out: str | None, markdown: bool, without: tuple[str, ...]) -> None:
     from ebayes_core import reference
     from ebayes_core import spec as specs
 
-    text = (reference.markdown if markdown else specs.schema_text)(_registry(without))
+    text = (reference.markdown if markdown else specs.schema_text)(registry_of(without))
     if out:
         Path(out).write_text(text, encoding="utf-8")
     else:
@@ -335,29 +268,13 @@ def bench(quick: bool, growth: str | None, as_json: bool) -> None:
     say = lambda text: click.echo(f"{time.perf_counter() - began:5.0f} s  {text}", err=True)
     done = session.bench(quick, Path(growth) if growth else None, say)
     if as_json:
-        _print(done.record())
+        print_json(done.record())
         return
-    table.show(_console(), done.machine, done.sections, done.verdicts)
+    table.show(console_of(), done.machine, done.sections, done.verdicts)
 
 
-def _registry(without: tuple[str, ...], cache: str | None = None) -> Registry:
-    from ebayes_core.cache import VARIABLE
-    from ebayes_core.registry import Registry
-
-    if cache:
-        os.environ[VARIABLE] = cache
-    return Registry.load(without)
-
-
-def _console() -> Console:
-    from rich.console import Console
-
-    # nothing is cut off in a file; [ ] in names and paths are no markup
-    return Console(width=None if sys.stdout.isatty() else 200, markup=False, highlight=False)
-
-
-def _print(value: Any) -> None:
-    click.echo(json.dumps(value, indent=2))
+for command in (cli_run.run, cli_run.work, cli_run.status, cli_run.gather):
+    main.add_command(command)
 
 
 def entry() -> None:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
 from ebayes_core.finish import Watcher
+from ebayes_core.status import Status, status
 
 if TYPE_CHECKING:
     from ebayes_core.engine import Cohort, State
+    from ebayes_core.folder import Folder
 
 REFRESH_SECONDS = 0.25
 PLAIN_SECONDS = 30.0
@@ -121,3 +126,57 @@ class Plain(Watcher):
     def note(self, text: str) -> None:
         """One line."""
         self.console.print(text, soft_wrap=True)
+
+
+@contextlib.contextmanager
+def sweep_watcher(console: Console, folder: Folder) -> Iterator[Callable[[], None]]:
+    """What to call now and then while workers are at a folder: it shows how the sweep stands, when that is due."""
+    seconds = 2.0 if console.is_terminal else PLAIN_SECONDS
+    line = console.status("starting") if console.is_terminal else None
+    shown, when = "", -seconds
+
+    def look() -> None:
+        nonlocal shown, when
+        if time.monotonic() - when < seconds:
+            return
+        when, text = time.monotonic(), standing(status(folder))
+        if line:
+            line.update(text)
+        elif text != shown:
+            console.print(text, soft_wrap=True)
+        shown = text
+
+    with line or contextlib.nullcontext():
+        yield look
+
+
+def standing(found: Status) -> str:
+    """A sweep in one line."""
+    counts = f"{found.done} of {found.networks} networks done, {found.running} running, {found.left} left"
+    failed = f", {found.failed} failed" if found.failed else ""
+    if found.seconds_to_go is None or not found.left + found.running:
+        return counts + failed
+    return f"{counts}{failed}; about {duration(found.seconds_to_go)} to go"
+
+
+def duration(seconds: float) -> str:
+    """In the unit that a person would choose."""
+    for size, unit in ((86_400, "days"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def show_status(console: Console, found: Status) -> None:
+    """A sweep, who works at it, and what failed."""
+    console.print(standing(found), soft_wrap=True)
+    table = Table("item", "networks", "worker", "trained", "heartbeat", box=None, header_style="bold", pad_edge=False)
+    for w in found.workers:
+        table.add_row(w.item, str(w.networks), f"{w.host} {w.pid}", f"{w.part:.0%}", f"{w.heartbeat_s:.0f} s ago")
+    if found.workers:
+        console.print(table)
+    for f in found.failures:
+        what = "given up" if f.given_up else "to be tried again"
+        console.print(
+            f"item {f.item}, {f.networks} networks, failed {f.times} times, {what}: {f.reason}", soft_wrap=True
+        )

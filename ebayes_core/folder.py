@@ -16,6 +16,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -32,7 +33,7 @@ from ebayes_core.store import StoreError
 NUMBERED = re.compile(r"(?P<item>[0-9a-f]{16})\.(?P<number>\d+)\.(?P<kind>lease|checkpoint\.h5|error)")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Item:
     """Networks that train as one cohort, each as its resolved spec and the fields that the sweep set."""
 
@@ -125,6 +126,17 @@ class Folder:
         """The experiment, without expanding its sweep. Raises SpecError."""
         return specs.revived("Experiment", self.about()["spec"], registry, str(self.path / "sweep.json"))
 
+    def whole_experiment(self, registry: Registry) -> Parts:
+        """The experiment with its members. Raises SpecError."""
+        return specs.loads(specs.dumps(self.experiment(registry)), registry, source=str(self.path / "sweep.json"))
+
+    def clear(self) -> None:
+        """Throw away all of the sweep, and nothing else that may lie here."""
+        for name in ("work", "logs", "results"):
+            shutil.rmtree(self.path / name, ignore_errors=True)
+        for name in ("sweep.json", "spec.toml", "results.h5"):
+            (self.path / name).unlink(missing_ok=True)
+
     def declare(self, text: str, about: dict[str, Any]) -> None:
         """Write down what is asked; the items follow with `add`."""
         self.work.mkdir(parents=True, exist_ok=True)
@@ -174,13 +186,19 @@ class Folder:
         """The file of an item: `h5`, `split`, or one of the numbered kinds."""
         return self.work / ".".join([item.name, *([] if number is None else [str(number)]), kind])
 
-    def reached(self, item: Item, now: Standing) -> int:
-        """The step of the furthest checkpoint; 0 where there is none that can be read."""
-        steps = [0]
+    def reached(self, item: Item, now: Standing) -> tuple[int, float]:
+        """The step of the furthest checkpoint that can be read, and the seconds spent until then; 0 without one."""
+        found = [(0, 0.0)]
         for number in now.checkpoints:
-            with contextlib.suppress(StoreError), store.opened(self.file(item, "checkpoint.h5", number)) as file:
-                steps.append(int(file["clock"][2]))
-        return max(steps)
+            path = self.file(item, "checkpoint.h5", number)
+            with contextlib.suppress(StoreError), store.opened(path) as file, store.reading(path):
+                found.append((int(file["clock"][2]), float(file.attrs["seconds"])))
+        return max(found)
+
+    def forgive(self) -> None:
+        """Forget all failures: what made them is thought to be mended."""
+        for path in self.work.glob("*.error"):
+            path.unlink(missing_ok=True)
 
     def tidy(self, item: Item) -> None:
         """Remove what a finished item needs no longer."""

@@ -48,13 +48,30 @@ def begin(
     Items that nobody has begun, and that hold members which the spec no longer asks for, are planned anew.
     """
     folder = Folder(path)
-    table = {"spec": spec.resolved(experiment), "digest": spec.digest(experiment), "without": list(without)}
-    folder.declare(text, table)
+    folder.declare(
+        text,
+        {
+            "spec": spec.resolved(experiment), "digest": spec.digest(experiment), "without": list(without),
+            "retries": options.retries,
+        },
+    )  # fmt: skip
     wanted = {digest_of(point): point for point in experiment.members()}
     covered = {digest for item in _kept(folder, wanted) for digest in item.digests}
     new = [point for digest, point in wanted.items() if digest not in covered]
     folder.add(planning.items(new, find_device(options.device), workers) if new else [])
     return folder
+
+
+def place_of(experiment: Any, path: Path, fresh: bool) -> None:
+    """Refuse a folder that holds something else. Raises UserError; fresh throws away a sweep that lies there."""
+    if (path / "sweep.json").exists():
+        if fresh:
+            return Folder(path).clear()
+        theirs = Folder(path).about()["spec"]["name"]
+        if theirs != experiment.name:
+            raise UserError(f"{path} holds the sweep '{theirs}'; name another folder, or replace it with --fresh")
+    elif path.is_dir() and any(path.iterdir()):
+        raise UserError(f"{path} is no sweep's folder and is not empty; name a new one")
 
 
 def digest_of(point: Point) -> str:

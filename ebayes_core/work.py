@@ -50,7 +50,8 @@ class Worker:
     def __post_init__(self) -> None:
         self.watch = Watch(self.options.pace.stale)
         self.record = provenance.collect(self.registry, find_device(self.options.device))
-        self.record["digest"] = self.folder.about()["digest"]
+        about = self.folder.about()
+        self.record["digest"], self.retries = about["digest"], about["retries"]
 
     def run(self) -> None:
         """See `work`."""
@@ -69,14 +70,14 @@ class Worker:
         """Items that are neither done nor given up, the largest first."""
         seen = self.folder.look()
         items = [(item, seen.get(item.name, Standing())) for item in self.folder.items(seen)]
-        return [(item, now) for item, now in items if not (now.done or now.given_up(self.options.retries))]
+        return [(item, now) for item, now in items if not (now.done or now.given_up(self.retries))]
 
     def _take(self, item: Item, now: Standing) -> Job | None:
         """A job, if nobody else holds the item."""
         last = max(now.leases, default=0)
         if last and not self.watch.over(self.folder.file(item, "lease", last)):
             return None
-        step = self.folder.reached(item, now)
+        step, _ = self.folder.reached(item, now)
         deaths = sum((read(self.folder.file(item, "lease", n)) or {}).get("step") == step for n in now.leases)
         try:
             lease = Lease(
@@ -89,7 +90,7 @@ class Worker:
     def _checked(self, item: Item, lease: Lease, deaths: int) -> Job | None:
         """The job, unless the item was settled while we took it, or kills whoever works at it."""
         now = self.folder.look().get(item.name, Standing())
-        if now.done or now.split or now.given_up(self.options.retries):
+        if now.done or now.split or now.given_up(self.retries):
             with lease:
                 return None
         if deaths >= DEATHS:

@@ -1,0 +1,78 @@
+"""What the commands share: options, the registry, and how results are shown."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import rich_click as click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ebayes_core.registry import Registry
+
+without = click.option("--without", multiple=True, metavar="NAME", help="Leave out an installed plugin.")
+overrides = click.option("--set", "overrides", multiple=True, metavar="FIELD=VALUE", help="Override a field; TOML.")
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+device = click.option(
+    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where to compute."
+)
+cache = click.option("--cache", type=click.Path(file_okay=False), help="Folder of downloaded data sets.")
+spec_file = click.argument("spec", type=click.Path(dir_okay=False))
+result_file = click.argument("file", type=click.Path(exists=True, dir_okay=False))
+
+
+def figures_of(console: Console, experiment: Any, registry: Registry, target: Path) -> list[str]:
+    """Measure what the file lacks and draw; returns what went wrong."""
+    from ebayes_core import figures
+
+    wanted = figures.named(experiment.analysis)
+    problems = figures.measure(target, figures.missing(target, wanted))
+    pictures, more = figures.draw(target, target.with_suffix(""), registry)
+    for picture in pictures:
+        console.print(f"figure:  {picture}", soft_wrap=True)
+    return problems + more
+
+
+def report_on(console: Console, target: Path, registry: Registry) -> None:
+    """The statistics of a file's analyses, its members, and its convergence report."""
+    from ebayes_core import figures, report
+    from ebayes_core.runfile import Run
+
+    for name, (analysis, arrays) in figures.stored(target, registry)[0].items():
+        try:
+            report.statistics(name, analysis.statistics(arrays), console)
+        except Exception as error:  # a stranger's table must not cost the report
+            console.print(f"{name}: no statistics: {type(error).__name__}: {error}", soft_wrap=True)
+    with Run(target) as found:
+        report.members(found, console)
+        console.print()
+        report.convergence(found, console)
+
+
+def registry_of(without: Sequence[str], cache: str | None = None) -> Registry:
+    """The installed plugins, less those that are left out; data sets come from `cache`."""
+    from ebayes_core.cache import VARIABLE
+    from ebayes_core.registry import Registry
+
+    if cache:
+        os.environ[VARIABLE] = cache
+    return Registry.load(without)
+
+
+def console_of() -> Console:
+    """Where a command prints."""
+    from rich.console import Console
+
+    # nothing is cut off in a file; [ ] in names and paths are no markup
+    return Console(width=None if sys.stdout.isatty() else 200, markup=False, highlight=False)
+
+
+def print_json(value: Any) -> None:
+    """For programs."""
+    click.echo(json.dumps(value, indent=2))

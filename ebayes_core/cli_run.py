@@ -1,0 +1,251 @@
+"""Commands that train: into one file, or as a sweep's folder by many workers."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import rich_click as click
+
+from ebayes_core.cli_common import (
+    as_json,
+    cache,
+    console_of,
+    device,
+    figures_of,
+    overrides,
+    print_json,
+    registry_of,
+    report_on,
+    spec_file,
+    without,
+)
+from ebayes_core.errors import EbayesError, UserError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ebayes_core.folder import Folder
+    from ebayes_core.registry import Registry
+
+COMPILE = {"auto": None, "on": True, "off": False}
+compile_ = click.option(
+    "--compile", "compile_", type=click.Choice([*COMPILE]), default="auto", show_default=True,
+    help="Fuse the update into one kernel.",
+)  # fmt: skip
+folder_ = click.argument("folder", metavar="DIR", type=click.Path(exists=True, file_okay=False))
+heartbeat = click.option(
+    "--stale-after", type=click.FloatRange(min=0.5), default=120.0, show_default=True, metavar="SECONDS",
+    help="Without a heartbeat for so long, a worker counts as dead, and others take over.",
+)  # fmt: skip
+stuck = click.option(
+    "--stuck-after", type=click.FloatRange(min=1), default=3600.0, show_default=True, metavar="SECONDS",
+    help="Without a step for so long, a network counts as failed.",
+)  # fmt: skip
+checkpoint = click.option(
+    "--checkpoint-every", type=click.FloatRange(min=0), default=60.0, show_default=True, metavar="SECONDS",
+    help="Between two checkpoints.",
+)  # fmt: skip
+
+
+@click.command()
+@spec_file
+@click.option("--out", help="Results file, or folder of a sweep.  [default: results/NAME.h5]")
+@click.option(
+    "--workers", type=click.IntRange(1, 1024), help="Processes, one thread each; the results go into a folder."
+)
+@click.option("--on", type=click.Choice(["dask", "slurm"]), help="Submit to a Dask cluster, or to Slurm through Dask.")
+@click.option("--scheduler", metavar="ADDRESS", help="Of a running Dask scheduler.  [default: a cluster is started]")
+@click.option(
+    "--cluster", multiple=True, metavar="KEY=VALUE", help="An argument of dask's LocalCluster or SLURMCluster; TOML."
+)
+@overrides
+@device
+@click.option("--fresh", is_flag=True, help="Train again, in place of what is there.")
+@click.option("--retries", type=click.IntRange(0, 100), default=2, show_default=True, help="Of networks that fail.")
+@click.option("--retry-failed", is_flag=True, help="Try networks again that were given up.")
+@without
+@cache
+@compile_
+@heartbeat
+@stuck
+@checkpoint
+def run(spec: str, out: str | None, workers: int | None, on: str | None, fresh: bool, **how: Any) -> None:
+    """Train the networks of SPEC, measure them, and draw its figures.
+
+    With --workers or --on, or where --out is a folder, the sweep is a folder of work that can be stopped, added to and
+    shared: `ebayes work`, `status` and `gather` know it.
+    """
+    from ebayes_core import spec as specs
+
+    registry = registry_of(how["without"], how["cache"])
+    experiment = specs.load(spec, registry, how["overrides"])
+    many = workers is not None or on is not None or bool(out and (out.endswith(os.sep) or Path(out).is_dir()))
+    target = Path(out or f"results/{experiment.name}{'' if many else '.h5'}")
+    text = Path(spec).read_text(encoding="utf-8")
+    if many:
+        _run_folder(experiment, text, registry, target, fresh, workers or 1, on, how)
+    else:
+        _run_file(experiment, text, registry, target, fresh, how)
+
+
+def _run_file(experiment: Any, text: str, registry: Registry, target: Path, fresh: bool, how: dict[str, Any]) -> None:
+    if not target.suffix:
+        raise UserError(
+            f"--out {target}: end it with .h5, and the figures go into the folder {target} beside it; "
+            f"or with / for the folder of a sweep"
+        )
+    console = console_of()
+    from ebayes_core.display import watcher
+    from ebayes_core.run import run as train
+
+    with watcher(console) as shown:
+        new = train(experiment, text, registry, target, _options(how, fresh=fresh, watcher=shown))
+    if not new:
+        console.print(f"{target} holds this spec's result already; --fresh trains it again", soft_wrap=True)
+    _conclude(console, experiment, registry, target, [])
+
+
+def _options(how: dict[str, Any], **more: Any) -> Any:
+    from ebayes_core.finish import Options
+    from ebayes_core.lease import Pace
+
+    pace = Pace(min(10.0, how["stale_after"] / 5), how["stale_after"], how["stuck_after"], how["checkpoint_every"])
+    names = {name: how[name] for name in ("device", "retries") if name in how}
+    return Options(compile=COMPILE[how["compile_"]], pace=pace, **names, **more)
+
+
+def _conclude(console: Console, experiment: Any, registry: Registry, target: Path, problems: list[str]) -> None:
+    """Figures and tables of a results file; what went wrong comes last."""
+    problems = problems + figures_of(console, experiment, registry, target)
+    report_on(console, target, registry)
+    console.print(f"results: {target}", soft_wrap=True)
+    if problems:
+        raise EbayesError("\n".join(problems))
+
+
+def _run_folder(
+    experiment: Any, text: str, registry: Registry, target: Path, fresh: bool, workers: int, on: str | None,
+    how: dict[str, Any],
+) -> None:  # fmt: skip
+    from ebayes_core.run import begin, place_of
+
+    if target.suffix == ".h5":
+        raise UserError(f"--out {target}: with --workers or --on the results go into a folder; name one")
+    place_of(experiment, target, fresh)
+    console = console_of()
+    folder = begin(experiment, text, registry, target, _options(how), workers, how["without"])
+    if how["retry_failed"]:
+        folder.forgive()
+    _work_at(folder, workers, on, how, console)
+    _gather(folder, registry, target / "results.h5", console)
+
+
+def _work_at(folder: Folder, workers: int, on: str | None, how: dict[str, Any], console: Console) -> None:
+    from ebayes_core.display import sweep_watcher
+
+    with sweep_watcher(console, folder) as look:
+        if on:
+            from ebayes_core.remote import submit
+
+            submit(folder, on, workers, how["scheduler"], how["cluster"], _options(how), look)
+        else:
+            from ebayes_core.pool import Pool
+
+            Pool(folder, workers, _arguments(how)).run(look)
+
+
+def _arguments(how: dict[str, Any]) -> list[str]:
+    """How a worker is told to work."""
+    names = ("device", "stale_after", "stuck_after", "checkpoint_every")
+    given = [f"--{name.replace('_', '-')}={how[name]}" for name in names]
+    return [*given, f"--compile={how['compile_']}", *([f"--cache={how['cache']}"] if how["cache"] else [])]
+
+
+@click.command()
+@folder_
+@device
+@cache
+@compile_
+@heartbeat
+@stuck
+@checkpoint
+@click.option("--wait/--no-wait", default=True, show_default=True, help="For work that others may leave undone.")
+@click.option("--until-eof", is_flag=True, hidden=True, help="Stop when standard input closes.")
+def work(folder: str, until_eof: bool, wait: bool, **how: Any) -> None:
+    """A worker at the sweep in DIR: trains what nobody else does, until all is done.
+
+    Start as many as there are cores, on any hosts that share DIR; one thread each, so that numbers do not hang on how
+    many there are.
+    """
+    from ebayes_core.folder import Folder
+
+    place = Folder.open(Path(folder))
+    registry = registry_of(place.about()["without"], how["cache"])
+    import torch
+
+    torch.set_num_threads(1)
+    if until_eof:
+        threading.Thread(target=_stop_at_eof, daemon=True).start()
+    from ebayes_core.display import watcher
+    from ebayes_core.work import work as work_at
+
+    with watcher(console_of()) as shown:
+        work_at(place, registry, _options(how, watcher=shown, wait=wait))
+
+
+def _stop_at_eof() -> None:
+    """Whoever started us holds the other end; if it dies, we save and go."""
+    import signal
+
+    while os.read(0, 1):  # not through sys.stdin, whose lock Python needs when it ends
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+@click.command()
+@folder_
+@as_json
+def status(folder: str, as_json: bool) -> None:
+    """How the sweep in DIR stands: done, running, failed, left, and the time to go."""
+    from ebayes_core.display import show_status
+    from ebayes_core.folder import Folder
+    from ebayes_core.status import status as stands
+
+    found = stands(Folder.open(Path(folder)))
+    if as_json:
+        print_json(found.plain())
+    else:
+        show_status(console_of(), found)
+
+
+@click.command()
+@folder_
+@click.option("--out", type=click.Path(dir_okay=False), help="Results file.  [default: DIR/results.h5]")
+def gather(folder: str, out: str | None) -> None:
+    """One results file of all that is done in DIR, with its figures."""
+    from ebayes_core.folder import Folder
+
+    place = Folder.open(Path(folder))
+    registry = registry_of(place.about()["without"])
+    _gather(place, registry, Path(out) if out else place.path / "results.h5", console_of())
+
+
+def _gather(folder: Folder, registry: Registry, target: Path, console: Console) -> None:
+    """Gather, draw, and say what is missing and why."""
+    from ebayes_core.run import collect
+    from ebayes_core.status import status as stands
+
+    experiment = folder.whole_experiment(registry)
+    missing = collect(folder, experiment, registry, target)
+    _conclude(console, experiment, registry, target, _missing(folder, len(missing), stands(folder)))
+
+
+def _missing(folder: Folder, missing: int, found: Any) -> list[str]:
+    if not missing:
+        return []
+    reasons = [f"- {f.networks} failed {f.times} times (item {f.item}): {f.reason}" for f in found.failures]
+    again = f"go on with  ebayes work {folder.path}" if found.left or found.running else "try again with --retry-failed"
+    return [f"{missing} networks are missing: {found.failed} failed, the others are not finished; {again}", *reasons]
