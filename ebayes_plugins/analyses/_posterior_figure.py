@@ -20,7 +20,7 @@ NAMES = {"variational": "variational posterior", "laplace": "Laplace posterior 1
 DASHES = ("--", (0, (5, 1, 1, 1)), ":")
 
 
-def draw(arrays: Arrays, figure: Figure, against: str) -> None:
+def draw(arrays: Arrays, figure: Figure, against: str, pair: tuple[float, float]) -> None:
     """(a) above: mechanisms in columns, c in rows; (b) the mechanisms at the middle c; (c) every c of the least rho."""
     names, found = mechanisms(arrays), points(arrays)
     rows = 1 + int(arrays["row"].max())
@@ -34,7 +34,7 @@ def draw(arrays: Arrays, figure: Figure, against: str) -> None:
     _clouds(right, arrays, [found[names[0], row] for row in middle[names[0]]], against, shade=True)
     left.set_title("b  mechanisms, at the middle c of each", loc="left")
     right.set_title(f"c  {names[0]}, every c", loc="left")
-    _caption(figure, arrays, against)
+    _caption(figure, arrays, against, pair)
 
 
 def _tone(arrays: Arrays, row: int) -> Any:
@@ -130,12 +130,12 @@ def _numbers(arrays: Arrays, at: np.ndarray) -> str:
     )
 
 
-def _caption(figure: Figure, arrays: Arrays, against: str) -> None:
+def _caption(figure: Figure, arrays: Arrays, against: str, pair: tuple[float, float]) -> None:
     seeds, skipped = len(set(arrays["seed"].tolist())), int(arrays["skipped"][0])
     known = arrays["posterior_balance"][np.isfinite(arrays["posterior_balance"])]
     text = (
-        f"layer {arrays['layer'][0]}. (a) illustrates: the pair at the 10th and 90th percentile of the posterior "
-        f"variance among the synapses with curvature; grey dashed: {NAMES[against]}; dotted: the noise, at the "
+        f"layer {arrays['layer'][0]}. (a) illustrates: the pair at percentiles {100 * pair[0]:g} and "
+        f"{100 * pair[1]:g} of the posterior variance among the synapses with curvature; grey dashed: {NAMES[against]}; dotted: the noise, at the "
         "posterior's area. (b) and (c): all synapses with curvature; markers and bands: medians and central 80%; "
         "dashed: analytic; black dots: slope one; r: rank correlation; "
         f"intervals: 95%, {f'over {seeds} seeds' if seeds > 1 else 'by synapse'}; B: balance, 1 at the optimum"

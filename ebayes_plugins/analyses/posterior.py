@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from ebayes_core.runfile import Run
 
 Arrays = dict[str, np.ndarray]
+Share = Annotated[float, Field(ge=0, le=1)]
 Logs = tuple[np.ndarray, np.ndarray]  #: log10 of the posterior's variance and of sigma^2, by synapse
-SHARES = (0.1, 0.9)  #: percentiles of the posterior variance at which the illustrative pair lies
 LACKS = (
     'add a network of [{ kind = "entropic" }, { kind = "variational_bayes", scale = 1e4 }] to the sweep over '
     '"cost, inference", with heterogeneous noise and the same seeds, or take against = "laplace"'
@@ -38,6 +38,9 @@ class Posterior(Analysis):
         description="the posterior: of the variational_bayes network from the same start, or 1 / (N H) at the "
         "energy-efficient network's own weights (Appendix 5)",
     )
+    pair: tuple[Share, Share] = Field(
+        (0.1, 0.9), description="shares of the synapses with a smaller posterior variance than each of the pair drawn"
+    )
     claims: ClassVar[tuple[Claim, ...]] = CLAIMS
 
     def measure(self, run: Run) -> Arrays:
@@ -49,7 +52,7 @@ class Posterior(Analysis):
         compared = self._compared(run)
         logs = [self._logs(run, i, j) for i, j in compared]
         rows = [self._row(run, i, j, *both) for (i, j), both in zip(compared, logs, strict=True)]
-        for row, pair in zip(rows, _pairs(rows, logs), strict=True):
+        for row, pair in zip(rows, _pairs(rows, logs, self.pair), strict=True):
             row |= pair
         arrays = {name: np.array([row[name] for row in rows]) for name in rows[0]}
         others = [i for i in range(run.n_members) if not _bayesian(run, i)]
@@ -120,7 +123,7 @@ class Posterior(Analysis):
         """(a) ellipses of 2 s.d., mechanisms by c; (b) all synapses, by mechanism; (c) by c, of the smallest rho."""
         from ebayes_plugins.analyses import _posterior_figure
 
-        _posterior_figure.draw(arrays, figure, self.against)
+        _posterior_figure.draw(arrays, figure, self.against, self.pair)
 
 
 def _bayesian(run: Run, member: int) -> bool:
@@ -146,7 +149,7 @@ def _mechanism(run: Run, member: int) -> str:
     return ", ".join(part for part in mechanism(run, member, ("inference.kind",)) if part != "energy_efficient")
 
 
-def _pairs(arrays: list[dict[str, Any]], logs: list[Logs]) -> list[dict[str, np.ndarray]]:
+def _pairs(arrays: list[dict[str, Any]], logs: list[Logs], shares: tuple[float, float]) -> list[dict[str, np.ndarray]]:
     """The illustrative pair of each network: the same two synapses for all networks of a seed, by their rank alone."""
     groups = [(row["seed"], len(x)) for row, (x, _) in zip(arrays, logs, strict=True)]
     chosen = {}
@@ -154,7 +157,7 @@ def _pairs(arrays: list[dict[str, Any]], logs: list[Logs]) -> list[dict[str, np.
         mine = [both for both, g in zip(logs, groups, strict=True) if g == group]
         known = np.flatnonzero(np.isfinite([x + y for x, y in mine]).all(0))
         order = known[np.argsort(mine[0][0][known], kind="stable")]
-        chosen[group] = order[np.round(np.array(SHARES) * (len(order) - 1)).astype(int)] if len(order) > 1 else None
+        chosen[group] = order[np.round(np.array(shares) * (len(order) - 1)).astype(int)] if len(order) > 1 else None
     return [
         {"pair_x": np.full(2, np.nan), "pair_y": np.full(2, np.nan)} if chosen[group] is None
         else {"pair_x": x[chosen[group]], "pair_y": y[chosen[group]]}

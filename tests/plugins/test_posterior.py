@@ -90,13 +90,14 @@ def test_an_entropy_that_is_paid_for_is_the_posterior() -> None:
     assert found["above"] == pytest.approx(0, abs=1e-6)
 
 
-def test_planted_ellipses_give_their_axis_ratios() -> None:
+@pytest.mark.parametrize("pair, ranks", [((0.1, 0.9), [60, 539]), ((0, 1), [0, 599])])  # of 600: 59.9 and 539.1
+def test_planted_ellipses_give_their_axis_ratios(pair: tuple[float, float], ranks: list[int]) -> None:
     """The square root of all variances has half of their log ratio; the pair is chosen by the posterior's rank."""
-    found = Posterior().measure(Beside(population(("actin",)), lambda i, m, v: np.sqrt(v)))
+    found = Posterior(pair=pair).measure(Beside(population(("actin",)), lambda i, m, v: np.sqrt(v)))
     np.testing.assert_allclose(found["aspect"], found["posterior_aspect"] / 2)
     np.testing.assert_allclose(found["pair_y"], found["pair_x"] / 2)
     drawn = np.sort(np.log10(Beside(population(), optimal).layer(0, 2, "sigma").ravel() ** 2))
-    np.testing.assert_allclose(found["pair_x"], np.tile(drawn[[60, 539]], (3, 1)))  # of 600, ranks 59.9 and 539.1
+    np.testing.assert_allclose(found["pair_x"], np.tile(drawn[ranks], (3, 1)))
 
 
 @given(st.lists(st.floats(-5, 5), min_size=2, max_size=30))
