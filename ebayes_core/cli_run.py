@@ -184,8 +184,11 @@ def work(folder: str, until_eof: bool, wait: bool, **how: Any) -> None:
 
     place = Folder.open(Path(folder))
     registry = registry_of(place.about()["without"], how["cache"])
+    import faulthandler
+
     import torch
 
+    faulthandler.enable()  # of a crash in a library's own code, the log then says where Python was
     torch.set_num_threads(1)
     if until_eof:
         threading.Thread(target=_stop_at_eof, daemon=True).start()
@@ -240,12 +243,13 @@ def _gather(folder: Folder, registry: Registry, target: Path, console: Console) 
 
     experiment = folder.whole_experiment(registry)
     missing = collect(folder, experiment, registry, target)
-    _conclude(console, experiment, registry, target, _missing(folder, len(missing), stands(folder)))
+    _conclude(console, experiment, registry, target, _lacks(folder, stands(folder)) if missing else [])
 
 
-def _missing(folder: Folder, missing: int, found: Any) -> list[str]:
-    if not missing:
-        return []
-    reasons = [f"- {f.networks} failed {f.times} times (item {f.item}): {f.reason}" for f in found.failures]
-    again = f"go on with  ebayes work {folder.path}" if found.left or found.running else "try again with --retry-failed"
-    return [f"{missing} networks are missing: {found.failed} failed, the others are not finished; {again}", *reasons]
+def _lacks(folder: Folder, found: Any) -> list[str]:
+    unfinished = found.running + found.left
+    how = [
+        f"{found.failed} networks failed; --retry-failed tries them again" if found.failed else "",
+        f"{unfinished} are not finished; go on with  ebayes work {folder.path}" if unfinished else "",
+    ]
+    return [f"the results lack networks: {'; '.join(filter(None, how))}", *map(str, found.failures)]

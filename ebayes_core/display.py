@@ -175,8 +175,5 @@ def show_status(console: Console, found: Status) -> None:
         table.add_row(w.item, str(w.networks), f"{w.host} {w.pid}", f"{w.part:.0%}", f"{w.heartbeat_s:.0f} s ago")
     if found.workers:
         console.print(table)
-    for f in found.failures:
-        what = "given up" if f.given_up else "to be tried again"
-        console.print(
-            f"item {f.item}, {f.networks} networks, failed {f.times} times, {what}: {f.reason}", soft_wrap=True
-        )
+    for failed in found.failures:
+        console.print(str(failed), soft_wrap=True)

@@ -11,7 +11,7 @@ from typing import Any, Self
 
 import torch
 
-from ebayes_core import checkpoint, store
+from ebayes_core import checkpoint, contract, store
 from ebayes_core.engine import Cohort, State, train
 from ebayes_core.errors import Interrupted
 from ebayes_core.folder import Folder, Item, Standing
@@ -104,7 +104,9 @@ class Job:
         """The furthest state that any worker has left, and the seconds spent on it."""
         found = [saved for item, rows in self.item.ancestry() for saved in self._saved(item, rows)]
         if not found:
-            return cohort.start(), 0.0
+            state = cohort.start()
+            contract.check(cohort, state)
+            return state, 0.0
         name, tree, attrs = max(found, key=lambda saved: int(saved[1]["clock"][2]))
         state = checkpoint.unpack(tree, cohort)
         self.options.watcher.note(f"going on from epoch {state.epoch + 1}, batch {state.batch} ({name})")

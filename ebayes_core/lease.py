@@ -95,18 +95,20 @@ class Watch:
 
 
 class Lease:
-    """The right to work at an item, held while the block lasts; raises FileExistsError where another was quicker.
+    """The right to work at an item from a step on, held while the block lasts.
+
+    Raises FileExistsError where another was quicker.
 
     A thread touches it every `pace.beat` seconds. Where the work itself reports nothing (`progress`) for
     `pace.stuck` seconds, the thread calls `stuck` once: nothing else can act while a plugin never returns.
     """
 
-    def __init__(self, path: Path, pace: Pace, stuck: Callable[[], None], **about: Any) -> None:
-        self.path, self.pace, self.stuck = path, pace, stuck
+    def __init__(self, path: Path, pace: Pace, stuck: Callable[[], None], step: int = 0) -> None:
+        self.path, self.pace, self.stuck, self.step = path, pace, stuck, step
         self.number, self.lost = int(path.name.split(".")[1]), False
         handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
         with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump({**me(), **about}, file)
+            json.dump({**me(), "step": step}, file)
         self._end, self._quiet = threading.Event(), 0
         self._thread = threading.Thread(target=self._beat, daemon=True, name="heartbeat")
 

@@ -36,9 +36,16 @@ class Failed:
 
     item: str
     networks: int
+    which: str  #: the swept fields and the seed, where it is one network
     times: int
     given_up: bool
     reason: str
+
+    def __str__(self) -> str:
+        what = f"network {self.which}" if self.which else f"{self.networks} networks"
+        times = "once" if self.times == 1 else f"{self.times} times"
+        then = "given up" if self.given_up else "to be tried again"
+        return f"{what} (item {self.item}) failed {times}, {then}: {self.reason}"
 
 
 @dataclass(frozen=True)
@@ -103,7 +110,15 @@ def _running(folder: Folder, item: Item, now: Standing) -> Running | None:
 def _failed(folder: Folder, item: Item, now: Standing, retries: int) -> Failed:
     text = folder.file(item, "error", now.errors[-1]).read_text(encoding="utf-8")
     reason = json.loads(text)["reason"]
-    return Failed(item.name, len(item.members), len(now.errors), now.given_up(retries), reason)
+    return Failed(item.name, len(item.members), _which(item), len(now.errors), now.given_up(retries), reason)
+
+
+def _which(item: Item) -> str:
+    if len(item.members) > 1:
+        return ""
+    (member,) = item.members
+    fields = {**member["swept"], "seed": member["spec"]["seed"]}
+    return ", ".join(f"{name} = {json.dumps(value)}" for name, value in fields.items())
 
 
 def _to_go(folder: Folder, items: Stood, todo: Stood, held: dict[Item, Running]) -> float | None:

@@ -80,9 +80,7 @@ class Worker:
         step, _ = self.folder.reached(item, now)
         deaths = sum((read(self.folder.file(item, "lease", n)) or {}).get("step") == step for n in now.leases)
         try:
-            lease = Lease(
-                self.folder.file(item, "lease", last + 1), self.options.pace, lambda: self._stuck(item), step=step
-            )
+            lease = Lease(self.folder.file(item, "lease", last + 1), self.options.pace, lambda: self._stuck(item), step)
         except FileExistsError:
             return None
         return self._checked(item, lease, deaths)
@@ -95,7 +93,9 @@ class Worker:
                 return None
         if deaths >= DEATHS:
             with lease:
-                self._put_down(item, f"{deaths} workers died at it, at the same step: is there memory enough?", True)
+                self._put_down(
+                    item, f"{deaths} workers died at it, all at step {lease.step}: too little memory, or a crash", True
+                )
                 self.folder.bury(item)
                 return None
         return Job(item, lease, self.folder, self.registry, self.options, self.record, self.stop)

@@ -135,7 +135,8 @@ def _caption(figure: Figure, arrays: Arrays, against: str, pair: tuple[float, fl
     known = arrays["posterior_balance"][np.isfinite(arrays["posterior_balance"])]
     text = (
         f"layer {arrays['layer'][0]}. (a) illustrates: the pair at percentiles {100 * pair[0]:g} and "
-        f"{100 * pair[1]:g} of the posterior variance among the synapses with curvature; grey dashed: {NAMES[against]}; dotted: the noise, at the "
+        f"{100 * pair[1]:g} of the posterior variance among the synapses with curvature; grey dashed: "
+        f"{NAMES[against]}; dotted: the noise, at the "
         "posterior's area. (b) and (c): all synapses with curvature; markers and bands: medians and central 80%; "
         "dashed: analytic; black dots: slope one; r: rank correlation; "
         f"intervals: 95%, {f'over {seeds} seeds' if seeds > 1 else 'by synapse'}; B: balance, 1 at the optimum"

@@ -1,0 +1,80 @@
+"""What a cohort's plugins return, looked at once before training: a wrong shape would surface far from its author.
+
+Each formula is asked for a few synapses and a few examples; `ebayes_core.testing` asks more, of a plugin's author.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ebayes_core.engine import Cohort, State
+from ebayes_core.errors import PluginError
+from ebayes_core.slots import Plugin
+from ebayes_core.update import Formulas
+
+FEW = 3  #: synapses of each member, and examples
+
+
+@torch.no_grad()
+def check(cohort: Cohort, state: State) -> None:
+    """Every formula once, at the start. Raises PluginError naming the plugin, the method and what it returned."""
+    _check_network(cohort, state)
+    formulas, member = cohort.formulas, cohort.member
+    mu = [m[:, :FEW] for m in state.parameters.mu]
+    phi = [p[:, :FEW] for p in state.parameters.phi]
+    sigma = _check_noise(member.noise, formulas, phi, mu)
+    for m, s in zip(mu, sigma, strict=True):
+        _check_costs(member, formulas, m, s, bool(phi))
+
+
+def _check_network(cohort: Cohort, state: State) -> None:
+    x = cohort.data.x[:FEW]
+    outputs = cohort.network.forward(cohort.layered(state.weights), x)
+    wanted = x.new_zeros(len(cohort), len(x), cohort.data.task.outputs)
+    _compare(cohort.network, "forward", outputs, wanted)
+
+
+def _check_noise(noise: Plugin, formulas: Formulas, phi: list[Tensor], mu: list[Tensor]) -> list[Tensor]:
+    for p in phi:
+        sigma = formulas.noise.sigma(p)
+        _compare(noise, "sigma", sigma, p)
+        if not (sigma > 0).all():
+            raise PluginError(_says(noise, "sigma", "standard deviations that are not positive"))
+    return formulas.sigmas(mu, phi)
+
+
+def _check_costs(member: Any, formulas: Formulas, mu: Tensor, sigma: Tensor, noisy: bool) -> None:
+    inference = formulas.inference
+    asked: list[tuple[Plugin, str, Callable[[], Any]]] = [
+        (member.inference, "magnitude_cost", lambda: inference.magnitude_cost(mu, sigma))
+    ]
+    if noisy:
+        asked = [
+            (member.cost, "energy", lambda: formulas.cost.energy(sigma, mu)),
+            *asked,
+            (member.inference, "reliability_cost", lambda: inference.reliability_cost(mu, sigma, formulas.cost)),
+        ]
+    for plugin, method, ask in asked:
+        _compare(plugin, method, ask(), mu)
+
+
+def _compare(plugin: Plugin, method: str, found: Any, wanted: Tensor) -> None:
+    """Shape, type and device as wanted, and no NaN."""
+    if not isinstance(found, Tensor):
+        raise PluginError(_says(plugin, method, f"{type(found).__name__}, and no tensor"))
+    for name in ("shape", "dtype", "device"):
+        mine, theirs = (getattr(t, name) for t in (found, wanted))
+        if mine != theirs:
+            shown = (tuple(mine), tuple(theirs)) if name == "shape" else (mine, theirs)
+            raise PluginError(_says(plugin, method, f"a tensor of {name} {shown[0]} in place of {shown[1]}"))
+    if found.isnan().any() and wanted.isfinite().all():  # at the bounds of a spec an overflow is nobody's mistake
+        raise PluginError(_says(plugin, method, "NaN for the finite parameters at the start"))
+
+
+def _says(plugin: Plugin, method: str, what: str) -> str:
+    module = type(plugin).__module__
+    return f"the {plugin.slot} '{plugin.kind}' ({module}): {method}() returned {what}; this is a mistake of the plugin"
