@@ -148,6 +148,7 @@ def sweep_watcher(console: Console, folder: Folder) -> Iterator[Callable[[], Non
 
     with line or contextlib.nullcontext():
         yield look
+    console.print(standing(status(folder)), soft_wrap=True)
 
 
 def standing(found: Status) -> str:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 import os
 import re
 import shutil
@@ -206,10 +207,11 @@ class Folder:
             self.file(item, "checkpoint.h5", number).unlink(missing_ok=True)
         self.bury(item)
 
-    def bury(self, item: Item) -> None:
-        """Remove all its leases: those of the dead, and one's own."""
-        for number in self.look()[item.name].leases:
-            self.file(item, "lease", number).unlink(missing_ok=True)
+    def bury(self, item: Item, most: float = math.inf) -> None:
+        """Remove its leases up to a number: those of the dead, and one's own."""
+        for number in self.look().get(item.name, Standing()).leases:
+            if number <= most:
+                self.file(item, "lease", number).unlink(missing_ok=True)
 
 
 def _plain(value: Any) -> Any:

@@ -65,9 +65,10 @@ def dead(owner: dict[str, Any]) -> bool:
 def read(path: Path) -> dict[str, Any] | None:
     """Who holds a lease; None where it is gone, or its holder died while creating it."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
+    return found if isinstance(found, dict) and me().keys() <= found.keys() else None
 
 
 class Watch:
@@ -103,9 +104,10 @@ class Lease:
     `pace.stuck` seconds, the thread calls `stuck` once: nothing else can act while a plugin never returns.
     """
 
-    def __init__(self, path: Path, pace: Pace, stuck: Callable[[], None], step: int = 0) -> None:
-        self.path, self.pace, self.stuck, self.step = path, pace, stuck, step
+    def __init__(self, path: Path, pace: Pace, step: int = 0) -> None:
+        self.path, self.pace, self.step = path, pace, step
         self.number, self.lost = int(path.name.split(".")[1]), False
+        self.stuck: Callable[[], None] = lambda: None
         handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             json.dump({**me(), "step": step}, file)

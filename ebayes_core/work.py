@@ -80,9 +80,10 @@ class Worker:
         step, _ = self.folder.reached(item, now)
         deaths = sum((read(self.folder.file(item, "lease", n)) or {}).get("step") == step for n in now.leases)
         try:
-            lease = Lease(self.folder.file(item, "lease", last + 1), self.options.pace, lambda: self._stuck(item), step)
+            lease = Lease(self.folder.file(item, "lease", last + 1), self.options.pace, step)
         except FileExistsError:
             return None
+        lease.stuck = lambda: self._stuck(item, lease)
         return self._checked(item, lease, deaths)
 
     def _checked(self, item: Item, lease: Lease, deaths: int) -> Job | None:
@@ -96,7 +97,7 @@ class Worker:
                 self._put_down(
                     item, f"{deaths} workers died at it, all at step {lease.step}: too little memory, or a crash", True
                 )
-                self.folder.bury(item)
+                self.folder.bury(item, lease.number)
                 return None
         return Job(item, lease, self.folder, self.registry, self.options, self.record, self.stop)
 
@@ -123,12 +124,12 @@ class Worker:
         if lasting and len(item.members) > 1:
             self.folder.file(item, "split").touch()
 
-    def _stuck(self, item: Item) -> None:
+    def _stuck(self, item: Item, lease: Lease) -> None:
         """Nothing but the end of the process ends a plugin that never returns."""
         reason = f"no step in {self.options.pace.stuck:.0f} s; it is in {standing_in(self.registry)}"
         if self.options.strict:
             print(reason, file=sys.stderr, flush=True)
-        else:
+        elif not lease.lost:
             self._put_down(item, reason, True)
-        self.folder.bury(item)
+        self.folder.bury(item, lease.number)
         os._exit(STUCK)
