@@ -113,7 +113,7 @@ def _options(how: dict[str, Any], **more: Any) -> Any:
     from ebayes_core.lease import Pace
 
     pace = Pace(min(10.0, how["stale_after"] / 5), how["stale_after"], how["stuck_after"], how["checkpoint_every"])
-    names = {name: how[name] for name in ("device", "retries") if name in how}
+    names = {name: how[name] for name in ("device", "retries", "only", "wait") if name in how}
     return Options(compile=COMPILE[how["compile_"]], pace=pace, **names, **more)
 
 
@@ -150,7 +150,7 @@ def _work_at(folder: Folder, workers: int, on: str | None, how: dict[str, Any], 
         if on:
             from ebayes_core.remote import submit
 
-            submit(folder, on, workers, how["scheduler"], how["cluster"], _options(how), look)
+            submit(folder, on, workers, how["scheduler"], how["cluster"], _arguments(how), look)
         else:
             from ebayes_core.pool import Pool
 
@@ -173,8 +173,9 @@ def _arguments(how: dict[str, Any]) -> list[str]:
 @stuck
 @checkpoint
 @click.option("--wait/--no-wait", default=True, show_default=True, help="For work that others may leave undone.")
+@click.option("--only", metavar="ITEM", help="Of the items that `ebayes status` names, this one alone.")
 @click.option("--until-eof", is_flag=True, hidden=True, help="Stop when standard input closes.")
-def work(folder: str, until_eof: bool, wait: bool, **how: Any) -> None:
+def work(folder: str, until_eof: bool, **how: Any) -> None:
     """A worker at the sweep in DIR: trains what nobody else does, until all is done.
 
     Start as many as there are cores, on any hosts that share DIR; one thread each, so that numbers do not hang on how
@@ -196,7 +197,7 @@ def work(folder: str, until_eof: bool, wait: bool, **how: Any) -> None:
     from ebayes_core.work import work as work_at
 
     with watcher(console_of()) as shown:
-        work_at(place, registry, _options(how, watcher=shown, wait=wait))
+        work_at(place, registry, _options(how, watcher=shown))
 
 
 def _stop_at_eof() -> None:

@@ -173,6 +173,17 @@ class Folder:
         whole = [self._item(path) for path in self.work.glob("*.json")]
         return sorted((part for item in whole for part in _parts(item, seen)), key=lambda i: (-i.work, i.name))
 
+    def left(self, only: str | None = None) -> list[tuple[Item, Standing]]:
+        """Items that are neither done nor given up, the largest first; or of these one, with what it was split into."""
+        seen, retries = self.look(), self.about()["retries"]
+        items = [(item, seen.get(item.name, Standing())) for item in self.items(seen)]
+        return [
+            (item, now)
+            for item, now in items
+            if not (now.done or now.given_up(retries))
+            and (only is None or any(ancestor.name == only for ancestor, _ in item.ancestry()))
+        ]
+
     def _item(self, path: Path) -> Item:
         if path.stem not in self._items:
             table = json.loads(path.read_text(encoding="utf-8"))

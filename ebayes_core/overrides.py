@@ -19,7 +19,7 @@ def override(table: dict[str, Any], texts: Iterable[str]) -> list[str]:
     for text in texts:
         name, _, value = text.partition("=")
         try:
-            sweep.put(table, _path(name, text), _value(value))
+            sweep.put(table, _path(name, text), toml_value(value))
         except ValueError as error:
             mistakes.append(f"--set {short(text, quoted=False)}: {error}")
     return mistakes
@@ -40,7 +40,7 @@ def _path(name: str, text: str) -> list[str]:
     return path
 
 
-def _value(text: str) -> Any:
+def toml_value(text: str) -> Any:
     """A TOML value; what is none, as the bare word in `dataset.kind=mnist`, is a string."""
     try:
         return tomllib.loads(f"value = {text}")["value"]

@@ -19,6 +19,11 @@ POLL_SECONDS = 0.2
 MOST_DEATHS = 20
 
 
+def alone() -> dict[str, str]:
+    """The environment of a process that shall compute on one thread."""
+    return {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+
 @dataclass
 class Pool:
     """Workers of one folder, kept up until its items are settled; those that die are replaced."""
@@ -56,10 +61,9 @@ class Pool:
         """A worker ends with us: when the pipe that is its input closes, it saves and goes."""
         self.log(number).parent.mkdir(exist_ok=True)
         command = [sys.executable, "-m", "ebayes_core", "work", str(self.folder.path), "--until-eof", *self.arguments]
-        alone = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
         with self.log(number).open("ab") as log:
             self.running[number] = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=log, stderr=log, env=os.environ | alone, start_new_session=True
+                command, stdin=subprocess.PIPE, stdout=log, stderr=log, env=alone(), start_new_session=True
             )
 
     def _bury_the_dead(self) -> None:

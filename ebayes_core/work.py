@@ -55,7 +55,7 @@ class Worker:
 
     def run(self) -> None:
         """See `work`."""
-        while left := self._left():
+        while left := self.folder.left(self.options.only):
             taken = next((job for item, now in left if (job := self._take(item, now))), None)
             if taken:
                 self._attempt(taken)
@@ -65,12 +65,6 @@ class Worker:
                 raise Interrupted(f"stopped by {self.stop.asked.name} while other workers finish")
             else:
                 time.sleep(POLL_SECONDS)
-
-    def _left(self) -> list[tuple[Item, Standing]]:
-        """Items that are neither done nor given up, the largest first."""
-        seen = self.folder.look()
-        items = [(item, seen.get(item.name, Standing())) for item in self.folder.items(seen)]
-        return [(item, now) for item, now in items if not (now.done or now.given_up(self.retries))]
 
     def _take(self, item: Item, now: Standing) -> Job | None:
         """A job, if nobody else holds the item."""
