@@ -54,8 +54,10 @@ checkpoint = click.option(
 @spec_file
 @click.option("--out", help="Results file, or folder of a sweep.  [default: results/NAME.h5]")
 @click.option(
-    "--workers", type=click.IntRange(1, 1024), help="Processes, one thread each; the results go into a folder."
-)
+    "--workers", type=click.IntRange(0, 1024),
+    help="Processes, one thread each; the results go into a folder. 0 only plans it, for `ebayes work`.",
+)  # fmt: skip
+@click.option("--cohort", type=click.IntRange(min=1), metavar="NETWORKS", help="At most so many train as one.")
 @click.option("--on", type=click.Choice(["dask", "slurm"]), help="Submit to a Dask cluster, or to Slurm through Dask.")
 @click.option("--scheduler", metavar="ADDRESS", help="Of a running Dask scheduler.  [default: a cluster is started]")
 @click.option(
@@ -86,7 +88,7 @@ def run(spec: str, out: str | None, workers: int | None, on: str | None, fresh: 
     target = Path(out or f"results/{experiment.name}{'' if many else '.h5'}")
     text = Path(spec).read_text(encoding="utf-8")
     if many:
-        _run_folder(experiment, text, registry, target, fresh, workers or 1, on, how)
+        _run_folder(experiment, text, registry, target, fresh, 1 if workers is None else workers, on, how)
     else:
         _run_file(experiment, text, registry, target, fresh, how)
 
@@ -113,7 +115,7 @@ def _options(how: dict[str, Any], **more: Any) -> Any:
     from ebayes_core.lease import Pace
 
     pace = Pace(min(10.0, how["stale_after"] / 5), how["stale_after"], how["stuck_after"], how["checkpoint_every"])
-    names = {name: how[name] for name in ("device", "retries", "only", "wait") if name in how}
+    names = {name: how[name] for name in ("device", "retries", "only", "wait", "cohort") if name in how}
     return Options(compile=COMPILE[how["compile_"]], pace=pace, **names, **more)
 
 
@@ -139,6 +141,10 @@ def _run_folder(
     folder = begin(experiment, text, registry, target, _options(how), workers, how["without"])
     if how["retry_failed"]:
         folder.forgive()
+    if not workers:
+        return console.print(
+            f"{len(folder.left())} items to do; start workers with  ebayes work {target}", soft_wrap=True
+        )
     _work_at(folder, workers, on, how, console)
     _gather(folder, registry, target / "results.h5", console)
 

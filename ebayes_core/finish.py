@@ -56,6 +56,7 @@ class Options:
     watcher: Watcher = field(default_factory=Watcher)
     pace: Pace = field(default_factory=Pace)
     wait: bool = True  #: for items that others hold, in case they die
+    cohort: int | None = None  #: networks that train as one, at most
     only: str | None = None  #: the one item to work at
     retries: int = 2  #: of a network that failed
     strict: bool = False  #: an error ends the run, and is not put down to its item

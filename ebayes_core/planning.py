@@ -53,21 +53,22 @@ def steps(point: Point, device: torch.device) -> int:
     return training.epochs * (examples // min(training.batch_size, examples))
 
 
-def plan(points: Sequence[Point], device: torch.device, workers: int = 1) -> list[list[Point]]:
+def plan(
+    points: Sequence[Point], device: torch.device, workers: int = 1, cohort: int | None = None
+) -> list[list[Point]]:
     """The cohorts in which the members will train: none too large for the memory, and one for each worker.
 
-    Large cohorts share noise and data; but where there are fewer of them than workers, they are cut further.
+    Large cohorts share noise and data; but where there are fewer of them than workers, they are cut further. cohort:
+    networks in each, at most.
     """
     sizes = {point.index: synapses(point, device) for point in points}
-    most = memory.synapses(device, workers)
-    groups = cohorts(points, lambda point: sizes[point.index], most)
-    if len(groups) >= workers:
-        return groups
-    share = max(1, -(-sum(sizes.values()) // workers))
-    return cohorts(points, lambda point: sizes[point.index], min(most, share))
+    most = memory.synapses(device, max(workers, 1))
+    cut = lambda most: cohorts(points, lambda point: sizes[point.index], most, cohort)
+    groups = cut(most)
+    return groups if len(groups) >= workers else cut(min(most, -(-sum(sizes.values()) // workers)))
 
 
-def items(points: Sequence[Point], device: torch.device, workers: int = 1) -> list[Item]:
+def items(points: Sequence[Point], device: torch.device, workers: int = 1, cohort: int | None = None) -> list[Item]:
     """The same as items of a sweep's folder."""
-    groups = plan(points, device, workers)
+    groups = plan(points, device, workers, cohort)
     return items_of(groups, [(steps(group[0], device), synapses(group[0], device)) for group in groups])

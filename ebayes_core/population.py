@@ -66,16 +66,18 @@ def _formulas(cls: type) -> Hashable:
 
 
 def cohorts(
-    points: Sequence[Point], synapses: Callable[[Point], int], most: int = MEMBER_SYNAPSES
+    points: Sequence[Point], synapses: Callable[[Point], int], most: int = MEMBER_SYNAPSES, members: int | None = None
 ) -> list[list[Point]]:
     """Groups of members that train as one: one seed, one data set, one formula, and not too large.
 
-    synapses: the number of synapses of a member's network; a group of more than `most` in all is cut.
+    synapses: the number of synapses of a member's network; a group of more than `most` in all, or of more than
+    `members`, is cut.
     """
     groups: dict[Hashable, list[Point]] = {}
     for point in points:
         groups.setdefault(_cohort_key(point.member), []).append(point)
-    return [part for group in groups.values() for part in _cut(group, most // synapses(group[0]))]
+    fit = lambda group: min(most // synapses(group[0]), members or len(group))
+    return [part for group in groups.values() for part in _cut(group, fit(group))]
 
 
 def _cohort_key(member: Any) -> Hashable:

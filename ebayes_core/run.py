@@ -58,7 +58,7 @@ def begin(
     wanted = {digest_of(point): point for point in experiment.members()}
     covered = {digest for item in _kept(folder, wanted) for digest in item.digests}
     new = [point for digest, point in wanted.items() if digest not in covered]
-    folder.add(planning.items(new, find_device(options.device), workers) if new else [])
+    folder.add(planning.items(new, find_device(options.device), workers, options.cohort) if new else [])
     return folder
 
 
