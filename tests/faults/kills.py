@@ -1,0 +1,150 @@
+"""Kill a sweep at random moments, again and again, and see whether anything was lost.
+
+    python -m tests.faults.kills --kills 100
+
+A sweep with two workers is started, and at a random moment SIGKILL or SIGTERM goes to the whole command, to the
+command alone, or to one worker. After a few kills it is left to end, and its file compared array by array with
+that of a run that nobody disturbed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+from ebayes_core.folder import Folder
+from tests.core.test_run import assert_same
+
+SPEC = """
+name = "killed"
+seeds = [0, 1]
+dataset = { kind = "digits" }
+network = { kind = "mlp", hidden = [20] }
+training = { epochs = 30, batch_size = 10, learning_rate_phi = 0.05 }
+measurement = { samples = 2 }
+[sweep]
+"cost.c" = [0.01, 0.1, 1.0]
+noise = [{ kind = "heterogeneous" }, { kind = "homogeneous" }]
+"""
+KILLS_PER_SWEEP = 4
+MOMENT = 12.0  #: seconds within which a kill falls; a sweep takes about as long
+
+
+def main() -> int:
+    """Print what was tried and lost; 1 if anything was."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    chance, counts, lost = random.Random(given.seed), Counter[str](), 0
+    with tempfile.TemporaryDirectory() as name:
+        whole = uninterrupted(Path(name))
+        for number in range(-(-given.kills // KILLS_PER_SWEEP)):
+            out = Path(name) / f"sweep-{number}"
+            lost += not survived(out, whole, chance, counts)
+            print(f"sweep {number + 1}: {dict(counts)}, lost {lost}", flush=True)
+            shutil.rmtree(out)
+    print(f"kills tried: {sum(counts.values())}; sweeps lost or damaged: {lost}")
+    return int(lost > 0)
+
+
+def command(out: Path) -> list[str]:
+    """Checkpoints are frequent, so that most kills fall near one."""
+    spec = out.parent / "spec.toml"
+    spec.write_text(SPEC)
+    return [
+        sys.executable, "-m", "ebayes_core", "run", str(spec), "--out", f"{out}/", "--workers", "2",
+        "--checkpoint-every", "0.3",
+    ]  # fmt: skip
+
+
+def uninterrupted(folder: Path) -> Path:
+    """The results of a sweep that nobody disturbed."""
+    subprocess.run(command(folder / "whole"), check=True, stdout=subprocess.DEVNULL, env=alone())
+    return folder / "whole" / "results.h5"
+
+
+def alone() -> dict[str, str]:
+    """One thread for each process."""
+    return {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+def survived(out: Path, whole: Path, chance: random.Random, counts: Counter[str]) -> bool:
+    """Whether a sweep that is killed a few times ends like the others, with nothing trained for nothing."""
+    for _ in range(KILLS_PER_SWEEP):
+        counts[kill_once(out, chance)] += 1
+    end = subprocess.run(command(out), check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=alone())
+    same = end.returncode == 0 and alike(whole, out / "results.h5")
+    left = [path.name for path in (out / "work").iterdir() if path.suffix not in (".h5", ".json")]
+    if not same or left or not once(out):
+        print(end.stdout.decode(), left, sep="\n")
+    return same and not left and once(out)
+
+
+def alike(whole: Path, found: Path) -> bool:
+    """Whether two results files hold the same arrays, to the bit."""
+    try:
+        assert_same(whole, found)
+    except AssertionError as error:
+        print(error)
+        return False
+    return True
+
+
+def once(out: Path) -> bool:
+    """Every member stands in one finished file, and failures were recorded for none."""
+    folder = Folder(out)
+    members = [digest for item in folder.items() for digest in item.digests]
+    return len(members) == len(set(members)) and len(folder.finished()) == len(folder.items())
+
+
+def kill_once(out: Path, chance: random.Random) -> str:
+    """Start the sweep and kill some of it at a random moment; what was done, in words."""
+    process = subprocess.Popen(
+        command(out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=alone(), start_new_session=True
+    )
+    time.sleep(chance.uniform(0.5, MOMENT))
+    which, number = chance.choice(["all", "command", "worker"]), chance.choice([signal.SIGKILL, signal.SIGTERM])
+    victims = workers(out)
+    if which != "worker":
+        kill(process.pid, number)
+    if which != "command":
+        for pid in victims if which == "all" else victims[:1]:
+            kill(pid, number)
+    if which == "worker":  # the command goes on, and replaces it; now and then we leave it a moment to do so
+        time.sleep(chance.uniform(0, 3))
+        kill(process.pid, signal.SIGTERM)
+    process.wait()
+    return f"{number.name} {which}"
+
+
+def workers(out: Path) -> list[int]:
+    """Processes that hold a lease."""
+    found = []
+    for path in (out / "work").glob("*.lease") if (out / "work").is_dir() else ():
+        try:
+            found.append(json.loads(path.read_text())["pid"])
+        except (OSError, ValueError):
+            continue
+    return found
+
+
+def kill(pid: int, number: int) -> None:
+    """It may be gone already."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
