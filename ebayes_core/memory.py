@@ -12,9 +12,9 @@ import torch
 from ebayes_core.population import MEMBER_SYNAPSES
 
 # Bytes per synapse of a cohort at the peak of a run, float64 (docs/reliability.md, "Memory").
-PEAK_BYTES = 400
+PEAK_BYTES = 520
 # What one worker needs before its first synapse: Python, torch, its data, the compiler.
-BASE_BYTES = 1.5e9
+BASE_BYTES = 1.0e9
 # The share of what is free that a sweep may plan with: others live here too.
 SHARE = 0.7
 

@@ -1,0 +1,66 @@
+"""Items as tasks of Dask: the same file, whatever happens to a Dask worker."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ebayes_core import remote
+from ebayes_core.errors import EbayesError, UserError
+from ebayes_core.folder import Folder
+from ebayes_core.lease import read
+from ebayes_core.registry import Registry
+from ebayes_core.run import begin, collect
+from ebayes_core.spec import loads
+from tests.core.test_cli_sweep import SPEC, expected  # noqa: F401
+from tests.core.test_run import assert_same
+from tests.core.test_sweep_folder import FAST
+
+distributed = pytest.importorskip("distributed", reason="the extra [dask] is not installed")
+
+
+@pytest.fixture
+def folder(registry: Registry, tmp_path: Path) -> Folder:
+    return begin(loads(SPEC, registry), SPEC, registry, tmp_path / "sweep", FAST, 2)
+
+
+def test_tasks_write_their_files(folder: Folder, registry: Registry, tmp_path: Path, expected: Path) -> None:  # noqa: F811
+    """While they run, the process that trains one of the items is killed: the task is made again."""
+    killed: list[int] = []
+
+    def kill_one() -> None:
+        for path in [] if killed else folder.work.glob("*.lease"):
+            owner = read(path)
+            if owner and owner["pid"] != os.getpid():
+                os.kill(owner["pid"], signal.SIGKILL)
+                killed.append(owner["pid"])
+
+    looks = []
+    watcher = threading.Thread(target=lambda: [kill_one() or time.sleep(0.05) for _ in range(2000) if not killed])
+    watcher.start()
+    remote.submit(folder, "dask", 2, None, [], ["--stale-after=1"], lambda: looks.append(1))
+    watcher.join()
+    assert killed and looks
+    collect(folder, loads(SPEC, registry), registry, tmp_path / "r.h5")
+    assert_same(expected, tmp_path / "r.h5")
+
+
+def test_a_task_that_can_never_succeed_is_not_tried_for_ever(folder: Folder, monkeypatch: Any) -> None:
+    monkeypatch.setattr(remote, "MOST_FRUITLESS", 1)
+    with pytest.raises(EbayesError, match=r"was tried as a task 2 times, and ended with:[\s\S]*No such option"):
+        remote.submit(folder, "dask", 1, None, ["processes=false"], ["--no-such-option"], lambda: None)
+
+
+def test_settings_are_toml_or_text() -> None:
+    assert remote._setting("memory=2GB") == ("memory", "2GB")
+    assert remote._setting('queue="debug"') == ("queue", "debug")
+    assert remote._setting("job_extra_directives=['--qos=low']") == ("job_extra_directives", ["--qos=low"])
+    with pytest.raises(UserError, match=re.escape("--cluster memory: write KEY=VALUE")):
+        remote._setting("memory")
