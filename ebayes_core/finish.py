@@ -154,16 +154,18 @@ class Job:
         self.folder.tidy(self.item)
 
     def _insist(self, write: Callable[[], None]) -> None:
-        wait = PATIENCE[0]
+        """Try until it succeeds, a signal comes, or nothing has got better for as long as a plugin may hang."""
+        wait, waited = PATIENCE[0], 0.0
         while True:
             try:
                 return write()
             except OSError as error:
-                if self.stop.asked or self.options.strict:
+                if self.stop.asked or waited > self.options.pace.stuck:
                     raise
                 self.options.watcher.note(f"{error}; the finished networks are kept, and written in {wait:.0f} s")
             time.sleep(wait)
-            wait = min(2 * wait, PATIENCE[1])
+            wait, waited = min(2 * wait, PATIENCE[1]), waited + wait
+            self.lease.progress()
 
     @staticmethod
     def _attributes(clock: _Clock) -> dict[str, Any]:
