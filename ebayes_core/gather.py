@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import numpy as np
 
 from ebayes_core import layout, spec, store
 from ebayes_core.folder import digest
@@ -95,7 +96,21 @@ def _provenance(record: dict[str, Any], origins: Sequence[dict[str, Any]]) -> di
 def _copy(path: Path, rows: Sequence[tuple[int, int, int]], room: Sequence[Sequence[dict[str, h5py.Dataset]]]) -> None:
     """The synapses of one file's members, (row there, architecture, row here) each; one array in memory at a time."""
     with Run(path) as run:
-        for there, kind, here in rows:
+        blocks: dict[tuple[str, int], list[tuple[int, int]]] = {}
+        for member, kind, here in rows:
+            group, there = run.network(member)
+            blocks.setdefault((group, kind), []).append((there, here))
+        for (group, kind), pairs in blocks.items():
             for layer, arrays in enumerate(room[kind], start=1):
                 for name, item in arrays.items():
-                    item[here] = run.layer(there, layer, name)
+                    _write(item, run.block(group, layer, name), pairs)
+
+
+def _write(item: h5py.Dataset, block: np.ndarray, pairs: Sequence[tuple[int, int]]) -> None:
+    """Rows that follow each other on both sides go at once."""
+    start = 0
+    for stop in range(1, len(pairs) + 1):
+        if stop == len(pairs) or pairs[stop] != (pairs[stop - 1][0] + 1, pairs[stop - 1][1] + 1):
+            (there, here), size = pairs[start], stop - start
+            item[here : here + size] = block[there : there + size]
+            start = stop

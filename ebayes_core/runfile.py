@@ -221,25 +221,30 @@ class Run:
             groups = {name: group["layer_1/member"][()] for name, group in self._file["networks"].items()}
         return {int(m): (f"networks/{name}", row) for name, members in groups.items() for row, m in enumerate(members)}
 
-    def _network(self, member: int) -> tuple[str, int]:
+    def network(self, member: int) -> tuple[str, int]:
+        """The group in which a member's synapses stand, and its row there. Raises KeyError."""
         if member not in self._networks:
             raise KeyError(f"no member {member}; there are {self.n_members}")
         return self._networks[member]
 
     def n_layers(self, member: int) -> int:
         """How many layers of weights a member has."""
-        return len(self._file[self._network(member)[0]])
+        return len(self._file[self.network(member)[0]])
 
     def layer_names(self, member: int) -> list[str]:
         """Names of what is known of each synapse."""
-        return self._names(f"{self._network(member)[0]}/layer_1")
+        return self._names(f"{self.network(member)[0]}/layer_1")
 
     def layer(self, member: int, layer: int, name: str) -> np.ndarray:
         """An array of one layer, counted from 1, shaped as its weights (post, pre + 1). Raises KeyError."""
-        group, row = self._network(member)
+        group, row = self.network(member)
         if not 1 <= layer <= self.n_layers(member):
             raise KeyError(f"no layer {layer}; member {member} has {self.n_layers(member)}, counted from 1")
         return self._array(f"{group}/layer_{layer}", name, row)
+
+    def block(self, group: str, layer: int, name: str) -> np.ndarray:
+        """An array of one layer for all members of a group, (member, post, pre + 1)."""
+        return self._array(f"{group}/layer_{layer}", name)
 
     def results(self) -> list[MemberResult]:
         """Every member's status, numbers and curves, without its synapses."""
@@ -264,7 +269,7 @@ class Run:
                 name: tuple(layout.kept(self._file[f"{name}/layer_{i + 1}"]) for i in range(len(self._file[name])))
                 for name in dict.fromkeys(name for name, _ in self._networks.values())
             }
-        return [found[self._network(i)[0]] for i in range(self.n_members)]
+        return [found[self.network(i)[0]] for i in range(self.n_members)]
 
     def member_table(self) -> list[dict[str, Any]]:
         """Swept fields, seed, status and numbers of every member as plain values; None where one does not apply."""
