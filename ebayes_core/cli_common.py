@@ -25,6 +25,24 @@ device = click.option(
 cache = click.option("--cache", type=click.Path(file_okay=False), help="Folder of downloaded data sets.")
 spec_file = click.argument("spec", type=click.Path(dir_okay=False))
 result_file = click.argument("file", type=click.Path(exists=True, dir_okay=False))
+COMPILE = {"auto": None, "on": True, "off": False}
+compile_ = click.option(
+    "--compile", "compile_", type=click.Choice([*COMPILE]), default="auto", show_default=True,
+    help="Fuse the update into one kernel.",
+)  # fmt: skip
+folder_ = click.argument("folder", metavar="DIR", type=click.Path(exists=True, file_okay=False))
+heartbeat = click.option(
+    "--stale-after", type=click.FloatRange(min=0.5), default=120.0, show_default=True, metavar="SECONDS",
+    help="Without a heartbeat for so long, a worker counts as dead, and others take over.",
+)  # fmt: skip
+stuck = click.option(
+    "--stuck-after", type=click.FloatRange(min=1), default=3600.0, show_default=True, metavar="SECONDS",
+    help="Without a step for so long, a network counts as failed.",
+)  # fmt: skip
+checkpoint = click.option(
+    "--checkpoint-every", type=click.FloatRange(min=0), default=60.0, show_default=True, metavar="SECONDS",
+    help="Between two checkpoints.",
+)  # fmt: skip
 
 
 def figures_of(console: Console, experiment: Any, registry: Registry, target: Path) -> list[str]:

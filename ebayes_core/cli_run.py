@@ -10,16 +10,22 @@ from typing import TYPE_CHECKING, Any
 import rich_click as click
 
 from ebayes_core.cli_common import (
+    COMPILE,
     as_json,
     cache,
+    checkpoint,
+    compile_,
     console_of,
     device,
     figures_of,
+    folder_,
+    heartbeat,
     overrides,
     print_json,
     registry_of,
     report_on,
     spec_file,
+    stuck,
     without,
 )
 from ebayes_core.errors import EbayesError, UserError
@@ -29,25 +35,6 @@ if TYPE_CHECKING:
 
     from ebayes_core.folder import Folder
     from ebayes_core.registry import Registry
-
-COMPILE = {"auto": None, "on": True, "off": False}
-compile_ = click.option(
-    "--compile", "compile_", type=click.Choice([*COMPILE]), default="auto", show_default=True,
-    help="Fuse the update into one kernel.",
-)  # fmt: skip
-folder_ = click.argument("folder", metavar="DIR", type=click.Path(exists=True, file_okay=False))
-heartbeat = click.option(
-    "--stale-after", type=click.FloatRange(min=0.5), default=120.0, show_default=True, metavar="SECONDS",
-    help="Without a heartbeat for so long, a worker counts as dead, and others take over.",
-)  # fmt: skip
-stuck = click.option(
-    "--stuck-after", type=click.FloatRange(min=1), default=3600.0, show_default=True, metavar="SECONDS",
-    help="Without a step for so long, a network counts as failed.",
-)  # fmt: skip
-checkpoint = click.option(
-    "--checkpoint-every", type=click.FloatRange(min=0), default=60.0, show_default=True, metavar="SECONDS",
-    help="Between two checkpoints.",
-)  # fmt: skip
 
 
 @click.command()

@@ -14,7 +14,8 @@ import torch
 from ebayes_core import checkpoint, contract, store
 from ebayes_core.engine import Cohort, State, train
 from ebayes_core.errors import Interrupted
-from ebayes_core.folder import Folder, Item, Standing
+from ebayes_core.folder import Folder, Standing
+from ebayes_core.item import Item
 from ebayes_core.lease import Lease, Pace
 from ebayes_core.measure import measure
 from ebayes_core.planning import find_device, member_data

@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 
 from ebayes_core import layout, spec, store
-from ebayes_core.folder import digest
+from ebayes_core.item import digest
 from ebayes_core.layout import Shapes
 from ebayes_core.results import MemberResult
 from ebayes_core.runfile import Run, head

@@ -10,7 +10,7 @@ import torch
 from ebayes_core import memory
 from ebayes_core.engine import Data
 from ebayes_core.errors import UserError
-from ebayes_core.folder import Item, items_of
+from ebayes_core.item import Item, items_of
 from ebayes_core.population import cohorts
 from ebayes_core.slots import Dataset
 from ebayes_core.spec import Point

@@ -11,7 +11,8 @@ from typing import Any
 from ebayes_core import gather, planning, provenance, spec
 from ebayes_core.errors import UserError
 from ebayes_core.finish import Options
-from ebayes_core.folder import Folder, Item, Standing
+from ebayes_core.folder import Folder, Standing
+from ebayes_core.item import Item
 from ebayes_core.planning import find_device
 from ebayes_core.registry import Registry
 from ebayes_core.runfile import Run

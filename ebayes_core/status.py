@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from ebayes_core import lease
-from ebayes_core.folder import Folder, Item, Standing
+from ebayes_core.folder import Folder, Standing
+from ebayes_core.item import Item
 from ebayes_core.runfile import Run
 
 Stood = Sequence[tuple[Item, Standing]]

@@ -14,7 +14,8 @@ from ebayes_core import provenance, store
 from ebayes_core.blame import blamed, standing_in
 from ebayes_core.errors import Interrupted
 from ebayes_core.finish import Job, Options, Superseded, flushed_denormals
-from ebayes_core.folder import Folder, Item, Standing
+from ebayes_core.folder import Folder, Standing
+from ebayes_core.item import Item
 from ebayes_core.lease import Lease, Watch, read
 from ebayes_core.planning import find_device
 from ebayes_core.registry import Registry
