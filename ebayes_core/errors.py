@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+SHOWN = 50  #: mistakes that one message names
+
 
 class EbayesError(Exception):
     """A failure that the message explains."""
@@ -26,11 +28,12 @@ class UserError(EbayesError):
 
 
 class SpecError(UserError):
-    """Every mistake in one spec."""
+    """Every mistake in one spec; the message shows the first of very many."""
 
     def __init__(self, mistakes: Iterable[str]) -> None:
         self.mistakes = list(mistakes)
-        super().__init__("\n".join(self.mistakes))
+        more = [f"and {len(self.mistakes) - SHOWN} more mistakes"] if len(self.mistakes) > SHOWN else []
+        super().__init__("\n".join([*self.mistakes[:SHOWN], *more]))
 
 
 class PluginError(UserError):

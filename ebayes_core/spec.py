@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -44,6 +45,7 @@ P = TypeVar("P", bound="Parts")
 #: What does not change a network: it may be edited without training again.
 PRESENTATION = ("name", "description", "analysis")
 MOST_SEEDS = 1000
+DEEP = re.compile(r"(?<![\w-])(?:[\w-]++[ \t]*+\.[ \t]*+){500}")  # possessive: no text takes it long
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 
 
@@ -204,6 +206,8 @@ def loads(text: str, registry: Registry, overrides: Iterable[str] = (), source: 
     """
     models = compose(registry)
     try:
+        if DEEP.search(text):  # of a dotted key of thousands of parts, tomllib's time is quadratic
+            raise RecursionError
         table = tomllib.loads(text)
     except RecursionError as error:
         raise SpecError([f"{source}: tables or lists are nested too deeply"]) from error

@@ -93,7 +93,7 @@ class Mixture(Cost, Generic[C]):
     """Several mechanisms at once, each with its own multiplier: sum_k c_k energy_k."""
 
     kind: Literal["mixture"] = "mixture"
-    costs: tuple[C, ...] = Field(min_length=1, description="the costs to add, each a table with a kind")
+    costs: tuple[C, ...] = Field(min_length=1, max_length=100, description="the costs to add, each a table with a kind")
 
     @classmethod
     def model_parametrized_name(cls, params: tuple[type[Any], ...]) -> str:

@@ -1,0 +1,136 @@
+"""A hundred thousand specs, most of them wrong: each is refused with exit status 2 or trains, and nothing else.
+
+    python -m tests.faults.specs --count 100000
+
+Half come from a grammar, half are specs of ours that were damaged, and a few are extremes. What is accepted is cut
+to one small network with everything else as it is, and every so many of those are trained, measured and drawn.
+
+Coverage-guided fuzzing was tried and left out: the parser is tomllib's and pydantic's, instrumented byte code makes a
+spec ten times as slow, and a grammar reaches the depth that random bytes do not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import re
+import resource
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from ebayes_core import figures, spec
+from ebayes_core.errors import UserError
+from ebayes_core.finish import Options
+from ebayes_core.registry import Registry
+from ebayes_core.run import run
+from ebayes_core.runfile import Run
+from tests.faults import texts
+
+SECONDS = 30  #: a spec that takes longer has failed
+MEMORY = 12 << 30
+UNEXPECTED = re.compile(r": (?!StoreError)\w+(Error|Exception|Warning): ")
+
+
+class Trial:
+    """Specs judged so far."""
+
+    def __init__(self, folder: Path, every: int) -> None:
+        self.registry, self.folder, self.every = Registry.load(), folder, every
+        self.counts: Counter[str] = Counter()
+        self.slowest = (0.0, b"")
+        self.lost: list[tuple[bytes, str]] = []
+
+    def judge(self, text: bytes) -> None:
+        """Load it as the command line does, and now and then train it."""
+        began = time.monotonic()
+        signal.alarm(SECONDS)
+        try:
+            self._judge(text)
+            signal.alarm(0)
+        except Exception:
+            signal.alarm(0)
+            self.lost.append((text, traceback.format_exc()))
+        self.counts["tried"] += 1
+        self.slowest = max(self.slowest, (time.monotonic() - began, text[:200]))
+
+    def _judge(self, text: bytes) -> None:
+        path = self.folder / "spec.toml"
+        path.write_bytes(text)
+        try:
+            members = spec.load(path, self.registry).members()
+        except UserError as error:
+            assert error.exit_code == 2
+            assert str(path) in str(error), f"the message does not name the file: {str(error)[:300]}"
+            self.counts["refused"] += 1
+            return
+        self.counts["accepted"] += 1
+        if self.counts["accepted"] % self.every == 0:
+            self._train(members[self.counts["accepted"] % len(members)].member)
+
+    def _train(self, member: Any) -> None:
+        """One network to its end, its file read, measured and drawn."""
+        text, out = self.small(spec.resolved(member)), self.folder / "r.h5"
+        experiment = spec.loads(text, self.registry)
+        run(experiment, text, self.registry, out, Options(fresh=True))
+        problems = figures.measure(out, figures.named(experiment.analysis))
+        problems += figures.draw(out, self.folder / "figures", self.registry)[1]
+        assert not [p for p in problems if UNEXPECTED.search(p)], problems
+        with Run(out) as found:
+            self.counts["trained"] += 1
+            self.counts["diverged"] += found.status[0] != "done"
+
+    def small(self, table: dict[str, Any]) -> str:
+        """The spec of one network, as it is but for its size and the length of its training."""
+        seed = table.pop("seed")
+        if table["dataset"]["kind"] not in ("digits", "linear_gaussian", "cubic"):
+            table["dataset"] = {"kind": "digits"}
+        for name in ("examples", "inputs", "outputs"):
+            if name in table["dataset"]:
+                table["dataset"][name] = min(table["dataset"][name], 1000 if name == "examples" else 10)
+        if "hidden" in table["network"]:
+            table["network"]["hidden"] = [min(n, 5) for n in table["network"]["hidden"][:2]]
+        table["training"] |= {"epochs": 1, "batch_size": max(table["training"]["batch_size"], 500)}
+        table["measurement"] = {"samples": 2, "sample_batch": 500, "probe_batch": 100, "probe_examples": 100}
+        whole = {"name": "small", "seeds": [seed], **table, "analysis": [{"kind": "training"}, {"kind": "importance"}]}
+        import tomli_w
+
+        return tomli_w.dumps(whole)
+
+
+def late(*_: object) -> None:
+    """A spec has taken too long."""
+    raise TimeoutError(f"not done in {SECONDS} s")
+
+
+def main() -> int:
+    """Print what was tried and lost; 1 if anything was."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--count", type=int, default=100_000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--train-every", type=int, default=10, help="of the accepted")
+    given = parser.parse_args()
+    signal.signal(signal.SIGALRM, late)
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    with tempfile.TemporaryDirectory() as name:
+        trial, chance = Trial(Path(name), given.train_every), random.Random(given.seed)
+        grammar = texts.Grammar(spec.json_schema(trial.registry), chance)
+        for text in texts.EXTREMES:
+            trial.judge(text)
+        while trial.counts["tried"] < given.count:
+            trial.judge(grammar.text().encode() if chance.random() < 0.5 else texts.damaged(chance))
+            if trial.counts["tried"] % 5000 == 0:
+                print(dict(trial.counts), f"lost {len(trial.lost)}", flush=True)
+    for text, why in trial.lost[:20]:
+        print(text[:600], why, sep="\n")
+    print(f"{dict(trial.counts)}; lost: {len(trial.lost)}; slowest: {trial.slowest[0]:.1f} s, {trial.slowest[1]!r}")
+    return int(bool(trial.lost))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
