@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from ebayes_core import cli_run
+from ebayes_core import cli_files, cli_run
 from ebayes_core.cli_common import (
     as_json,
     cache,
@@ -273,7 +273,7 @@ def bench(quick: bool, growth: str | None, as_json: bool) -> None:
     table.show(console_of(), done.machine, done.sections, done.verdicts)
 
 
-for command in (cli_run.run, cli_run.work, cli_run.status, cli_run.gather):
+for command in (cli_run.run, cli_run.work, cli_run.status, cli_run.gather, cli_files.verify):
     main.add_command(command)
 
 

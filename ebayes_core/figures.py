@@ -13,8 +13,9 @@ from pydantic import ValidationError
 
 from ebayes_core.errors import EbayesError
 from ebayes_core.registry import Registry
-from ebayes_core.runfile import Run, add_analyses
+from ebayes_core.runfile import Run
 from ebayes_core.slots import Analysis
+from ebayes_core.writing import add_analyses
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

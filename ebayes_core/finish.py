@@ -20,9 +20,9 @@ from ebayes_core.lease import Lease, Pace
 from ebayes_core.measure import measure
 from ebayes_core.planning import find_device, member_data
 from ebayes_core.registry import Registry
-from ebayes_core.runfile import write_run
 from ebayes_core.signals import Stop
 from ebayes_core.store import StoreError
+from ebayes_core.writing import write_run
 
 #: seconds between attempts to write what may not be lost, doubled from the first to the last
 PATIENCE = (1.0, 60.0)

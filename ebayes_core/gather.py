@@ -10,11 +10,12 @@ from typing import Any
 import h5py
 import numpy as np
 
-from ebayes_core import layout, spec, store
+from ebayes_core import layout, seal, spec, store
 from ebayes_core.item import digest
 from ebayes_core.layout import Shapes
 from ebayes_core.results import MemberResult
-from ebayes_core.runfile import Run, head
+from ebayes_core.runfile import Run
+from ebayes_core.writing import head
 
 #: what tells one item's provenance from another's, worth keeping for each
 KEPT = ("created", "duration_s", "ebayes_version", "torch_version", "device", "host", "threads", "git_commit")
@@ -58,6 +59,7 @@ def gather(
         where = {i: (k, row) for k, members in enumerate(kinds.values()) for row, i in enumerate(members)}
         for source, members in _by_file(places):
             _copy(source, [(places[i].row, *where[i]) for i in members], room)
+        seal.seal(file)
 
     store.write(path, fill)
 

@@ -1,89 +1,25 @@
-"""The results file of a run: written once, read by analyses, `show`, `draw`, h5py and xarray."""
+"""The results file of a run, to read: for analyses, `show`, `draw` and everybody else."""
 
 from __future__ import annotations
 
 import json
 import math
-import shutil
-from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import h5py
 import numpy as np
 
-from ebayes_core import layout, spec, store
+from ebayes_core import layout, seal, store
 from ebayes_core.errors import nearest
 from ebayes_core.layout import SWEPT
 from ebayes_core.results import MemberResult
 from ebayes_core.store import StoreError
 
-SCHEMA_VERSION = 1
+#: 1 had no seal
+SCHEMA_VERSION = 2
 PARTS = ("members", "members/spec", "members/seed", "members/status", "curves", "layer_metrics", "networks", "analyses")
-#: what is wanted most of the provenance is an attribute of its own too
-FLAT = ("created", "duration_s", "device", "ebayes_version", "torch_version", "digest", "git_commit")
-
-
-def write_run(
-    path: Path,
-    experiment: Any,
-    points: Sequence[spec.Point],
-    results: Sequence[MemberResult],
-    provenance: dict[str, Any],
-    *,
-    spec_text: str | None = None,
-) -> None:
-    """Write a finished run, whole or not at all. spec_text is the spec as the user wrote it."""
-
-    def fill(file: h5py.File) -> None:
-        head(file, experiment, points, results, provenance, spec_text)
-        _fill_networks(file["networks"], results)
-
-    store.write(path, fill)
-
-
-def head(
-    file: h5py.File, experiment: Any, points: Sequence[spec.Point], results: Sequence[MemberResult],
-    provenance: dict[str, Any], spec_text: str | None,
-) -> None:  # fmt: skip
-    """All of a results file but the synapses, for which there is an empty group."""
-    file.attrs["schema_version"] = SCHEMA_VERSION
-    file.attrs["spec_text"] = spec_text if spec_text is not None else spec.dumps(experiment)
-    file.attrs["spec"] = json.dumps(spec.resolved(experiment))
-    file.attrs["provenance"] = json.dumps(provenance)
-    file.attrs.update({name: provenance[name] for name in FLAT if provenance.get(name) is not None})
-    layout.members(file.create_group("members"), points, results)
-    layout.padded(file.create_group("curves"), [r.curves for r in results], "epoch", 0)
-    layout.padded(file.create_group("layer_metrics"), [r.layer_metrics for r in results], "layer", 1)
-    for name in ("networks", "analyses"):
-        file.create_group(name)
-
-
-def _fill_networks(group: h5py.Group, results: Sequence[MemberResult]) -> None:
-    kinds: dict[layout.Shapes, list[int]] = {}
-    for i, result in enumerate(results):
-        kinds.setdefault(layout.shapes(result.layers), []).append(i)
-    for members, layers in zip(kinds.values(), layout.networks(group, list(kinds.items())), strict=True):
-        for row, i in enumerate(members):
-            for room, arrays in zip(layers, results[i].layers, strict=True):
-                for name, array in arrays.items():
-                    room[name][row] = array
-
-
-def add_analyses(path: Path, analyses: dict[str, dict[str, np.ndarray]]) -> None:
-    """Add, or replace, analyses of a finished file: in a copy that then takes its place. Raises StoreError."""
-    with Run(path):
-        pass  # is a results file, and nothing strange
-    with store.replacing(path) as beside:
-        shutil.copyfile(path, beside)
-        with h5py.File(beside, "r+") as file:
-            for name, arrays in analyses.items():
-                if name in file["analyses"]:
-                    del file["analyses"][name]
-                layout.analysis(file["analyses"].create_group(name), arrays)
-            file.flush()
 
 
 class Run:
@@ -118,6 +54,25 @@ class Run:
         missing += [name for name in ("spec", "spec_text", "provenance") if name not in self._file.attrs]
         if missing:
             raise StoreError(f"{self.path}: lacks {', '.join(missing)}; restore it from a copy, or run its spec again")
+
+    @property
+    def schema(self) -> int:
+        """The version of the layout."""
+        return int(self._file.attrs["schema_version"])
+
+    def broken(self) -> list[str]:
+        """What is not as it was written; of a file without seal, what its checksums tell."""
+        return seal.broken(self._file) if self.schema > 1 else seal.unreadable(self._file)
+
+    def lengths(self) -> dict[str, int]:
+        """Members in each array that has one value, or one row, for each."""
+        groups = ("members", "curves", "layer_metrics")
+        return {f"/{group}/{name}": len(self._file[group][name]) for group in groups for name in self._names(group)}
+
+    def standing(self) -> np.ndarray:
+        """The members whose synapses there are, as often as there are."""
+        found = [group["layer_1/member"][()] for group in self._file["networks"].values()]
+        return np.concatenate([np.empty(0, int), *found])
 
     def _text(self, name: str) -> str:
         with store.reading(self.path):

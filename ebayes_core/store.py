@@ -25,6 +25,8 @@ SUFFIX = ".unfinished"
 WORTH_COMPRESSING = 4096
 #: bytes of a chunk, at least and at most
 CHUNK = (1 << 16, 1 << 24)
+#: HDF5's format of 2016: its metadata carry checksums, which the earliest does not
+FORMAT = ("v110", "v110")
 #: gzip shrinks by 1032 at most: what claims more than this was never written by it
 MOST_COMPRESSED = 1100
 
@@ -92,7 +94,7 @@ def write_text(path: Path, text: str) -> None:
 
 def write(path: Path, fill: Callable[[h5py.File], None]) -> None:
     """A new file at `path`, filled by `fill`."""
-    with replacing(path) as beside, h5py.File(beside, "w") as file:
+    with replacing(path) as beside, h5py.File(beside, "w", libver=FORMAT) as file:
         fill(file)
         file.flush()
 

@@ -22,8 +22,9 @@ from markupsafe import escape
 from ebayes_core import claims, page, report
 from ebayes_core.claims import Claim, Measured
 from ebayes_core.registry import Registry
-from ebayes_core.runfile import Run, add_analyses
+from ebayes_core.runfile import Run
 from ebayes_core.slots import Analysis, hookimpl
+from ebayes_core.writing import add_analyses
 from tests.core.test_cli import SPEC, status
 
 ROOT = Path(__file__).parents[2]

@@ -21,8 +21,9 @@ from ebayes_core.finish import Options
 from ebayes_core.registry import Registry
 from ebayes_core.results import DESCRIPTIONS, MemberResult
 from ebayes_core.run import run as train
-from ebayes_core.runfile import SCHEMA_VERSION, Run, add_analyses, write_run
+from ebayes_core.runfile import SCHEMA_VERSION, Run
 from ebayes_core.store import StoreError
+from ebayes_core.writing import add_analyses, write_run
 
 SPEC = """# as the user wrote it
 name = "tiny"
@@ -225,7 +226,7 @@ def test_xarray_opens_it_with_named_dimensions(written: Written) -> None:
 def test_the_root_says_where_it_comes_from(written: Written) -> None:
     with h5py.File(written.path) as file:
         attrs = dict(file.attrs)
-    assert attrs["schema_version"] == SCHEMA_VERSION == 1
+    assert attrs["schema_version"] == SCHEMA_VERSION == 2
     assert json.loads(attrs["spec"]) == spec.resolved(written.experiment)
     for name in ("created", "duration_s", "device", "ebayes_version", "torch_version"):
         assert attrs[name] == json.loads(attrs["provenance"])[name]

@@ -1,0 +1,82 @@
+"""The results file of a run, to write: whole or not at all, and sealed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from ebayes_core import layout, seal, spec, store
+from ebayes_core.results import MemberResult
+from ebayes_core.runfile import SCHEMA_VERSION, Run
+
+#: what is wanted most of the provenance is an attribute of its own too
+FLAT = ("created", "duration_s", "device", "ebayes_version", "torch_version", "digest", "git_commit")
+
+
+def write_run(
+    path: Path,
+    experiment: Any,
+    points: Sequence[spec.Point],
+    results: Sequence[MemberResult],
+    provenance: dict[str, Any],
+    *,
+    spec_text: str | None = None,
+) -> None:
+    """Write a finished run, whole or not at all. spec_text is the spec as the user wrote it."""
+
+    def fill(file: h5py.File) -> None:
+        head(file, experiment, points, results, provenance, spec_text)
+        _fill_networks(file["networks"], results)
+        seal.seal(file)
+
+    store.write(path, fill)
+
+
+def head(
+    file: h5py.File, experiment: Any, points: Sequence[spec.Point], results: Sequence[MemberResult],
+    provenance: dict[str, Any], spec_text: str | None,
+) -> None:  # fmt: skip
+    """All of a results file but the synapses, for which there is an empty group."""
+    file.attrs["schema_version"] = SCHEMA_VERSION
+    file.attrs["spec_text"] = spec_text if spec_text is not None else spec.dumps(experiment)
+    file.attrs["spec"] = json.dumps(spec.resolved(experiment))
+    file.attrs["provenance"] = json.dumps(provenance)
+    file.attrs.update({name: provenance[name] for name in FLAT if provenance.get(name) is not None})
+    layout.members(file.create_group("members"), points, results)
+    layout.padded(file.create_group("curves"), [r.curves for r in results], "epoch", 0)
+    layout.padded(file.create_group("layer_metrics"), [r.layer_metrics for r in results], "layer", 1)
+    for name in ("networks", "analyses"):
+        file.create_group(name)
+
+
+def _fill_networks(group: h5py.Group, results: Sequence[MemberResult]) -> None:
+    kinds: dict[layout.Shapes, list[int]] = {}
+    for i, result in enumerate(results):
+        kinds.setdefault(layout.shapes(result.layers), []).append(i)
+    for members, layers in zip(kinds.values(), layout.networks(group, list(kinds.items())), strict=True):
+        for row, i in enumerate(members):
+            for room, arrays in zip(layers, results[i].layers, strict=True):
+                for name, array in arrays.items():
+                    room[name][row] = array
+
+
+def add_analyses(path: Path, analyses: dict[str, dict[str, np.ndarray]]) -> None:
+    """Add, or replace, analyses of a finished file: in a copy that then takes its place. Raises StoreError."""
+    with Run(path) as run:  # is a results file, and nothing strange
+        sealed = run.schema > 1
+    with store.replacing(path) as beside:
+        shutil.copyfile(path, beside)
+        with h5py.File(beside, "r+", libver=store.FORMAT) as file:
+            for name, arrays in analyses.items():
+                if name in file["analyses"]:
+                    del file["analyses"][name]
+                layout.analysis(file["analyses"].create_group(name), arrays)
+            if sealed:
+                seal.seal(file, "/analyses")
+            file.flush()
