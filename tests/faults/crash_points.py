@@ -83,7 +83,8 @@ def tried(save: Save, folder: Path, every: int) -> int:
             place = folder / "place"
             save.prepare(place)
             status = child(lambda place=place, n=number, h=how: (arm(place, n, h), save.act(place)))
-            good = status == 99 and save.whole(place) and child(lambda p=place: save.act(p)) == 0 and save.ended(place)
+            good = status == 99 and holds(save.whole, place)
+            good = good and child(lambda p=place: save.act(p)) == 0 and holds(save.ended, place)
             good = good and not list(place.rglob("*.unfinished"))
             lost, tries = lost + (not good), tries + 1
             if not good:
@@ -91,6 +92,15 @@ def tried(save: Save, folder: Path, every: int) -> int:
             shutil.rmtree(place)
     print(f"{save.name}: {calls} calls, stopped {tries} times, lost {lost}", flush=True)
     return lost
+
+
+def holds(look: Callable[[Path], bool], place: Path) -> bool:
+    """Whether a look is content; a file that cannot even be opened is not."""
+    try:
+        return look(place)
+    except Exception as error:
+        print(f"{type(error).__name__}: {error}")
+        return False
 
 
 def count(save: Save, place: Path) -> int:
