@@ -99,7 +99,7 @@ class Regression:
 
 def _calibration_error(confidence: Tensor, right: Tensor, bins: int = 15) -> Tensor:
     """Mean gap of confidence and accuracy over equal bins of confidence (Guo et al. 2017), per member."""
-    index = (confidence * bins).long().clamp(max=bins - 1)
+    index = (confidence.nan_to_num() * bins).long().clamp(max=bins - 1)  # NaN has no bin, and makes its sum NaN
     gaps = torch.zeros(len(confidence), bins, device=confidence.device, dtype=confidence.dtype)
     gaps.scatter_add_(-1, index, right - confidence)
     return gaps.abs().sum(-1) / confidence.shape[-1]

@@ -62,6 +62,13 @@ def test_calibration_error_of_known_predictions() -> None:
     assert Classification(2).scores(surely, y)["ece"].item() == pytest.approx(0.0, abs=1e-6)
 
 
+def test_the_calibration_of_a_network_that_overflowed_is_nan_and_of_the_others_what_it_is() -> None:
+    sure = torch.tensor([[1.0, 0.0]] * 10, dtype=torch.float64)
+    y = torch.tensor([0] * 7 + [1] * 3)
+    found = Classification(2).scores(torch.stack([sure * torch.nan, sure]), y)["ece"]
+    assert found[0].isnan() and found[1].item() == pytest.approx(0.3, abs=1e-6)
+
+
 def test_regression_scores(registry: Registry) -> None:
     task = Regression(1, 0.5)
     y, f = torch.randn(50, 1, dtype=torch.float64), torch.randn(2, 50, 1, dtype=torch.float64)
