@@ -27,7 +27,9 @@ def seal(file: h5py.File, under: str = "/") -> None:
     known = _known(file) if under != "/" else {}
     kept = {name: value for name, value in known.items() if not _within(name, under)}
     found = {name: digest(item) for name, item in _items(file[under])}
-    file.attrs[SEAL] = json.dumps({"digests": kept | found, "own": _own(kept | found)})
+    if SEAL in file.attrs:
+        del file.attrs[SEAL]  # first, so that its room is used again; text of variable length would leave it empty
+    file.attrs[SEAL] = np.bytes_(json.dumps({"digests": kept | found, "own": _own(kept | found)}))
 
 
 def broken(file: h5py.File) -> list[str]:

@@ -76,7 +76,7 @@ def analysis(file: h5py.File) -> None:
 
 
 def seal_itself(file: h5py.File) -> None:
-    file.attrs[seal.SEAL] = file.attrs[seal.SEAL].replace("a", "b", 1)
+    file.attrs[seal.SEAL] = file.attrs[seal.SEAL].replace(b"a", b"b", 1)
 
 
 @pytest.mark.parametrize(
