@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from types import CodeType, FrameType, TracebackType
 
-from ebayes_core.errors import EbayesError
+from ebayes_core.errors import told
 from ebayes_core.registry import Registered, Registry
 
 Place = tuple[FrameType, int]  #: a frame, and the line where it stands
@@ -15,8 +15,7 @@ Place = tuple[FrameType, int]  #: a frame, and the line where it stands
 
 def blamed(error: BaseException, registry: Registry) -> str:
     """The error in one line, with the plugin in whose code it arose, if any."""
-    what = str(error) if isinstance(error, EbayesError) else f"{type(error).__name__}: {error}"
-    return _named(_outer(error.__traceback__), registry) + what
+    return _named(_outer(error.__traceback__), registry) + told(error)
 
 
 def standing_in(registry: Registry) -> str:

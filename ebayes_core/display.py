@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from ebayes_core.errors import told
 from ebayes_core.finish import Watcher
 from ebayes_core.status import Status, status
 
@@ -124,8 +125,9 @@ class Plain(Watcher):
             self.note(f"  {epochs(cohort, state)}  {rate:.0f} steps/s  {left:.0f} s left  {terms(cohort, state)}")
 
     def note(self, text: str) -> None:
-        """One line."""
-        self.console.print(text, soft_wrap=True)
+        """One line; that it cannot be said, as on a full disk, ends nothing."""
+        with contextlib.suppress(OSError):
+            self.console.print(text, soft_wrap=True)
 
 
 @contextlib.contextmanager
@@ -139,7 +141,11 @@ def sweep_watcher(console: Console, folder: Folder) -> Iterator[Callable[[], Non
         nonlocal shown, when
         if time.monotonic() - when < seconds:
             return
-        when, text = time.monotonic(), standing(status(folder))
+        when = time.monotonic()
+        try:
+            text = standing(status(folder))
+        except OSError as error:  # the workers wait for the disk, and so do we
+            text = told(error)
         if line:
             line.update(text)
         elif text != shown:

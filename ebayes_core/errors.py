@@ -1,6 +1,8 @@
 """What can go wrong, sorted by whose mistake it is; the command line turns each into an exit status.
 
 EbayesError            1  something failed
+├── StoreError            a file that is damaged, strange, or none of ours
+├── DiskError             a disk that refused for longer than anybody waits
 ├── UserError          2  the user can mend it: the message says where, what and how
 │   ├── SpecError         a spec: every mistake in it, at once
 │   └── PluginError       a plugin: clashes, failed imports, broken contracts
@@ -9,16 +11,27 @@ EbayesError            1  something failed
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 
 SHOWN = 50  #: mistakes that one message names
+#: how torch says that memory is short, on a processor and on a GPU
+SHORT = re.compile("can't allocate memory|out of memory", re.IGNORECASE)
 
 
 class EbayesError(Exception):
     """A failure that the message explains."""
 
     exit_code = 1
+
+
+class StoreError(EbayesError):
+    """A file that cannot be read as what it should be."""
+
+
+class DiskError(EbayesError):
+    """A disk that refused for longer than anybody waits."""
 
 
 class UserError(EbayesError):
@@ -44,6 +57,18 @@ class Interrupted(EbayesError):
     """Stopped by a signal, after a checkpoint."""
 
     exit_code = 130
+
+
+def told(error: BaseException) -> str:
+    """Any error in one line, as a user may read it."""
+    if isinstance(error, EbayesError):
+        return str(error)
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and SHORT.search(str(error))):
+        what = " ".join(str(error).split())
+        return f"not enough memory: take a smaller network or data set, or fewer networks at a time (--cohort); {what}"
+    return f"{type(error).__name__}: {error}"
 
 
 def nearest(name: str, names: Iterable[str]) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 import rich_click as click
 
-from ebayes_core.errors import EbayesError, Interrupted
+from ebayes_core.errors import EbayesError, Interrupted, told
 
 
 class Stderr(logging.Handler):
@@ -54,5 +54,5 @@ def _unexpected(error: Exception) -> int:
     if os.environ.get("EBAYES_DEBUG"):
         traceback.print_exc()
     else:
-        click.echo(f"{type(error).__name__}: {error}\n(EBAYES_DEBUG=1 shows where)", err=True)
+        click.echo(f"{told(error)}\n(EBAYES_DEBUG=1 shows where)", err=True)
     return 1

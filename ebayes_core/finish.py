@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -13,19 +13,16 @@ import torch
 
 from ebayes_core import checkpoint, contract, store
 from ebayes_core.engine import Cohort, State, train
-from ebayes_core.errors import Interrupted
+from ebayes_core.errors import Interrupted, StoreError, told
 from ebayes_core.folder import Folder, Standing
 from ebayes_core.item import Item
 from ebayes_core.lease import Lease, Pace
 from ebayes_core.measure import measure
+from ebayes_core.patience import Patience
 from ebayes_core.planning import find_device, member_data
 from ebayes_core.registry import Registry
 from ebayes_core.signals import Stop
-from ebayes_core.store import StoreError
 from ebayes_core.writing import write_run
-
-#: seconds between attempts to write what may not be lost, doubled from the first to the last
-PATIENCE = (1.0, 60.0)
 
 
 class Watcher:
@@ -82,6 +79,7 @@ class Job:
     def finish(self) -> None:
         """Train to the end, measure, and write the item's file. Raises Interrupted after a signal, and Superseded."""
         points = self.item.points(self.registry)
+        self.experiment, self.text = self.folder.experiment(self.registry), self.folder.text()
         cohort = Cohort(points, member_data(points[0], find_device(self.options.device)), self.options.compile)
         state, spent = self._resume(cohort)
         clock = _Clock(spent, self.options.pace.save)
@@ -91,10 +89,10 @@ class Job:
             self.options.watcher.tick(cohort, state)
             if self.lease.lost:
                 raise Superseded(f"item {self.item.name} was taken over by another worker")
-            if self.stop.asked or clock.due():
-                self._save(state, clock)
             if self.stop.asked:
-                self._interrupt(state)
+                self._interrupt(state, self._save(state, clock))
+            elif clock.due():
+                self._save(state, clock)
         self._write(points, measure(cohort, state), clock)
 
     def _place(self) -> tuple[int, int]:
@@ -131,42 +129,32 @@ class Job:
             else:
                 yield path.name, tree if item is self.item else checkpoint.part(tree, rows), attrs
 
-    def _save(self, state: State, clock: _Clock) -> None:
-        """A checkpoint; where the disk refuses, training goes on, and a stop waits no longer for it."""
+    def _save(self, state: State, clock: _Clock) -> bool:
+        """Whether there is a checkpoint; where the disk refuses, training goes on, and so does whoever stops it."""
         path = self.folder.file(self.item, "checkpoint.h5", self.lease.number)
         try:
             store.save(path, checkpoint.pack(state), self._attributes(clock))
         except OSError as error:
-            self.options.watcher.note(f"no checkpoint could be written ({error}); the last one stays")
+            self.options.watcher.note(f"no checkpoint: {told(error)}; the last one stays, and training goes on")
+            return False
+        return True
 
-    def _interrupt(self, state: State) -> None:
+    def _interrupt(self, state: State, saved: bool) -> None:
         assert self.stop.asked
+        kept = f"everything is saved in {self.folder.path}" if saved else "the checkpoint before this is kept"
         raise Interrupted(
-            f"stopped by {self.stop.asked.name} after epoch {state.epoch}, batch {state.batch}; everything is saved in "
-            f"{self.folder.path}; the same command goes on from there"
+            f"stopped by {self.stop.asked.name} after epoch {state.epoch}, batch {state.batch}; {kept}; "
+            "the same command goes on from there"
         )
 
     def _write(self, points: list[Any], results: list[Any], clock: _Clock) -> None:
         """The finished file, however long the disk is full: hours of work stand behind it."""
         record = self.record | self._attributes(clock) | {"duration_s": clock.seconds()}
-        experiment, text = self.folder.experiment(self.registry), self.folder.text()
         path = self.folder.file(self.item, "h5")
-        self._insist(lambda: write_run(path, experiment, points, results, record, spec_text=text))
+        write = lambda: write_run(path, self.experiment, points, results, record, spec_text=self.text)
+        patience = Patience(self.folder.path, self.options.pace.stuck, self.stop, self.options.watcher.note)
+        patience.insist(write, self.lease.progress)
         self.folder.tidy(self.item)
-
-    def _insist(self, write: Callable[[], None]) -> None:
-        """Try until it succeeds, a signal comes, or nothing has got better for as long as a plugin may hang."""
-        wait, waited = PATIENCE[0], 0.0
-        while True:
-            try:
-                return write()
-            except OSError as error:
-                if self.stop.asked or waited > self.options.pace.stuck:
-                    raise
-                self.options.watcher.note(f"{error}; the finished networks are kept, and written in {wait:.0f} s")
-            time.sleep(wait)
-            wait, waited = min(2 * wait, PATIENCE[1]), waited + wait
-            self.lease.progress()
 
     @staticmethod
     def _attributes(clock: _Clock) -> dict[str, Any]:

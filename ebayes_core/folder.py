@@ -22,13 +22,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ebayes_core import disk, strangers
 from ebayes_core import spec as specs
-from ebayes_core import store
-from ebayes_core.errors import UserError
+from ebayes_core.errors import StoreError, UserError
 from ebayes_core.item import Item
 from ebayes_core.registry import Registry
 from ebayes_core.spec import Parts
-from ebayes_core.store import StoreError
 
 NUMBERED = re.compile(r"(?P<item>[0-9a-f]{16})\.(?P<number>\d+)\.(?P<kind>lease|checkpoint\.h5|error)")
 
@@ -64,7 +63,17 @@ class Folder:
 
     def about(self) -> dict[str, Any]:
         """What was asked: the resolved spec, its digest, and the plugins that were left out."""
-        return json.loads((self.path / "sweep.json").read_text(encoding="utf-8"))
+        with self._there():
+            return json.loads((self.path / "sweep.json").read_text(encoding="utf-8"))
+
+    @contextlib.contextmanager
+    def _there(self) -> Iterator[None]:
+        try:
+            yield
+        except FileNotFoundError as error:
+            raise UserError(
+                f"{error.filename}: is no longer there; ebayes run SPEC --out {self.path}/ begins it again"
+            ) from error
 
     def text(self) -> str:
         """The spec as it was given."""
@@ -87,15 +96,15 @@ class Folder:
 
     def declare(self, text: str, about: dict[str, Any]) -> None:
         """Write down what is asked; the items follow with `add`."""
-        self.work.mkdir(parents=True, exist_ok=True)
-        store.write_text(self.path / "spec.toml", text)
-        store.write_text(self.path / "sweep.json", json.dumps(about, indent=2))
+        disk.make(self.work)
+        disk.write_text(self.path / "spec.toml", text)
+        disk.write_text(self.path / "sweep.json", json.dumps(about, indent=2))
 
     def add(self, items: Iterable[Item]) -> None:
         """Put items up for work."""
         for item in items:
             table = {"members": item.members, "steps": item.steps, "synapses": item.synapses}
-            store.write_text(self.work / f"{item.name}.json", json.dumps(table))
+            disk.write_text(self.work / f"{item.name}.json", json.dumps(table))
 
     def drop(self, item: Item) -> None:
         """Take back an item that nobody has begun."""
@@ -104,7 +113,9 @@ class Folder:
     def look(self) -> dict[str, Standing]:
         """How every item stands, from one listing of the folder."""
         found: dict[str, dict[str, Any]] = {}
-        for name in os.listdir(self.work):
+        with self._there():
+            names = os.listdir(self.work)
+        for name in names:
             numbered = NUMBERED.fullmatch(name)
             if numbered:
                 kind = {"lease": "leases", "error": "errors"}.get(numbered["kind"], "checkpoints")
@@ -122,7 +133,7 @@ class Folder:
 
     def left(self, only: str | None = None) -> list[tuple[Item, Standing]]:
         """Items that are neither done nor given up, the largest first; or of these one, with what it was split into."""
-        seen, retries = self.look(), self.about()["retries"]
+        retries, seen = self.about()["retries"], self.look()
         items = [(item, seen.get(item.name, Standing())) for item in self.items(seen)]
         return [
             (item, now)
@@ -150,7 +161,7 @@ class Folder:
         found = [(0, 0.0)]
         for number in now.checkpoints:
             path = self.file(item, "checkpoint.h5", number)
-            with contextlib.suppress(StoreError), store.opened(path) as file, store.reading(path):
+            with contextlib.suppress(StoreError), strangers.opened(path) as file, strangers.reading(path):
                 found.append((int(file["clock"][2]), float(file.attrs["seconds"])))
         return max(found)
 
@@ -160,10 +171,11 @@ class Folder:
             path.unlink(missing_ok=True)
 
     def tidy(self, item: Item) -> None:
-        """Remove what a finished item needs no longer."""
-        for number in self.look()[item.name].checkpoints:
-            self.file(item, "checkpoint.h5", number).unlink(missing_ok=True)
-        self.bury(item)
+        """Remove what a finished item needs no longer, as far as the disk allows."""
+        with contextlib.suppress(OSError):
+            for number in self.look().get(item.name, Standing()).checkpoints:
+                self.file(item, "checkpoint.h5", number).unlink(missing_ok=True)
+            self.bury(item)
 
     def bury(self, item: Item, most: float = math.inf) -> None:
         """Remove its leases up to a number: those of the dead, and one's own."""

@@ -52,16 +52,14 @@ def gather(
     kinds: dict[Shapes, list[int]] = {}
     for i, shape in enumerate(shapes):
         kinds.setdefault(shape, []).append(i)
-
-    def fill(file: h5py.File) -> None:
+    where = {i: (k, row) for k, members in enumerate(kinds.values()) for row, i in enumerate(members)}
+    with store.writing(path) as file:
         head(file, experiment, points, results, _provenance(record, origins), spec_text)
         room = layout.networks(file["networks"], list(kinds.items()))
-        where = {i: (k, row) for k, members in enumerate(kinds.values()) for row, i in enumerate(members)}
         for source, members in _by_file(places):
             _copy(source, [(places[i].row, *where[i]) for i in members], room)
+            file.insist()
         seal.seal(file)
-
-    store.write(path, fill)
 
 
 def _by_file(places: Sequence[Source]) -> Iterator[tuple[Path, list[int]]]:

@@ -98,7 +98,7 @@ class Watch:
 class Lease:
     """The right to work at an item from a step on, held while the block lasts.
 
-    Raises FileExistsError where another was quicker.
+    Raises FileExistsError where another was quicker, and OSError where the disk refuses.
 
     A thread touches it every `pace.beat` seconds. Where the work itself reports nothing (`progress`) for
     `pace.stuck` seconds, the thread calls `stuck` once: nothing else can act while a plugin never returns.
@@ -109,8 +109,13 @@ class Lease:
         self.number, self.lost = int(path.name.split(".")[1]), False
         self.stuck: Callable[[], None] = lambda: None
         handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump({**me(), "step": step}, file)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                json.dump({**me(), "step": step}, file)
+        except OSError as error:  # a full disk has room for a name, and nobody would know whose it is
+            path.unlink(missing_ok=True)
+            error.filename = str(path)
+            raise
         self._end, self._quiet = threading.Event(), 0
         self._thread = threading.Thread(target=self._beat, daemon=True, name="heartbeat")
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ebayes_core import claims, figures, report, store
+from ebayes_core import claims, disk, figures, report, strangers
 from ebayes_core.errors import UserError
 from ebayes_core.registry import Registry, first_line
 from ebayes_core.report import Listing
@@ -91,11 +91,11 @@ def write(file: Path, target: Path, registry: Registry) -> list[str]:
 
     Raises StoreError for a file that is no results file, or cannot be read.
     """
-    with store.reading(file):
+    with strangers.reading(file):
         pictures, asked = _pictures(file, registry), _claims(file, registry)
         with Run(file) as run:
             text = _template().render(_of_run(run), pictures=pictures, claims=asked, ebayes=version("ebayes"))
-    with store.replacing(target) as beside:
+    with disk.replacing(target) as beside:
         beside.write_text(text, encoding="utf-8")
     return [f"{file}: {problem}" for part in (*pictures, asked) for problem in part.problems]
 

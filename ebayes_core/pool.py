@@ -12,6 +12,8 @@ from pathlib import Path
 
 from ebayes_core.errors import EbayesError, Interrupted
 from ebayes_core.folder import Folder
+from ebayes_core.lease import Pace
+from ebayes_core.patience import Patience
 from ebayes_core.signals import Stop
 
 POLL_SECONDS = 0.2
@@ -38,6 +40,7 @@ class Pool:
     def run(self, look: Callable[[], None]) -> None:
         """Until the last worker ends; `look` is called now and then. Raises Interrupted after a signal."""
         with Stop() as stop:
+            self.patience = Patience(self.folder.path, Pace.stuck, stop, lambda text: None)
             for number in range(self.workers):
                 self._start(number)
             try:
@@ -76,7 +79,7 @@ class Pool:
             if status in (0, 1, 2):
                 self._complain(number, status)
             elif self._may_start_again():
-                self._start(number)
+                self.patience.insist(lambda number=number: self._start(number))
 
     def _complain(self, number: int, status: int) -> None:
         if status and not self.running:

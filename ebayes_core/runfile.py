@@ -11,11 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from ebayes_core import layout, seal, store
-from ebayes_core.errors import nearest
+from ebayes_core import layout, seal, store, strangers
+from ebayes_core.errors import StoreError, nearest
 from ebayes_core.layout import SWEPT
 from ebayes_core.results import MemberResult
-from ebayes_core.store import StoreError
 
 #: 1 had no seal
 SCHEMA_VERSION = 2
@@ -30,7 +29,7 @@ class Run:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self._context = store.opened(self.path)
+        self._context = strangers.opened(self.path)
 
     def __enter__(self) -> Run:
         self._file = self._context.__enter__()
@@ -75,23 +74,23 @@ class Run:
         return np.concatenate([np.empty(0, int), *found])
 
     def _text(self, name: str) -> str:
-        with store.reading(self.path):
+        with strangers.reading(self.path):
             return str(self._file.attrs[name])
 
     def _json(self, text: str) -> Any:
-        with store.reading(self.path):
+        with strangers.reading(self.path):
             return json.loads(text)
 
     def _names(self, part: str) -> list[str]:
         """Names of the arrays of a group; a scale is a coordinate and no array."""
-        with store.reading(self.path):
+        with strangers.reading(self.path):
             return [name for name, item in self._file[part].items() if not item.is_scale]
 
     def _array(self, part: str, name: str, row: Any = ()) -> Any:
         """An array, or one row of it, as numpy. Raises KeyError with the known names, StoreError for damage."""
         if name not in self._file[part]:
             raise KeyError(f"no '{name}' in {part}; there are {', '.join(self._names(part))}")
-        with store.reading(self.path):
+        with strangers.reading(self.path):
             return store.value(self._file[part][name], row)
 
     @property
@@ -172,7 +171,7 @@ class Run:
     @cached_property
     def _networks(self) -> dict[int, tuple[str, int]]:
         """Member -> the group of its architecture, and its row in the arrays there."""
-        with store.reading(self.path):
+        with strangers.reading(self.path):
             groups = {name: group["layer_1/member"][()] for name, group in self._file["networks"].items()}
         return {int(m): (f"networks/{name}", row) for name, members in groups.items() for row, m in enumerate(members)}
 
@@ -219,7 +218,7 @@ class Run:
 
     def shapes(self) -> list[layout.Shapes]:
         """Names, shapes and types of every member's synapses, layer by layer."""
-        with store.reading(self.path):
+        with strangers.reading(self.path):
             found = {
                 name: tuple(layout.kept(self._file[f"{name}/layer_{i + 1}"]) for i in range(len(self._file[name])))
                 for name in dict.fromkeys(name for name, _ in self._networks.values())

@@ -14,9 +14,9 @@ from typing import Any
 import h5py
 import numpy as np
 
+from ebayes_core.strangers import POINTERS, texts
+
 SEAL = "seal"
-#: HDF5's own bookkeeping between arrays and their scales: addresses, which change as a file is copied
-POINTERS = ("DIMENSION_LIST", "REFERENCE_LIST")
 #: what h5py raises where bytes are not what they were
 DAMAGE = (OSError, RuntimeError, ValueError, TypeError, KeyError, MemoryError)
 SLAB = 1 << 24  #: bytes that are looked at at once
@@ -98,7 +98,7 @@ def _items(group: h5py.Group) -> Iterator[tuple[str, h5py.HLObject]]:
 def digest(item: h5py.HLObject) -> str:
     """SHA-256 of an array's type, shape, content, scales and attributes, or of a group's names and attributes."""
     found = hashlib.sha256()
-    for name in sorted(set(item.attrs) - {SEAL, *POINTERS}):
+    for name in sorted(set(item.attrs) - {SEAL, *POINTERS}):  # which are addresses, and change as a file is copied
         _add(found, name, item.attrs[name])
     if isinstance(item, h5py.Group):
         _add(found, "names", json.dumps(sorted(item)))
@@ -111,15 +111,21 @@ def digest(item: h5py.HLObject) -> str:
 
 
 def _slabs(item: h5py.Dataset) -> Iterator[Any]:
-    """The content along the first axis, a few rows at a time."""
-    source = item.asstr() if h5py.check_string_dtype(item.dtype) else item
+    """The content in C order, in parts."""
+    text = h5py.check_string_dtype(item.dtype)
     if not item.ndim:
-        yield source[()]
-        return
+        yield item.asstr()[()] if text else item[()]
+    elif text:
+        yield from texts(item)
+    else:
+        yield from _rows(item)
+
+
+def _rows(item: h5py.Dataset) -> Iterator[np.ndarray]:
     row = max(1, int(np.prod(item.shape[1:])) * max(item.dtype.itemsize, 1))
     step = max(1, SLAB // row)
     for start in range(0, len(item), step):
-        yield source[start : start + step]
+        yield item[start : start + step]
 
 
 def _add(found: Any, name: str, value: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from types import FrameType
 from typing import Any
 
@@ -26,6 +27,12 @@ class Stop:
     def __exit__(self, *_: object) -> None:
         for s, handler in self._before.items():
             signal.signal(s, handler)
+
+    def wait(self, seconds: float) -> None:
+        """Until a signal asks, or the time is over."""
+        end = time.monotonic() + seconds
+        while not self.asked and time.monotonic() < end:
+            time.sleep(min(0.2, seconds))
 
     def _ask(self, number: int, _: FrameType | None) -> None:
         self.asked = signal.Signals(number)

@@ -5,22 +5,21 @@ from __future__ import annotations
 import json
 import os
 import sys
-import time
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from ebayes_core import provenance, store
+from ebayes_core import disk, provenance
 from ebayes_core.blame import blamed, standing_in
-from ebayes_core.errors import Interrupted
+from ebayes_core.errors import DiskError, Interrupted, StoreError
 from ebayes_core.finish import Job, Options, Superseded, flushed_denormals
 from ebayes_core.folder import Folder, Standing
 from ebayes_core.item import Item
 from ebayes_core.lease import Lease, Watch, read
+from ebayes_core.patience import Patience, concerns
 from ebayes_core.planning import find_device
 from ebayes_core.registry import Registry
 from ebayes_core.signals import Stop
-from ebayes_core.store import StoreError
 
 POLL_SECONDS = 1.0
 #: workers that may die at an item without getting further than the last checkpoint, before it counts as failed
@@ -47,6 +46,7 @@ class Worker:
     options: Options
     stop: Stop
     watch: Watch = field(init=False)
+    patience: float = 0.0  #: seconds, with the folder's disk
 
     def __post_init__(self) -> None:
         self.watch = Watch(self.options.pace.stale)
@@ -55,17 +55,25 @@ class Worker:
         self.record["digest"], self.retries = about["digest"], about["retries"]
 
     def run(self) -> None:
-        """See `work`."""
-        while left := self.folder.left(self.options.only):
-            taken = next((job for item, now in left if (job := self._take(item, now))), None)
-            if taken:
-                self._attempt(taken)
-            elif not self.options.wait:
-                return
-            elif self.stop.asked:
-                raise Interrupted(f"stopped by {self.stop.asked.name} while other workers finish")
-            else:
-                time.sleep(POLL_SECONDS)
+        """See `work`. A folder that never took a lease is a mistake; one that took one may take the next later."""
+        while Patience(self.folder.path, self.patience, self.stop, self.options.watcher.note).insist(self._one):
+            pass
+
+    def _one(self) -> bool:
+        """Work at an item, or wait for one; False where none is left. Raises OSError where the folder fails."""
+        left = self.folder.left(self.options.only)
+        taken = next((job for item, now in left if (job := self._take(item, now))), None)
+        if taken:
+            self.patience = self.options.pace.stuck
+            self._attempt(taken)
+        elif left and self.options.wait:
+            self._wait()
+        return bool(left and (taken or self.options.wait))
+
+    def _wait(self) -> None:
+        self.stop.wait(POLL_SECONDS)
+        if self.stop.asked:
+            raise Interrupted(f"stopped by {self.stop.asked.name} while other workers finish")
 
     def _take(self, item: Item, now: Standing) -> Job | None:
         """A job, if nobody else holds the item."""
@@ -102,10 +110,10 @@ class Worker:
                 job.finish()
             except Superseded as error:
                 self.options.watcher.note(str(error))
-            except Interrupted:
+            except (Interrupted, DiskError):
                 raise
             except Exception as error:  # whatever a plugin or the machine does costs this item alone
-                if self.options.strict:
+                if self.options.strict or concerns(error, self.folder.path):
                     raise
                 reason, lasting = blamed(error, self.registry), not isinstance(error, (OSError, StoreError))
                 self._put_down(job.item, reason, lasting, traceback.format_exception(error))
@@ -114,7 +122,7 @@ class Worker:
         """Record a failure; a cohort that fails for good is halved, until it is known which network it is."""
         number = max(self.folder.look().get(item.name, Standing()).errors, default=0) + 1
         table = {"reason": reason, "host": self.record["host"], "pid": os.getpid(), "traceback": "".join(trace)}
-        store.write_text(self.folder.file(item, "error", number), json.dumps(table, indent=2))
+        disk.write_text(self.folder.file(item, "error", number), json.dumps(table, indent=2))
         self.options.watcher.note(f"item {item.name}, {len(item.members)} networks: {reason}")
         if lasting and len(item.members) > 1:
             self.folder.file(item, "split").touch()

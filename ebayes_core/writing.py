@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -29,13 +28,10 @@ def write_run(
     spec_text: str | None = None,
 ) -> None:
     """Write a finished run, whole or not at all. spec_text is the spec as the user wrote it."""
-
-    def fill(file: h5py.File) -> None:
+    with store.writing(path) as file:
         head(file, experiment, points, results, provenance, spec_text)
         _fill_networks(file["networks"], results)
         seal.seal(file)
-
-    store.write(path, fill)
 
 
 def head(
@@ -70,13 +66,10 @@ def add_analyses(path: Path, analyses: dict[str, dict[str, np.ndarray]]) -> None
     """Add, or replace, analyses of a finished file: in a copy that then takes its place. Raises StoreError."""
     with Run(path) as run:  # is a results file, and nothing strange
         sealed = run.schema > 1
-    with store.replacing(path) as beside:
-        shutil.copyfile(path, beside)
-        with h5py.File(beside, "r+", libver=store.FORMAT) as file:
-            for name, arrays in analyses.items():
-                if name in file["analyses"]:
-                    del file["analyses"][name]
-                layout.analysis(file["analyses"].create_group(name), arrays)
-            if sealed:
-                seal.seal(file, "/analyses")
-            file.flush()
+    with store.writing(path, original=path) as file:
+        for name, arrays in analyses.items():
+            if name in file["analyses"]:
+                del file["analyses"][name]
+            layout.analysis(file["analyses"].create_group(name), arrays)
+        if sealed:
+            seal.seal(file, "/analyses")

@@ -23,7 +23,7 @@ import numpy as np
 from ebayes_core import figures, spec
 from ebayes_core.registry import Registry
 from ebayes_core.run import run
-from ebayes_core.seal import POINTERS
+from ebayes_core.strangers import POINTERS
 from ebayes_core.verify import verify
 
 SPEC = """

@@ -1,0 +1,130 @@
+"""Files that cannot be trusted: what is refused before any of it is read, and how damage becomes a message."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from ebayes_core.errors import StoreError
+
+#: gzip shrinks by 1032 at most: what claims more than this was never written by it
+MOST_COMPRESSED = 1100
+#: groups in groups; ours are three deep
+DEEPEST = 16
+#: texts that are read at once, and that an attribute may have
+TEXTS = 64
+#: attributes by which HDF5 itself ties an array to its scales; they alone may point at other objects
+POINTERS = ("DIMENSION_LIST", "REFERENCE_LIST")
+
+
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Around every access to a file: what goes wrong is the file's fault, and the message names it."""
+    try:
+        yield
+    except (OSError, KeyError, RuntimeError, ValueError, TypeError, MemoryError) as error:
+        raise StoreError(
+            f"{path}: cannot be read; it is no HDF5 file of ebayes, or is damaged: {error}; "
+            "restore it from a copy, or run its spec again"
+        ) from error
+
+
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[h5py.File]:
+    """A file to read, refused before anything of it is read if it could reach outside itself. Raises StoreError."""
+    if not Path(path).is_file():
+        raise StoreError(f"{path}: there is no such file")
+    with reading(path):
+        file = h5py.File(path, "r")
+    with file:
+        with reading(path):
+            _Inspection(path, file.id.get_filesize()).run(file)
+        yield file
+
+
+class _Inspection:
+    """No links out of the file, no storage outside it, no objects: a stranger's file is data and nothing else.
+
+    Nothing claims more memory than the file could fill: neither an array, a chunk of it, nor an attribute.
+    """
+
+    def __init__(self, path: Path, held: int) -> None:
+        self.path, self.held = path, held
+        self.seen: set[int] = set()
+
+    def run(self, file: h5py.File) -> None:
+        """Every object once, without recursion: a stranger nests as deep as he likes. Raises StoreError."""
+        waiting = [("", self._once("/", file))]
+        while waiting:
+            place, item = waiting.pop()
+            self._attributes(place or "/", item)
+            if isinstance(item, h5py.Group):
+                waiting += [(f"{place}/{name}", self._linked(f"{place}/{name}", item, name)) for name in item]
+            else:
+                self._data(place, item)
+
+    def _refuse(self, place: str, why: str) -> None:
+        raise StoreError(f"{self.path}: {place} {why}; it is not read")
+
+    def _linked(self, place: str, group: h5py.Group, name: str) -> h5py.HLObject:
+        if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+            self._refuse(place, "is a link, as no ebayes file has")
+        if place.count("/") > DEEPEST:
+            self._refuse(place, f"is nested more than {DEEPEST} deep, as in no ebayes file")
+        return self._once(place, group[name])
+
+    def _once(self, place: str, item: h5py.HLObject) -> h5py.HLObject:
+        address = h5py.h5o.get_info(item.id).addr
+        if address in self.seen:
+            self._refuse(place, "stands in the file twice, as in no ebayes file")
+        self.seen.add(address)
+        return item
+
+    def _data(self, place: str, item: h5py.Dataset | h5py.Datatype) -> None:
+        if not isinstance(item, h5py.Dataset) or item.external or item.is_virtual or _is_object(item.dtype):
+            self._refuse(place, "is stored outside the file or holds objects")
+        stored = item.id.get_storage_size()
+        # a chunk is unpacked whole, also where the array is a corner of it
+        size = item.size or 0
+        claimed = size and max(size, math.prod(item.chunks or ())) * item.dtype.itemsize
+        if stored > self.held or claimed > stored * (MOST_COMPRESSED if item.compression else 1):
+            self._refuse(place, f"claims {max(claimed, stored)} bytes, more than the file holds")
+
+    def _attributes(self, place: str, item: h5py.HLObject) -> None:
+        for name in item.attrs:
+            attribute = item.attrs.get_id(name)
+            if _is_object(attribute.dtype) and not (name in POINTERS and _points(attribute.dtype)):
+                self._refuse(f"{place}, attribute {name},", "holds objects")
+            few = math.prod(attribute.shape) <= TEXTS or not h5py.check_string_dtype(attribute.dtype)
+            if attribute.get_storage_size() > self.held or not few:
+                self._refuse(f"{place}, attribute {name},", "claims more than the file holds")
+
+
+def texts(item: h5py.Dataset) -> Iterator[np.ndarray]:
+    """The texts of an array in C order, a few at a time: in the file thousands can be one and the same, and long.
+
+    Raises ValueError where they take more than the file could hold.
+    """
+    left = item.file.id.get_filesize()
+    for lead in np.ndindex(item.shape[:-1]):
+        for start in range(0, item.shape[-1], TEXTS):
+            part = item.asstr()[(*lead, slice(start, start + TEXTS))]
+            left -= sum(map(len, part))
+            if left < 0:
+                raise ValueError(f"the texts of {item.name} are longer than the file")
+            yield part
+
+
+def _is_object(dtype: h5py.Datatype) -> bool:
+    return dtype.hasobject and not h5py.check_string_dtype(dtype)
+
+
+def _points(dtype: h5py.Datatype) -> bool:
+    """Whether a type is that of a list of scales, or of their users."""
+    inner = dtype["dataset"] if dtype.names == ("dataset", "dimension") else h5py.check_vlen_dtype(dtype)
+    return inner is not None and h5py.check_ref_dtype(inner) is h5py.Reference
