@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 SUFFIX = ".unfinished"
+#: what this process has left lying since the disk refused to remove it
+LEFT: set[str] = set()
 
 
 @contextlib.contextmanager
@@ -35,8 +37,7 @@ def replacing(path: Path) -> Iterator[Path]:
             _sync(Path(name))
             os.replace(name, path)
         except BaseException:
-            with contextlib.suppress(OSError):
-                os.unlink(name)
+            _remove(name)
             raise
         _sync(path.parent)
 
@@ -74,8 +75,19 @@ def _umask() -> int:
     return mask
 
 
+def _remove(name: str) -> None:
+    try:
+        os.unlink(name)
+    except OSError:
+        LEFT.add(name)
+    else:
+        LEFT.discard(name)
+
+
 def _sweep_up(path: Path) -> None:
-    """Remove what processes that died while writing `path` have left."""
+    """Remove what processes that died while writing `path` have left, and what this one could not remove."""
+    for name in [name for name in LEFT if name.startswith(f"{path}.")]:
+        _remove(name)
     for left in path.parent.glob(f"{glob.escape(path.name)}.*{SUFFIX}"):
         pid = left.name.removeprefix(f"{path.name}.").split(".")[0]
         if pid.isdigit() and not _lives(int(pid)):

@@ -21,7 +21,9 @@ from ebayes_core.measure import measure
 from ebayes_core.patience import Patience
 from ebayes_core.planning import find_device, member_data
 from ebayes_core.registry import Registry
+from ebayes_core.results import MemberResult
 from ebayes_core.signals import Stop
+from ebayes_core.spec import Point
 from ebayes_core.writing import write_run
 
 
@@ -77,9 +79,17 @@ class Job:
     stop: Stop
 
     def finish(self) -> None:
-        """Train to the end, measure, and write the item's file. Raises Interrupted after a signal, and Superseded."""
+        """Train to the end, measure, and write the item's file.
+
+        Raises Interrupted after a signal, Superseded, and DiskError where the file cannot be written for too long.
+        """
         points = self.item.points(self.registry)
         self.experiment, self.text = self.folder.experiment(self.registry), self.folder.text()
+        with flushed_denormals():  # no earlier: a spec may hold one, which would be read as 0
+            results, clock = self._trained(points)
+        self._write(points, results, clock)
+
+    def _trained(self, points: list[Point]) -> tuple[list[MemberResult], _Clock]:
         cohort = Cohort(points, member_data(points[0], find_device(self.options.device)), self.options.compile)
         state, spent = self._resume(cohort)
         clock = _Clock(spent, self.options.pace.save)
@@ -93,7 +103,7 @@ class Job:
                 self._interrupt(state, self._save(state, clock))
             elif clock.due():
                 self._save(state, clock)
-        self._write(points, measure(cohort, state), clock)
+        return measure(cohort, state), clock
 
     def _place(self) -> tuple[int, int]:
         """How many items are done, and how many there are."""
@@ -147,7 +157,7 @@ class Job:
             "the same command goes on from there"
         )
 
-    def _write(self, points: list[Any], results: list[Any], clock: _Clock) -> None:
+    def _write(self, points: list[Point], results: list[MemberResult], clock: _Clock) -> None:
         """The finished file, however long the disk is full: hours of work stand behind it."""
         record = self.record | self._attributes(clock) | {"duration_s": clock.seconds()}
         path = self.folder.file(self.item, "h5")

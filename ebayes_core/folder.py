@@ -177,6 +177,14 @@ class Folder:
                 self.file(item, "checkpoint.h5", number).unlink(missing_ok=True)
             self.bury(item)
 
+    def tidy_up(self) -> None:
+        """The same for every finished item, of which a worker may have died, or had its disk refuse, too early."""
+        seen = self.look()
+        for item in self.items(seen):
+            now = seen.get(item.name, Standing())
+            if now.done and (now.leases or now.checkpoints):
+                self.tidy(item)
+
     def bury(self, item: Item, most: float = math.inf) -> None:
         """Remove its leases up to a number: those of the dead, and one's own."""
         for number in self.look().get(item.name, Standing()).leases:

@@ -71,6 +71,10 @@ def read(path: Path) -> dict[str, Any] | None:
     return found if isinstance(found, dict) and me().keys() <= found.keys() else None
 
 
+#: leases of this process, which may hold several in several threads
+HELD: set[Path] = set()
+
+
 class Watch:
     """Which leases have stopped beating, as seen from here."""
 
@@ -81,8 +85,8 @@ class Watch:
     def over(self, path: Path) -> bool:
         """Whether a lease no longer holds: its process is dead, or it was not touched for long enough."""
         owner = read(path)  # opening it also makes a network file system ask its server
-        if owner is not None and dead(owner):
-            return True
+        if owner is not None and (dead(owner) or (owner.items() >= me().items() and path not in HELD)):
+            return True  # the second is one's own that the disk refused to remove
         try:
             beat = path.stat().st_mtime_ns
         except FileNotFoundError:
@@ -113,9 +117,11 @@ class Lease:
             with os.fdopen(handle, "w", encoding="utf-8") as file:
                 json.dump({**me(), "step": step}, file)
         except OSError as error:  # a full disk has room for a name, and nobody would know whose it is
-            path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                path.unlink()
             error.filename = str(path)
             raise
+        HELD.add(path)
         self._end, self._quiet = threading.Event(), 0
         self._thread = threading.Thread(target=self._beat, daemon=True, name="heartbeat")
 
@@ -126,6 +132,7 @@ class Lease:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self._end.set()
         self._thread.join()
+        HELD.discard(self.path)
         with contextlib.suppress(OSError):
             self.path.unlink()
 

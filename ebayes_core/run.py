@@ -31,6 +31,7 @@ def run(experiment: Any, text: str, registry: Registry, out: Path, options: Opti
     if options.fresh:
         shutil.rmtree(parts, ignore_errors=True)
     elif _finished(out, spec.digest(experiment)):
+        _clear(parts, spec.digest(experiment))
         return False
     _refuse_another(parts, spec.digest(experiment))
     folder = begin(experiment, text, registry, parts, options)
@@ -119,6 +120,12 @@ def _finished(out: Path, mine: str) -> bool:
             f"{out} holds the result of another spec; keep it and give --out another file, or replace it with --fresh"
         )
     return True
+
+
+def _clear(parts: Path, mine: str) -> None:
+    """Remove what a run left that was stopped, or whose disk refused, while it removed it itself."""
+    if not (parts / "sweep.json").exists() or Folder(parts).about()["digest"] == mine:
+        shutil.rmtree(parts, ignore_errors=True)
 
 
 def _refuse_another(parts: Path, mine: str) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import math
+import mmap
+import re
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +19,8 @@ from ebayes_core.errors import StoreError
 MOST_COMPRESSED = 1100
 #: groups in groups; ours are three deep
 DEEPEST = 16
+#: how a heap of texts begins; elsewhere these eight bytes are a chance of 2**-64
+HEAP = re.compile(rb"GCOL\x01\0\0\0")
 #: texts that are read at once, and that an attribute may have
 TEXTS = 64
 #: attributes by which HDF5 itself ties an array to its scales; they alone may point at other objects
@@ -40,11 +45,35 @@ def opened(path: Path) -> Iterator[h5py.File]:
     if not Path(path).is_file():
         raise StoreError(f"{path}: there is no such file")
     with reading(path):
+        _refuse_endless_heaps(path)
         file = h5py.File(path, "r")
     with file:
         with reading(path):
             _Inspection(path, file.id.get_filesize()).run(file)
         yield file
+
+
+def _refuse_endless_heaps(path: Path) -> None:
+    """HDF5 reads a heap of texts object by object, and forever where one is said to take no room. Raises ValueError."""
+    if not path.stat().st_size:
+        raise ValueError("the file is empty")
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        for heap in re.finditer(HEAP, content):
+            if not _ends(content, heap.start()):
+                raise ValueError(f"the heap at byte {heap.start()} is damaged")
+
+
+def _ends(content: mmap.mmap, start: int) -> bool:
+    """Whether the objects of a heap fill it: each has 16 bytes of head, and a size; the last, 0, is what is free."""
+    (size,) = struct.unpack_from("<Q", content, start + 8)
+    at, end = start + 16, start + size
+    while end <= len(content) and at + 16 <= end:
+        number, length = struct.unpack_from("<H6xQ", content, at)
+        step = 16 + -(-length // 8) * 8 if number else length
+        if step < 16 or at + step > end:
+            return False
+        at += step
+    return end <= len(content)
 
 
 class _Inspection:

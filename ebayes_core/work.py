@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from ebayes_core import disk, provenance
 from ebayes_core.blame import blamed, standing_in
 from ebayes_core.errors import DiskError, Interrupted, StoreError
-from ebayes_core.finish import Job, Options, Superseded, flushed_denormals
+from ebayes_core.finish import Job, Options, Superseded
 from ebayes_core.folder import Folder, Standing
 from ebayes_core.item import Item
 from ebayes_core.lease import Lease, Watch, read
@@ -33,7 +33,7 @@ def work(folder: Folder, registry: Registry, options: Options) -> None:
 
     Raises Interrupted after a signal; with `options.strict` also whatever made an item fail.
     """
-    with Stop() as stop, flushed_denormals():
+    with Stop() as stop:
         Worker(folder, registry, options, stop).run()
 
 
@@ -58,6 +58,7 @@ class Worker:
         """See `work`. A folder that never took a lease is a mistake; one that took one may take the next later."""
         while Patience(self.folder.path, self.patience, self.stop, self.options.watcher.note).insist(self._one):
             pass
+        self.folder.tidy_up()
 
     def _one(self) -> bool:
         """Work at an item, or wait for one; False where none is left. Raises OSError where the folder fails."""

@@ -54,6 +54,15 @@ def test_a_deep_dotted_key_is_refused_and_a_long_text_is_not(registry: Registry)
     assert spec.loads(f'name = "a"\ndescription = "{words}"', registry).description == words
 
 
+def test_denormal_numbers_are_read_as_they_were_accepted(trial: Trial) -> None:
+    """Once they were flushed to 0, which is refused, in the worker that read them again."""
+    least = 'learning_rate = 5e-324\n[cost]\nkind = "calcium"\ns = 5e-324\n[network]\nkind = "mlp"\ninit = 5e-324'
+    trial.every, before = 1, trial.counts["trained"]
+    trial.judge(f'name = "a"\ndataset = {{ kind = "digits" }}\n[training]\n{least}'.encode())
+    trial.every = 40
+    assert not trial.lost and trial.counts["trained"] == before + 1
+
+
 def test_a_mixture_has_its_bound(registry: Registry, tmp_path: Path) -> None:
     parts = ", ".join(f'{{ kind = "calcium", c = {i + 1} }}' for i in range(101))
     with pytest.raises(SpecError, match="at most 100 items"):

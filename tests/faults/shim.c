@@ -1,6 +1,8 @@
-/* Ends the process at the n-th call that changes a file below a folder: before it, after it, or with half of it done. */
+/* At the n-th call that changes a file below a folder, ends the process: before it, after it, or with half of it done;
+   or has the disk refuse from there on: full, read-only, or without permission to change names. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdarg.h>
@@ -10,7 +12,8 @@
 #include <sys/types.h>
 #include <unistd.h>
 
-enum { BEFORE, AFTER, HALF };
+enum { BEFORE, AFTER, HALF, FULL, READ_ONLY, DENIED };
+enum { DATA, NAME, REMOVAL };
 static char folder[PATH_MAX];
 static long calls, stop_at;
 static int how;
@@ -42,47 +45,60 @@ static int at_fd(int fd) {
     return below(path);
 }
 
+/* the error with which a call of a kind fails, from the n-th call on */
+static int refusal(int kind) {
+    if (how < FULL || !stop_at || calls < stop_at) return 0;
+    if (how == READ_ONLY) return EROFS;
+    if (how == DENIED) return kind == DATA ? 0 : EACCES;
+    return kind == REMOVAL ? 0 : ENOSPC;
+}
+
 /* 1 where this is the call to stop at, and half of it shall be done first */
-static int due(int ours) {
-    if (!ours || ++calls != stop_at) return 0;
+static int due(void) {
+    if (calls != stop_at || how >= FULL) return 0;
     if (how == BEFORE) _exit(99);
     return 1;
 }
 
 #define REAL(name) (*(__typeof__(name) *)dlsym(RTLD_NEXT, #name))
-#define AROUND(ours, call, half)                  \
-    int last = due(ours);                         \
-    if (last && how == HALF) { half; _exit(99); } \
-    __auto_type result = call;                    \
-    if (last) _exit(99);                          \
+#define AROUND(ours, kind, call, half)                                         \
+    if (!(ours)) return call;                                                  \
+    calls++;                                                                   \
+    if (how == FULL && calls == stop_at && kind == DATA) return half;          \
+    if (refusal(kind)) return errno = refusal(kind), -1;                       \
+    int last = due();                                                          \
+    if (last && how == HALF) _exit((half, 99));                                \
+    __auto_type result = call;                                                 \
+    if (last) _exit(99);                                                       \
     return result;
 
-ssize_t write(int fd, const void *b, size_t n) { AROUND(at_fd(fd), REAL(write)(fd, b, n), REAL(write)(fd, b, n / 2)) }
+/* a disk that is nearly full takes half of the first write, and nothing after it */
+ssize_t write(int fd, const void *b, size_t n) { AROUND(at_fd(fd), DATA, REAL(write)(fd, b, n), REAL(write)(fd, b, n / 2)) }
 ssize_t pwrite(int fd, const void *b, size_t n, off_t o) {
-    AROUND(at_fd(fd), REAL(pwrite)(fd, b, n, o), REAL(pwrite)(fd, b, n / 2, o))
+    AROUND(at_fd(fd), DATA, REAL(pwrite)(fd, b, n, o), REAL(pwrite)(fd, b, n / 2, o))
 }
 ssize_t pwrite64(int fd, const void *b, size_t n, off64_t o) {
-    AROUND(at_fd(fd), REAL(pwrite64)(fd, b, n, o), REAL(pwrite64)(fd, b, n / 2, o))
+    AROUND(at_fd(fd), DATA, REAL(pwrite64)(fd, b, n, o), REAL(pwrite64)(fd, b, n / 2, o))
 }
 ssize_t sendfile64(int out, int in, off64_t *o, size_t n) {
-    AROUND(at_fd(out), REAL(sendfile64)(out, in, o, n), REAL(sendfile64)(out, in, o, n / 2))
+    AROUND(at_fd(out), DATA, REAL(sendfile64)(out, in, o, n), REAL(sendfile64)(out, in, o, n / 2))
 }
 ssize_t sendfile(int out, int in, off_t *o, size_t n) {
-    AROUND(at_fd(out), REAL(sendfile)(out, in, o, n), REAL(sendfile)(out, in, o, n / 2))
+    AROUND(at_fd(out), DATA, REAL(sendfile)(out, in, o, n), REAL(sendfile)(out, in, o, n / 2))
 }
-int fsync(int fd) { AROUND(at_fd(fd), REAL(fsync)(fd), (void)0) }
-int fdatasync(int fd) { AROUND(at_fd(fd), REAL(fdatasync)(fd), (void)0) }
-int ftruncate(int fd, off_t n) { AROUND(at_fd(fd), REAL(ftruncate)(fd, n), (void)0) }
-int ftruncate64(int fd, off64_t n) { AROUND(at_fd(fd), REAL(ftruncate64)(fd, n), (void)0) }
-int rename(const char *a, const char *b) { AROUND(below(b), REAL(rename)(a, b), (void)0) }
-int renameat(int c, const char *a, int d, const char *b) { AROUND(below(b), REAL(renameat)(c, a, d, b), (void)0) }
-int unlink(const char *a) { AROUND(below(a), REAL(unlink)(a), (void)0) }
-int unlinkat(int d, const char *a, int f) { AROUND(folder[0] && at_fd(d), REAL(unlinkat)(d, a, f), (void)0) }
-int mkdir(const char *a, mode_t m) { AROUND(below(a), REAL(mkdir)(a, m), (void)0) }
+int fsync(int fd) { AROUND(at_fd(fd), DATA, REAL(fsync)(fd), (errno = ENOSPC, -1)) }
+int fdatasync(int fd) { AROUND(at_fd(fd), DATA, REAL(fdatasync)(fd), (errno = ENOSPC, -1)) }
+int ftruncate(int fd, off_t n) { AROUND(at_fd(fd), DATA, REAL(ftruncate)(fd, n), (errno = ENOSPC, -1)) }
+int ftruncate64(int fd, off64_t n) { AROUND(at_fd(fd), DATA, REAL(ftruncate64)(fd, n), (errno = ENOSPC, -1)) }
+int rename(const char *a, const char *b) { AROUND(below(b), REMOVAL, REAL(rename)(a, b), -1) }
+int renameat(int c, const char *a, int d, const char *b) { AROUND(below(b), REMOVAL, REAL(renameat)(c, a, d, b), -1) }
+int unlink(const char *a) { AROUND(below(a), REMOVAL, REAL(unlink)(a), -1) }
+int unlinkat(int d, const char *a, int f) { AROUND(folder[0] && at_fd(d), REMOVAL, REAL(unlinkat)(d, a, f), -1) }
+int mkdir(const char *a, mode_t m) { AROUND(below(a), NAME, REAL(mkdir)(a, m), -1) }
 int open64(const char *a, int flags, ...) {
     va_list rest;
     va_start(rest, flags);
     mode_t mode = flags & O_CREAT ? va_arg(rest, mode_t) : 0;
     va_end(rest);
-    AROUND((flags & O_CREAT) && below(a), REAL(open64)(a, flags, mode), (void)0)
+    AROUND((flags & O_CREAT) && below(a), NAME, REAL(open64)(a, flags, mode), -1)
 }

@@ -1,0 +1,111 @@
+"""Everything that writes: from a folder as it was to one as it shall be, with a look at all states between."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from ebayes_core import checkpoint, spec, store
+from ebayes_core.engine import Cohort, train
+from ebayes_core.finish import Options
+from ebayes_core.lease import Pace
+from ebayes_core.measure import measure
+from ebayes_core.planning import find_device, member_data
+from ebayes_core.registry import Registry
+from ebayes_core.run import run
+from ebayes_core.verify import verify
+from ebayes_core.writing import add_analyses, write_run
+from tests.core.test_run import assert_same
+from tests.faults.flips import SPEC
+
+SWEEP = SPEC.replace("[[analysis]]", '[sweep]\nnoise = [{ kind = "heterogeneous" }, { kind = "none" }]\n[[analysis]]')
+ANALYSIS = {"x": {"y": np.arange(100.0)}}
+Look = Callable[[Path], bool]
+
+
+@dataclass
+class Save:
+    """One kind of save, in a folder."""
+
+    name: str
+    prepare: Callable[[Path], object]
+    act: Callable[[Path], object]
+    whole: Look  #: whatever there is, is the old or the new
+    ended: Look  #: the new
+
+
+def saves(folder: Path) -> list[Save]:
+    """Each kind, on a network of three synapses; `folder` keeps what they shall be compared with."""
+    registry = Registry.load()
+    return [*_of_one_network(folder, registry), _of_a_run(folder, registry)]
+
+
+def _of_one_network(folder: Path, registry: Registry) -> list[Save]:
+    experiment = spec.loads(SPEC, registry)
+    points = experiment.members()
+    cohort = Cohort(points, member_data(points[0], find_device("cpu")), False)
+    state, record = cohort.start(), {"created": "", "duration_s": 0.0, "digest": ""}
+    for _ in train(cohort, state):
+        pass
+    write = partial(write_run, experiment=experiment, points=points, results=measure(cohort, state), provenance=record)
+    tree = checkpoint.pack(state)
+    older = {**tree, "xi": tree["xi"] + 1}
+    made, added = folder / "made.h5", folder / "added.h5"
+    write(made)
+    shutil.copyfile(made, added)
+    add_analyses(added, ANALYSIS)
+    is_made, is_added = (lambda p: _same(made, p / "r.h5", registry)), (lambda p: _same(added, p / "r.h5", registry))
+    is_older, is_newer = (lambda p, t=t: _saved(p / "c.h5", t) for t in (older, tree))
+    return [
+        Save(
+            "a new results file", Path.mkdir, lambda p: write(p / "r.h5"),
+            lambda p: not (p / "r.h5").exists() or is_made(p), is_made,
+        ),
+        Save(
+            "an analysis added", lambda p: (p.mkdir(), shutil.copyfile(made, p / "r.h5")),
+            lambda p: add_analyses(p / "r.h5", ANALYSIS), lambda p: is_made(p) or is_added(p), is_added,
+        ),
+        Save(
+            "a checkpoint replaced", lambda p: store.save(p / "c.h5", older), lambda p: store.save(p / "c.h5", tree),
+            lambda p: is_older(p) or is_newer(p), is_newer,
+        ),
+    ]  # fmt: skip
+
+
+def _of_a_run(folder: Path, registry: Registry) -> Save:
+    """From its plan over leases, checkpoints and items to the gathered file."""
+    sweep, whole = spec.loads(SWEEP, registry), folder / "whole.h5"
+    pace = Pace(save=0, stale=0.2)  # a checkpoint after every step, and short waits for the dead
+    act = lambda out: run(sweep, SWEEP, registry, out, Options(compile=False, pace=pace))
+    act(whole)
+    return Save(
+        "a run from its plan to its gathered file", Path.mkdir, lambda p: act(p / "r.h5"),
+        lambda p: _everything(p, registry), lambda p: _same(whole, p / "r.h5", registry),
+    )  # fmt: skip
+
+
+def _same(wanted: Path, found: Path, registry: Registry) -> bool:
+    try:
+        assert_same(wanted, found)
+    except AssertionError:
+        return False
+    return not verify(found, registry).problems
+
+
+def _saved(path: Path, wanted: dict[str, np.ndarray]) -> bool:
+    return np.array_equal(store.load(path)[0]["xi"], wanted["xi"])
+
+
+def _everything(place: Path, registry: Registry) -> bool:
+    """Results, items and checkpoints, wherever they stand, can be read."""
+    files = [path for path in place.rglob("*.h5") if path.is_file()]
+    checkpoints = [path for path in files if "checkpoint" in path.name]
+    loaded = [store.load(path) for path in checkpoints]
+    texts = [path.read_text() for path in place.rglob("*") if path.suffix in (".json", ".toml")]
+    results = [verify(path, registry) for path in files if path not in checkpoints]
+    return len(loaded) == len(checkpoints) and all(texts) and not any(report.problems for report in results)
