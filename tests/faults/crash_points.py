@@ -79,7 +79,7 @@ def survived(save: Save, folder: Path, number: int, how: str) -> bool:
     def act() -> None:
         if how in POWER:
             power.Recorder(shadow, place)
-        shim.arm(place, number, WAYS.get(how, shim.BEFORE))
+        shim.arm(place, number, WAYS.get(how, shim.BEFORE), save.coarse)
         save.act(place)
 
     good = shim.child(act) == shim.STOPPED

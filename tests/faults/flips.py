@@ -9,6 +9,7 @@ can be read of the file, each array, name and attribute, is what it was.
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import signal
 import sys
@@ -16,6 +17,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import h5py
 import numpy as np
@@ -43,18 +45,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--every", type=int, default=1, help="only each so-manieth byte and length")
     parser.add_argument("--bits", action="store_true", help="also each bit alone")
+    parser.add_argument("--share", default="1/1", help="for instance 1/2 and 2/2 in two processes")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         whole = small(Path(name))
-        content, wanted, registry = whole.read_bytes(), contents(whole), Registry.load()
         patterns = [0xFF, *([1 << bit for bit in range(8)] if given.bits else [])]
-        counts: Counter[str] = Counter()
-        print(f"a file of {len(content)} bytes", flush=True)
-        for kind, damaged in damages(content, patterns, given.every):
-            found = judged(Path(name) / "damaged.h5", damaged, wanted, registry)
-            counts[f"{kind} {found}"] += 1
-            if counts.total() % 5000 == 0:
-                print(dict(counts), flush=True)
+        number, shares = map(int, given.share.split("/"))
+        mine = itertools.islice(damages(whole.read_bytes(), patterns, given.every), number - 1, None, shares)
+        print(f"a file of {whole.stat().st_size} bytes", flush=True)
+        counts = tally(Judge(whole, Path(name) / "damaged.h5"), list(mine))
     lost = sum(n for what, n in counts.items() if what.endswith(("lost", "crashed")))
     print(f"tried {counts.total()}: {dict(counts)}; lost: {lost}")
     return int(lost > 0)
@@ -69,35 +68,72 @@ def small(folder: Path) -> Path:
     return path
 
 
-def damages(content: bytes, patterns: list[int], every: int) -> Iterator[tuple[str, bytes]]:
+Damage = tuple[str, int, int]  #: flip, at, pattern; or cut, at, 0
+
+
+def damages(content: bytes, patterns: list[int], every: int) -> Iterator[Damage]:
     """Each way to damage the file."""
     for at in range(0, len(content), every):
-        for pattern in patterns:
-            yield "flip", content[:at] + bytes([content[at] ^ pattern]) + content[at + 1 :]
-    for length in range(0, len(content), every):
-        yield "cut", content[:length]
+        yield from (("flip", at, pattern) for pattern in patterns)
+    yield from (("cut", at, 0) for at in range(0, len(content), every))
 
 
-def judged(path: Path, damaged: bytes, wanted: dict[str, object], registry: Registry) -> str:
-    """In a process of its own: whether verify sees it, and if not, whether it matters."""
-    path.write_bytes(damaged)
-    child = os.fork()
-    if not child:
-        signal.alarm(SECONDS)
-        os._exit(look(path, wanted, registry))
-    _, status = os.waitpid(child, 0)
-    return {0: "unharmed", 1: "caught", 2: "lost"}.get(os.waitstatus_to_exitcode(status), "crashed")
+def tally(judge: Judge, tries: list[Damage]) -> Counter[str]:
+    """How each try ended."""
+    counts: Counter[str] = Counter()
+    for (kind, at, _), found in zip(tries, judge.all(tries), strict=True):
+        counts[f"{kind} {found}"] += 1
+        if found in ("lost", "crashed"):
+            print(f"{kind} at byte {at}: {found}", flush=True)
+        if counts.total() % 5000 == 0:
+            print(dict(counts), flush=True)
+    return counts
 
 
-def look(path: Path, wanted: dict[str, object], registry: Registry) -> int:
-    """0 unharmed, 1 caught, 2 lost."""
-    if verify(path, registry).problems:
-        return 1
-    try:
-        return 0 if contents(path) == wanted else 2
-    except Exception as error:
-        print(f"verify saw nothing, but: {type(error).__name__}: {error}")
-        return 2
+class Judge:
+    """Whether verify sees a damage, and if not, whether it matters."""
+
+    def __init__(self, whole: Path, place: Path) -> None:
+        self.content, self.wanted, self.place = whole.read_bytes(), contents(whole), place
+        self.registry = Registry.load()
+
+    def all(self, tries: list[Damage]) -> Iterator[str]:
+        """One word for each try; in a process of its own, which is replaced where a try ends it or never ends."""
+        done = 0
+        while done < len(tries):
+            read, write = os.pipe()
+            child = os.fork()
+            if not child:
+                self._work(tries[done:], write)
+            os.close(write)
+            with os.fdopen(read, "rb") as results:
+                while word := results.read(1):
+                    yield WORDS[word]
+                    done += 1
+            os.waitpid(child, 0)
+            if done < len(tries):
+                yield "crashed"
+                done += 1
+
+    def _work(self, tries: list[Damage], write: int) -> NoReturn:
+        for kind, at, pattern in tries:
+            signal.alarm(SECONDS)
+            flipped = bytes([self.content[at] ^ pattern]) + self.content[at + 1 :]
+            self.place.write_bytes(self.content[:at] + (flipped if kind == "flip" else b""))
+            os.write(write, self._look())
+        os._exit(0)
+
+    def _look(self) -> bytes:
+        if verify(self.place, self.registry).problems:
+            return b"c"
+        try:
+            return b"u" if contents(self.place) == self.wanted else b"l"
+        except Exception as error:
+            print(f"verify saw nothing, but: {type(error).__name__}: {error}", flush=True)
+            return b"l"
+
+
+WORDS = {b"u": "unharmed", b"c": "caught", b"l": "lost"}
 
 
 def contents(path: Path) -> dict[str, object]:

@@ -62,7 +62,7 @@ def survived(save: Save, place: Path, number: int, how: int) -> bool:
 
 def refused(save: Save, place: Path, number: int, how: int) -> None:
     """A save while the disk refuses, a look, and the same again once it is well. Raises where anything is lost."""
-    shim.arm(place, number, how)
+    shim.arm(place, number, how, save.coarse)
     try:
         save.act(place)
     except (OSError, EbayesError) as error:

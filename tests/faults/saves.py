@@ -17,13 +17,14 @@ from ebayes_core.lease import Pace
 from ebayes_core.measure import measure
 from ebayes_core.planning import find_device, member_data
 from ebayes_core.registry import Registry
-from ebayes_core.run import run
+from ebayes_core.run import begin, collect, run
 from ebayes_core.verify import verify
+from ebayes_core.work import work as work_at
 from ebayes_core.writing import add_analyses, write_run
 from tests.core.test_run import assert_same
 from tests.faults.flips import SPEC
 
-SWEEP = SPEC.replace("[[analysis]]", '[sweep]\nnoise = [{ kind = "heterogeneous" }, { kind = "none" }]\n[[analysis]]')
+SWEEP = SPEC.replace('name = "small"', 'name = "small"\nseeds = [0, 1]')
 ANALYSIS = {"x": {"y": np.arange(100.0)}}
 Look = Callable[[Path], bool]
 
@@ -37,12 +38,13 @@ class Save:
     act: Callable[[Path], object]
     whole: Look  #: whatever there is, is the old or the new
     ended: Look  #: the new
+    coarse: bool = False  #: not at each write within an HDF5 file, which the others try one by one
 
 
 def saves(folder: Path) -> list[Save]:
     """Each kind, on a network of three synapses; `folder` keeps what they shall be compared with."""
     registry = Registry.load()
-    return [*_of_one_network(folder, registry), _of_a_run(folder, registry)]
+    return [*_of_one_network(folder, registry), *_of_two(folder, registry)]
 
 
 def _of_one_network(folder: Path, registry: Registry) -> list[Save]:
@@ -77,16 +79,25 @@ def _of_one_network(folder: Path, registry: Registry) -> list[Save]:
     ]  # fmt: skip
 
 
-def _of_a_run(folder: Path, registry: Registry) -> Save:
-    """From its plan over leases, checkpoints and items to the gathered file."""
-    sweep, whole = spec.loads(SWEEP, registry), folder / "whole.h5"
-    pace = Pace(save=0, stale=0.2)  # a checkpoint after every step, and short waits for the dead
-    act = lambda out: run(sweep, SWEEP, registry, out, Options(compile=False, pace=pace))
+def _of_two(folder: Path, registry: Registry) -> list[Save]:
+    """Gathering, and all from the plan over leases, checkpoints and items to the gathered file."""
+    sweep, whole, work = spec.loads(SWEEP, registry), folder / "whole.h5", folder / "work"
+    options = Options(compile=False, cohort=1, pace=Pace(save=0, stale=0.2))  # each step saved, the dead soon outwaited
+    act = lambda out: run(sweep, SWEEP, registry, out, options)
     act(whole)
-    return Save(
-        "a run from its plan to its gathered file", Path.mkdir, lambda p: act(p / "r.h5"),
-        lambda p: _everything(p, registry), lambda p: _same(whole, p / "r.h5", registry),
-    )  # fmt: skip
+    done = begin(sweep, SWEEP, registry, work, options)
+    work_at(done, registry, options)
+    is_whole = lambda p: _same(whole, p / "r.h5", registry)
+    return [
+        Save(
+            "two items gathered", Path.mkdir, lambda p: collect(done, sweep, registry, p / "r.h5"),
+            lambda p: not (p / "r.h5").exists() or is_whole(p), is_whole,
+        ),
+        Save(
+            "a run from its plan to its gathered file", Path.mkdir, lambda p: act(p / "r.h5"),
+            lambda p: _everything(p, registry), is_whole, coarse=True,
+        ),
+    ]  # fmt: skip
 
 
 def _same(wanted: Path, found: Path, registry: Registry) -> bool:

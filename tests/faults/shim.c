@@ -13,14 +13,15 @@
 #include <unistd.h>
 
 enum { BEFORE, AFTER, HALF, FULL, READ_ONLY, DENIED };
-enum { DATA, NAME, REMOVAL };
+enum { DATA, WITHIN, NAME, REMOVAL };
 static char folder[PATH_MAX];
 static long calls, stop_at;
-static int how;
+static int how, coarse, full;
 
-void shim_arm(const char *where, long at, int mode) {
+/* in_names: writes within an HDF5 file are not counted */
+void shim_arm(const char *where, long at, int mode, int in_names) {
     strncpy(folder, where, sizeof folder - 1);
-    calls = 0, stop_at = at, how = mode;
+    calls = 0, stop_at = at, how = mode, coarse = in_names, full = 0;
 }
 
 long shim_calls(void) { return calls; }
@@ -49,13 +50,13 @@ static int at_fd(int fd) {
 static int refusal(int kind) {
     if (how < FULL || !stop_at || calls < stop_at) return 0;
     if (how == READ_ONLY) return EROFS;
-    if (how == DENIED) return kind == DATA ? 0 : EACCES;
+    if (how == DENIED) return kind <= WITHIN ? 0 : EACCES;
     return kind == REMOVAL ? 0 : ENOSPC;
 }
 
 /* 1 where this is the call to stop at, and half of it shall be done first */
 static int due(void) {
-    if (calls != stop_at || how >= FULL) return 0;
+    if (!stop_at || calls != stop_at || how >= FULL) return 0;
     if (how == BEFORE) _exit(99);
     return 1;
 }
@@ -63,8 +64,8 @@ static int due(void) {
 #define REAL(name) (*(__typeof__(name) *)dlsym(RTLD_NEXT, #name))
 #define AROUND(ours, kind, call, half)                                         \
     if (!(ours)) return call;                                                  \
-    calls++;                                                                   \
-    if (how == FULL && calls == stop_at && kind == DATA) return half;          \
+    calls += !(coarse && kind == WITHIN);                                      \
+    if (how == FULL && calls == stop_at && kind <= WITHIN && !full++) return half; \
     if (refusal(kind)) return errno = refusal(kind), -1;                       \
     int last = due();                                                          \
     if (last && how == HALF) _exit((half, 99));                                \
@@ -75,10 +76,10 @@ static int due(void) {
 /* a disk that is nearly full takes half of the first write, and nothing after it */
 ssize_t write(int fd, const void *b, size_t n) { AROUND(at_fd(fd), DATA, REAL(write)(fd, b, n), REAL(write)(fd, b, n / 2)) }
 ssize_t pwrite(int fd, const void *b, size_t n, off_t o) {
-    AROUND(at_fd(fd), DATA, REAL(pwrite)(fd, b, n, o), REAL(pwrite)(fd, b, n / 2, o))
+    AROUND(at_fd(fd), WITHIN, REAL(pwrite)(fd, b, n, o), REAL(pwrite)(fd, b, n / 2, o))
 }
 ssize_t pwrite64(int fd, const void *b, size_t n, off64_t o) {
-    AROUND(at_fd(fd), DATA, REAL(pwrite64)(fd, b, n, o), REAL(pwrite64)(fd, b, n / 2, o))
+    AROUND(at_fd(fd), WITHIN, REAL(pwrite64)(fd, b, n, o), REAL(pwrite64)(fd, b, n / 2, o))
 }
 ssize_t sendfile64(int out, int in, off64_t *o, size_t n) {
     AROUND(at_fd(out), DATA, REAL(sendfile64)(out, in, o, n), REAL(sendfile64)(out, in, o, n / 2))

@@ -33,9 +33,9 @@ def is_loaded() -> bool:
     return "shim" in os.environ.get("LD_PRELOAD", "")
 
 
-def arm(place: Path, number: int, how: int) -> None:
-    """From now on calls below a folder count, from 1; 0 only counts."""
-    ctypes.CDLL(None).shim_arm(str(place).encode(), ctypes.c_long(number), how)
+def arm(place: Path, number: int, how: int, coarse: bool = False) -> None:
+    """From now on calls below a folder count, from 1; 0 only counts. coarse: but for those within an HDF5 file."""
+    ctypes.CDLL(None).shim_arm(str(place).encode(), ctypes.c_long(number), how, int(coarse))
 
 
 def disarm() -> int:
@@ -78,7 +78,7 @@ def count(save: Save, place: Path) -> int:
     read, write = os.pipe()
 
     def counted() -> None:
-        arm(place, 0, BEFORE)
+        arm(place, 0, BEFORE, save.coarse)
         save.act(place)
         os.write(write, str(disarm()).encode())
 
