@@ -65,14 +65,17 @@ def begin(
 
 
 def place_of(experiment: Any, path: Path, fresh: bool) -> None:
-    """Refuse a folder that holds something else. Raises UserError; fresh throws away a sweep that lies there."""
+    """Refuse a folder that holds something else. Raises UserError; fresh throws away a sweep that lies there.
+
+    One that lost its sweep.json is a sweep's still: its items are named by what they train, whatever is asked now.
+    """
     if (path / "sweep.json").exists():
         if fresh:
             return Folder(path).clear()
         theirs = Folder(path).about()["spec"]["name"]
         if theirs != experiment.name:
             raise UserError(f"{path} holds the sweep '{theirs}'; name another folder, or replace it with --fresh")
-    elif path.is_dir() and any(path.iterdir()):
+    elif path.is_dir() and any(path.iterdir()) and not (path / "work").is_dir():
         raise UserError(f"{path} is no sweep's folder and is not empty; name a new one")
 
 
