@@ -27,6 +27,7 @@ from ebayes_core.cli_common import (
 )
 from ebayes_core.errors import EbayesError, UserError
 from ebayes_core.exits import Stderr, guarded
+from ebayes_core.words import networks
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -78,7 +79,7 @@ def _show_check(console: Console, spec: str, rows: list[dict[str, Any]], found: 
     from ebayes_core.report import amount, text
 
     cohorts = "1 cohort" if len(found) == 1 else f"{len(found)} cohorts"
-    console.print(f"{spec}: valid; {len(rows)} networks in {cohorts}", soft_wrap=True)
+    console.print(f"{spec}: valid; {networks(len(rows))} in {cohorts}", soft_wrap=True)
     table = Table(box=None, header_style="bold", pad_edge=False)
     for name in rows[0]:
         table.add_column(name, justify="right")
@@ -90,7 +91,7 @@ def _show_check(console: Console, spec: str, rows: list[dict[str, Any]], found: 
     for number, e in enumerate(found):
         time = "" if e.seconds is None else f", about {amount(e.seconds)} s of training"
         console.print(
-            f"cohort {number + 1}: {len(e.members)} networks of {e.synapses} synapses, {e.steps} steps{time}; "
+            f"cohort {number + 1}: {networks(len(e.members))} of {e.synapses} synapses, {e.steps} steps{time}; "
             f"{amount(e.megabytes)} MB with the data, {e.bytes_per_synapse:.0f} bytes per synapse",
             soft_wrap=True,
         )

@@ -10,6 +10,7 @@ import rich_click as click
 
 from ebayes_core.cli_common import as_json, print_json, registry_of, without
 from ebayes_core.errors import EbayesError
+from ebayes_core.words import networks
 
 
 @click.command()
@@ -38,5 +39,5 @@ def _lines(report: Any) -> list[str]:
     if report.problems:
         first = [f"{report.path}: {len(report.problems)} problems"]
     else:
-        first = [f"{report.path}: whole; {report.networks} networks, schema {report.schema}"]
+        first = [f"{report.path}: whole; {networks(report.networks)}, schema {report.schema}"]
     return [*first, *(f"  {text}" for text in report.problems), *(f"  note: {text}" for text in report.notes)]

@@ -29,6 +29,7 @@ from ebayes_core.cli_common import (
     without,
 )
 from ebayes_core.errors import EbayesError, UserError
+from ebayes_core.words import networks
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -235,15 +236,17 @@ def _gather(folder: Folder, registry: Registry, target: Path, console: Console) 
     from ebayes_core.run import collect
     from ebayes_core.status import status as stands
 
-    experiment = folder.whole_experiment(registry)
+    experiment, found = folder.whole_experiment(registry), stands(folder)
+    if not found.done:
+        raise EbayesError("\n".join(_lacks(folder, found)))
     missing = collect(folder, experiment, registry, target)
-    _conclude(console, experiment, registry, target, _lacks(folder, stands(folder)) if missing else [])
+    _conclude(console, experiment, registry, target, _lacks(folder, found) if missing else [])
 
 
 def _lacks(folder: Folder, found: Any) -> list[str]:
     unfinished = found.running + found.left
     how = [
-        f"{found.failed} networks failed; --retry-failed tries them again" if found.failed else "",
+        f"{networks(found.failed)} failed; --retry-failed tries them again" if found.failed else "",
         f"{unfinished} are not finished; go on with  ebayes work {folder.path}" if unfinished else "",
     ]
     return [f"the results lack networks: {'; '.join(filter(None, how))}", *map(str, found.failures)]

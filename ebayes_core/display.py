@@ -15,6 +15,7 @@ from rich.table import Table
 from ebayes_core.errors import told
 from ebayes_core.finish import Watcher
 from ebayes_core.status import Status, status
+from ebayes_core.words import networks
 
 if TYPE_CHECKING:
     from ebayes_core.engine import Cohort, State
@@ -85,7 +86,7 @@ class Live(Watcher):
         """A new bar in place of the last cohort's: there may be more cohorts than a screen has lines."""
         for done in self.progress.task_ids:
             self.progress.remove_task(done)
-        name = f"cohort {index + 1}/{count}, {len(cohort)} networks"
+        name = f"cohort {index + 1}/{count}, {networks(len(cohort))}"
         waiting = "compiling the update (up to a minute)" if cohort.compile else "starting"
         self.task = self.progress.add_task(name, total=total_steps(cohort), completed=state.step, state=waiting)
         self.speed = _Speed(REFRESH_SECONDS)
@@ -113,7 +114,7 @@ class Plain(Watcher):
     def begin(self, cohort: Cohort, index: int, count: int, state: State) -> None:
         """Say what starts."""
         how = "compiling the update (up to a minute), then " if cohort.compile else ""
-        size = f"{len(cohort)} networks of {sum(cohort.sizes)} synapses"
+        size = f"{networks(len(cohort))} of {sum(cohort.sizes)} synapses"
         self.note(f"cohort {index + 1} of {count}: {size}; {how}{total_steps(cohort) - state.step} steps")
         self.speed = _Speed(PLAIN_SECONDS)
 
@@ -159,7 +160,7 @@ def sweep_watcher(console: Console, folder: Folder) -> Iterator[Callable[[], Non
 
 def standing(found: Status) -> str:
     """A sweep in one line."""
-    counts = f"{found.done} of {found.networks} networks done, {found.running} running, {found.left} left"
+    counts = f"{found.done} of {networks(found.networks)} done, {found.running} running, {found.left} left"
     failed = f", {found.failed} failed" if found.failed else ""
     if found.seconds_to_go is None or not found.left + found.running:
         return counts + failed

@@ -71,8 +71,9 @@ def read(path: Path) -> dict[str, Any] | None:
     return found if isinstance(found, dict) and me().keys() <= found.keys() else None
 
 
-#: leases of this process, which may hold several in several threads
+#: leases of this process, which may hold several in several threads; the lock makes holding and listing one
 HELD: set[Path] = set()
+LOCK = threading.Lock()
 
 
 class Watch:
@@ -85,8 +86,8 @@ class Watch:
     def over(self, path: Path) -> bool:
         """Whether a lease no longer holds: its process is dead, or it was not touched for long enough."""
         owner = read(path)  # opening it also makes a network file system ask its server
-        if owner is not None and (dead(owner) or (owner.items() >= me().items() and path not in HELD)):
-            return True  # the second is one's own that the disk refused to remove
+        if owner is not None and (dead(owner) or _forgotten(owner, path)):
+            return True
         try:
             beat = path.stat().st_mtime_ns
         except FileNotFoundError:
@@ -97,6 +98,12 @@ class Watch:
             self._seen[path] = beat, now
             return False
         return now - when > self.stale
+
+
+def _forgotten(owner: dict[str, Any], path: Path) -> bool:
+    """Whether it is one's own, which the disk refused to remove."""
+    with LOCK:
+        return owner.items() >= me().items() and path.absolute() not in HELD
 
 
 class Lease:
@@ -112,18 +119,22 @@ class Lease:
         self.path, self.pace, self.step = path, pace, step
         self.number, self.lost = int(path.name.split(".")[1]), False
         self.stuck: Callable[[], None] = lambda: None
-        handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                json.dump({**me(), "step": step}, file)
-        except OSError as error:  # a full disk has room for a name, and nobody would know whose it is
-            with contextlib.suppress(OSError):
-                path.unlink()
-            error.filename = str(path)
-            raise
-        HELD.add(path)
+        with LOCK:
+            self._create()
+            HELD.add(path.absolute())
         self._end, self._quiet = threading.Event(), 0
         self._thread = threading.Thread(target=self._beat, daemon=True, name="heartbeat")
+
+    def _create(self) -> None:
+        handle = os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                json.dump({**me(), "step": self.step}, file)
+        except OSError as error:  # a full disk has room for a name, and nobody would know whose it is
+            with contextlib.suppress(OSError):
+                self.path.unlink()
+            error.filename = str(self.path)
+            raise
 
     def __enter__(self) -> Lease:
         self._thread.start()
@@ -132,7 +143,7 @@ class Lease:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self._end.set()
         self._thread.join()
-        HELD.discard(self.path)
+        HELD.discard(self.path.absolute())
         with contextlib.suppress(OSError):
             self.path.unlink()
 

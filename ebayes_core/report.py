@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ebayes_core.runfile import Run
+from ebayes_core.words import networks
 
 LISTED = (
     "accuracy_mean", "accuracy_sample", "accuracy_ensemble", "nll_mean", "nll_sample", "nll_ensemble",
@@ -95,7 +96,7 @@ def member_listing(run: Run) -> Listing:
     names = [*swept, "seed", *scores, "nll_sample", "sigma_median", "sigma_rms", "sigma_rms_curved", "reliability_cost"]
     names += [] if all(row["status"] == "done" for row in rows) else ["status"]
     cells = [[text(row.get(name)) for name in names] for row in rows]
-    return Listing(f"{run.name}: {run.n_members} networks", [_header(name) for name in names], cells)
+    return Listing(f"{run.name}: {networks(run.n_members)}", [_header(name) for name in names], cells)
 
 
 def _print(listing: Listing, console: Console) -> None:

@@ -15,6 +15,7 @@ from ebayes_core import lease
 from ebayes_core.folder import Folder, Standing
 from ebayes_core.item import Item
 from ebayes_core.runfile import Run
+from ebayes_core.words import networks
 
 Stood = Sequence[tuple[Item, Standing]]
 
@@ -43,7 +44,7 @@ class Failed:
     reason: str
 
     def __str__(self) -> str:
-        what = f"network {self.which}" if self.which else f"{self.networks} networks"
+        what = f"network {self.which}" if self.which else networks(self.networks)
         times = "once" if self.times == 1 else f"{self.times} times"
         then = "given up" if self.given_up else "to be tried again"
         return f"{what} (item {self.item}) failed {times}, {then}: {self.reason}"

@@ -13,6 +13,7 @@ from ebayes_core import spec as specs
 from ebayes_core.errors import EbayesError, SpecError
 from ebayes_core.registry import Registry
 from ebayes_core.runfile import Run
+from ebayes_core.words import networks
 
 #: the slots of a spec whose kinds must be registered for it to validate
 SLOTS = ("dataset", "network", "cost", "noise", "inference")
@@ -59,7 +60,7 @@ def _incomplete(run: Run) -> Iterator[str]:
         yield f"the networks of {n} members should stand in /networks once each; there are {len(stand)}"
     missing = run.provenance.get("missing", [])
     if missing:
-        yield f"{len(missing)} networks of its spec failed or were not finished when it was gathered"
+        yield f"{networks(len(missing))} of its spec failed or were not finished when it was gathered"
 
 
 def _specs(run: Run, registry: Registry, report: Report) -> None:

@@ -20,6 +20,7 @@ from ebayes_core.patience import Patience, concerns
 from ebayes_core.planning import find_device
 from ebayes_core.registry import Registry
 from ebayes_core.signals import Stop
+from ebayes_core.words import networks
 
 POLL_SECONDS = 1.0
 #: workers that may die at an item without getting further than the last checkpoint, before it counts as failed
@@ -124,7 +125,7 @@ class Worker:
         number = max(self.folder.look().get(item.name, Standing()).errors, default=0) + 1
         table = {"reason": reason, "host": self.record["host"], "pid": os.getpid(), "traceback": "".join(trace)}
         disk.write_text(self.folder.file(item, "error", number), json.dumps(table, indent=2))
-        self.options.watcher.note(f"item {item.name}, {len(item.members)} networks: {reason}")
+        self.options.watcher.note(f"item {item.name}, {networks(len(item.members))}: {reason}")
         if lasting and len(item.members) > 1:
             self.folder.file(item, "split").touch()
 

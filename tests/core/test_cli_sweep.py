@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -141,10 +142,30 @@ def test_a_plugin_that_never_returns_is_given_up(tmp_path: Path) -> None:
     process = start(*command, env=env)
     text, _ = process.communicate(timeout=300)
     assert process.returncode == 1
-    assert "the results lack networks: 1 networks failed; --retry-failed tries them again" in text
+    assert "the results lack networks: 1 network failed; --retry-failed tries them again" in text
     assert re.search(r"network cost.c = 2.0.*no step in 3 s; it is in cost 'faulty' of ebayes-faulty 0.1 \(_hang", text)
     with Run(out / "results.h5") as found:
         assert found.swept["cost.c"] == [0.01]
+
+
+def test_where_all_failed_the_reasons_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    spec, out = tmp_path / "large.toml", tmp_path / "sweep"
+    spec.write_text(
+        'name = "large"\ndataset = { kind = "digits" }\nnetwork = { kind = "mlp", hidden = [100000, 100000] }'
+    )
+    limit = ["prlimit", f"--as={12 << 30}"]
+    if not shutil.which(limit[0]):
+        pytest.skip("no prlimit")
+    done = subprocess.run(
+        [*limit, *EBAYES, "run", spec, "--out", f"{out}/", "--workers", "1", "--retries", "0"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "the results lack networks: 1 network failed" in done.stderr
+    assert "not enough memory: take a smaller network or data set, or fewer networks at a time" in done.stderr
+    assert exit_status("run", spec, "--out", f"{out}2/", "--workers", "0") == 0
+    assert exit_status("gather", f"{out}2") == 1
+    assert "the results lack networks: 1 are not finished; go on with  ebayes work" in capsys.readouterr().err
 
 
 def test_commands_say_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -237,6 +238,9 @@ def _large_chunk(file: h5py.File) -> None:
     file.create_dataset("x", (1,), "u1", chunks=(2**31,), maxshape=(None,), compression="gzip")
 
 
+PICKLES = re.compile(
+    r"\b(c?loud)?pickle\b|\bdill\b|\bjoblib\b|\bshelve\b|\bmarshal\b|torch\.load|np\.load\b|allow_pickle"
+)
 STRANGE = {
     "longer than the file": _many_of_one_text,
     "attribute x, claims more than": _much_text_in_an_attribute,
@@ -265,6 +269,14 @@ def test_files_that_are_more_than_data_are_refused(tmp_path: Path, says: str, in
         STRANGE[says](file.create_group("deep/down") if inside else file)
     with pytest.raises(StoreError, match=rf"strange\.h5: .*{says}"):
         store.load(path)
+
+
+def test_nothing_is_unpickled() -> None:
+    """A pickle is a program; a stranger's must not run."""
+    root = Path(store.__file__).parents[1]
+    sources = [path for package in ("ebayes_core", "ebayes_plugins") for path in (root / package).rglob("*.py")]
+    found = [path.name for path in sources if PICKLES.search(path.read_text(encoding="utf-8"))]
+    assert len(sources) > 50 and not found
 
 
 @pytest.mark.parametrize("keep", [0, 1, 100, 0.5, 0.99])

@@ -157,7 +157,7 @@ def test_no_results_file_and_a_newer_one(tmp_path: Path, changed: Any, registry:
 
 def test_the_command_ends_with_1_where_anything_is_off(whole: Path, changed: Any, capsys: Any) -> None:
     assert exit_status("verify", whole) == 0
-    assert "whole; 1 networks, schema 2" in capsys.readouterr().out
+    assert "whole; 1 network, schema 2" in capsys.readouterr().out
     assert exit_status("verify", whole, changed(value)) == 1
     shown = capsys.readouterr()
     assert "/members/mu_rms is not what was written" in shown.out and "1 of 2 files are not whole" in shown.err

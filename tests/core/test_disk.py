@@ -1,0 +1,286 @@
+"""Disks that refuse: what was asked for is whole, what was there stays, and whoever waits goes on."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ebayes_core import disk, finish, patience, store
+from ebayes_core.errors import DiskError, EbayesError, Interrupted, told
+from ebayes_core.folder import Folder
+from ebayes_core.lease import HELD, Lease, Pace, Watch
+from ebayes_core.patience import Patience
+from ebayes_core.registry import Registry
+from ebayes_core.run import begin, collect, place_of, run
+from ebayes_core.signals import Stop
+from ebayes_core.work import work
+from tests.core.test_run import SPEC, StopAt, assert_same
+from tests.core.test_sweep_folder import FAST, begun, swept
+
+
+def full(path: Path) -> OSError:
+    return OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+
+def refusing(monkeypatch: pytest.MonkeyPatch, where: object, name: str, times: int, path: Path) -> None:
+    """The first so many calls of a function find the disk full."""
+    real, left = getattr(where, name), iter(range(times))
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if next(left, None) is not None:
+            raise full(path)
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(where, name, call)
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "PAUSE", (0.01, 0.02))
+
+
+# --- what HDF5 sees --------------------------------------------------------------------------------------------------
+
+ACTS = st.lists(
+    st.tuples(st.sampled_from(["write", "read", "truncate"]), st.integers(0, 300), st.binary(max_size=80)), max_size=30
+)
+
+
+@settings(max_examples=200)
+@given(acts=ACTS, room=st.integers(0, 300))
+def test_a_lenient_file_is_what_was_written_whatever_the_disk_takes(
+    tmp_path_factory: pytest.TempPathFactory, acts: list[tuple[str, int, bytes]], room: int
+) -> None:
+    """Against a file in memory; the disk takes `room` bytes of each write, and refuses what ends beyond them."""
+    real, wanted = os.pwrite, io.BytesIO()
+
+    def pwrite(handle: int, data: bytes, at: int) -> int:
+        if at >= room:
+            raise full(Path("x"))
+        return real(handle, data[: room - at], at)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "pwrite", pwrite)
+        with disk.Lenient(tmp_path_factory.mktemp("l") / "f", "w+b") as lenient:
+            for what, at, data in acts:
+                for file in (lenient, wanted):
+                    file.seek(at)
+                if what == "write" and data:
+                    assert lenient.write(data) == wanted.write(data)
+                elif what == "read":
+                    found = lenient.read(len(data))
+                    assert found is not None and found.rstrip(b"\0") == wanted.read(len(data)).rstrip(b"\0")
+            beyond = any(what == "write" and data and at + len(data) > room for what, at, data in acts)
+            assert (lenient.refused is not None) == beyond
+
+
+def test_a_full_disk_is_an_error_with_the_file_and_nothing_is_left(tmp_path: Path, monkeypatch: Any) -> None:
+    path, tree = tmp_path / "t.h5", {"a": np.arange(1000.0)}
+    store.save(path, tree)
+    size = path.stat().st_size
+    store.save(path, {"a": np.zeros(3)})
+    for taken in range(0, size, size // 20):
+        with monkeypatch.context() as patch:
+            patch.setattr(disk.Lenient, "_write", _limited(taken))
+            with pytest.raises(OSError, match=re.escape(f"No space left on device: '{path}'")):
+                store.save(path, tree)
+        assert np.array_equal(store.load(path)[0]["a"], np.zeros(3))
+        assert list(tmp_path.iterdir()) == [path]
+    store.save(path, tree)
+
+
+def _limited(room: int) -> Callable[[disk.Lenient, bytes], None]:
+    def write(self: disk.Lenient, content: bytes) -> None:
+        if self._at + len(content) > room:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        os.lseek(self._file.fileno(), self._at, os.SEEK_SET)
+        os.write(self._file.fileno(), content)
+
+    return write
+
+
+def test_a_large_file_ends_where_the_disk_does(tmp_path: Path, monkeypatch: Any) -> None:
+    """What the disk refuses is kept in memory: no more of it than one part of a gathered file."""
+    monkeypatch.setattr(disk.Lenient, "_write", _limited(100))
+    with pytest.raises(OSError, match="No space left"), store.writing(tmp_path / "t.h5") as file:
+        file["a"] = np.arange(10_000.0)
+        file.flush()
+        file.insist()
+        pytest.fail("went on")
+
+
+@pytest.mark.skipif(not shutil.which("cc"), reason="no C compiler")
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the shim is for Linux")
+@pytest.mark.parametrize("script", ["refusals", "crash_points --power"])
+def test_some_of_the_refusals_and_failures_of_power(script: str) -> None:
+    """A sample of tests/faults."""
+    command = [sys.executable, "-m", *f"tests.faults.{script} --every 90".split()]
+    root, env = Path(__file__).parents[2], {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=root, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    tried = [int(n) for n in re.findall(r"(?:stopped|refused) (\d+) times, lost 0", done.stdout)]
+    assert len(tried) == 5 and all(tried)
+
+
+# --- patience --------------------------------------------------------------------------------------------------------
+
+
+def test_patience_goes_on_when_the_disk_does(tmp_path: Path, hasty: None) -> None:
+    said: list[str] = []
+    left = iter([full(tmp_path / "x")] * 3)
+
+    def act() -> str:
+        for error in left:
+            raise error
+        return "done"
+
+    assert Patience(tmp_path, 10.0, Stop(), said.append).insist(act) == "done"
+    assert len(said) == 3 and said[0] == f"{tmp_path}/x: No space left on device; trying again in 0 s"
+
+
+def test_patience_ends(tmp_path: Path, hasty: None) -> None:
+    def act() -> None:
+        raise full(tmp_path / "x")
+
+    def elsewhere() -> None:
+        raise full(Path("/elsewhere"))
+
+    stopped = Stop()
+    stopped.asked = __import__("signal").SIGTERM
+    with pytest.raises(DiskError, match="No space left on device; when that is mended, the same command goes on"):
+        Patience(tmp_path, 0.05, Stop(), lambda _: None).insist(act)
+    with pytest.raises(Interrupted, match=r"stopped by SIGTERM while waiting for a disk \(.*No space left"):
+        Patience(tmp_path, 10.0, stopped, lambda _: None).insist(act)
+    with pytest.raises(OSError, match="elsewhere"):
+        Patience(tmp_path, 10.0, Stop(), lambda _: None).insist(elsewhere)
+
+
+# --- workers ---------------------------------------------------------------------------------------------------------
+
+
+def test_finished_networks_wait_for_the_disk(registry: Registry, tmp_path: Path, hasty: None, monkeypatch: Any) -> None:
+    """Twelve networks, one file at a time; nothing counts as failed, and nothing is trained twice."""
+    run(swept(registry), SPEC, registry, tmp_path / "one.h5")
+    folder = begun(registry, tmp_path / "many")
+    begins: list[int] = []
+
+    class Counted(StopAt):
+        def begin(self, cohort: Any, index: int, count: int, state: Any) -> None:
+            begins.append(index)
+
+    refusing(monkeypatch, finish, "write_run", 3, folder.work / "x.h5")
+    work(folder, registry, replace(FAST, watcher=Counted(-1)))
+    assert len(begins) == len(folder.items()) and not list(folder.work.glob("*.error"))
+    collect(folder, swept(registry), registry, tmp_path / "many.h5")
+    assert_same(tmp_path / "one.h5", tmp_path / "many.h5")
+
+
+@pytest.mark.parametrize("name", ["left", "reached"])
+def test_a_folder_out_of_reach_is_waited_for(
+    registry: Registry, tmp_path: Path, hasty: None, monkeypatch: Any, name: str
+) -> None:
+    folder = begun(registry, tmp_path / "many")
+
+    class Cut(StopAt):
+        def begin(self, cohort: Any, index: int, count: int, state: Any) -> None:
+            if index == 1:
+                refusing(monkeypatch, Folder, name, 3, folder.work)
+
+    work(folder, registry, replace(FAST, watcher=Cut(-1)))
+    assert not folder.left() and not list(folder.work.glob("*.error"))
+
+
+def test_a_folder_that_never_took_a_lease_is_a_mistake(registry: Registry, tmp_path: Path, monkeypatch: Any) -> None:
+    folder = begun(registry, tmp_path / "many")
+    refusing(monkeypatch, Folder, "reached", 1, folder.work)
+    with pytest.raises(DiskError, match="No space left"):
+        work(folder, registry, FAST)
+
+
+def test_a_stop_without_a_checkpoint_does_not_say_that_all_is_saved(
+    registry: Registry, tmp_path: Path, monkeypatch: Any
+) -> None:
+    folder = begun(registry, tmp_path / "many")
+    refusing(monkeypatch, store, "save", 1, folder.work / "x.checkpoint.h5")
+    with pytest.raises(Interrupted, match="the checkpoint before this is kept; the same command goes on"):
+        work(folder, registry, replace(FAST, watcher=StopAt(3)))
+
+
+def test_what_becomes_of_a_folder_that_loses_its_plan(registry: Registry, tmp_path: Path) -> None:
+    """The networks that stand in it are not trained again."""
+    folder = begun(registry, tmp_path / "many")
+    with pytest.raises(Interrupted):
+        work(folder, registry, replace(FAST, watcher=StopAt(40)))
+    (folder.path / "sweep.json").unlink()
+    with pytest.raises(EbayesError, match=r"sweep\.json: is no longer there; ebayes run SPEC --out .*many/"):
+        folder.left()
+    done = folder.finished()
+    place_of(swept(registry), folder.path, fresh=False)
+    folder = begin(swept(registry), SPEC, registry, folder.path, FAST)
+    assert len(folder.left()) == len(folder.items()) - len(done)
+    work(folder, registry, FAST)
+    assert collect(folder, swept(registry), registry, tmp_path / "many.h5") == []
+
+
+def test_leftovers_of_finished_items_are_removed(registry: Registry, tmp_path: Path, monkeypatch: Any) -> None:
+    """As a worker leaves them that dies, or whose disk refuses, between the finished file and tidying up."""
+    folder = begun(registry, tmp_path / "many")
+    with monkeypatch.context() as patch:
+        patch.setattr(Folder, "tidy", lambda self, item: self.file(item, "checkpoint.h5", 1).touch())
+        work(folder, registry, FAST)
+        assert list(folder.work.glob("*.checkpoint.h5"))
+    work(folder, registry, FAST)
+    assert {path.suffix for path in folder.work.iterdir()} == {".h5", ".json"}
+    assert not list(folder.work.glob("*.checkpoint.h5"))
+
+
+# --- leases ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_lease_that_cannot_be_written_is_nobodys(tmp_path: Path, monkeypatch: Any) -> None:
+    path = tmp_path / "x.1.lease"
+    with monkeypatch.context() as patch:
+        patch.setattr("json.dump", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOSPC, "full")))
+        with pytest.raises(OSError, match="full") as caught:
+            Lease(path, Pace())
+    assert caught.value.filename == str(path) and not path.exists() and path.absolute() not in HELD
+
+
+def test_a_lease_of_ones_own_that_could_not_be_removed_is_over(tmp_path: Path, monkeypatch: Any) -> None:
+    path = tmp_path / "x.1.lease"
+    with Lease(path, Pace()), monkeypatch.context() as patch:
+        assert not Watch(120.0).over(path)
+        patch.setattr(Path, "unlink", lambda *_: (_ for _ in ()).throw(full(path)))
+        lease = Lease(tmp_path / "y.1.lease", Pace())
+        lease.__enter__()
+        lease.__exit__(None, None, None)
+    assert lease.path.exists() and Watch(120.0).over(lease.path)
+
+
+# --- words -----------------------------------------------------------------------------------------------------------
+
+
+def test_errors_are_told_in_a_users_words() -> None:
+    import torch
+
+    assert told(full(Path("/a/b"))) == "/a/b: No space left on device"
+    assert told(EbayesError("as it is")) == "as it is"
+    assert told(ValueError("x")) == "ValueError: x"
+    for much in (lambda: torch.empty(10**15), lambda: np.empty(10**15)):
+        with pytest.raises((RuntimeError, MemoryError)) as caught:
+            much()
+        assert told(caught.value).startswith("not enough memory: take a smaller network or data set")
