@@ -14,7 +14,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from ebayes_core.strangers import POINTERS, texts
+from ebayes_core.strangers import POINTERS
 
 SEAL = "seal"
 #: what h5py raises where bytes are not what they were
@@ -113,15 +113,9 @@ def digest(item: h5py.HLObject) -> str:
 def _slabs(item: h5py.Dataset) -> Iterator[Any]:
     """The content in C order, in parts."""
     text = h5py.check_string_dtype(item.dtype)
-    if not item.ndim:
+    if text or not item.ndim:
         yield item.asstr()[()] if text else item[()]
-    elif text:
-        yield from texts(item)
-    else:
-        yield from _rows(item)
-
-
-def _rows(item: h5py.Dataset) -> Iterator[np.ndarray]:
+        return
     row = max(1, int(np.prod(item.shape[1:])) * max(item.dtype.itemsize, 1))
     step = max(1, SLAB // row)
     for start in range(0, len(item), step):

@@ -13,7 +13,7 @@ import numpy as np
 
 from ebayes_core import disk
 from ebayes_core.errors import StoreError
-from ebayes_core.strangers import opened, reading, texts
+from ebayes_core.strangers import opened, reading
 
 Tree = dict[str, Any]
 #: bytes from which an array is worth compressing; smaller ones would only grow
@@ -117,8 +117,4 @@ def _take(group: h5py.Group) -> Tree:
 
 def value(item: h5py.Dataset, row: Any = ()) -> Any:
     """A dataset, or one row of it, as numpy; text as str, or an array of them."""
-    if not h5py.check_string_dtype(item.dtype):
-        return item[row]
-    if row == () and item.ndim:
-        return np.concatenate([np.empty(0, dtype=object), *texts(item)]).reshape(item.shape)
-    return item.asstr()[row]
+    return item.asstr()[row] if h5py.check_string_dtype(item.dtype) else item[row]

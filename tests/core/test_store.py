@@ -8,7 +8,6 @@ import stat
 import subprocess
 import sys
 import tempfile
-import zlib
 from pathlib import Path
 
 import h5py
@@ -211,14 +210,20 @@ def _huge_when_unpacked(file: h5py.File) -> None:
 
 
 def _many_of_one_text(file: h5py.File) -> None:
-    """Each of them is a pointer to the same 100 kB: a file of 116 kB becomes a gigabyte."""
-    data = np.empty(10_000, dtype=object)
-    data[:] = "x" * 100_000
-    item = file.create_dataset("x", (10_000,), h5py.string_dtype(), chunks=(10_000,), compression="gzip")
-    item[:1] = data[:1]
-    _, raw = item.id.read_direct_chunk((0,))
-    first = zlib.decompress(raw)[:16]
-    item.id.write_direct_chunk((0,), zlib.compress(first * 10_000))
+    """Each of them is a pointer to the same 100 kB: a file of 260 kB becomes a gigabyte."""
+    item = file.create_dataset("x", (10_000,), h5py.string_dtype())
+    item[:1] = "x" * 100_000
+    file.file.flush()
+    at = item.id.get_offset()
+    with open(file.file.filename, "r+b") as raw:
+        raw.seek(at)
+        first = raw.read(16)
+        raw.seek(at)
+        raw.write(first * 10_000)
+
+
+def _texts_in_chunks(file: h5py.File) -> None:
+    file.create_dataset("x", (10,), h5py.string_dtype(), chunks=(10,))[:1] = "x"
 
 
 def _much_text_in_an_attribute(file: h5py.File) -> None:
@@ -242,7 +247,8 @@ PICKLES = re.compile(
     r"\b(c?loud)?pickle\b|\bdill\b|\bjoblib\b|\bshelve\b|\bmarshal\b|torch\.load|np\.load\b|allow_pickle"
 )
 STRANGE = {
-    "longer than the file": _many_of_one_text,
+    "claims longer texts than": _many_of_one_text,
+    "texts in pieces": _texts_in_chunks,
     "attribute x, claims more than": _much_text_in_an_attribute,
     "attribute x, holds objects": _objects_in_an_attribute,
     "nested more than 16 deep": _deep,
