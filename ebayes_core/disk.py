@@ -76,11 +76,9 @@ def _umask() -> int:
 
 
 def _remove(name: str) -> None:
-    try:
-        os.unlink(name)
-    except OSError:
-        LEFT.add(name)
-    else:
+    LEFT.add(name)
+    with contextlib.suppress(OSError):
+        Path(name).unlink(missing_ok=True)
         LEFT.discard(name)
 
 
@@ -91,7 +89,7 @@ def _sweep_up(path: Path) -> None:
     for left in path.parent.glob(f"{glob.escape(path.name)}.*{SUFFIX}"):
         pid = left.name.removeprefix(f"{path.name}.").split(".")[0]
         if pid.isdigit() and not _lives(int(pid)):
-            left.unlink(missing_ok=True)
+            _remove(str(left))
 
 
 def _lives(pid: int) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 from ebayes_core import gather, planning, provenance, spec
 from ebayes_core.errors import UserError
 from ebayes_core.finish import Options
-from ebayes_core.folder import Folder, Standing
+from ebayes_core.folder import ITEM, Folder, Standing
 from ebayes_core.item import Item
 from ebayes_core.planning import find_device
 from ebayes_core.registry import Registry
@@ -75,7 +75,7 @@ def place_of(experiment: Any, path: Path, fresh: bool) -> None:
         theirs = Folder(path).about()["spec"]["name"]
         if theirs != experiment.name:
             raise UserError(f"{path} holds the sweep '{theirs}'; name another folder, or replace it with --fresh")
-    elif path.is_dir() and any(path.iterdir()) and not (path / "work").is_dir():
+    elif path.is_dir() and any(path.iterdir()) and not list(Folder(path).work.glob(ITEM)):
         raise UserError(f"{path} is no sweep's folder and is not empty; name a new one")
 
 

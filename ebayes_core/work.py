@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -134,7 +135,8 @@ class Worker:
         reason = f"no step in {self.options.pace.stuck:.0f} s; it is in {standing_in(self.registry)}"
         if self.options.strict:
             print(reason, file=sys.stderr, flush=True)
-        elif not lease.lost:
-            self._put_down(item, reason, True)
-        self.folder.bury(item, lease.number)
+        with contextlib.suppress(OSError):  # whatever the disk says, this process has to end
+            if not self.options.strict and not lease.lost:
+                self._put_down(item, reason, True)
+            self.folder.bury(item, lease.number)
         os._exit(STUCK)

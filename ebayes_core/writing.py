@@ -31,6 +31,7 @@ def write_run(
     with store.writing(path) as file:
         head(file, experiment, points, results, provenance, spec_text)
         _fill_networks(file["networks"], results)
+        file.insist()
         seal.seal(file)
 
 
