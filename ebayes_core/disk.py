@@ -10,6 +10,7 @@ import contextlib
 import glob
 import io
 import os
+import platform
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -29,7 +30,8 @@ def replacing(path: Path) -> Iterator[Path]:
     make(path.parent)
     _sweep_up(path)
     with _naming(path):
-        handle, name = tempfile.mkstemp(prefix=f"{path.name}.{os.getpid()}.", suffix=SUFFIX, dir=path.parent)
+        mine = f"{path.name}.{os.getpid()}@{platform.node()}."
+        handle, name = tempfile.mkstemp(prefix=mine, suffix=SUFFIX, dir=path.parent)
         os.close(handle)
         try:
             os.chmod(name, 0o666 & ~_umask())
@@ -83,12 +85,15 @@ def _remove(name: str) -> None:
 
 
 def _sweep_up(path: Path) -> None:
-    """Remove what processes that died while writing `path` have left, and what this one could not remove."""
+    """Remove what processes that died here while writing `path` have left, and what this one could not remove.
+
+    Of those on other hosts nothing is known: that they live, or died.
+    """
     for name in [name for name in LEFT if name.startswith(f"{path}.")]:
         _remove(name)
     for left in path.parent.glob(f"{glob.escape(path.name)}.*{SUFFIX}"):
-        pid = left.name.removeprefix(f"{path.name}.").split(".")[0]
-        if pid.isdigit() and not _lives(int(pid)):
+        pid, _, host = left.name.removeprefix(f"{path.name}.").removesuffix(SUFFIX).rpartition(".")[0].partition("@")
+        if pid.isdigit() and host == platform.node() and not _lives(int(pid)):
             _remove(str(left))
 
 

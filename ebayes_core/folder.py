@@ -174,16 +174,16 @@ class Folder:
     def tidy(self, item: Item) -> None:
         """Remove what a finished item needs no longer, as far as the disk allows."""
         with contextlib.suppress(OSError):
-            for number in self.look().get(item.name, Standing()).checkpoints:
-                self.file(item, "checkpoint.h5", number).unlink(missing_ok=True)
-            self.bury(item)
+            for path in self.work.glob(f"{item.name}.*"):
+                if path.name.endswith((".lease", ".checkpoint.h5", disk.SUFFIX)):
+                    path.unlink(missing_ok=True)
 
     def tidy_up(self) -> None:
         """The same for every finished item, of which a worker may have died, or had its disk refuse, too early."""
-        seen = self.look()
+        seen, torn = self.look(), {path.name.split(".")[0] for path in self.work.glob(f"*{disk.SUFFIX}")}
         for item in self.items(seen):
             now = seen.get(item.name, Standing())
-            if now.done and (now.leases or now.checkpoints):
+            if now.done and (now.leases or now.checkpoints or item.name in torn):
                 self.tidy(item)
 
     def bury(self, item: Item, most: float = math.inf) -> None:

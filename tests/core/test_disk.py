@@ -236,13 +236,16 @@ def test_what_becomes_of_a_folder_that_loses_its_plan(registry: Registry, tmp_pa
     assert collect(folder, swept(registry), registry, tmp_path / "many.h5") == []
 
 
-def test_leftovers_of_finished_items_are_removed(registry: Registry, tmp_path: Path, monkeypatch: Any) -> None:
+@pytest.mark.parametrize("left", ["", ".4572@elsewhere.x.unfinished"])
+def test_leftovers_of_finished_items_are_removed(
+    registry: Registry, tmp_path: Path, monkeypatch: Any, left: str
+) -> None:
     """As a worker leaves them that dies, or whose disk refuses, between the finished file and tidying up."""
     folder = begun(registry, tmp_path / "many")
     with monkeypatch.context() as patch:
-        patch.setattr(Folder, "tidy", lambda self, item: self.file(item, "checkpoint.h5", 1).touch())
+        patch.setattr(Folder, "tidy", lambda self, item: self.file(item, f"checkpoint.h5{left}", 1).touch())
         work(folder, registry, FAST)
-        assert list(folder.work.glob("*.checkpoint.h5"))
+        assert list(folder.work.glob("*.checkpoint.h5*"))
     work(folder, registry, FAST)
     assert {path.suffix for path in folder.work.iterdir()} == {".h5", ".json"}
     assert not list(folder.work.glob("*.checkpoint.h5"))
