@@ -29,7 +29,7 @@ from ebayes_core.item import Item
 from ebayes_core.registry import Registry
 from ebayes_core.spec import Parts
 
-ITEM = 16 * "[0-9a-f]" + ".json"
+ITEM = 16 * "[0-9a-f]" + ".*"
 NUMBERED = re.compile(r"(?P<item>[0-9a-f]{16})\.(?P<number>\d+)\.(?P<kind>lease|checkpoint\.h5|error)")
 
 

@@ -67,7 +67,8 @@ def begin(
 def place_of(experiment: Any, path: Path, fresh: bool) -> None:
     """Refuse a folder that holds something else. Raises UserError; fresh throws away a sweep that lies there.
 
-    One that lost its sweep.json is a sweep's still: its items are named by what they train, whatever is asked now.
+    One that lost its sweep.json is a sweep's still: its items are named by what they train, whatever is asked now. So
+    is what a worker leaves whose folder was deleted underneath.
     """
     if (path / "sweep.json").exists():
         if fresh:

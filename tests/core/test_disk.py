@@ -236,6 +236,23 @@ def test_what_becomes_of_a_folder_that_loses_its_plan(registry: Registry, tmp_pa
     assert collect(folder, swept(registry), registry, tmp_path / "many.h5") == []
 
 
+def test_a_sweep_deleted_underneath_can_be_begun_again(registry: Registry, tmp_path: Path) -> None:
+    """The worker's last checkpoint makes the folder anew, and nothing else is in it."""
+    folder = begun(registry, tmp_path / "many")
+
+    class Deleted(StopAt):
+        def begin(self, cohort: Any, index: int, count: int, state: Any) -> None:
+            shutil.rmtree(folder.path)
+
+    with pytest.raises(Interrupted):
+        work(folder, registry, replace(FAST, watcher=Deleted(3)))
+    assert list(folder.work.iterdir()) and not (folder.path / "sweep.json").exists()
+    place_of(swept(registry), folder.path, fresh=False)
+    folder = begin(swept(registry), SPEC, registry, folder.path, FAST)
+    work(folder, registry, FAST)
+    assert collect(folder, swept(registry), registry, tmp_path / "many.h5") == []
+
+
 @pytest.mark.parametrize("left", ["", ".4572@elsewhere.x.unfinished"])
 def test_leftovers_of_finished_items_are_removed(
     registry: Registry, tmp_path: Path, monkeypatch: Any, left: str
