@@ -20,4 +20,4 @@ def test_a_save_that_is_stopped_leaves_the_old_or_the_new() -> None:
     done = subprocess.run(command, cwd=root, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     stopped = [int(n) for n in re.findall(r"stopped (\d+) times, lost 0", done.stdout)]
-    assert len(stopped) == 4 and all(stopped)
+    assert len(stopped) == 5 and all(stopped)
