@@ -164,7 +164,7 @@ class Job:
         write = lambda: write_run(path, self.experiment, points, results, record, spec_text=self.text)
         patience = Patience(self.folder.path, self.options.pace.stuck, self.stop, self.options.watcher.note)
         patience.insist(write, self.lease.progress)
-        self.folder.tidy(self.item)
+        self.folder.tidy()
 
     @staticmethod
     def _attributes(clock: _Clock) -> dict[str, Any]:

@@ -30,6 +30,8 @@ from ebayes_core.registry import Registry
 from ebayes_core.spec import Parts
 
 ITEM = 16 * "[0-9a-f]" + ".*"
+#: what an item has while it is worked at
+PASSING = (".lease", ".checkpoint.h5", disk.SUFFIX)
 NUMBERED = re.compile(r"(?P<item>[0-9a-f]{16})\.(?P<number>\d+)\.(?P<kind>lease|checkpoint\.h5|error)")
 
 
@@ -171,20 +173,13 @@ class Folder:
         for path in self.work.glob("*.error"):
             path.unlink(missing_ok=True)
 
-    def tidy(self, item: Item) -> None:
-        """Remove what a finished item needs no longer, as far as the disk allows."""
+    def tidy(self) -> None:
+        """Remove what finished items need no longer, as far as the disk allows; of those whose worker died, too."""
         with contextlib.suppress(OSError):
-            for path in self.work.glob(f"{item.name}.*"):
-                if path.name.endswith((".lease", ".checkpoint.h5", disk.SUFFIX)):
+            done = {path.stem for path in self.finished()}
+            for path in self.work.iterdir():
+                if path.name.split(".")[0] in done and path.name.endswith(PASSING):
                     path.unlink(missing_ok=True)
-
-    def tidy_up(self) -> None:
-        """The same for every finished item, of which a worker may have died, or had its disk refuse, too early."""
-        seen, torn = self.look(), {path.name.split(".")[0] for path in self.work.glob(f"*{disk.SUFFIX}")}
-        for item in self.items(seen):
-            now = seen.get(item.name, Standing())
-            if now.done and (now.leases or now.checkpoints or item.name in torn):
-                self.tidy(item)
 
     def bury(self, item: Item, most: float = math.inf) -> None:
         """Remove its leases up to a number: those of the dead, and one's own."""

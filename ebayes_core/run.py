@@ -128,13 +128,18 @@ def _finished(out: Path, mine: str) -> bool:
 
 def _clear(parts: Path, mine: str) -> None:
     """Remove what a run left that was stopped, or whose disk refused, while it removed it itself."""
-    if not (parts / "sweep.json").exists() or Folder(parts).about()["digest"] == mine:
+    if _whose(parts) in (None, mine):
         shutil.rmtree(parts, ignore_errors=True)
+
+
+def _whose(parts: Path) -> str | None:
+    """The digest of the spec that a folder belongs to, if it has one."""
+    return Folder(parts).about()["digest"] if (parts / "sweep.json").exists() else None
 
 
 def _refuse_another(parts: Path, mine: str) -> None:
     """What a stopped run left may only be taken over by the same spec."""
-    if (parts / "sweep.json").exists() and Folder(parts).about()["digest"] != mine:
+    if _whose(parts) not in (None, mine):
         raise UserError(
             f"{parts} holds an unfinished run of another spec; finish that one, give --out another file, "
             "or throw its work away with --fresh"

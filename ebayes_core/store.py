@@ -27,9 +27,9 @@ FORMAT = ("v110", "v110")
 class File(h5py.File):
     """A file to write to, for which the disk's refusals are kept until somebody asks."""
 
-    def __init__(self, disk: disk.Lenient, mode: str) -> None:
-        super().__init__(disk, mode, libver=FORMAT)
-        self._disk = disk
+    def __init__(self, lenient: disk.Lenient, mode: str) -> None:
+        super().__init__(lenient, mode, libver=FORMAT)
+        self._disk = lenient
 
     def insist(self) -> None:
         """Raise the OSError, if the disk has refused anything: between parts of a large file, so that it ends there."""

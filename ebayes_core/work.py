@@ -60,7 +60,7 @@ class Worker:
         """See `work`. A folder that never took a lease is a mistake; one that took one may take the next later."""
         while Patience(self.folder.path, self.patience, self.stop, self.options.watcher.note).insist(self._one):
             pass
-        self.folder.tidy_up()
+        self.folder.tidy()
 
     def _one(self) -> bool:
         """Work at an item, or wait for one; False where none is left. Raises OSError where the folder fails."""

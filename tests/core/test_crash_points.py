@@ -1,4 +1,4 @@
-"""A sample of tests/faults/crash_points.py: stopped at a few of the writes of each save, nothing is lost."""
+"""Samples of tests/faults: each save is stopped, loses power, or is refused at some of its writes; nothing is lost."""
 
 from __future__ import annotations
 
@@ -14,10 +14,13 @@ import pytest
 
 @pytest.mark.skipif(not shutil.which("cc"), reason="no C compiler")
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the shim is for Linux")
-def test_a_save_that_is_stopped_leaves_the_old_or_the_new() -> None:
-    command = [sys.executable, "-m", "tests.faults.crash_points", "--every", "60"]
+@pytest.mark.parametrize(
+    "script", ["crash_points --every 60", "crash_points --power --every 90", "refusals --every 90"]
+)
+def test_a_save_that_is_stopped_or_refused_leaves_the_old_or_the_new(script: str) -> None:
+    command = [sys.executable, "-m", *f"tests.faults.{script}".split()]
     root, env = Path(__file__).parents[2], {**os.environ, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=root, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    stopped = [int(n) for n in re.findall(r"stopped (\d+) times, lost 0", done.stdout)]
+    stopped = [int(n) for n in re.findall(r"(?:stopped|refused) (\d+) times, lost 0", done.stdout)]
     assert len(stopped) == 5 and all(stopped)

@@ -22,7 +22,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.faults.kills import alike, alone
+from ebayes_core.pool import alone
+from tests.faults import shim
+from tests.faults.kills import alike
 
 SPEC = """
 name = "disks"
@@ -80,8 +82,6 @@ def prepare(folder: Path) -> None:
     folder.chmod(0o755)
     (folder / "spec.toml").write_text(SPEC)
     (folder / "disk").mkdir()
-    source = Path(__file__).with_name("clock.c")
-    subprocess.run(["cc", "-O1", "-shared", "-fPIC", "-o", folder / "clock.so", source, "-ldl"], check=True)
     mount("mount", "-t", "tmpfs", "-o", f"size={ENOUGH}", "ebayes", folder / "disk")
     ebayes(folder, "run", "spec.toml", "--out", "planned/", "--workers", "0", "--cohort", "1")
     shutil.copytree(folder / "planned", folder / "whole")
@@ -191,7 +191,7 @@ def faults(folder: Path) -> list[Fault]:
         Fault("items' permission lost", lambda p, _: (p / "work").chmod(0o555), lambda p: (p / "work").chmod(0o755)),
         *deleted,
         Fault("the sweep deleted", delete("")),
-        Fault("clock jumping", lambda place, chance: None, preload=str(folder / "clock.so")),
+        Fault("clock jumping", lambda place, chance: None, preload=str(shim.built("clock", folder))),
     ]  # fmt: skip
 
 

@@ -24,6 +24,7 @@ from collections import Counter
 from pathlib import Path
 
 from ebayes_core.folder import Folder
+from ebayes_core.pool import alone
 from tests.core.test_run import assert_same
 
 SPEC = """
@@ -73,11 +74,6 @@ def uninterrupted(folder: Path) -> Path:
     """The results of a sweep that nobody disturbed."""
     subprocess.run(command(folder / "whole"), check=True, stdout=subprocess.DEVNULL, env=alone())
     return folder / "whole" / "results.h5"
-
-
-def alone() -> dict[str, str]:
-    """One thread for each process."""
-    return {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
 def survived(out: Path, whole: Path, chance: random.Random, counts: Counter[str]) -> bool:

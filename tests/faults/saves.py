@@ -116,7 +116,8 @@ def _everything(place: Path, registry: Registry) -> bool:
     """Results, items and checkpoints, wherever they stand, can be read."""
     files = [path for path in place.rglob("*.h5") if path.is_file()]
     checkpoints = [path for path in files if "checkpoint" in path.name]
-    loaded = [store.load(path) for path in checkpoints]
+    for path in checkpoints:
+        store.load(path)
     texts = [path.read_text() for path in place.rglob("*") if path.suffix in (".json", ".toml")]
     results = [verify(path, registry) for path in files if path not in checkpoints]
-    return len(loaded) == len(checkpoints) and all(texts) and not any(report.problems for report in results)
+    return all(texts) and not any(report.problems for report in results)

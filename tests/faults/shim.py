@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from ebayes_core.pool import alone
 from tests.faults.saves import Look, Save
 
 #: what happens at the n-th call; the first three end the process, the others go on until `disarm`
@@ -21,11 +22,16 @@ STOPPED = 99  #: exit status of a process that was ended
 def under_shim(module: str) -> int:
     """Run a module with the arguments of this process, the shim compiled and preloaded, on one thread."""
     with tempfile.TemporaryDirectory() as name:
-        shim = Path(name) / "shim.so"
-        source = Path(__file__).with_name("shim.c")
-        subprocess.run(["cc", "-O1", "-shared", "-fPIC", "-o", shim, source, "-ldl"], check=True)
-        env = {**os.environ, "LD_PRELOAD": str(shim), "OMP_NUM_THREADS": "1"}
+        env = {**alone(), "LD_PRELOAD": str(built("shim", Path(name)))}
         return subprocess.run([sys.executable, "-m", module, *sys.argv[1:]], env=env, check=False).returncode
+
+
+def built(name: str, folder: Path) -> Path:
+    """A library of ours to preload, compiled into a folder."""
+    library = folder / f"{name}.so"
+    source = Path(__file__).with_name(f"{name}.c")
+    subprocess.run(["cc", "-O1", "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
+    return library
 
 
 def is_loaded() -> bool:
