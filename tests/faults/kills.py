@@ -1,6 +1,7 @@
 """Kill a sweep at random moments, again and again, and see whether anything was lost.
 
     python -m tests.faults.kills --kills 100
+    python -m tests.faults.kills --kills 8 --spec specs/desk/sweep.toml --within 70 --checkpoint-every 60
 
 A sweep with two workers is started, and at a random moment SIGKILL or SIGTERM goes to the whole command, to the
 command alone, or to one worker. After a few kills it is left to end, and its file compared array by array with
@@ -21,6 +22,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 
 from ebayes_core.folder import Folder
@@ -39,48 +41,62 @@ measurement = { samples = 2 }
 noise = [{ kind = "heterogeneous" }, { kind = "homogeneous" }]
 """
 KILLS_PER_SWEEP = 4
-MOMENT = 12.0  #: seconds within which a kill falls; a sweep takes about as long
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What is started, and within which seconds it is killed."""
+
+    spec: Path
+    within: float
+    checkpoint_every: str
+
+    def command(self, out: Path) -> list[str]:
+        """As a user types it."""
+        run = ["run", self.spec, "--out", f"{out}/", "--workers", "2", "--checkpoint-every", self.checkpoint_every]
+        return [sys.executable, "-m", "ebayes_core", *map(str, run)]
 
 
 def main() -> int:
     """Print what was tried and lost; 1 if anything was."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kills", type=int, default=100)
-    parser.add_argument("--seed", type=int, default=0)
-    given = parser.parse_args()
+    given = asked()
     chance, counts, lost = random.Random(given.seed), Counter[str](), 0
     with tempfile.TemporaryDirectory() as name:
-        whole = uninterrupted(Path(name))
+        small = Path(name) / "spec.toml"
+        small.write_text(SPEC)
+        sweep = Sweep(given.spec or small, given.within, given.checkpoint_every)
+        whole = uninterrupted(sweep, Path(name))
         for number in range(-(-given.kills // KILLS_PER_SWEEP)):
             out = Path(name) / f"sweep-{number}"
-            lost += not survived(out, whole, chance, counts)
+            lost += not survived(sweep, out, whole, chance, counts)
             print(f"sweep {number + 1}: {dict(counts)}, lost {lost}", flush=True)
             shutil.rmtree(out)
     print(f"kills tried: {sum(counts.values())}; sweeps lost or damaged: {lost}")
     return int(lost > 0)
 
 
-def command(out: Path) -> list[str]:
-    """Checkpoints are frequent, so that most kills fall near one."""
-    spec = out.parent / "spec.toml"
-    spec.write_text(SPEC)
-    return [
-        sys.executable, "-m", "ebayes_core", "run", str(spec), "--out", f"{out}/", "--workers", "2",
-        "--checkpoint-every", "0.3",
-    ]  # fmt: skip
+def asked() -> argparse.Namespace:
+    """The small sweep's checkpoints are frequent, so that most kills fall near one."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--spec", type=Path, help="another sweep than the small one of this script")
+    parser.add_argument("--within", type=float, default=12.0, help="seconds; a sweep should take about as long")
+    parser.add_argument("--checkpoint-every", default="0.3", help="seconds, as `ebayes run` takes them")
+    return parser.parse_args()
 
 
-def uninterrupted(folder: Path) -> Path:
+def uninterrupted(sweep: Sweep, folder: Path) -> Path:
     """The results of a sweep that nobody disturbed."""
-    subprocess.run(command(folder / "whole"), check=True, stdout=subprocess.DEVNULL, env=alone())
+    subprocess.run(sweep.command(folder / "whole"), check=True, stdout=subprocess.DEVNULL, env=alone())
     return folder / "whole" / "results.h5"
 
 
-def survived(out: Path, whole: Path, chance: random.Random, counts: Counter[str]) -> bool:
+def survived(sweep: Sweep, out: Path, whole: Path, chance: random.Random, counts: Counter[str]) -> bool:
     """Whether a sweep that is killed a few times ends like the others, with nothing trained for nothing."""
     for _ in range(KILLS_PER_SWEEP):
-        counts[kill_once(out, chance)] += 1
-    end = subprocess.run(command(out), check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=alone())
+        counts[kill_once(sweep, out, chance)] += 1
+    end = subprocess.run(sweep.command(out), check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=alone())
     same = end.returncode == 0 and alike(whole, out / "results.h5")
     left = [path.name for path in (out / "work").iterdir() if path.suffix not in (".h5", ".json")]
     if not same or left or not once(out):
@@ -105,12 +121,12 @@ def once(out: Path) -> bool:
     return len(members) == len(set(members)) and len(folder.finished()) == len(folder.items())
 
 
-def kill_once(out: Path, chance: random.Random) -> str:
+def kill_once(sweep: Sweep, out: Path, chance: random.Random) -> str:
     """Start the sweep and kill some of it at a random moment; what was done, in words."""
     process = subprocess.Popen(
-        command(out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=alone(), start_new_session=True
+        sweep.command(out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=alone(), start_new_session=True
     )
-    time.sleep(chance.uniform(0.5, MOMENT))
+    time.sleep(chance.uniform(0.5, sweep.within))
     which, number = chance.choice(["all", "command", "worker"]), chance.choice([signal.SIGKILL, signal.SIGTERM])
     victims = workers(out)
     if which != "worker":
