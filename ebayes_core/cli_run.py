@@ -99,8 +99,8 @@ def _run_file(experiment: Any, text: str, registry: Registry, target: Path, fres
 
 
 def _options(how: dict[str, Any], **more: Any) -> Any:
-    from ebayes_core.finish import Options
     from ebayes_core.lease import Pace
+    from ebayes_core.options import Options
 
     pace = Pace(min(10.0, how["stale_after"] / 5), how["stale_after"], how["stuck_after"], how["checkpoint_every"])
     names = {name: how[name] for name in ("device", "retries", "only", "wait", "cohort") if name in how}
@@ -247,6 +247,6 @@ def _lacks(folder: Folder, found: Any) -> list[str]:
     unfinished = found.running + found.left
     how = [
         f"{networks(found.failed)} failed; --retry-failed tries them again" if found.failed else "",
-        f"{unfinished} are not finished; go on with  ebayes work {folder.path}" if unfinished else "",
+        f"{networks(unfinished)} not finished; go on with  ebayes work {folder.path}" if unfinished else "",
     ]
     return [f"the results lack networks: {'; '.join(filter(None, how))}", *map(str, found.failures)]

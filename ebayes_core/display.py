@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from ebayes_core.errors import told
-from ebayes_core.finish import Watcher
+from ebayes_core.options import Watcher
 from ebayes_core.status import Status, status
 from ebayes_core.words import networks
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Any, Self
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -16,8 +15,9 @@ from ebayes_core.engine import Cohort, State, train
 from ebayes_core.errors import Interrupted, StoreError, told
 from ebayes_core.folder import Folder, Standing
 from ebayes_core.item import Item
-from ebayes_core.lease import Lease, Pace
+from ebayes_core.lease import Lease
 from ebayes_core.measure import measure
+from ebayes_core.options import Options
 from ebayes_core.patience import Patience
 from ebayes_core.planning import find_device, member_data
 from ebayes_core.registry import Registry
@@ -25,41 +25,6 @@ from ebayes_core.results import MemberResult
 from ebayes_core.signals import Stop
 from ebayes_core.spec import Point
 from ebayes_core.writing import write_run
-
-
-class Watcher:
-    """What a run tells whoever watches, who is opened and closed around it; this one is silent."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        """Nothing to close."""
-
-    def begin(self, cohort: Cohort, index: int, count: int, state: State) -> None:
-        """Cohort `index` of `count` (from 0) starts, or goes on, from `state`."""
-
-    def tick(self, cohort: Cohort, state: State) -> None:
-        """A step is done; called hundreds of times a second."""
-
-    def note(self, text: str) -> None:
-        """One line worth reading."""
-
-
-@dataclass
-class Options:
-    """How to run; none of this changes what is computed but for rounding."""
-
-    device: str = "auto"
-    compile: bool | None = None  #: None decides by the amount of work
-    fresh: bool = False
-    watcher: Watcher = field(default_factory=Watcher)
-    pace: Pace = field(default_factory=Pace)
-    wait: bool = True  #: for items that others hold, in case they die
-    cohort: int | None = None  #: networks that train as one, at most
-    only: str | None = None  #: the one item to work at
-    retries: int = 2  #: of a network that failed
-    strict: bool = False  #: an error ends the run, and is not put down to its item
 
 
 class Superseded(Exception):

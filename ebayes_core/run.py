@@ -10,9 +10,9 @@ from typing import Any
 
 from ebayes_core import gather, planning, provenance, spec
 from ebayes_core.errors import UserError
-from ebayes_core.finish import Options
 from ebayes_core.folder import ITEM, Folder, Standing
 from ebayes_core.item import Item
+from ebayes_core.options import Options
 from ebayes_core.planning import find_device
 from ebayes_core.registry import Registry
 from ebayes_core.runfile import Run

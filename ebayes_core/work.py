@@ -13,10 +13,11 @@ from dataclasses import dataclass, field
 from ebayes_core import disk, provenance
 from ebayes_core.blame import blamed, standing_in
 from ebayes_core.errors import DiskError, Interrupted, StoreError
-from ebayes_core.finish import Job, Options, Superseded
+from ebayes_core.finish import Job, Superseded
 from ebayes_core.folder import Folder, Standing
 from ebayes_core.item import Item
 from ebayes_core.lease import Lease, Watch, read
+from ebayes_core.options import Options
 from ebayes_core.patience import Patience, concerns
 from ebayes_core.planning import find_device
 from ebayes_core.registry import Registry

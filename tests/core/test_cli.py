@@ -21,7 +21,7 @@ from ebayes_core import display, estimate
 from ebayes_core.cli import main
 from ebayes_core.errors import EbayesError, Interrupted
 from ebayes_core.exits import guarded
-from ebayes_core.finish import Options
+from ebayes_core.options import Options
 from ebayes_core.planning import find_device
 from ebayes_core.registry import Registry
 from ebayes_core.run import run
@@ -253,12 +253,14 @@ def test_an_interrupted_run_names_a_command_that_keeps_its_work(capsys, monkeypa
     assert "ebayes run 'my spec.toml'\n" in capsys.readouterr().err
 
 
-def test_help_and_mistakes_do_not_wait_for_torch(folder: Path) -> None:
+def test_help_mistakes_and_the_standing_of_a_sweep_do_not_wait_for_torch(folder: Path) -> None:
+    spec, sweep = str(folder / "tiny.toml"), str(folder / "sweep")
+    assert status("run", spec, "--workers", "0", "--out", f"{sweep}/") == 0
+    asked = [["--help"], ["plugins"], ["run", spec, "--set", "training.epochs=-1"], ["status", sweep]]
     code = (
         "import sys; from ebayes_core.cli import main; from ebayes_core.exits import guarded\n"
-        f"for a in (['--help'], ['plugins'], ['run', {str(folder / 'tiny.toml')!r}, '--set', 'training.epochs=-1']):\n"
-        "    guarded(lambda: main(a, standalone_mode=False))\n"
-        "sys.exit('torch' in sys.modules)"
+        f"said = [guarded(lambda: main(a, standalone_mode=False)) for a in {asked}]\n"
+        "sys.exit('torch' in sys.modules or said != [0, 0, 2, 0])"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 

@@ -165,7 +165,7 @@ def test_where_all_failed_the_reasons_are_said(tmp_path: Path, capsys: pytest.Ca
     assert "not enough memory: take a smaller network or data set, or fewer networks at a time" in done.stderr
     assert exit_status("run", spec, "--out", f"{out}2/", "--workers", "0") == 0
     assert exit_status("gather", f"{out}2") == 1
-    assert "the results lack networks: 1 are not finished; go on with  ebayes work" in capsys.readouterr().err
+    assert "the results lack networks: 1 network not finished; go on with  ebayes work" in capsys.readouterr().err
 
 
 def test_commands_say_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

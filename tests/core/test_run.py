@@ -13,7 +13,7 @@ import torch
 from ebayes_core import checkpoint, store
 from ebayes_core.engine import train
 from ebayes_core.errors import Interrupted, UserError
-from ebayes_core.finish import Options, Watcher
+from ebayes_core.options import Options, Watcher
 from ebayes_core.planning import find_device
 from ebayes_core.registry import Registry
 from ebayes_core.run import run

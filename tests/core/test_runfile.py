@@ -18,7 +18,7 @@ import xarray
 
 from ebayes_core import provenance, spec, store
 from ebayes_core.errors import StoreError
-from ebayes_core.finish import Options
+from ebayes_core.options import Options
 from ebayes_core.registry import Registry
 from ebayes_core.results import DESCRIPTIONS, MemberResult
 from ebayes_core.run import run as train

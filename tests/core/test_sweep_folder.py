@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 from ebayes_core import checkpoint, gather, memory, planning, store
 from ebayes_core.engine import train
 from ebayes_core.errors import Interrupted, PluginError, UserError
-from ebayes_core.finish import Options
 from ebayes_core.folder import Folder
 from ebayes_core.item import Item
 from ebayes_core.lease import Pace
+from ebayes_core.options import Options
 from ebayes_core.planning import find_device
 from ebayes_core.registry import Registry
 from ebayes_core.run import begin, collect, run

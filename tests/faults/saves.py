@@ -12,9 +12,9 @@ import numpy as np
 
 from ebayes_core import checkpoint, spec, store
 from ebayes_core.engine import Cohort, train
-from ebayes_core.finish import Options
 from ebayes_core.lease import Pace
 from ebayes_core.measure import measure
+from ebayes_core.options import Options
 from ebayes_core.planning import find_device, member_data
 from ebayes_core.registry import Registry
 from ebayes_core.run import begin, collect, run

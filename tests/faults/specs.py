@@ -26,7 +26,7 @@ from typing import Any
 
 from ebayes_core import figures, spec
 from ebayes_core.errors import UserError
-from ebayes_core.finish import Options
+from ebayes_core.options import Options
 from ebayes_core.registry import Registry
 from ebayes_core.run import run
 from ebayes_core.runfile import Run
