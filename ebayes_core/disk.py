@@ -56,11 +56,12 @@ def _naming(path: Path) -> Iterator[None]:
 
 
 def make(folder: Path) -> None:
-    """A folder, with those that it lies in, whose own names survive a loss of power."""
+    """A folder, with those that it lies in, whose own names survive a loss of power. Raises OSError naming a folder."""
     missing = [part for part in (folder, *folder.parents) if not part.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
-    for part in missing:
-        _sync(part.parent)
+    with _naming(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        for part in missing:
+            _sync(part.parent)
 
 
 def _sync(path: Path) -> None:

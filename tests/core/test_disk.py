@@ -114,6 +114,16 @@ def _limited(room: int) -> Callable[[disk.Lenient, bytes], None]:
     return write
 
 
+def test_a_folder_whose_name_cannot_be_synced_is_named(tmp_path: Path, monkeypatch: Any) -> None:
+    def fsync(handle: int) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(disk.os, "fsync", fsync)
+    with pytest.raises(OSError, match="Read-only") as caught:
+        disk.make(tmp_path / "a" / "b")
+    assert caught.value.filename == str(tmp_path / "a" / "b")
+
+
 def test_a_large_file_ends_where_the_disk_does(tmp_path: Path, monkeypatch: Any) -> None:
     """What the disk refuses is kept in memory: no more of it than one part of a gathered file."""
     monkeypatch.setattr(disk.Lenient, "_write", _limited(100))
