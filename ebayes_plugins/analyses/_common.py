@@ -124,9 +124,14 @@ def optimum(slope: Callable[[np.ndarray], np.ndarray], curvature: np.ndarray) ->
 
 
 def analytic_slope(slope: Callable[[np.ndarray], np.ndarray], sigma: float) -> float:
-    """d log sigma^2 / d log H along the optimum: -2/(rho + 2) for a power law, -1 for an entropy (Appendix 5)."""
+    """d log sigma^2 / d log H along the optimum: -2/(rho + 2) for a power law, -1 for an entropy (Appendix 5).
+
+    NaN where no curvature has that sigma as its optimum, as beyond the width of a prior.
+    """
     step = 1e-4
     above, below = slope(np.array([sigma * np.exp(step), sigma * np.exp(-step)]))
+    if not (above > 0 and below > 0):
+        return np.nan
     exponent = (np.log(above) - np.log(below)) / (2 * step)
     return float(2 / (exponent - 2))
 

@@ -149,6 +149,13 @@ def test_entropies_have_slope_minus_one() -> None:
     slope = slope_of({"cost": {"kind": "membrane"}, "inference": bayes}, 0.3)
     h = np.geomspace(1e-3, 1e3, 7)
     np.testing.assert_allclose(optimum(slope, h), (h + 1 / 4) ** -0.5, rtol=1e-9)  # the prior's precision adds
+    assert analytic_slope(slope, 1.0) == pytest.approx(-(1 - 1 / 4), abs=1e-6)
+
+
+@pytest.mark.filterwarnings("error")
+def test_beyond_the_width_of_the_prior_no_sigma_is_optimal() -> None:
+    bayes = {"kind": "variational_bayes", "prior": "gaussian", "scale": 2.0}
+    assert np.isnan(analytic_slope(slope_of({"cost": {"kind": "membrane"}, "inference": bayes}, 0.3), 3.0))
 
 
 def test_a_mixture_lies_between_its_parts() -> None:
