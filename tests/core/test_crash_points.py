@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
@@ -10,6 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from ebayes_core.pool import alone
 
 
 @pytest.mark.skipif(not shutil.which("cc"), reason="no C compiler")
@@ -19,8 +20,8 @@ import pytest
 )
 def test_a_save_that_is_stopped_or_refused_leaves_the_old_or_the_new(script: str) -> None:
     command = [sys.executable, "-m", *f"tests.faults.{script}".split()]
-    root, env = Path(__file__).parents[2], {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=root, env=env, capture_output=True, text=True, check=False)
+    root = Path(__file__).parents[2]
+    done = subprocess.run(command, cwd=root, env=alone(), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     stopped = [int(n) for n in re.findall(r"(?:stopped|refused) (\d+) times, lost 0", done.stdout)]
     assert len(stopped) == 5 and all(stopped)

@@ -76,7 +76,7 @@ def main() -> int:
 
 
 def asked() -> argparse.Namespace:
-    """The small sweep's checkpoints are frequent, so that most kills fall near one."""
+    """What the command line says; checkpoints are frequent if it says nothing, so that most kills fall near one."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)

@@ -6,6 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
+from ebayes_core.pool import alone
 from tests.faults import faulty
 
 
@@ -17,4 +18,4 @@ def install(folder: Path) -> dict[str, str]:
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: ebayes-faulty\nVersion: 0.1\n")
     (info / "entry_points.txt").write_text("[ebayes]\nfaulty = ebayes_faulty\n")
     path = os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])
-    return {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+    return {**alone(), "PYTHONPATH": path}
