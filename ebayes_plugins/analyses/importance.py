@@ -247,13 +247,14 @@ def _limits(ax: Axes, x: np.ndarray, y: np.ndarray, ends: np.ndarray, line: np.n
 
 
 def _remark(at: dict[str, Any]) -> str:
-    """The numbers of a panel."""
+    """The numbers of a panel; - where there is none, as in the tables."""
     if not at["n"]:
         return f"no synapse has curvature ({at['left_out']} flat)"
+    analytic = "-" if np.isnan(at["analytic_slope"]) else f"{at['analytic_slope']:.2f}"
     over = f"{at['point_slope']:.2f} ± {at['point_slope_half_width']:.1g} over {at['point_seeds']:.0f} seeds\n"
     return (
         f"slope {at['slope']:.2f} ± {at['slope_half_width']:.1g}\n{over if at['point_seeds'] > 1 else ''}"
-        f"analytic {at['analytic_slope']:.2f}, rank r {at['rank_correlation']:.2f}\n"
+        f"analytic {analytic}, rank r {at['rank_correlation']:.2f}\n"
         f"n = {at['n']} + {at['left_out']} flat, B = {at['balance']:.2g}"
     )
 

@@ -17,7 +17,7 @@ from ebayes_plugins.analyses import ALL
 from ebayes_plugins.analyses._common import analytic_slope, colour, optimum, slope_of
 from ebayes_plugins.analyses._curves import columns
 from ebayes_plugins.analyses._regression import fit_line
-from ebayes_plugins.analyses.importance import Importance
+from ebayes_plugins.analyses.importance import Importance, _remark
 from ebayes_plugins.analyses.posterior import Posterior
 from ebayes_plugins.analyses.predictive import Predictive
 from ebayes_plugins.analyses.tradeoff import Tradeoff
@@ -150,6 +150,13 @@ def test_entropies_have_slope_minus_one() -> None:
     h = np.geomspace(1e-3, 1e3, 7)
     np.testing.assert_allclose(optimum(slope, h), (h + 1 / 4) ** -0.5, rtol=1e-9)  # the prior's precision adds
     assert analytic_slope(slope, 1.0) == pytest.approx(-(1 - 1 / 4), abs=1e-6)
+
+
+def test_a_panel_without_an_analytic_slope_has_a_dash() -> None:
+    names = ("slope", "slope_half_width", "point_slope", "point_slope_half_width", "rank_correlation", "balance")
+    panel = {**dict.fromkeys(names, 0.5), "n": 9, "left_out": 0, "point_seeds": 1}
+    assert "analytic -0.75, rank" in _remark({**panel, "analytic_slope": -0.75})
+    assert "analytic -, rank" in _remark({**panel, "analytic_slope": np.nan})
 
 
 @pytest.mark.filterwarnings("error")
