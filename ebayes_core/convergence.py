@@ -8,53 +8,124 @@ With one sigma for the whole network only the sum over all layers has to balance
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import chain
 
 import torch
 from torch import Tensor
 
-from ebayes_core.engine import Cohort
-from ebayes_core.probes import training_chunks
+from ebayes_core.engine import CHOICE, Cohort, generator
+from ebayes_core.evaluation import sampled_weights
 from ebayes_core.update import Parameters
+
+#: Training examples that share a pair of sampled networks, and pairs at least: whatever batches training took, since
+#: one pair alone says little, and what it says must not hang on them.
+EXAMPLES, PAIRS = 20, 100
+#: Minibatches of training, at least, whose gradients are averaged.
+MINIBATCHES = 10
 
 
 @dataclass
 class Slopes:
-    """Averages over minibatches of the training set at noisy weights, per datapoint."""
+    """What pairs of sampled networks met on their share of the training set, per datapoint.
 
-    along_sigma: Tensor  #: (minibatch, layer, member): sum_i sigma_i g_i xi_i
-    along_mu: Tensor  #: (minibatch, layer, member): sum_i mu_i g_i
-    absolute: list[Tensor]  #: per layer (member, synapses): mean |minibatch gradient|
-    nll: Tensor  #: (member,) mean loss per datapoint under the noise
+    Shares weigh every average: the last chunk of a pass is short where the set does not divide.
+    """
+
+    share: Tensor  #: (pair,): its part of all examples that were seen; sums to 1
+    along_sigma: Tensor  #: (pair, layer, member): sum_i sigma_i g_i xi_i
+    along_mu: Tensor  #: (pair, layer, member): sum_i mu_i g_i
+    added: Tensor  #: (pair, member): the loss that noise adds to that of the mean weights
+    nll_mean: Tensor  #: (member,): loss with the mean weights, over the whole training set
 
 
 def slopes(cohort: Cohort, p: Parameters, noise: torch.Generator) -> Slopes:
-    """Passes over the training set in the minibatches of training, each at two weight samples mu +- sigma xi.
+    """Passes over the training set, a few examples at a time, each few at two weight samples mu +- sigma xi."""
+    pair, met, sizes = _Pair(cohort, p), [], []
+    for x, y in _chunks(cohort):
+        pair.draw(noise)
+        met.append(pair.meet(x, y))
+        sizes.append(len(x))
+    share = torch.tensor(sizes, dtype=torch.float64, device=cohort.device) / sum(sizes)
+    along_sigma, along_mu, added, nll_mean = map(torch.stack, zip(*met, strict=True))
+    return Slopes(share, along_sigma, along_mu, added, average(share, nll_mean)[0])
+
+
+class _Pair:
+    """Two sampled networks mu +- sigma xi, and room for what they meet: new memory is slow memory.
 
     The pair is antithetic: in the difference of its gradients the mean gradient drops out, which is most of the
     variance of g xi.
     """
-    sigmas = cohort.formulas.sigmas(p.mu, p.phi)
-    absolute = [torch.zeros_like(m) for m in p.mu]
-    along_sigma, along_mu, losses = [], [], []
-    steps, weights, plus, minus = ([torch.empty_like(m) for m in p.mu] for _ in range(4))  # new memory is slow memory
-    passes = range(cohort.member.measurement.balance_passes)
-    for x, y in chain.from_iterable(training_chunks(cohort, cohort.batch_size) for _ in passes):
-        for step, s, xi in zip(steps, sigmas, cohort.draw(noise).split(cohort.sizes, 1), strict=True):
+
+    def __init__(self, cohort: Cohort, p: Parameters) -> None:
+        self.cohort, self.mu, self.sigma = cohort, p.mu, cohort.formulas.sigmas(p.mu, p.phi)
+        self.steps, self.weights, self.plus, self.minus = ([torch.empty_like(m) for m in p.mu] for _ in range(4))
+
+    def draw(self, noise: torch.Generator) -> None:
+        """A fresh sigma xi."""
+        for step, s, xi in zip(
+            self.steps, self.sigma, self.cohort.draw(noise).split(self.cohort.sizes, 1), strict=True
+        ):
             torch.mul(s, xi, out=step)
-        for sign, found in ((1, plus), (-1, minus)):
-            for w, m, step in zip(weights, p.mu, steps, strict=True):
-                torch.add(m, step, alpha=sign, out=w)
-            losses.append(_gradients(cohort, weights, x, y, found))
-        along_sigma.append((_dots(steps, plus) - _dots(steps, minus)) / 2)
-        along_mu.append((_dots(p.mu, plus) + _dots(p.mu, minus)) / 2)
-        for total, g in zip(absolute, plus, strict=True):
+
+    def meet(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """What some examples say, per datapoint: as the fields of Slopes, without the axis of pairs."""
+        at_mean = _mean_loss(self.cohort, self.cohort.network.forward(self.cohort.layered(self.mu), x), y)
+        nll = (self._slope(1, x, y, self.plus) + self._slope(-1, x, y, self.minus)) / 2
+        along_sigma = (_dots(self.steps, self.plus) - _dots(self.steps, self.minus)) / 2
+        along_mu = (_dots(self.mu, self.plus) + _dots(self.mu, self.minus)) / 2
+        return along_sigma, along_mu, nll - at_mean, at_mean
+
+    def _slope(self, sign: int, x: Tensor, y: Tensor, out: list[Tensor]) -> Tensor:
+        """Mean loss (member,) at mu + sign sigma xi; its gradient goes into out."""
+        for w, m, step in zip(self.weights, self.mu, self.steps, strict=True):
+            torch.add(m, step, alpha=sign, out=w)
+        return _gradients(self.cohort, self.weights, x, y, out)
+
+
+def average(share: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean of values (pair, ...) by share, and its standard error from their spread: too large rather than too small.
+
+    It counts the difference between examples as chance, though every pass sees them all.
+    """
+    weights = share.view(-1, *[1] * (values.ndim - 1))
+    mean = (weights * values).sum(0)
+    return mean, ((weights * (values - mean)).square().sum(0) * len(share) / (len(share) - 1)).sqrt()
+
+
+def _chunks(cohort: Cohort) -> Iterator[tuple[Tensor, Tensor]]:
+    """Passes over the training set in random order, a few examples at a time."""
+    data, chance = cohort.data, generator(cohort.seed, CHOICE)
+    enough = math.ceil(PAIRS / math.ceil(data.examples / EXAMPLES))
+    for _ in range(max(cohort.member.measurement.balance_passes, enough)):
+        order = torch.randperm(data.examples, generator=chance).to(cohort.device)
+        for few in order.split(EXAMPLES):
+            yield data.x[few], data.y[few]
+
+
+def expected_loss(cohort: Cohort, found: Slopes) -> tuple[Tensor, Tensor]:
+    """Loss summed over the training set, averaged over the noise, with its standard error; (member,) each.
+
+    Only what noise adds is left to chance: the mean weights' own loss is exact.
+    """
+    added, error = average(found.share, found.added)
+    return cohort.data.examples * (found.nll_mean + added), cohort.data.examples * error
+
+
+def absolute_gradients(cohort: Cohort, p: Parameters, noise: torch.Generator) -> list[Tensor]:
+    """Mean |gradient| of the minibatches of training at noisy weights, per layer (member, synapses).
+
+    As in training, the few examples that fill no minibatch are left out: a short one has larger gradients.
+    """
+    totals, found = [torch.zeros_like(m) for m in p.mu], [torch.empty_like(m) for m in p.mu]
+    networks, data, passes = sampled_weights(cohort, p, noise), cohort.data, math.ceil(MINIBATCHES / cohort.batches)
+    for batch in (batch for epoch in range(passes) for batch in cohort.order(epoch)):
+        _gradients(cohort, next(networks), data.x[batch], data.y[batch], found)
+        for total, g in zip(totals, found, strict=True):
             total += g.abs_()
-    n = len(along_mu)
-    return Slopes(
-        torch.stack(along_sigma), torch.stack(along_mu), [a / n for a in absolute], torch.stack(losses).mean(0)
-    )
+    return [total / (passes * cohort.batches) for total in totals]
 
 
 def _gradients(cohort: Cohort, weights: list[Tensor], x: Tensor, y: Tensor, out: list[Tensor]) -> Tensor:
@@ -63,7 +134,11 @@ def _gradients(cohort: Cohort, weights: list[Tensor], x: Tensor, y: Tensor, out:
     outputs = cohort.network.gradients(
         cohort.layered(weights), x, lambda o: task.residual(o, y) / len(x), cohort.layered(out)
     )
-    return task.nll(outputs, y).mean(-1)
+    return _mean_loss(cohort, outputs, y)
+
+
+def _mean_loss(cohort: Cohort, outputs: Tensor, y: Tensor) -> Tensor:
+    return cohort.data.task.nll(outputs, y).mean(-1, dtype=torch.float64)
 
 
 def _dots(a: list[Tensor], b: list[Tensor]) -> Tensor:
@@ -91,13 +166,13 @@ def balance(cohort: Cohort, p: Parameters, found: Slopes) -> dict[str, Tensor]:
     """
     n = cohort.data.examples
     down, up = (_with_total(t) for t in charges(cohort, p))
-    along_sigma, along_mu = _with_total(found.along_sigma, 1), _with_total(found.along_mu, 1)
     down = down if p.phi else torch.full_like(down, torch.nan)
-    error = along_sigma.std(0) / len(along_sigma) ** 0.5 if len(along_sigma) > 1 else torch.full_like(down, torch.nan)
+    along_sigma, error = average(found.share, _with_total(found.along_sigma, 1))
+    along_mu, _ = average(found.share, _with_total(found.along_mu, 1))
     return {
-        "balance": n * along_sigma.mean(0) / down,
+        "balance": n * along_sigma / down,
         "balance_error": n * error / down.abs(),
-        "magnitude_balance": -n * along_mu.mean(0) / torch.where(up == 0, torch.nan, up),
+        "magnitude_balance": -n * along_mu / torch.where(up == 0, torch.nan, up),
     }
 
 

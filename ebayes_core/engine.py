@@ -71,7 +71,7 @@ def generator(seed: int, *purpose: int, device: torch.device | str = "cpu") -> t
     return torch.Generator(device).manual_seed(int(mixed >> np.uint64(1)))
 
 
-INIT, NOISE, ORDER, MEASURE = range(4)  #: purposes
+INIT, NOISE, ORDER, MEASURE, CHOICE = range(5)  #: purposes
 
 
 class Cohort:

@@ -93,7 +93,7 @@ def _layer(group: h5py.Group, arrays: Layer, members: Sequence[int]) -> dict[str
 def _scale(group: h5py.Group, name: str, values: np.ndarray) -> h5py.Dataset:
     item = store.dataset(group, name, values)
     item.make_scale(name)
-    item.attrs["description"] = f"coordinate: {name}, by number" + (", the bias last" if name == "pre" else "")
+    item.attrs["description"] = f"coordinate: {name}, by number"
     item.attrs["units"] = "1"
     return item
 

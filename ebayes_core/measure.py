@@ -24,13 +24,16 @@ def measure(cohort: Cohort, state: State) -> list[MemberResult]:
     p = state.parameters
     noise = generator(cohort.seed, MEASURE, device=cohort.device)
     found = convergence.slopes(cohort, p, noise)
-    layers = _synapses(cohort, p, found, noise)
+    nll, nll_error = convergence.expected_loss(cohort, found)
+    scores = evaluate(cohort, p, noise)  # before what draws by chunks: so the scores do not hang on their size
+    layers = _synapses(cohort, p, noise)
     curves = {name: torch.stack([point[name] for point in state.curves]) for name in state.curves[0]}
     by_layer = {**convergence.balance(cohort, p, found), **_layer_sizes(cohort, p, layers)}
     metrics = {
-        **evaluate(cohort, p, noise),
+        **scores,
         **_sigma(cohort, p, layers),
-        **free_energy(cohort, p, cohort.data.examples * found.nll),
+        **free_energy(cohort, p, nll),
+        "nll_train_error": nll_error,
         **{name: values[-1] for name, values in by_layer.items()},
         "sigma_motion": convergence.motion(curves["sigma_log_mean"]),
         "n_examples": torch.full((len(cohort),), cohort.data.examples),
@@ -54,7 +57,7 @@ def _member(i, cohort, state, metrics, curves, layers, per_layer) -> MemberResul
     )
 
 
-def _synapses(cohort: Cohort, p: Parameters, found: convergence.Slopes, noise: torch.Generator) -> Layers:
+def _synapses(cohort: Cohort, p: Parameters, noise: torch.Generator) -> Layers:
     """All that is known of each synapse, per layer (member, *shape)."""
     layers: Layers = {
         "mu": cohort.layered(p.mu),
@@ -65,7 +68,9 @@ def _synapses(cohort: Cohort, p: Parameters, found: convergence.Slopes, noise: t
     rate = cohort.formulas.learning_rate
     empirical = [g.flatten(1) for g in layers["fisher_empirical_mean"]]
     layers["learning_rate_rms"] = cohort.layered([rate / g.sqrt() for g in empirical])
-    layers["learning_rate_authors"] = cohort.layered([rate / g for g in found.absolute])
+    layers["learning_rate_authors"] = cohort.layered(
+        [rate / g for g in convergence.absolute_gradients(cohort, p, noise)]
+    )
     return layers
 
 
@@ -97,16 +102,24 @@ def _sigma(cohort: Cohort, p: Parameters, layers: Layers) -> dict[str, Tensor]:
     """Sizes of the noise and what it costs."""
     sigma, mu = torch.cat([s.flatten(1) for s in layers["sigma"]], 1), torch.cat(p.mu, 1)
     curved = torch.cat(_curved(layers), 1)
-    weights = torch.cat([s[..., :-1].flatten(1) for s in layers["sigma"]], 1)
     sizes = {
         **spread(sigma),
         "sigma_rms_curved": ((sigma**2 * curved).sum(-1) / curved.sum(-1)).sqrt(),
-        "sigma_rms_weights": weights.square().mean(-1).sqrt(),
+        "sigma_rms_weights": _rms_without_biases(cohort, sigma),
         "stuck_fraction": _stuck(cohort, p, sigma),
     }
     nothing = torch.full((len(cohort),), math.nan, device=sigma.device)
     bill = dict.fromkeys(("reliability_cost", "reliability_cost_at_rms"), nothing)
     return sizes | (energy_bill(cohort.formulas.cost, mu, sigma) if p.phi else bill)
+
+
+def _rms_without_biases(cohort: Cohort, sigma: Tensor) -> Tensor:
+    """RMS over the weights that the network does not call biases; NaN where it does not say, or has no others."""
+    biases = cohort.network.biases(cohort.data.x.shape[1], cohort.data.task.outputs)
+    if biases is None:
+        return torch.full((len(cohort),), math.nan, device=sigma.device)
+    kept = ~torch.cat([b.flatten() for b in biases]).to(sigma.device)
+    return sigma[:, kept].square().mean(-1).sqrt()
 
 
 def _stuck(cohort: Cohort, p: Parameters, sigma: Tensor) -> Tensor:

@@ -12,12 +12,13 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from ebayes_core.engine import Cohort
+from ebayes_core.engine import CHOICE, Cohort, generator
 from ebayes_core.evaluation import sampled_weights
 from ebayes_core.per_example import Deltas, squared_gradients
 from ebayes_core.update import Parameters
 
 CLASSES_FOR_GAUSS_NEWTON = 100  #: its price is one backward pass per class
+NETWORKS = 20  #: sampled networks, at least, that an average over the noise is of, however large the chunks may be
 
 
 def curvature(cohort: Cohort, p: Parameters, noise: torch.Generator) -> dict[str, list[Tensor]]:
@@ -29,7 +30,7 @@ def curvature(cohort: Cohort, p: Parameters, noise: torch.Generator) -> dict[str
     """
     task, sums = cohort.data.task, {}
     networks = sampled_weights(cohort, p, noise)
-    for x, y in training_chunks(cohort, cohort.member.measurement.probe_batch):
+    for x, y in training_chunks(cohort):
         for where, weights in (("mean", p.mu), ("noise", next(networks))):
             layered = cohort.layered(weights)
             for name, deltas in _estimators(task, y, noise).items():
@@ -52,7 +53,7 @@ def inputs(cohort: Cohort, p: Parameters, noise: torch.Generator) -> dict[str, l
     """Mean |x| and mean x^2 of each layer's inputs under noise, (member, pre + 1); nothing without a trace."""
     sums: dict[str, list[Tensor]] = {}
     networks = sampled_weights(cohort, p, noise)
-    for x, _ in training_chunks(cohort, cohort.member.measurement.probe_batch):
+    for x, _ in training_chunks(cohort):
         trace = cohort.network.trace(cohort.layered(next(networks)), x)
         if trace is None:
             return {}
@@ -62,10 +63,12 @@ def inputs(cohort: Cohort, p: Parameters, noise: torch.Generator) -> dict[str, l
     return {name: [t / _examples(cohort) for t in total] for name, total in sums.items()}
 
 
-def training_chunks(cohort: Cohort, size: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """The training examples that the probes see, in chunks."""
-    n = _examples(cohort)
-    return zip(cohort.data.x[:n].split(size), cohort.data.y[:n].split(size), strict=True)
+def training_chunks(cohort: Cohort) -> Iterator[tuple[Tensor, Tensor]]:
+    """The training examples that the probes see, in chunks that share a weight sample; chosen at random, if not all."""
+    data, n = cohort.data, _examples(cohort)
+    chosen = torch.randperm(data.examples, generator=generator(cohort.seed, CHOICE))[:n].to(cohort.device)
+    for few in chosen.split(min(cohort.member.measurement.probe_batch, max(1, n // NETWORKS))):
+        yield data.x[few], data.y[few]
 
 
 def _examples(cohort: Cohort) -> int:

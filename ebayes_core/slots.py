@@ -124,6 +124,13 @@ class Network(Plugin):
     def shapes(self, inputs: int, outputs: int) -> list[tuple[int, ...]]:
         """Shape of each layer's weights, without the member axis; (post, pre + 1) for a linear layer."""
 
+    def biases(self, inputs: int, outputs: int) -> list[Tensor] | None:
+        """Which weights are biases, per layer a boolean tensor shaped as its weights; None says that nobody knows.
+
+        The engine takes no column for a bias by itself: what it reports of the weights without them is NaN then.
+        """
+        return None
+
     @abstractmethod
     def forward(self, weights: list[Tensor], x: Tensor) -> Tensor:
         """Outputs (member, batch, outputs) of inputs (batch, inputs) that all members share.

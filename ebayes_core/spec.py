@@ -85,11 +85,16 @@ class Measurement(BaseModel):
     samples: int = Field(20, ge=1, le=10_000, description="sampled networks whose predictions are averaged")
     sample_batch: int = Field(20, ge=1, le=100_000, description="test examples that share one sampled network")
     balance_passes: int = Field(
-        1, ge=1, le=100_000, description="passes over the training set that the balance is taken from, with fresh noise"
+        1,
+        ge=1,
+        le=100_000,
+        description="passes over the training set, at least, that the balance is taken from, with fresh noise",
     )
-    probe_batch: int = Field(100, ge=1, le=100_000, description="training examples per weight sample in the probes")
+    probe_batch: int = Field(
+        100, ge=1, le=100_000, description="training examples per weight sample in the probes, at most"
+    )
     probe_examples: int | None = Field(
-        None, ge=1, description="at most so many training examples in the probes; all of them if left out"
+        None, ge=1, description="training examples in the probes, at most, chosen at random; all if left out"
     )
 
 

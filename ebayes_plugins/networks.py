@@ -46,6 +46,15 @@ class Mlp(Network):
         widths = (inputs, *self.hidden, outputs)
         return [(post, pre + 1) for pre, post in itertools.pairwise(widths)]
 
+    def biases(self, inputs: int, outputs: int) -> list[Tensor]:
+        """The last column of each layer."""
+        import torch
+
+        marked = [torch.zeros(shape, dtype=torch.bool) for shape in self.shapes(inputs, outputs)]
+        for layer in marked:
+            layer[:, -1] = True
+        return marked
+
     def forward(self, weights: list[Tensor], x: Tensor) -> Tensor:
         """Outputs (member, batch, outputs)."""
         return self.trace(weights, x).outputs

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.integrate import quad
 
-from ebayes_core.convergence import slopes
+from ebayes_core.convergence import expected_loss, slopes
 from ebayes_core.engine import MEASURE, Cohort, generator, train
 from ebayes_core.measure import free_energy
 from ebayes_core.registry import Registry
@@ -157,14 +157,13 @@ def expected_nll(c: Cohort, mean: np.ndarray, sd: np.ndarray) -> torch.Tensor:
 
 def test_monte_carlo_objective_equals_its_closed_form(registry: Registry) -> None:
     """The sampled expected loss against Eq. 24, within four standard errors of many passes."""
-    c = cohort(registry, LINEAR, "training.batch_size=10")
+    c = cohort(registry, LINEAR, "measurement.balance_passes=40")
     mean = np.linspace(-1, 1, 7)
     sd = np.linspace(0.05, 0.5, 7)
     noise = generator(0, MEASURE)
-    draws = torch.stack([slopes(c, at(c, mean, sd), noise).nll for _ in range(40)])[:, 0] * c.data.examples
-    error = draws.std() / len(draws) ** 0.5
-    assert error < 0.02 * draws.mean()
-    assert abs(draws.mean() - expected_nll(c, mean, sd)[0]) < 4 * error
+    found, error = expected_loss(c, slopes(c, at(c, mean, sd), noise))
+    assert error < 0.02 * found
+    assert abs(found - expected_nll(c, mean, sd)) < 4 * error
 
 
 def laplace_evidence(c: Cohort, rate: float) -> float:

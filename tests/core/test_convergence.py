@@ -15,6 +15,9 @@ from tests.core.test_update import COSTS
 SMOOTH = ("network.hidden=[3]", "training.epochs=10", 'network.activations=["tanh", "linear"]', "noise.sigma_0=0.2")
 
 
+MANY = "measurement.balance_passes=80"
+
+
 def at(c: Cohort, mu: list[torch.Tensor], sigma: list[torch.Tensor]) -> Parameters:
     """Parameters of given means and standard deviations, phi = softplus^-1(sigma)."""
     return Parameters(mu, [s + torch.log(-torch.expm1(-s)) for s in sigma])
@@ -28,7 +31,7 @@ def test_stein_on_a_small_smooth_network(registry: Registry) -> None:
     c = cohort(registry, DIGITS, *SMOOTH)
     p, noise = trained(c).parameters, generator(1, MEASURE)
     found = torch.cat([slopes(c, p, noise).along_sigma for _ in range(20)])
-    x, y = c.data.x[:200], c.data.y[:200]
+    x, y = c.data.x[::7], c.data.y[::7]
     sigma = c.formulas.sigmas(p.mu, p.phi)
 
     def loss(flat):
@@ -53,7 +56,7 @@ def test_stein_on_a_small_smooth_network(registry: Registry) -> None:
 @pytest.mark.parametrize("cost", COSTS)
 def test_balance_is_one_at_the_optimum_of_the_linear_model(registry: Registry, cost: str) -> None:
     """sigma solves N H sigma = -E'(sigma) exactly there (Eq. 27), so B = 1 within its own standard error."""
-    c = cohort(registry, LINEAR, f"cost={cost}", "training.batch_size=20")
+    c = cohort(registry, LINEAR, f"cost={cost}", MANY)
     h = torch.as_tensor(c.member.dataset.hessian(), dtype=torch.float64)[None]
     sigma = solve(lambda s: h * s, lambda s: c.formulas.cost(s, s))
     check_balance(c, at(c, [torch.zeros_like(sigma)], [sigma]))
@@ -63,7 +66,7 @@ def test_balance_is_one_at_the_optimum_of_the_linear_model(registry: Registry, c
 def test_balance_is_one_for_variational_bayes(registry: Registry, prior: str) -> None:
     """Gaussian prior: sigma^-2 = H + 1/scale^2 in closed form; Laplace at mu = 0: its folded normal adds a slope."""
     inference = f'inference={{kind="variational_bayes", prior="{prior}", scale=0.3}}'
-    c = cohort(registry, LINEAR, inference, "training.batch_size=20")
+    c = cohort(registry, LINEAR, inference, MANY)
     h = torch.as_tensor(c.member.dataset.hessian(), dtype=torch.float64)[None]
     if prior == "gaussian":
         sigma = (h + 1 / 0.3**2) ** -0.5
@@ -87,10 +90,6 @@ def solve(loss_slope, energy):
 
 def check_balance(c: Cohort, p: Parameters) -> None:
     found = slopes(c, p, generator(3, MEASURE))
-    for _ in range(7):  # more draws: the standard error falls below a per cent
-        more = slopes(c, p, generator(4 + _, MEASURE))
-        found.along_sigma = torch.cat([found.along_sigma, more.along_sigma])
-        found.along_mu = torch.cat([found.along_mu, more.along_mu])
     report = balance(c, p, found)
     error = report["balance_error"][-1, 0].item()
     assert error < 0.2
@@ -110,11 +109,15 @@ def test_balance_measures_the_distance_to_the_optimum(registry: Registry) -> Non
         assert abs(report["balance"][-1, 0].item() - known) < 4 * report["balance_error"][-1, 0].item()
 
 
-def test_more_passes_are_passes_one_after_another(registry: Registry) -> None:
-    once, thrice = (cohort(registry, DIGITS, f"measurement.balance_passes={n}") for n in (1, 3))
-    p, noise = trained(once).parameters, generator(0, MEASURE)
-    known = torch.cat([slopes(once, p, noise).along_sigma for _ in range(3)])
-    assert torch.equal(slopes(thrice, p, generator(0, MEASURE)).along_sigma, known)
+def test_every_pass_sees_every_example_once_and_there_are_pairs_enough(registry: Registry) -> None:
+    """With the mean weights the loss of each pass is that of the whole set, whatever divides it."""
+    for examples, passes, pairs in ((203, 1, 10 * 11), (203, 12, 12 * 11), (7, 1, 100), (4001, 1, 201)):
+        c = cohort(registry, LINEAR, f"dataset.examples={examples}", f"measurement.balance_passes={passes}")
+        p = c.start().parameters
+        found = slopes(c, p, generator(0, MEASURE))
+        whole = c.data.task.nll(c.network.forward(c.layered(p.mu), c.data.x), c.data.y).mean(-1)
+        torch.testing.assert_close(found.nll_mean, whole)
+        assert len(found.share) == pairs and found.share.sum().item() == pytest.approx(1)
 
 
 def test_motion_reads_the_last_tenth() -> None:

@@ -7,7 +7,7 @@ import torch
 
 from ebayes_core.engine import MEASURE, generator
 from ebayes_core.per_example import _squared_by_vmap, squared_gradients
-from ebayes_core.probes import curvature, inputs
+from ebayes_core.probes import curvature, inputs, training_chunks
 from ebayes_core.registry import Registry
 from tests.build import DIGITS, LINEAR, cohort, trained
 
@@ -19,6 +19,11 @@ def small(registry: Registry):
     """Two trained members on 60 of the digits."""
     c = cohort(registry, DIGITS, 'sweep."cost.c"=[0.01, 1.0]', "measurement.probe_examples=60", "network.hidden=[4, 3]")
     return c, trained(c)
+
+
+def seen(c) -> tuple[torch.Tensor, torch.Tensor]:
+    """The examples that the probes see."""
+    return tuple(torch.cat(parts) for parts in zip(*training_chunks(c), strict=True))
 
 
 def test_squares_equal_per_example_gradients(small) -> None:
@@ -49,7 +54,7 @@ def test_a_network_without_a_trace_takes_the_general_path(small) -> None:
 def test_gauss_newton_is_the_jacobian_sandwich(small) -> None:
     """diag(J^T (diag p - p p^T) J) summed over examples, with the Jacobian from torch.func."""
     c, state = small
-    p, x = state.parameters, c.data.x[:60]
+    p, x = state.parameters, seen(c)[0]
     found = curvature(c, p, generator(0, MEASURE))["gauss_newton_mean"]
     for member in range(2):
         mine = [w[member : member + 1] for w in c.layered(p.mu)]
@@ -67,7 +72,7 @@ def test_gauss_newton_is_the_hessian_of_a_linear_readout(registry: Registry) -> 
     c = cohort(registry, DIGITS, "network.hidden=[]", "measurement.probe_examples=40", "training.epochs=1")
     p = trained(c).parameters
     found = curvature(c, p, generator(0, MEASURE))["gauss_newton_mean"][0][0].flatten()
-    x, y = c.data.x[:40], c.data.y[:40]
+    x, y = seen(c)
 
     def loss(w):
         return c.data.task.nll(c.network.forward([w.view(1, *c.shapes[0])], x), y).mean()
@@ -84,7 +89,7 @@ def test_sampled_fisher_averages_to_gauss_newton(small) -> None:
     """The true Fisher draws labels; its mean over many draws is the exact expectation, within five standard errors."""
     c, state = small
     p, noise = state.parameters, generator(5, MEASURE)
-    draws = [torch.cat([t.flatten(1) for t in curvature(c, p, noise)["fisher_true_mean"]], 1) for _ in range(200)]
+    draws = [torch.cat([t.flatten(1) for t in curvature(c, p, noise)["fisher_true_mean"]], 1) for _ in range(60)]
     exact = torch.cat([t.flatten(1) for t in curvature(c, p, noise)["gauss_newton_mean"]], 1).sum(1)
     totals = torch.stack(draws).sum(2)
     error = totals.std(0) / len(draws) ** 0.5
@@ -104,7 +109,7 @@ def test_linear_regression_knows_its_hessian(registry: Registry) -> None:
 def test_input_rates_of_the_first_layer(small) -> None:
     c, state = small
     found = inputs(c, state.parameters, generator(0, MEASURE))
-    x = c.data.x[:60]
+    x = seen(c)[0]
     torch.testing.assert_close(found["input_abs"][0][0, :-1], x.abs().mean(0))
     torch.testing.assert_close(found["input_square"][0][1, :-1], x.square().mean(0))
     assert (found["input_abs"][0][:, -1] == 1).all()
