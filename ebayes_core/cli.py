@@ -25,7 +25,7 @@ from ebayes_core.cli_common import (
     spec_file,
     without,
 )
-from ebayes_core.errors import EbayesError, UserError
+from ebayes_core.errors import EbayesError, UserError, told
 from ebayes_core.exits import Stderr, guarded
 from ebayes_core.words import networks
 
@@ -149,8 +149,8 @@ def write_report(files: tuple[str, ...], out: str, without: tuple[str, ...]) -> 
         try:
             problems += page.write(file, target, registry)
             click.echo(target)
-        except EbayesError as error:  # it costs its own page and no other
-            problems.append(str(error))
+        except (EbayesError, OSError, MemoryError) as error:  # it costs its own page and no other
+            problems.append(told(error))
     if problems:
         raise EbayesError("\n".join(problems))
 

@@ -28,16 +28,21 @@ def verify(files: tuple[str, ...], without: tuple[str, ...], as_json: bool) -> N
     else:
         for line in (line for report in reports for line in _lines(report)):
             click.echo(line)
-    bad = sum(bool(report.problems) for report in reports)
-    if bad:
-        raise EbayesError(
-            f"{bad} of {len(reports)} files are not whole; restore them from copies, or run their specs again"
-        )
+    bad, unread = (sum(map(bool, found)) for found in zip(*((r.problems, r.unread) for r in reports), strict=True))
+    wrong = {
+        "are not whole; restore them from copies, or run their specs again": bad,
+        "could not be looked at, which says nothing against them": unread,
+    }
+    if bad or unread:
+        raise EbayesError("\n".join(f"{n} of {len(reports)} files {what}" for what, n in wrong.items() if n))
 
 
 def _lines(report: Any) -> list[str]:
     if report.problems:
-        first = [f"{report.path}: {len(report.problems)} problems"]
+        first = f"{len(report.problems)} problems"
+    elif report.unread:
+        first = "could not be looked at"
     else:
-        first = [f"{report.path}: whole; {networks(report.networks)}, schema {report.schema}"]
-    return [*first, *(f"  {text}" for text in report.problems), *(f"  note: {text}" for text in report.notes)]
+        first = f"whole; {networks(report.networks)}, schema {report.schema}"
+    texts = [*report.problems, *report.unread, *(f"note: {text}" for text in report.notes)]
+    return [f"{report.path}: {first}", *(f"  {text}" for text in texts)]

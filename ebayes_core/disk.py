@@ -7,64 +7,109 @@ none.
 from __future__ import annotations
 
 import contextlib
+import errno
 import glob
-import io
+import logging
 import os
 import platform
+import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 SUFFIX = ".unfinished"
 #: what this process has left lying since the disk refused to remove it
 LEFT: set[str] = set()
+#: how CIFS, FUSE and others say that they cannot sync, or let nobody open a folder; other errors are a disk's refusal
+UNSYNCABLE = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EBADF, errno.EACCES}
+#: the file systems, by number, of which this process has said that they cannot
+SAID: set[int] = set()
+log = logging.getLogger("ebayes")
 
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A name beside `path` to write to; it takes the place of `path` if the block ends well, and vanishes if not.
 
-    Raises OSError naming `path` where the disk refuses.
+    A symbolic link stays, and what it points to is replaced. Raises OSError naming `path` where the disk refuses.
     """
     make(path.parent)
-    _sweep_up(path)
-    with _naming(path):
-        mine = f"{path.name}.{os.getpid()}@{platform.node()}."
-        handle, name = tempfile.mkstemp(prefix=mine, suffix=SUFFIX, dir=path.parent)
+    real = behind(path)
+    make(real.parent)
+    _sweep_up(real)
+    with _naming(path, str(real)):
+        mine = f"{real.name}.{os.getpid()}@{platform.node()}."
+        handle, name = tempfile.mkstemp(prefix=mine, suffix=SUFFIX, dir=real.parent)
         os.close(handle)
         try:
             os.chmod(name, 0o666 & ~_umask())
             yield Path(name)
             _sync(Path(name))
-            os.replace(name, path)
+            os.replace(name, real)
         except BaseException:
             _remove(name)
             raise
-        _sync(path.parent)
+        _sync(real.parent)
+
+
+def behind(path: Path) -> Path:
+    """The file or folder that a name stands for, through all symbolic links, whether or not it is there yet.
+
+    Raises OSError naming `path` for links in a circle.
+    """
+    real = Path(os.path.realpath(path))
+    if real.is_symlink():
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+    return real
 
 
 @contextlib.contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    """An error of the disk names the file that was to be written, and no passing name of it."""
+def _naming(path: Path, passing: str = "") -> Iterator[None]:
+    """An error of the disk names what was to be written, and no passing name that begins with `passing`."""
     try:
         yield
     except OSError as error:
-        if error.errno and (error.filename is None or str(error.filename).startswith(str(path))):
+        if error.errno and (error.filename is None or str(error.filename).startswith(passing)):
             error.filename, error.filename2 = str(path), None
         raise
 
 
 def make(folder: Path) -> None:
-    """A folder, with those that it lies in, whose own names survive a loss of power. Raises OSError naming a folder."""
-    missing = [part for part in (folder, *folder.parents) if not part.exists()]
+    """A folder, with those that it lies in, whose own names survive a loss of power. Raises OSError naming it."""
+    if folder.is_dir():
+        return
+    real = behind(folder)
+    missing = [part for part in (real, *real.parents) if not part.exists()]
     with _naming(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+        real.mkdir(parents=True, exist_ok=True)
         for part in missing:
             _sync(part.parent)
 
 
+def clear(folder: Path) -> None:
+    """Remove a folder with all that is in it, as far as the disk allows; of a link to one, what it points to."""
+    with contextlib.suppress(OSError):
+        shutil.rmtree(behind(folder), ignore_errors=True)
+
+
 def _sync(path: Path) -> None:
+    """Have it on the disk for certain, where the file system can; where not, a run goes on, and this is said once."""
+    try:
+        _fsync(path)
+    except OSError as error:
+        if error.errno not in UNSYNCABLE:
+            raise
+        number, folder = path.stat().st_dev, path if path.is_dir() else path.parent
+        if number not in SAID:
+            SAID.add(number)
+            log.warning(
+                "%s: its file system cannot sync (%s): the last files written there, or their names, may not survive a "
+                "power loss; nothing else changes",
+                folder, error.strerror,
+            )  # fmt: skip
+
+
+def _fsync(path: Path) -> None:
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -112,72 +157,3 @@ def write_text(path: Path, text: str) -> None:
     """A text file that appears whole or not at all."""
     with replacing(path) as beside:
         beside.write_text(text, encoding="utf-8")
-
-
-class Lenient(io.RawIOBase):
-    """A file that takes whatever it is given; what the disk refuses is kept in memory, and the refusal in `refused`.
-
-    HDF5 does not survive a write that fails: it corrupts its own lists and, a file or two later, the process. So it
-    is not told, and whoever writes asks for `refused` now and then, and before the file counts.
-    """
-
-    def __init__(self, path: Path, mode: str) -> None:
-        self.refused: OSError | None = None
-        self._file, self._at = open(path, mode, buffering=0), 0  # noqa: SIM115
-        self._kept: list[tuple[int, bytes]] = []
-
-    def _attempt(self, what: Callable[[], Any]) -> bool:
-        """Whether the disk took it. After a refusal it is asked no more: the file does not count anyway."""
-        if self.refused is None:
-            try:
-                what()
-            except OSError as error:
-                self.refused = error
-        return self.refused is None
-
-    def seek(self, to: int, whence: int = os.SEEK_SET) -> int:
-        """As files have it."""
-        end = max([os.fstat(self._file.fileno()).st_size, *(at + len(data) for at, data in self._kept)])
-        self._at = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: end}[whence] + to
-        return self._at
-
-    def tell(self) -> int:
-        """As files have it."""
-        return self._at
-
-    def write(self, data: Any) -> int:
-        """All of it, whatever the disk says."""
-        content = bytes(data)
-        if not self._attempt(lambda: self._write(content)):
-            self._kept.append((self._at, content))
-        self._at += len(content)
-        return len(content)
-
-    def _write(self, content: bytes) -> None:
-        done = 0
-        while done < len(content):  # a disk that is nearly full takes a part
-            done += os.pwrite(self._file.fileno(), content[done:], self._at + done)
-
-    def readinto(self, buffer: Any) -> int:
-        """What was written, whether or not the disk took it; zeros where nothing was."""
-        room = memoryview(buffer).cast("B")
-        got = os.preadv(self._file.fileno(), [room], self._at)
-        room[got:] = bytes(len(room) - got)
-        for at, data in self._kept:
-            first, last = max(at, self._at), min(at + len(data), self._at + len(room))
-            if first < last:
-                room[first - self._at : last - self._at] = data[first - at : last - at]
-        self._at += len(room)
-        return len(room)
-
-    def truncate(self, size: int | None = None) -> int:
-        """As files have it."""
-        length = self._at if size is None else size
-        self._attempt(lambda: os.ftruncate(self._file.fileno(), length))
-        return length
-
-    def close(self) -> None:
-        """Some disks refuse only now."""
-        if not self._file.closed:
-            self._attempt(self._file.close)
-        super().close()

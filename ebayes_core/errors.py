@@ -2,6 +2,7 @@
 
 EbayesError            1  something failed
 ├── StoreError            a file that is damaged, strange, or none of ours
+│   └── InUse             a file that another program has open for writing: nothing is wrong with it
 ├── DiskError             a disk that refused for longer than anybody waits
 ├── UserError          2  the user can mend it: the message says where, what and how
 │   ├── SpecError         a spec: every mistake in it, at once
@@ -14,6 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from difflib import get_close_matches
+from pathlib import Path
 
 SHOWN = 50  #: mistakes that one message names
 #: how torch says that memory is short, on a processor and on a GPU
@@ -28,6 +30,14 @@ class EbayesError(Exception):
 
 class StoreError(EbayesError):
     """A file that cannot be read as what it should be."""
+
+
+class InUse(StoreError):
+    """A file that another program has open for writing; once it is closed there, it can be read."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(f"{path}: {why}")
+        self.filename = str(path)
 
 
 class DiskError(EbayesError):

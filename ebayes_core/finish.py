@@ -12,7 +12,7 @@ import torch
 
 from ebayes_core import checkpoint, contract, store
 from ebayes_core.engine import Cohort, State, train
-from ebayes_core.errors import Interrupted, StoreError, told
+from ebayes_core.errors import Interrupted, InUse, StoreError, told
 from ebayes_core.folder import Folder, Standing
 from ebayes_core.item import Item
 from ebayes_core.lease import Lease
@@ -99,6 +99,8 @@ class Job:
             path = self.folder.file(item, "checkpoint.h5", number)
             try:
                 tree, attrs = store.load(path)
+            except InUse:  # it is as good as ever
+                raise
             except StoreError as error:
                 self.options.watcher.note(f"a checkpoint is left out: {error}")
             else:

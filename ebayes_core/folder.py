@@ -16,7 +16,6 @@ import json
 import math
 import os
 import re
-import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +23,7 @@ from typing import Any
 
 from ebayes_core import disk, strangers
 from ebayes_core import spec as specs
-from ebayes_core.errors import StoreError, UserError
+from ebayes_core.errors import InUse, StoreError, UserError
 from ebayes_core.item import Item
 from ebayes_core.registry import Registry
 from ebayes_core.spec import Parts
@@ -93,7 +92,7 @@ class Folder:
     def clear(self) -> None:
         """Throw away all of the sweep, and nothing else that may lie here."""
         for name in ("work", "logs", "results"):
-            shutil.rmtree(self.path / name, ignore_errors=True)
+            disk.clear(self.path / name)
         for name in ("sweep.json", "spec.toml", "results.h5"):
             (self.path / name).unlink(missing_ok=True)
 
@@ -160,12 +159,20 @@ class Folder:
         return self.work / ".".join([item.name, *([] if number is None else [str(number)]), kind])
 
     def reached(self, item: Item, now: Standing) -> tuple[int, float]:
-        """The step of the furthest checkpoint that can be read, and the seconds spent until then; 0 without one."""
+        """The step of the furthest checkpoint that is whole, and the seconds spent until then; 0 without one.
+
+        Raises InUse, or OSError, where one cannot be read now.
+        """
         found = [(0, 0.0)]
         for number in now.checkpoints:
             path = self.file(item, "checkpoint.h5", number)
-            with contextlib.suppress(StoreError), strangers.opened(path) as file, strangers.reading(path):
-                found.append((int(file["clock"][2]), float(file.attrs["seconds"])))
+            try:
+                with strangers.opened(path) as file, strangers.reading(path):
+                    found.append((int(file["clock"][2]), float(file.attrs["seconds"])))
+            except InUse:
+                raise
+            except StoreError:  # damaged, or gone meanwhile
+                continue
         return max(found)
 
     def forgive(self) -> None:

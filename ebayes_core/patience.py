@@ -1,4 +1,7 @@
-"""Waiting for a disk that is full, read-only or out of reach for a while: a night's work may stand behind it."""
+"""Waiting for a disk that is full, read-only or out of reach for a while, or for a file that somebody has open.
+
+A night's work may stand behind it.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from ebayes_core.errors import DiskError, Interrupted, told
+from ebayes_core.errors import DiskError, Interrupted, InUse, told
 from ebayes_core.signals import Stop
 
 T = TypeVar("T")
@@ -27,20 +30,21 @@ class Patience:
     def insist(self, what: Callable[[], T], waiting: Callable[[], object] = lambda: None) -> T:
         """What `what` returns, tried again while the folder's disk refuses; `waiting` is called between two attempts.
 
-        Raises Interrupted once a signal asks, DiskError once the patience is at its end, and any other OSError at once.
+        Raises Interrupted once a signal asks, DiskError once the patience is at its end, and what concerns no file of
+        the folder at once.
         """
         pause, waited = PAUSE[0], 0.0
         while True:
             try:
                 return what()
-            except OSError as error:
+            except (OSError, InUse) as error:
                 self._give_up(error, waited)
                 self.note(f"{told(error)}; trying again in {pause:.0f} s")
             self.stop.wait(pause)
             waiting()
             pause, waited = min(2 * pause, PAUSE[1]), waited + pause
 
-    def _give_up(self, error: OSError, waited: float) -> None:
+    def _give_up(self, error: OSError | InUse, waited: float) -> None:
         if not concerns(error, self.folder):
             raise error
         if self.stop.asked:
@@ -55,5 +59,5 @@ class Patience:
 
 
 def concerns(error: BaseException, folder: Path) -> bool:
-    """Whether the disk refused something in a folder."""
-    return isinstance(error, OSError) and Path(str(error.filename)).is_relative_to(folder)
+    """Whether the disk, or another program, refused something in a folder."""
+    return isinstance(error, (OSError, InUse)) and Path(str(error.filename)).is_relative_to(folder)

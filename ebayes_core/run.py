@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ebayes_core import gather, planning, provenance, spec
+from ebayes_core import disk, gather, planning, provenance, spec
 from ebayes_core.errors import UserError
 from ebayes_core.folder import ITEM, Folder, Standing
 from ebayes_core.item import Item
@@ -29,15 +28,16 @@ def run(experiment: Any, text: str, registry: Registry, out: Path, options: Opti
     options = options or Options()
     parts = out.with_name(out.name + ".partial")
     if options.fresh:
-        shutil.rmtree(parts, ignore_errors=True)
+        disk.clear(parts)
     elif _finished(out, spec.digest(experiment)):
         _clear(parts, spec.digest(experiment))
         return False
     _refuse_another(parts, spec.digest(experiment))
+    disk.make(disk.behind(out).parent)  # what a link points to may be out of reach: better known before training
     folder = begin(experiment, text, registry, parts, options)
     work(folder, registry, replace(options, strict=True))
     collect(folder, experiment, registry, out)
-    shutil.rmtree(parts, ignore_errors=True)  # whoever ran the same spec beside us may be doing so too
+    disk.clear(parts)  # whoever ran the same spec beside us may be doing so too
     return True
 
 
@@ -129,7 +129,7 @@ def _finished(out: Path, mine: str) -> bool:
 def _clear(parts: Path, mine: str) -> None:
     """Remove what a run left that was stopped, or whose disk refused, while it removed it itself."""
     if _whose(parts) in (None, mine):
-        shutil.rmtree(parts, ignore_errors=True)
+        disk.clear(parts)
 
 
 def _whose(parts: Path) -> str | None:

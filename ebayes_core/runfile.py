@@ -5,54 +5,28 @@ from __future__ import annotations
 import json
 import math
 from functools import cached_property
-from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 
-from ebayes_core import layout, seal, store, strangers
-from ebayes_core.errors import StoreError, nearest
+from ebayes_core import layout, seal, store
+from ebayes_core.errors import nearest
 from ebayes_core.layout import SWEPT
+from ebayes_core.openfile import OpenFile
 from ebayes_core.results import MemberResult
-
-#: 1 had no seal
-SCHEMA_VERSION = 2
-PARTS = ("members", "members/spec", "members/seed", "members/status", "curves", "layer_metrics", "networks", "analyses")
+from ebayes_core.words import networks
 
 
-class Run:
+class Run(OpenFile):
     """A results file to read from; arrays are read when asked for.
 
-    Use it as a context manager; raises StoreError for a file that is none.
+    It is open from the start until `with` ends, `close` is called, or the program ends. Raises StoreError for a file
+    that is none, and InUse for one that another program is writing to.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
-        self._context = strangers.opened(self.path)
-
-    def __enter__(self) -> Run:
-        self._file = self._context.__enter__()
-        try:
-            self._refuse_other_files()
-        except BaseException:
-            self._context.__exit__(None, None, None)
-            raise
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self._context.__exit__(kind, error, tb)
-
-    def _refuse_other_files(self) -> None:
-        found = self._file.attrs.get("schema_version")
-        if not isinstance(found, np.integer):
-            raise StoreError(f"{self.path}: is no results file of ebayes; name one that `ebayes run` wrote")
-        if found > SCHEMA_VERSION:
-            raise StoreError(f"{self.path}: was written by a newer ebayes (schema {found}); update ebayes to read it")
-        missing = [part for part in PARTS if part not in self._file]
-        missing += [name for name in ("spec", "spec_text", "provenance") if name not in self._file.attrs]
-        if missing:
-            raise StoreError(f"{self.path}: lacks {', '.join(missing)}; restore it from a copy, or run its spec again")
+    def __repr__(self) -> str:
+        what = "closed" if self.closed else f"'{self.name}', {networks(self.n_members)}"
+        return f"<Run {self.path}: {what}>"
 
     @property
     def schema(self) -> int:
@@ -61,7 +35,8 @@ class Run:
 
     def broken(self) -> list[str]:
         """What is not as it was written; of a file without seal, what its checksums tell."""
-        return seal.broken(self._file) if self.schema > 1 else seal.unreadable(self._file)
+        with self.reading():
+            return seal.broken(self._file) if self.schema > 1 else seal.unreadable(self._file)
 
     def lengths(self) -> dict[str, int]:
         """Members in each array that has one value, or one row, for each."""
@@ -74,23 +49,23 @@ class Run:
         return np.concatenate([np.empty(0, int), *found])
 
     def _text(self, name: str) -> str:
-        with strangers.reading(self.path):
+        with self.reading():
             return str(self._file.attrs[name])
 
     def _json(self, text: str) -> Any:
-        with strangers.reading(self.path):
+        with self.reading():
             return json.loads(text)
 
     def _names(self, part: str) -> list[str]:
         """Names of the arrays of a group; a scale is a coordinate and no array."""
-        with strangers.reading(self.path):
+        with self.reading():
             return [name for name, item in self._file[part].items() if not item.is_scale]
 
     def _array(self, part: str, name: str, row: Any = ()) -> Any:
         """An array, or one row of it, as numpy. Raises KeyError with the known names, StoreError for damage."""
         if name not in self._file[part]:
             raise KeyError(f"no '{name}' in {part}; there are {', '.join(self._names(part))}")
-        with strangers.reading(self.path):
+        with self.reading():
             return store.value(self._file[part][name], row)
 
     @property
@@ -171,7 +146,7 @@ class Run:
     @cached_property
     def _networks(self) -> dict[int, tuple[str, int]]:
         """Member -> the group of its architecture, and its row in the arrays there."""
-        with strangers.reading(self.path):
+        with self.reading():
             groups = {name: group["layer_1/member"][()] for name, group in self._file["networks"].items()}
         return {int(m): (f"networks/{name}", row) for name, members in groups.items() for row, m in enumerate(members)}
 
@@ -218,7 +193,7 @@ class Run:
 
     def shapes(self) -> list[layout.Shapes]:
         """Names, shapes and types of every member's synapses, layer by layer."""
-        with strangers.reading(self.path):
+        with self.reading():
             found = {
                 name: tuple(layout.kept(self._file[f"{name}/layer_{i + 1}"]) for i in range(len(self._file[name])))
                 for name in dict.fromkeys(name for name, _ in self._networks.values())

@@ -14,11 +14,9 @@ from typing import Any
 import h5py
 import numpy as np
 
-from ebayes_core.strangers import POINTERS
+from ebayes_core.strangers import DAMAGE, POINTERS, damage
 
 SEAL = "seal"
-#: what h5py raises where bytes are not what they were
-DAMAGE = (OSError, RuntimeError, ValueError, TypeError, KeyError, MemoryError)
 SLAB = 1 << 24  #: bytes that are looked at at once
 
 
@@ -46,7 +44,7 @@ def broken(file: h5py.File) -> list[str]:
         try:
             found[name] = digest(item)
         except DAMAGE as error:
-            problems.append(f"{name} cannot be read: {error}")
+            problems.append(f"{name} cannot be read: {damage(error)}")
             found[name] = ""
     problems += [f"{name} is not what was written" for name in found if found[name] and found[name] != known.get(name)]
     return problems + [f"{name} is missing" for name in known if name not in found]
@@ -59,7 +57,7 @@ def unreadable(file: h5py.File) -> list[str]:
         try:
             digest(item)
         except DAMAGE as error:
-            problems.append(f"{name} cannot be read: {error}")
+            problems.append(f"{name} cannot be read: {damage(error)}")
     return problems
 
 
@@ -68,7 +66,7 @@ def _unvisited(file: h5py.File) -> list[str]:
     try:
         file.visit(lambda name: None)
     except DAMAGE as error:
-        return [f"the names in it cannot be read: {error}"]
+        return [f"the names in it cannot be read: {damage(error)}"]
     return []
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ebayes_core import lease
+from ebayes_core.errors import StoreError
 from ebayes_core.folder import Folder, Standing
 from ebayes_core.item import Item
 from ebayes_core.runfile import Run
@@ -104,7 +105,7 @@ def _running(folder: Folder, item: Item, now: Standing) -> Running | None:
     if owner is None or lease.dead(owner):
         return None
     with contextlib.suppress(FileNotFoundError):
-        ago, part = time.time() - path.stat().st_mtime, folder.reached(item, now)[0] / item.steps
+        ago, part = time.time() - path.stat().st_mtime, _spent(folder, item, now)[0] / item.work
         return Running(item.name, len(item.members), owner["host"], owner["pid"], part, ago)
     return None
 
@@ -136,11 +137,13 @@ def _to_go(folder: Folder, items: Stood, todo: Stood, held: dict[Item, Running])
 
 
 def _spent(folder: Folder, item: Item, now: Standing) -> tuple[float, float]:
-    """Synapse updates that are done of an item, and the seconds that they took."""
-    if now.done:
-        return item.work, _duration(folder.file(item, "h5"))
-    step, seconds = folder.reached(item, now)
-    return item.work * step / item.steps, seconds
+    """Synapse updates that are done of an item, and the seconds that they took; none where that cannot be read now."""
+    with contextlib.suppress(StoreError, OSError):
+        if now.done:
+            return item.work, _duration(folder.file(item, "h5"))
+        step, seconds = folder.reached(item, now)
+        return item.work * step / item.steps, seconds
+    return 0.0, 0.0
 
 
 @cache

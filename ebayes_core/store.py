@@ -13,6 +13,7 @@ import numpy as np
 
 from ebayes_core import disk
 from ebayes_core.errors import StoreError
+from ebayes_core.lenient import Lenient
 from ebayes_core.strangers import opened, reading
 
 Tree = dict[str, Any]
@@ -27,7 +28,7 @@ FORMAT = ("v110", "v110")
 class File(h5py.File):
     """A file to write to, for which the disk's refusals are kept until somebody asks."""
 
-    def __init__(self, lenient: disk.Lenient, mode: str) -> None:
+    def __init__(self, lenient: Lenient, mode: str) -> None:
         super().__init__(lenient, mode, libver=FORMAT)
         self._disk = lenient
 
@@ -47,7 +48,7 @@ def writing(path: Path, original: Path | None = None) -> Iterator[File]:
         if original:
             shutil.copyfile(original, beside)
         mode = "r+" if original else "w"
-        with disk.Lenient(beside, "r+b" if original else "w+b") as lenient, File(lenient, mode) as file:
+        with Lenient(beside, "r+b" if original else "w+b") as lenient, File(lenient, mode) as file:
             yield file
         if lenient.refused:
             raise lenient.refused

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import math
-import mmap
-import re
-import struct
+import stat
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import h5py
 import numpy as np
 
 from ebayes_core.errors import StoreError
+from ebayes_core.heaps import refuse_endless_heaps
+from ebayes_core.in_use import refuse_in_use
 
+#: what h5py raises where bytes are not what they were
+DAMAGE = (OSError, KeyError, RuntimeError, ValueError, TypeError)
 #: gzip shrinks by 1032 at most: what claims more than this was never written by it
 MOST_COMPRESSED = 1100
 #: groups in groups; ours are three deep
 DEEPEST = 16
-#: how a heap of texts begins; elsewhere these eight bytes are a chance of 2**-64
-HEAP = re.compile(rb"GCOL\x01\0\0\0")
 #: texts that an attribute may have
 TEXTS = 64
 #: how an array has its texts: as pointers into heaps
@@ -31,51 +32,65 @@ POINTERS = ("DIMENSION_LIST", "REFERENCE_LIST")
 
 @contextlib.contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Around every access to a file: what goes wrong is the file's fault, and the message names it."""
+    """Around every access to a file: what goes wrong there is the file's fault, and the message names it.
+
+    Raises StoreError for damage, InUse where the file is being written, and the OSError of a disk that refuses.
+    """
     try:
         yield
-    except (OSError, KeyError, RuntimeError, ValueError, TypeError, MemoryError) as error:
+    except DAMAGE as error:
+        with _named(path):
+            why = damage(error)
+        with contextlib.suppress(OSError), path.open("rb") as file:
+            refuse_in_use(path, file)
         raise StoreError(
-            f"{path}: cannot be read; it is no HDF5 file of ebayes, or is damaged: {error}; "
+            f"{path}: cannot be read; it is no HDF5 file of ebayes, or is damaged: {why}; "
             "restore it from a copy, or run its spec again"
         ) from error
 
 
+def damage(error: BaseException) -> str:
+    """What is damaged, in words. An error of the system, which has a number, says nothing of the file: raises it."""
+    if isinstance(error, OSError) and error.errno:
+        raise error
+    return str(error)
+
+
+@contextlib.contextmanager
+def _named(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        error.filename = error.filename or str(path)
+        raise
+
+
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[h5py.File]:
-    """A file to read, refused before anything of it is read if it could reach outside itself. Raises StoreError."""
-    if not Path(path).is_file():
-        raise StoreError(f"{path}: there is no such file")
-    with reading(path):
-        _refuse_endless_heaps(path)
-        file = h5py.File(path, "r")
-    with file:
+    """A file to read, refused before anything of it is read if it could reach outside itself.
+
+    HDF5 reads it through Python, and so asks for no lock, whatever the environment says: not every file system has
+    them. Raises StoreError, InUse, and OSError where the disk refuses.
+    """
+    with contextlib.ExitStack() as held:
         with reading(path):
-            _Inspection(path, file.id.get_filesize()).run(file)
+            raw = held.enter_context(_file(path))
+            refuse_in_use(path, raw)
+            refuse_endless_heaps(raw)
+            file = held.enter_context(h5py.File(raw, "r"))
+            _Inspection(path, raw, file.id.get_filesize()).run(file)
         yield file
 
 
-def _refuse_endless_heaps(path: Path) -> None:
-    """HDF5 reads a heap of texts object by object, and forever where one is said to take no room. Raises ValueError."""
-    if not path.stat().st_size:
-        raise ValueError("the file is empty")
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        for heap in re.finditer(HEAP, content):
-            if not _ends(content, heap.start()):
-                raise ValueError(f"the heap at byte {heap.start()} is damaged")
-
-
-def _ends(content: mmap.mmap, start: int) -> bool:
-    """Whether the objects of a heap fill it: each has 16 bytes of head, and a size; the last, 0, is what is free."""
-    (size,) = struct.unpack_from("<Q", content, start + 8)
-    at, end = start + 16, start + size
-    while end <= len(content) and at + 16 <= end:
-        number, length = struct.unpack_from("<H6xQ", content, at)
-        step = 16 + -(-length // 8) * 8 if number else length
-        if step < 16 or at + step > end:
-            return False
-        at += step
-    return end <= len(content)
+def _file(path: Path) -> BinaryIO:
+    """The file behind a name. Raises StoreError where there is none."""
+    try:
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):  # to open a pipe could take forever
+            raise StoreError(f"{path}: is a {'folder' if stat.S_ISDIR(mode) else 'device'}, and no results file")
+        return path.open("rb")
+    except (FileNotFoundError, NotADirectoryError):
+        raise StoreError(f"{path}: there is no such file") from None
 
 
 class _Inspection:
@@ -84,8 +99,8 @@ class _Inspection:
     Nothing claims more memory than the file could fill: neither an array, a chunk of it, nor an attribute.
     """
 
-    def __init__(self, path: Path, held: int) -> None:
-        self.path, self.held = path, held
+    def __init__(self, path: Path, raw: BinaryIO, held: int) -> None:
+        self.path, self.raw, self.held = path, raw, held
         self.seen: set[int] = set()
 
     def run(self, file: h5py.File) -> None:
@@ -133,7 +148,8 @@ class _Inspection:
         start = item.id.get_offset()
         if start is None or item.file.id.get_create_plist().get_sizes() != (8, 8):
             self._refuse(place, "has its texts in pieces, as in no ebayes file")
-        longest = np.fromfile(self.path, POINTER, item.size, offset=start)["length"]
+        self.raw.seek(start)
+        longest = np.frombuffer(self.raw.read(item.size * POINTER.itemsize), POINTER)["length"]
         if longest.sum(dtype=np.uint64) > self.held:
             self._refuse(place, "claims longer texts than the file holds")
 

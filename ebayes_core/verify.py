@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ebayes_core import spec as specs
-from ebayes_core.errors import EbayesError, SpecError
+from ebayes_core.errors import EbayesError, InUse, SpecError, told
 from ebayes_core.registry import Registry
 from ebayes_core.runfile import Run
 from ebayes_core.words import networks
@@ -21,17 +21,23 @@ SLOTS = ("dataset", "network", "cost", "noise", "inference")
 
 @dataclass
 class Report:
-    """What is off, and what is only worth knowing; schema and networks where the file could say so."""
+    """What is off, why it could not be looked at, and what is only worth knowing.
+
+    schema and networks are those of a file that could say so.
+    """
 
     path: Path
     problems: list[str] = field(default_factory=list)
+    unread: list[str] = field(
+        default_factory=list
+    )  #: of the disk, memory, or another program: nothing against the file
     notes: list[str] = field(default_factory=list)
     schema: int | None = None
     networks: int | None = None
 
 
 def verify(path: Path, registry: Registry) -> Report:
-    """Look at all of a file. Never raises for anything that a file holds."""
+    """Look at all of a file. Never raises for anything that a file holds, or that keeps it from being read."""
     report = Report(path)
     try:
         with Run(path) as run:
@@ -42,7 +48,9 @@ def verify(path: Path, registry: Registry) -> Report:
             if not report.problems:
                 report.problems += _incomplete(run)
                 _specs(run, registry, report)
-    except (EbayesError, OSError) as error:
+    except (InUse, OSError, MemoryError) as error:
+        report.unread.append(told(error).removeprefix(f"{path}: "))
+    except EbayesError as error:
         report.problems.append(str(error).removeprefix(f"{path}: "))
     except Exception as error:  # HDF5 of a damaged file raises what it likes
         report.problems.append(f"cannot be read: {type(error).__name__}: {error}")

@@ -11,8 +11,9 @@ import h5py
 import numpy as np
 
 from ebayes_core import layout, seal, spec, store
+from ebayes_core.openfile import SCHEMA_VERSION
 from ebayes_core.results import MemberResult
-from ebayes_core.runfile import SCHEMA_VERSION, Run
+from ebayes_core.runfile import Run
 
 #: what is wanted most of the provenance is an attribute of its own too
 FLAT = ("created", "duration_s", "device", "ebayes_version", "torch_version", "digest", "git_commit")

@@ -8,6 +8,9 @@ import os
 import re
 import shutil
 import signal
+import stat
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +25,7 @@ from ebayes_core import disk, finish, patience, store
 from ebayes_core.errors import DiskError, EbayesError, Interrupted, told
 from ebayes_core.folder import Folder
 from ebayes_core.lease import HELD, Lease, Pace, Watch
+from ebayes_core.lenient import Lenient
 from ebayes_core.patience import Patience
 from ebayes_core.registry import Registry
 from ebayes_core.run import begin, collect, place_of, run
@@ -74,7 +78,7 @@ def test_a_lenient_file_is_what_was_written_whatever_the_disk_takes(
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "pwrite", pwrite)
-        with disk.Lenient(tmp_path_factory.mktemp("l") / "f", "w+b") as lenient:
+        with Lenient(tmp_path_factory.mktemp("l") / "f", "w+b") as lenient:
             for what, at, data in acts:
                 for file in (lenient, wanted):
                     file.seek(at)
@@ -96,7 +100,7 @@ def test_a_full_disk_is_an_error_with_the_file_and_nothing_is_left(tmp_path: Pat
     store.save(path, {"a": np.zeros(3)})
     for taken in range(0, size, size // 20):
         with monkeypatch.context() as patch:
-            patch.setattr(disk.Lenient, "_write", _limited(taken))
+            patch.setattr(Lenient, "_write", _limited(taken))
             with pytest.raises(OSError, match=re.escape(f"No space left on device: '{path}'")):
                 store.save(path, tree)
         assert np.array_equal(store.load(path)[0]["a"], np.zeros(3))
@@ -104,8 +108,8 @@ def test_a_full_disk_is_an_error_with_the_file_and_nothing_is_left(tmp_path: Pat
     store.save(path, tree)
 
 
-def _limited(room: int) -> Callable[[disk.Lenient, bytes], None]:
-    def write(self: disk.Lenient, content: bytes) -> None:
+def _limited(room: int) -> Callable[[Lenient, bytes], None]:
+    def write(self: Lenient, content: bytes) -> None:
         if self._at + len(content) > room:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         os.lseek(self._file.fileno(), self._at, os.SEEK_SET)
@@ -114,24 +118,140 @@ def _limited(room: int) -> Callable[[disk.Lenient, bytes], None]:
     return write
 
 
-def test_a_folder_whose_name_cannot_be_synced_is_named(tmp_path: Path, monkeypatch: Any) -> None:
-    def fsync(handle: int) -> None:
-        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
-
-    monkeypatch.setattr(disk.os, "fsync", fsync)
-    with pytest.raises(OSError, match="Read-only") as caught:
-        disk.make(tmp_path / "a" / "b")
-    assert caught.value.filename == str(tmp_path / "a" / "b")
-
-
 def test_a_large_file_ends_where_the_disk_does(tmp_path: Path, monkeypatch: Any) -> None:
     """What the disk refuses is kept in memory: no more of it than one part of a gathered file."""
-    monkeypatch.setattr(disk.Lenient, "_write", _limited(100))
+    monkeypatch.setattr(Lenient, "_write", _limited(100))
     with pytest.raises(OSError, match="No space left"), store.writing(tmp_path / "t.h5") as file:
         file["a"] = np.arange(10_000.0)
         file.flush()
         file.insist()
         pytest.fail("went on")
+
+
+# --- what cannot be synced -------------------------------------------------------------------------------------------
+
+
+def answering(monkeypatch: pytest.MonkeyPatch, number: int, folders_only: bool = True) -> None:
+    """fsync of every folder, or of everything, fails with an error."""
+    real = os.fsync
+
+    def fsync(handle: int) -> None:
+        if stat.S_ISDIR(os.fstat(handle).st_mode) or not folders_only:
+            raise OSError(number, os.strerror(number))
+        real(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(disk, "SAID", set())
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EIO, errno.ENOSPC])
+def test_a_folder_whose_name_cannot_be_synced_is_named(tmp_path: Path, monkeypatch: Any, number: int) -> None:
+    answering(monkeypatch, number)
+    with pytest.raises(OSError, match=os.strerror(number)) as caught:
+        disk.make(tmp_path / "a" / "b")
+    assert caught.value.filename == str(tmp_path / "a" / "b")
+    with pytest.raises(OSError, match=os.strerror(number)) as caught:
+        disk.write_text(tmp_path / "x", "y")
+    assert caught.value.filename == str(tmp_path / "x")
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF])
+@pytest.mark.parametrize("folders_only", [True, False])
+def test_a_file_system_that_cannot_sync_is_told_of_once(
+    tmp_path: Path, monkeypatch: Any, caplog: Any, number: int, folders_only: bool
+) -> None:
+    answering(monkeypatch, number, folders_only)
+    for name in "abc":
+        store.save(tmp_path / name / "t.h5", {"x": np.arange(3)})
+        assert store.load(tmp_path / name / "t.h5")[0]["x"].tolist() == [0, 1, 2]
+    (line,) = caplog.messages
+    assert re.fullmatch(
+        rf"{tmp_path}.*cannot sync \({os.strerror(number)}\): .* may not survive a power loss; .*", line
+    )
+
+
+@pytest.mark.skipif(os.geteuid() == 0 and not shutil.which("setpriv"), reason="root may read every folder")
+def test_a_folder_that_one_may_write_to_but_not_list(tmp_path: Path) -> None:
+    """Nobody can open it, and so not sync it; root without its privileges is bound by permissions as others are."""
+    (tmp_path / "drop").mkdir(mode=0o300)
+    path = str(tmp_path / "drop" / "x")
+    program = f"from ebayes_core import disk; from pathlib import Path; disk.write_text(Path({path!r}), 'y')"
+    ordinary = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
+    done = subprocess.run([*ordinary, sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    (tmp_path / "drop").chmod(0o700)
+    assert (tmp_path / "drop" / "x").read_text() == "y", done.stderr
+    assert done.returncode == 0 and done.stderr.count("cannot sync") == 1
+
+
+# --- symbolic links --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("there", [True, False])
+@pytest.mark.parametrize("points", ["{0}/far/new/t.h5", "far/new/t.h5", "again"])
+def test_what_a_link_points_to_is_written_and_the_link_stays(
+    tmp_path: Path, monkeypatch: Any, there: bool, points: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    link, target = Path("link.h5"), tmp_path / "far" / "new" / "t.h5"
+    link.symlink_to(points.format(tmp_path))
+    Path("again").symlink_to("far/new/t.h5")
+    if there:
+        store.save(target, {"x": np.zeros(1)})
+    store.save(link, {"x": np.ones(1)})
+    assert link.is_symlink() and not target.is_symlink()
+    assert store.load(target)[0]["x"] == store.load(link)[0]["x"] == 1
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["again", "far", "link.h5"]
+    assert list(target.parent.iterdir()) == [target]
+
+
+def test_a_full_disk_behind_a_link_is_told_by_the_name_that_was_given(tmp_path: Path, monkeypatch: Any) -> None:
+    (tmp_path / "link.h5").symlink_to("far/t.h5")
+    monkeypatch.setattr(Lenient, "_write", _limited(100))
+    with pytest.raises(OSError, match="No space left") as caught:
+        store.save(tmp_path / "link.h5", {"x": np.arange(1000.0)})
+    assert caught.value.filename == str(tmp_path / "link.h5")
+    assert not list((tmp_path / "far").iterdir())
+
+
+def test_links_in_a_circle_are_named(registry: Registry, tmp_path: Path) -> None:
+    """Before training, and not after it."""
+    (tmp_path / "a.h5").symlink_to("b.h5")
+    (tmp_path / "b.h5").symlink_to("a.h5")
+    for act in (lambda: store.save(tmp_path / "a.h5", {}), lambda: disk.make(tmp_path / "a.h5" / "in")):
+        with pytest.raises(OSError, match="symbolic links"):
+            act()
+    with pytest.raises(OSError, match=r"symbolic links: .*a\.h5"):
+        run(swept(registry), SPEC, registry, tmp_path / "a.h5", replace(FAST, watcher=StopAt(0)))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.h5", "b.h5"]
+
+
+def test_a_sweep_whose_folders_are_links(registry: Registry, tmp_path: Path) -> None:
+    """To a folder that is not there yet; thrown away, the links stay and nothing of the sweep."""
+    (tmp_path / "many").symlink_to("scratch/many")
+    folder = begun(registry, tmp_path / "many")
+    assert len(folder.items()) and (tmp_path / "scratch" / "many" / "sweep.json").exists()
+    folder.work.rename(tmp_path / "elsewhere")
+    folder.work.symlink_to("../../elsewhere")
+    folder.clear()
+    assert folder.work.is_symlink() and not (tmp_path / "elsewhere").exists()
+    assert len(begun(registry, tmp_path / "many").items()) == len(list((tmp_path / "elsewhere").iterdir()))
+
+
+def test_what_a_stopped_run_left_behind_a_link_is_thrown_away_with_fresh(registry: Registry, tmp_path: Path) -> None:
+    (tmp_path / "r.h5.partial").symlink_to("scratch")
+    out, asked = tmp_path / "r.h5", swept(registry)
+    with pytest.raises(Interrupted):
+        run(asked, SPEC, registry, out, replace(FAST, watcher=StopAt(40)))
+    done = len(list((tmp_path / "scratch" / "work").glob("*.h5")))
+    begins: list[int] = []
+
+    class Counted(StopAt):
+        def begin(self, cohort: Any, index: int, count: int, state: Any) -> None:
+            begins.append(state.step)
+
+    assert done and run(asked, SPEC, registry, out, replace(FAST, watcher=Counted(-1), fresh=True))
+    assert begins == [0] * 6
+    assert (tmp_path / "r.h5.partial").is_symlink() and not (tmp_path / "scratch").exists()
 
 
 # --- patience --------------------------------------------------------------------------------------------------------
@@ -236,14 +356,14 @@ def test_what_becomes_of_a_folder_that_loses_its_plan(registry: Registry, tmp_pa
 
 def test_a_sweep_deleted_underneath_can_be_begun_again(registry: Registry, tmp_path: Path) -> None:
     """The worker's last checkpoint makes the folder anew, and nothing else is in it."""
-    folder = begun(registry, tmp_path / "many")
+    folder, calm = begun(registry, tmp_path / "many"), replace(FAST, pace=Pace())  # no beat sees the lease gone before
 
     class Deleted(StopAt):
         def begin(self, cohort: Any, index: int, count: int, state: Any) -> None:
             shutil.rmtree(folder.path)
 
     with pytest.raises(Interrupted):
-        work(folder, registry, replace(FAST, watcher=Deleted(3)))
+        work(folder, registry, replace(calm, watcher=Deleted(3)))
     assert list(folder.work.iterdir()) and not (folder.path / "sweep.json").exists()
     place_of(swept(registry), folder.path, fresh=False)
     folder = begin(swept(registry), SPEC, registry, folder.path, FAST)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import math
 import os
 import subprocess
+import sys
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -17,12 +19,13 @@ import torch
 import xarray
 
 from ebayes_core import provenance, spec, store
-from ebayes_core.errors import StoreError
+from ebayes_core.errors import StoreError, UserError
+from ebayes_core.openfile import SCHEMA_VERSION
 from ebayes_core.options import Options
 from ebayes_core.registry import Registry
 from ebayes_core.results import DESCRIPTIONS, MemberResult
 from ebayes_core.run import run as train
-from ebayes_core.runfile import SCHEMA_VERSION, Run
+from ebayes_core.runfile import Run
 from ebayes_core.writing import add_analyses, write_run
 
 SPEC = """# as the user wrote it
@@ -314,6 +317,72 @@ def test_an_analysis_that_cannot_be_stored_leaves_the_file_as_it_was(written: Wr
     with pytest.raises(StoreError, match="names no array"):
         add_analyses(written.path, {"new": {"a/b": np.ones(1)}})
     assert written.path.read_bytes() == before
+
+
+# --- open and closed --------------------------------------------------------------------------------------------------
+
+AT_THE_END = """
+import sys
+from ebayes_core.runfile import Run
+run = Run(sys.argv[1])
+kept = run.metric("accuracy_mean"), [Run(sys.argv[1])]
+kept[1].append(kept)
+print(run)
+"""
+
+
+def test_a_run_is_open_without_with_until_it_is_closed(written: Written) -> None:
+    run = Run(written.path)
+    assert not run.closed and run.n_members == 16 and run.layer(0, 1, "mu").shape == (4, 65)
+    assert repr(run) == f"<Run {written.path}: 'tiny', 16 networks>"
+    run.close()
+    run.close()
+    assert run.closed and repr(run) == f"<Run {written.path}: closed>"
+    for ask in (lambda: run.name, lambda: run.metric("elbo"), lambda: run.layer(0, 1, "mu"), lambda: run.analyses):
+        with pytest.raises(UserError, match=r"tiny\.h5: is closed; read from it before `close`"):
+            ask()
+    with run as again, again:
+        assert again is run and not run.closed
+    assert run.closed
+
+
+def test_a_run_that_is_opened_again_remembers_nothing_of_the_file_before(written: Written, tmp_path: Path) -> None:
+    with Run(written.path) as run:
+        assert run.layer(15, 1, "mu").shape == (5, 65)
+    other = spec.loads(SPEC.replace("[0, 7]", "[0]"), Registry.load())
+    points = other.members()
+    write_run(written.path, other, points, [result(p) for p in points], written.provenance)
+    with run, pytest.raises(KeyError, match="no member 15; there are 8"):
+        run.layer(15, 1, "mu")
+
+
+def test_a_run_that_is_kept_open_is_in_nobodys_way(written: Written) -> None:
+    run = Run(written.path)
+    with h5py.File(written.path, "r+") as file:
+        file["members/elbo"].attrs["more"] = 1
+    old = Run(written.path)
+    add_analyses(written.path, {"new": {"a": np.ones(1)}})
+    assert "new" not in old.analyses and "new" in Run(written.path).analyses
+    written.path.unlink()
+    assert np.isfinite(run.metric("accuracy_mean")).all()
+
+
+def test_runs_that_nobody_closes_end_with_the_program(written: Written) -> None:
+    command = [sys.executable, "-X", "dev", "-W", "error", "-c", AT_THE_END, str(written.path)]
+    done = subprocess.run(command, text=True, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "") and "16 networks" in done.stdout
+
+
+def test_a_run_that_nobody_holds_lets_go_of_its_file(written: Written) -> None:
+    """And one that is refused, too."""
+    before = len(os.listdir("/dev/fd"))
+    Run(written.path)
+    with h5py.File(written.path, "r+") as file:
+        del file["networks"]
+    with pytest.raises(StoreError, match="lacks networks"):
+        Run(written.path)
+    gc.collect()
+    assert len(os.listdir("/dev/fd")) == before
 
 
 # --- what is no results file ----------------------------------------------------------------------------------------
