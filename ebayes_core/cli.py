@@ -27,6 +27,7 @@ from ebayes_core.cli_common import (
 )
 from ebayes_core.errors import EbayesError, UserError, told
 from ebayes_core.exits import Stderr, guarded
+from ebayes_core.signals import Command
 from ebayes_core.words import networks
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ def check(
 def _show_check(console: Console, spec: str, rows: list[dict[str, Any]], found: list[Any]) -> None:
     from rich.table import Table
 
+    from ebayes_core.estimate import in_words
     from ebayes_core.report import amount, text
 
     cohorts = "1 cohort" if len(found) == 1 else f"{len(found)} cohorts"
@@ -89,15 +91,16 @@ def _show_check(console: Console, spec: str, rows: list[dict[str, Any]], found: 
     if len(rows) > 40:
         console.print(f"... and {len(rows) - 40} more")
     for number, e in enumerate(found):
-        time = "" if e.seconds is None else f", about {amount(e.seconds)} s of training"
+        time = "" if e.seconds is None else f", {in_words(e.seconds)} of training"
         console.print(
             f"cohort {number + 1}: {networks(len(e.members))} of {e.synapses} synapses, {e.steps} steps{time}; "
             f"{amount(e.megabytes)} MB with the data, {e.bytes_per_synapse:.0f} bytes per synapse",
             soft_wrap=True,
         )
     if found[0].seconds is not None:
-        total = sum(e.seconds for e in found)
-        console.print(f"in all about {amount(total)} s of training; compiling and measuring come on top")
+        total = in_words(tuple(map(sum, zip(*(e.seconds for e in found), strict=True))))
+        busy = " (longer while other programs are as busy as now)" if " to " in total else ""
+        console.print(f"in all {total} of training{busy}; compiling and measuring come on top", soft_wrap=True)
 
 
 @main.command()
@@ -283,4 +286,5 @@ def entry() -> None:
     logging.basicConfig(handlers=[Stderr()], format="%(message)s", level=logging.WARNING)
     # the compiler looks for CUDA's tools on machines without a GPU and says so
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
+    Command.own()
     sys.exit(guarded(lambda: main(standalone_mode=False)))

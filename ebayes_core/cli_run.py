@@ -71,10 +71,10 @@ def run(spec: str, out: str | None, workers: int | None, on: str | None, fresh: 
     from ebayes_core import spec as specs
 
     registry = registry_of(how["without"], how["cache"])
-    experiment = specs.load(spec, registry, how["overrides"])
+    text = specs.read(spec)
+    experiment = specs.loads(text, registry, how["overrides"], source=spec)
     many = workers is not None or on is not None or bool(out and (out.endswith(os.sep) or Path(out).is_dir()))
     target = Path(out or f"results/{experiment.name}{'' if many else '.h5'}")
-    text = Path(spec).read_text(encoding="utf-8")
     if many:
         _run_folder(experiment, text, registry, target, fresh, 1 if workers is None else workers, on, how)
     else:

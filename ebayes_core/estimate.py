@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 
 from ebayes_core.engine import Cohort, State, train
 from ebayes_core.planning import member_data, plan
+from ebayes_core.report import amount
 from ebayes_core.spec import Point
 
-STEPS = 20
+#: what is timed of a cohort: rounds, and seconds of each with all threads and with one
+ROUNDS, SECONDS = 4, 0.15
+#: above this ratio of the longer time to the shorter both are said
+WIDE = 1.5
+Span = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -21,14 +27,14 @@ class Estimate:
     members: list[int]
     synapses: int
     steps: int
-    seconds: float | None
+    seconds: Span | None  #: of training, where nothing disturbs it, and as busy as this machine is now
     bytes_per_synapse: float
     megabytes: float
 
 
 def estimates(points: list[Point], device: torch.device, calibrate: bool = True) -> list[Estimate]:
     """An estimate per cohort; cohorts of one shape are timed once. Compiling and measuring come on top."""
-    known: dict[tuple[object, ...], float] = {}
+    known: dict[tuple[object, ...], Span] = {}
     found = []
     for group in plan(points, device):
         cohort = Cohort(group, member_data(group[0], device))
@@ -40,22 +46,52 @@ def estimates(points: list[Point], device: torch.device, calibrate: bool = True)
     return found
 
 
-def _seconds_per_step(cohort: Cohort, state: State) -> float:
-    """Median over a few steps after the first, which compiles."""
-    times, clock = [], None
-    for _, _ in zip(train(cohort, state), range(STEPS), strict=False):
-        now = time.perf_counter()
-        times += [] if clock is None else [now - clock]
-        clock = now
-    return sorted(times)[len(times) // 2] if times else 0.0
+def in_words(seconds: Span) -> str:
+    """One number, or from the shorter to the longer where they differ by much."""
+    low, high = seconds
+    return f"{amount(low)} to {amount(high)} s" if high > WIDE * low else f"about {amount((low + high) / 2)} s"
 
 
-def _estimate(cohort: Cohort, state: State, per_step: float | None) -> Estimate:
+def _seconds_per_step(cohort: Cohort, state: State) -> Span:
+    """The lower quartile with all threads or one, whichever is less, and the upper quartile with all.
+
+    Between programs that are busy, threads wait for each other, and a step may take a hundred times as long; one
+    thread has its share. Rounds, so that no moment is all that was timed; quartiles, which a hiccup does not move.
+    """
+    steps, threads = train(cohort, state), torch.get_num_threads()
+    next(steps)  # it waits for the compiler
+    times: dict[int, list[float]] = {threads: [], 1: []}
+    try:
+        for count, some in [*times.items()] * ROUNDS:
+            torch.set_num_threads(count)
+            some += _timed(steps)
+    finally:
+        torch.set_num_threads(threads)
+    low = min((_quantile(some, 1 / 4) for some in times.values() if some), default=0.0)
+    return low, _quantile(times[threads], 3 / 4)
+
+
+def _timed(steps: Iterator[State]) -> list[float]:
+    """Seconds of each step, for a while."""
+    times, began = [], time.perf_counter()
+    now = began
+    while now - began < SECONDS and next(steps, None):
+        before, now = now, time.perf_counter()
+        times.append(now - before)
+    return times
+
+
+def _quantile(times: list[float], share: float) -> float:
+    return sorted(times)[int(share * len(times))] if times else 0.0
+
+
+def _estimate(cohort: Cohort, state: State, per_step: Span | None) -> Estimate:
     steps, synapses = cohort.training.epochs * cohort.batches, sum(cohort.sizes)
     gradients = 2 if cohort.solves(state) else 1  # shaped as the weights: slopes, and squares where sigma is solved for
     lists = [*state.parameters.lists(), state.weights, *[state.weights] * gradients]
     size = sum(t.nbytes for ts in lists for t in ts)
     return Estimate(
-        [p.index for p in cohort.points], synapses, steps, None if per_step is None else per_step * steps,
+        [p.index for p in cohort.points], synapses, steps,
+        None if per_step is None else (per_step[0] * steps, per_step[1] * steps),
         size / (len(cohort) * synapses), (size + cohort.data.x.nbytes + cohort.data.x_test.nbytes) / 1e6,
     )  # fmt: skip

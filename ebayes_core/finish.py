@@ -6,13 +6,14 @@ import contextlib
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Any
 
 import torch
 
 from ebayes_core import checkpoint, contract, store
 from ebayes_core.engine import Cohort, State, train
-from ebayes_core.errors import Interrupted, InUse, StoreError, told
+from ebayes_core.errors import InUse, StoreError, told
 from ebayes_core.folder import Folder, Standing
 from ebayes_core.item import Item
 from ebayes_core.lease import Lease
@@ -55,11 +56,10 @@ class Job:
         self._write(points, results, clock)
 
     def _trained(self, points: list[Point]) -> tuple[list[MemberResult], _Clock]:
-        cohort = Cohort(points, member_data(points[0], find_device(self.options.device)), self.options.compile)
-        state, spent = self._resume(cohort)
-        clock = _Clock(spent, self.options.pace.save)
-        self.options.watcher.begin(cohort, *self._place(), state)
-        for _ in train(cohort, state):
+        with self._nothing_new():
+            cohort, state, clock, steps = self._begun(points)
+        self.stop.price = lambda: f"loses the training of the last {clock.since():.0f} s"
+        for _ in steps:
             self.lease.progress()
             self.options.watcher.tick(cohort, state)
             if self.lease.lost:
@@ -68,7 +68,35 @@ class Job:
                 self._interrupt(state, self._save(state, clock))
             elif clock.due():
                 self._save(state, clock)
-        return measure(cohort, state), clock
+        return self._measured(cohort, state, clock), clock
+
+    def _begun(self, points: list[Point]) -> tuple[Cohort, State, _Clock, Iterator[State]]:
+        """Ready, and the first step taken: it waits for the compiler."""
+        cohort = Cohort(points, member_data(points[0], find_device(self.options.device)), self.options.compile)
+        state, spent = self._resume(cohort)
+        clock = _Clock(spent, self.options.pace.save)
+        self.options.watcher.begin(cohort, *self._place(), state)
+        steps = train(cohort, state)
+        return cohort, state, clock, chain([*islice(steps, 1)], steps)
+
+    @contextlib.contextmanager
+    def _nothing_new(self) -> Iterator[None]:
+        """Until the first step is taken there is nothing to save, and whoever stops it need not wait."""
+        try:
+            with self.stop.at_once():
+                yield
+        except KeyboardInterrupt:
+            self.stop.check(" before the first step; the same command goes on")
+            raise
+
+    def _measured(self, cohort: Cohort, state: State, clock: _Clock) -> list[MemberResult]:
+        """Whoever stops it keeps the training; measuring, which changes nothing, begins again."""
+        try:
+            with self.stop.at_once():
+                return measure(cohort, state)
+        except KeyboardInterrupt:
+            self._interrupt(state, self._save(state, clock))
+            raise
 
     def _place(self) -> tuple[int, int]:
         """How many items are done, and how many there are."""
@@ -117,12 +145,8 @@ class Job:
         return True
 
     def _interrupt(self, state: State, saved: bool) -> None:
-        assert self.stop.asked
         kept = f"everything is saved in {self.folder.path}" if saved else "the checkpoint before this is kept"
-        raise Interrupted(
-            f"stopped by {self.stop.asked.name} after epoch {state.epoch}, batch {state.batch}; {kept}; "
-            "the same command goes on from there"
-        )
+        self.stop.check(f" after epoch {state.epoch}, batch {state.batch}; {kept}; the same command goes on from there")
 
     def _write(self, points: list[Point], results: list[MemberResult], clock: _Clock) -> None:
         """The finished file, however long the disk is full: hours of work stand behind it."""
@@ -147,8 +171,12 @@ class _Clock:
     def seconds(self) -> float:
         return time.monotonic() - self.began
 
+    def since(self) -> float:
+        """The last checkpoint, or the beginning here."""
+        return time.monotonic() - self.saved
+
     def due(self) -> bool:
-        if time.monotonic() - self.saved < self.every:
+        if self.since() < self.every:
             return False
         self.saved = time.monotonic()
         return True

@@ -130,6 +130,8 @@ def _message(kind: str, text: str, context: dict[str, Any]) -> str:
     """pydantic's message in the words of TOML."""
     if kind in ("model_type", "model_attributes_type", "dict_type"):
         return "must be a table, for example { kind = ... }" if kind != "dict_type" else "must be a table"
+    if kind == "int_type":
+        return "must be a whole number"
     if kind == "tuple_type":
         return "must be a list"
     if kind in ("too_short", "too_long"):

@@ -19,10 +19,19 @@ def override(table: dict[str, Any], texts: Iterable[str]) -> list[str]:
     for text in texts:
         name, _, value = text.partition("=")
         try:
+            _encoded(text)
             sweep.put(table, _path(name, text), toml_value(value))
         except ValueError as error:
             mistakes.append(f"--set {short(text, quoted=False)}: {error}")
     return mistakes
+
+
+def _encoded(text: str) -> None:
+    """Refuse bytes that are no characters: Python makes surrogates of them, which nothing can write."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError("holds a byte that is no character in the encoding of this terminal") from error
 
 
 def _path(name: str, text: str) -> list[str]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from ebayes_core.errors import DiskError, Interrupted, InUse, told
+from ebayes_core.errors import DiskError, InUse, told
 from ebayes_core.signals import Stop
 
 T = TypeVar("T")
@@ -47,11 +47,7 @@ class Patience:
     def _give_up(self, error: OSError | InUse, waited: float) -> None:
         if not concerns(error, self.folder):
             raise error
-        if self.stop.asked:
-            raise Interrupted(
-                f"stopped by {self.stop.asked.name} while waiting for a disk ({told(error)}); "
-                "the same command goes on from the last checkpoint"
-            ) from error
+        self.stop.check(f" while waiting for a disk ({told(error)}); the same command goes on from the last checkpoint")
         if waited >= self.seconds:
             raise DiskError(
                 f"{told(error)}; when that is mended, the same command goes on from the last checkpoint"

@@ -26,8 +26,17 @@ class Point:
 
 
 def strictly(model: type[M], table: dict[str, Any]) -> M:
-    """Validate as JSON: arrays are tuples and 1 is a float there, but "1" and true are no numbers."""
-    return model.model_validate_json(json.dumps(table, default=str), strict=True)
+    """Validate as JSON: arrays are tuples, 1 is a float and 1e2 an integer there, but "1" and true are no numbers."""
+    return model.model_validate_json(json.dumps(_whole(table), default=str), strict=True)
+
+
+def _whole(value: Any) -> Any:
+    """Whole numbers as integers, however they are written: a field of floats takes those too."""
+    if isinstance(value, dict):
+        return {name: _whole(inner) for name, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_whole(inner) for inner in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def points(
@@ -45,13 +54,20 @@ def points(
     wrong: dict[tuple[str, str], list[tuple[Mistake, Values]]] = {}
     for values in combinations:
         try:
-            found.append((strictly(model, sweep.apply(base, values)), values))
+            member = strictly(model, sweep.apply(base, values))
+            found.append((member, _held(member, values)))
         except ValidationError as error:
             for mistake in describe(error, source, model):
                 wrong.setdefault((mistake.where, mistake.what), []).append((mistake, values))
     mistakes = [_together(same, combinations) for same in wrong.values()] + _twins(found, source)
     pairs = (pair for member, values in found for pair in _seeded(member, values, seeds))
     return tuple(Point(i, member, values) for i, (member, values) in enumerate(pairs)), mistakes
+
+
+def _held(member: BaseModel, values: Values) -> Values:
+    """The swept numbers as the member has them: which are whole is for its fields to say."""
+    table = member.model_dump(mode="json")
+    return {k: sweep.get(table, k.split(".")) if isinstance(v, (int, float)) else v for k, v in values.items()}
 
 
 def _seeded(member: M, values: Values, seeds: Sequence[int]) -> list[tuple[M, Values]]:

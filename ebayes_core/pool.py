@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ebayes_core.errors import EbayesError, Interrupted
+from ebayes_core.errors import EbayesError
 from ebayes_core.folder import Folder
 from ebayes_core.lease import Pace
 from ebayes_core.patience import Patience
@@ -40,6 +40,7 @@ class Pool:
     def run(self, look: Callable[[], None]) -> None:
         """Until the last worker ends; `look` is called now and then. Raises Interrupted after a signal."""
         with Stop() as stop:
+            stop.price = lambda: "leaves the workers to save, and go, by themselves"
             self.patience = Patience(self.folder.path, Pace.stuck, stop, lambda text: None)
             for number in range(self.workers):
                 self._start(number)
@@ -50,11 +51,7 @@ class Pool:
                     look()
             finally:
                 self._end()
-        if stop.asked:
-            raise Interrupted(
-                f"stopped by {stop.asked.name}; everything is saved in {self.folder.path}; "
-                "the same command goes on from there"
-            )
+        stop.check(f"; everything is saved in {self.folder.path}; the same command goes on from there")
 
     def log(self, number: int) -> Path:
         """What a worker prints."""

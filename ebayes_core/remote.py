@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ebayes_core.errors import EbayesError, Interrupted, UserError
+from ebayes_core.errors import EbayesError, UserError
 from ebayes_core.folder import Folder
 from ebayes_core.overrides import toml_value
 from ebayes_core.pool import alone
@@ -49,18 +49,16 @@ def submit(
     """Have every item trained as a task. Raises UserError without Dask, and Interrupted after a signal."""
     path, fruitless = str(folder.path.resolve()), Counter[str]()
     with Stop() as stop, _client(on, workers, scheduler, settings) as client:
+        stop.price = lambda: "leaves the tasks to save, and go, by themselves"
         running: dict[Future, str] = {}
         while not stop.asked:
             waiting = {item.name for item, _ in folder.left()} - set(running.values())
             running |= {client.submit(task, path, name, arguments, pure=False): name for name in sorted(waiting)}
             if not running:
-                return
+                break
             _collect(running, fruitless)
             look()
-    assert stop.asked
-    raise Interrupted(
-        f"stopped by {stop.asked.name}; everything is saved in {folder.path}; the same command goes on from there"
-    )
+    stop.check(f"; what was at work saves in {folder.path}, and goes; the same command goes on from there")
 
 
 def _collect(running: dict[Future, str], fruitless: Counter[str]) -> None:

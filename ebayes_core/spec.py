@@ -28,6 +28,7 @@ from pydantic import (
 )
 
 from ebayes_core import sweep as sweeps
+from ebayes_core import textfile
 from ebayes_core.errors import SpecError, nearest
 from ebayes_core.mistakes import describe
 from ebayes_core.overrides import override
@@ -193,15 +194,19 @@ def _slot(registry: Registry, slot: str, default: str) -> tuple[Any, Any]:
 
 def load(path: str | Path, registry: Registry, overrides: Iterable[str] = ()) -> Parts:
     """The experiment of a TOML file. Raises SpecError with every mistake at once."""
+    return loads(read(path), registry, overrides, source=str(path))
+
+
+def read(path: str | Path) -> str:
+    """The text of a spec's file, as a results file keeps it. Raises SpecError."""
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        return textfile.read(path)
     except FileNotFoundError as error:
         near = nearest(path.name, [p.name for p in path.parent.glob("*.toml")]) if path.parent.is_dir() else ""
         raise SpecError([f"{path}: there is no such file{near}"]) from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise SpecError([f"{path}: cannot be read as UTF-8 text: {error}"]) from error
-    return loads(text, registry, overrides, source=str(path))
+    except OSError as error:
+        raise SpecError([f"{path}: cannot be read: {error.strerror}"]) from error
 
 
 def loads(text: str, registry: Registry, overrides: Iterable[str] = (), source: str = "spec") -> Parts:
@@ -213,7 +218,7 @@ def loads(text: str, registry: Registry, overrides: Iterable[str] = (), source: 
     try:
         if DEEP.search(text):  # of a dotted key of thousands of parts, tomllib's time is quadratic
             raise RecursionError
-        table = tomllib.loads(text)
+        table = tomllib.loads(text.removeprefix(textfile.MARK))
     except RecursionError as error:
         raise SpecError([f"{source}: tables or lists are nested too deeply"]) from error
     except ValueError as error:  # no TOML, or an integer of thousands of digits

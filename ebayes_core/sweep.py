@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Sequence
+from functools import reduce
 from itertools import pairwise, product
 from typing import Annotated, Any
 
@@ -144,6 +145,11 @@ def put(table: Table, path: list[str], value: Any) -> None:
             inner = place[key] = {}
         place = inner
     place[_key(place, path[-1])] = value
+
+
+def get(table: Any, path: list[str]) -> Any:
+    """The field of nested tables that `put` sets."""
+    return reduce(lambda place, part: place[_key(place, part)], path, table)
 
 
 def _has(inner: Any, index: str) -> bool:

@@ -100,9 +100,10 @@ class Regression:
 def _calibration_error(confidence: Tensor, right: Tensor, bins: int = 15) -> Tensor:
     """Mean gap of confidence and accuracy over equal bins of confidence (Guo et al. 2017), per member."""
     index = (confidence.nan_to_num() * bins).long().clamp(max=bins - 1)  # NaN has no bin, and makes its sum NaN
-    gaps = torch.zeros(len(confidence), bins, device=confidence.device, dtype=confidence.dtype)
-    gaps.scatter_add_(-1, index, right - confidence)
-    return gaps.abs().sum(-1) / confidence.shape[-1]
+    gap = right - confidence
+    # a sum for each bin, and no addition at an index: on a GPU those come in another order every time
+    gaps = [torch.where(index == b, gap, 0).sum(-1).abs() for b in range(bins)]
+    return torch.stack(gaps).sum(0) / confidence.shape[-1]
 
 
 Task = Classification | Regression

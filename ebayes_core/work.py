@@ -36,7 +36,7 @@ def work(folder: Folder, registry: Registry, options: Options) -> None:
 
     Raises Interrupted after a signal; with `options.strict` also whatever made an item fail.
     """
-    with Stop() as stop:
+    with Stop(options.watcher.note) as stop:
         Worker(folder, registry, options, stop).run()
 
 
@@ -59,9 +59,11 @@ class Worker:
 
     def run(self) -> None:
         """See `work`. A folder that never took a lease is a mistake; one that took one may take the next later."""
-        while Patience(self.folder.path, self.patience, self.stop, self.options.watcher.note).insist(self._one):
-            pass
+        more = True
+        while more and not self.stop.asked:
+            more = Patience(self.folder.path, self.patience, self.stop, self.options.watcher.note).insist(self._one)
         self.folder.tidy()
+        self.stop.check(f"; everything is saved in {self.folder.path}; the same command goes on from there")
 
     def _one(self) -> bool:
         """Work at an item, or wait for one; False where none is left. Raises OSError where the folder fails."""
@@ -76,8 +78,7 @@ class Worker:
 
     def _wait(self) -> None:
         self.stop.wait(POLL_SECONDS)
-        if self.stop.asked:
-            raise Interrupted(f"stopped by {self.stop.asked.name} while other workers finish")
+        self.stop.check(" while other workers finish; the same command goes on from there")
 
     def _take(self, item: Item, now: Standing) -> Job | None:
         """A job, if nobody else holds the item."""

@@ -170,7 +170,7 @@ def test_where_all_failed_the_reasons_are_said(tmp_path: Path, capsys: pytest.Ca
 
 def test_commands_say_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     spec, out = tmp_path / "tiny.toml", tmp_path / "sweep"
-    spec.write_text(SPEC.replace("epochs = 40", "epochs = 1"))
+    spec.write_text(SPEC.replace("epochs = 40", "epochs = 1"), encoding="utf-8-sig")  # as an editor of Windows saves it
     assert exit_status("work", tmp_path) == 2
     assert "is no folder of a sweep" in capsys.readouterr().err
     assert exit_status("run", spec, "--out", f"{tmp_path}/", "--workers", "1") == 2
@@ -188,3 +188,4 @@ def test_commands_say_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert exit_status("gather", out, "--out", tmp_path / "g.h5") == 0
     with Run(tmp_path / "g.h5") as found:
         assert found.n_members == 8
+        assert found.spec_text == SPEC.replace("epochs = 40", "epochs = 1")

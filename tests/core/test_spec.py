@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
 import json
+import os
+import re
+import tomllib
 from pathlib import Path
 
 import jsonschema
@@ -13,7 +17,7 @@ from hypothesis import strategies as st
 
 from ebayes_core.errors import SpecError
 from ebayes_core.registry import Registry
-from ebayes_core.spec import Measurement, Training, compose, digest, dumps, json_schema, load, loads, schema_text
+from ebayes_core.spec import Measurement, Training, compose, digest, dumps, json_schema, load, loads, read, schema_text
 from ebayes_core.testing import plugins
 
 REGISTRY = Registry.load()
@@ -43,8 +47,6 @@ def test_committed_schema_is_current(registry: Registry) -> None:
 
 
 def test_schema_accepts_specs_and_refuses_mistakes(registry: Registry) -> None:
-    import tomllib
-
     validator = jsonschema.Draft202012Validator(json_schema(registry))
     for path in SPECS:
         validator.validate(tomllib.loads(path.read_text()))
@@ -147,6 +149,56 @@ def test_integers_serve_as_floats_but_text_and_truth_do_not(registry: Registry) 
     assert len(mistakes(registry, 'name = "x"\ncost = {kind = "membrane", c = true}')) == 1
 
 
+WHOLE = """
+name = "x"
+seeds = [1e1, 3.0]
+network = { kind = "mlp", hidden = [1e2, 5.0] }
+training = { epochs = 1e2 }
+measurement = { probe_examples = 1e3 }
+[sweep]
+"training.batch_size" = [1e1, 20.0]
+"measurement.samples, cost.c" = [[2e0, 2], [3, 4.0]]
+[[analysis]]
+kind = "importance"
+layer = 1.0
+"""
+
+
+def test_a_whole_number_is_one_however_it_is_written(registry: Registry) -> None:
+    """In tables, lists, sweeps and --set: the members and the fingerprint are those of the integers."""
+    plain = re.sub(r"\d+(\.0|e\d)", lambda number: str(int(float(number[0]))), WHOLE)
+    assert plain != WHOLE and not re.search(r"\d[.e]", plain)
+    one, other = loads(WHOLE, registry), loads(plain, registry)
+    assert one == other and digest(one) == digest(other) and dumps(one) == dumps(other)
+    assert repr(one.members()) == repr(other.members())
+    assert digest(loads(plain, registry, ["training.epochs=1e2"])) == digest(one)
+    jsonschema.Draft202012Validator(json_schema(registry)).validate(tomllib.loads(WHOLE))
+
+
+def test_a_range_may_sweep_whole_numbers(registry: Registry) -> None:
+    text = 'name = "x"\n[sweep]\n"training.batch_size" = {logspace = [1, 3, 3.0]}\n"cost.c" = {range = [1e0, 3, 1]}'
+    points = loads(text, registry).members()
+    assert {p.member.training.batch_size for p in points} == {10, 100, 1000}
+    swept = [(type(p.swept["training.batch_size"]), type(p.swept["cost.c"])) for p in points]
+    assert set(swept) == {(int, float)}, "swept numbers are of their fields' type, whatever was written"
+    points = loads('name = "x"\n[sweep]\n"training.epochs" = {linspace = [1, 9, 3]}', registry).members()
+    assert [p.member.training.epochs for p in points] == [1, 5, 9]
+
+
+@pytest.mark.parametrize(
+    "value, said",
+    [
+        *((value, "must be a whole number") for value in ("2.5", "true", "'3'", "nan", "inf", "1e-3", "[1]")),
+        ("1e300", "must be less than or equal to 1000000"), ("-1e2", "must be greater than or equal to 1"),
+    ],
+)  # fmt: skip
+def test_what_is_no_whole_number_is_told_so(registry: Registry, value: str, said: str) -> None:
+    (found,) = mistakes(registry, f'name = "x"\ntraining = {{ epochs = {value} }}')
+    assert found.startswith("x.toml: [training] epochs = ") and found.endswith(said)
+    (found,) = mistakes(registry, f'name = "x"\n[sweep]\n"training.epochs" = [1, {value}]')
+    assert f"{said} (at training.epochs = " in found
+
+
 def test_every_mistake_at_once_with_the_nearest_name(registry: Registry) -> None:
     found = mistakes(
         registry,
@@ -178,7 +230,7 @@ def test_every_member_of_a_sweep_is_validated(registry: Registry) -> None:
         "x.toml: [training] epoch: unknown field; did you mean 'epochs'? allowed are epochs, batch_size, "
         "learning_rate, learning_rate_phi, schedule, sigma, beta1, beta2, epsilon, dtype "
         "(at every one of the 6 sweep points)",
-        "x.toml: [cost] c = -2.0: must be greater than 0 (at cost.c = -2.0)",
+        "x.toml: [cost] c = -2: must be greater than 0 (at cost.c = -2)",
     ]
 
 
@@ -241,6 +293,45 @@ def test_missing_and_unreadable_files(registry: Registry, tmp_path: Path) -> Non
         load(tmp_path / "fig2.toml", registry)
     with pytest.raises(SpecError, match="cannot be read"):
         load(tmp_path, registry)
+
+
+TEXT = 'name = "x"\ndescription = "é"\n'
+
+
+@pytest.mark.parametrize(
+    "content",
+    [TEXT.encode("utf-8-sig"), TEXT.replace("\n", "\r\n").encode("utf-8-sig"), TEXT.replace("\n", "\r").encode()],
+)
+def test_a_spec_is_read_whichever_editor_saved_it(registry: Registry, tmp_path: Path, content: bytes) -> None:
+    """With a byte order mark, and with the line ends of Windows or of old Macs; a result keeps the text without."""
+    path = tmp_path / "x.toml"
+    path.write_bytes(content)
+    assert load(path, registry).description == "é"
+    assert read(path) == TEXT
+    assert loads(codecs.BOM_UTF8.decode() + TEXT, registry) == loads(TEXT, registry)
+
+
+@pytest.mark.parametrize(
+    "content, said",
+    [
+        *((TEXT.encode(name), f"is {name.upper()} text") for name in ("utf-16", "utf-32")),
+        (codecs.BOM_UTF16_BE + TEXT.encode("utf-16-be"), "is UTF-16 text"),
+        (TEXT.encode("utf-16-le"), "holds bytes that are zero: it is UTF-16 text without a mark, or no text at all"),
+        (TEXT.encode("latin-1"), "line 2 holds the byte 0xe9, which is no UTF-8 there"),
+        (TEXT.replace("\n", "\r").encode("cp1252"), "line 2 holds the byte 0xe9, which is no UTF-8 there"),
+    ],
+)
+def test_a_spec_in_another_encoding_is_told_so(registry: Registry, tmp_path: Path, content: bytes, said: str) -> None:
+    path = tmp_path / "x.toml"
+    path.write_bytes(content)
+    with pytest.raises(SpecError) as caught:
+        load(path, registry)
+    assert caught.value.mistakes == [f"{path}: {said}; save it as UTF-8"]
+
+
+def test_a_byte_of_the_command_line_that_is_no_character_is_told(registry: Registry) -> None:
+    (found,) = mistakes(registry, TEXT, f"description={os.fsdecode(b'caf' + bytes([0xE9]))}")
+    assert found.endswith("holds a byte that is no character in the encoding of this terminal")
 
 
 def test_presentation_does_not_change_the_fingerprint(registry: Registry) -> None:
