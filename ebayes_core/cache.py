@@ -5,14 +5,29 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from ebayes_core.errors import DataError
+
 VARIABLE = "EBAYES_CACHE"
 
 
 def cache_dir() -> Path:
-    """The folder named by EBAYES_CACHE (or `--cache`), else the user's cache folder; made where it is missing."""
+    """The folder named by EBAYES_CACHE (or `--cache`), else the user's cache folder; it need not be there yet.
+
+    Raises DataError where there is no home folder to have it in: what `~` stands for is then unknown.
+    """
     from platformdirs import user_cache_path
 
-    named = os.environ.get(VARIABLE)
-    folder = Path(named).expanduser() if named else user_cache_path("ebayes")
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = Path(os.path.expanduser(os.environ.get(VARIABLE) or user_cache_path("ebayes")))
+    if folder.parts[:1] and folder.parts[0].startswith("~"):
+        raise DataError(
+            f"there is no home folder for the cache folder {folder}; name one with --cache DIR or {VARIABLE}"
+        )
     return folder
+
+
+def refused(folder: Path, error: OSError) -> DataError:
+    """What to say of a cache folder that cannot be written to."""
+    return DataError(
+        f"nothing can be written to the cache folder {folder} ({error.filename or folder}: {error.strerror or error}); "
+        f"name another folder with --cache DIR or {VARIABLE}"
+    )

@@ -10,7 +10,9 @@ from unittest.mock import patch
 import torch
 from torch import Tensor
 
+from ebayes_core import workshop
 from ebayes_core.transcendental import DECOMPOSITIONS
+from ebayes_core.workshop import CURE
 
 log = logging.getLogger("ebayes")
 
@@ -90,15 +92,14 @@ def compiled(step: Step, *example: object) -> Step | None:
     The step is first traced to plain tensor operations, its gradient included. So whatever Python a stranger's
     formula is written in, the compiler sees only arithmetic, and an autograd.Function keeps its own backward.
     """
-    from torch.fx.experimental.proxy_tensor import make_fx
-    from torch.utils._pytree import tree_map_only
-
     try:
-        scratch = tree_map_only(Tensor, torch.clone, example)
-        with inlined(), torch.no_grad():
+        with workshop.opened(), inlined(), torch.no_grad():  # in this order: torch looks for its folder when imported
+            from torch.fx.experimental.proxy_tensor import make_fx
+            from torch.utils._pytree import tree_map_only
+
+            scratch = tree_map_only(Tensor, torch.clone, example)
             graph = make_fx(step, decomposition_table=DECOMPOSITIONS)(*scratch)
             return torch._inductor.compile(graph, scratch, options=FUSED)
     except Exception as error:  # a missing compiler shows as any of a dozen exceptions
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        log.warning("no compiled update: %s; going on without, several times slower", reason[0][:200])
+        log.warning("no compiled update: %s; going on without, several times slower; %s", workshop.told(error), CURE)
         return None

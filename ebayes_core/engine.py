@@ -16,6 +16,7 @@ from ebayes_core.compiler import Step, compiled
 from ebayes_core.evaluation import snapshot
 from ebayes_core.per_example import squared_gradients
 from ebayes_core.population import stack
+from ebayes_core.provenance import COMPILED
 from ebayes_core.stationary import ceiling, collected, followed, newest
 from ebayes_core.tasks import Classification, Task
 from ebayes_core.update import Formulas, Parameters, make_step, sampled
@@ -40,6 +41,7 @@ class Data:
     x_test: Tensor
     y_test: Tensor
     task: Task
+    digest: str = ""  #: of the data as loaded, whatever type they are trained in
 
     @property
     def examples(self) -> int:
@@ -90,6 +92,8 @@ class Cohort:
         self.formulas = self._formulas(points)
         work = len(points) * sum(self.sizes) * self.batches * self.training.epochs
         self.compile = work > WORTH_COMPILING if compile is None else compile
+        #: how the update is computed: provenance.COMPILED, or why it is not
+        self.compiled = COMPILED if self.compile else "no: too little work" if compile is None else "no: --compile off"
 
     def __len__(self) -> int:
         return len(self.points)
@@ -190,6 +194,7 @@ class Cohort:
             squares, bounds = slopes if self.solves(state) else [], self.bounds(state)
             example = (lists, state.weights, slopes, squares, bounds, xi, xi, self.clock(1), state.alive)
             kernel = compiled(make_step(self.formulas), *example)
+            self.compiled = COMPILED if kernel else "no: no working compiler"
         return kernel or self._in_parts()
 
     def _in_parts(self) -> Step:

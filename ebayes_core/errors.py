@@ -6,7 +6,8 @@ EbayesError            1  something failed
 ├── DiskError             a disk that refused for longer than anybody waits
 ├── UserError          2  the user can mend it: the message says where, what and how
 │   ├── SpecError         a spec: every mistake in it, at once
-│   └── PluginError       a plugin: clashes, failed imports, broken contracts
+│   ├── PluginError       a plugin: clashes, failed imports, broken contracts
+│   └── DataError         data that are missing, damaged, or unfit to train on, on this machine
 └── Interrupted      130  a signal stopped the run; its checkpoint says how to go on
 """
 
@@ -61,6 +62,10 @@ class SpecError(UserError):
 
 class PluginError(UserError):
     """A plugin that cannot be used, with its distribution."""
+
+
+class DataError(UserError):
+    """Data that are missing, damaged, or unfit to train on: nothing is trained here before that is mended."""
 
 
 class Interrupted(EbayesError):

@@ -11,9 +11,9 @@ from typing import Any
 
 import torch
 
-from ebayes_core import checkpoint, contract, store
+from ebayes_core import checkpoint, contract, provenance, spec, store
 from ebayes_core.engine import Cohort, State, train
-from ebayes_core.errors import InUse, StoreError, told
+from ebayes_core.errors import DataError, InUse, StoreError, told
 from ebayes_core.folder import Folder, Standing
 from ebayes_core.item import Item
 from ebayes_core.lease import Lease
@@ -106,6 +106,7 @@ class Job:
 
     def _resume(self, cohort: Cohort) -> tuple[State, float]:
         """The furthest state that any worker has left, and the seconds spent on it."""
+        self.cohort, self.before = cohort, ""
         found = [saved for item, rows in self.item.ancestry() for saved in self._saved(item, rows)]
         if not found:
             state = cohort.start()
@@ -114,12 +115,19 @@ class Job:
         name, tree, attrs = max(found, key=lambda saved: int(saved[1]["clock"][2]))
         state = checkpoint.unpack(tree, cohort)
         self.options.watcher.note(f"going on from epoch {state.epoch + 1}, batch {state.batch} ({name})")
-        if attrs["threads"] != torch.get_num_threads():
-            self.options.watcher.note(
-                f"the run had {attrs['threads']} threads and now has {torch.get_num_threads()}: it goes on, but rounds "
-                "differently from an uninterrupted run"
-            )
+        self._compare(attrs)
         return state, float(attrs["seconds"])
+
+    def _compare(self, attrs: dict[str, Any]) -> None:
+        """Say what rounds otherwise than before. Raises DataError for data that are not those of the checkpoint."""
+        self.before, data = attrs.get("compiled", ""), self.cohort.data.digest
+        if attrs.get("data", data) != data:
+            raise DataError(
+                f"the data set '{self.cohort.member.dataset.kind}' is not what the run began with (digest "
+                f"{attrs['data'][:12]}, now {data[:12]}): put back what it was, or begin again with --fresh"
+            )
+        for change in provenance.changes(attrs, torch.get_num_threads(), self.cohort.compiled):
+            self.options.watcher.note(f"{change}: it goes on, but rounds differently from an uninterrupted run")
 
     def _saved(self, item: Item, rows: slice) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
         """The checkpoints of an item that can be read, cut to our members."""
@@ -150,16 +158,19 @@ class Job:
 
     def _write(self, points: list[Point], results: list[MemberResult], clock: _Clock) -> None:
         """The finished file, however long the disk is full: hours of work stand behind it."""
-        record = self.record | self._attributes(clock) | {"duration_s": clock.seconds()}
+        made, dataset = self._attributes(clock), spec.resolved(points[0].member.dataset)
+        record = self.record | made | {"duration_s": clock.seconds()}
+        record |= provenance.made(made["compiled"], len(points), dataset, made["data"])
         path = self.folder.file(self.item, "h5")
         write = lambda: write_run(path, self.experiment, points, results, record, spec_text=self.text)
         patience = Patience(self.folder.path, self.options.pace.stuck, self.stop, self.options.watcher.note)
         patience.insist(write, self.lease.progress)
         self.folder.tidy()
 
-    @staticmethod
-    def _attributes(clock: _Clock) -> dict[str, Any]:
-        return {"seconds": clock.seconds(), "threads": torch.get_num_threads()}
+    def _attributes(self, clock: _Clock) -> dict[str, Any]:
+        how = provenance.since(self.before, self.cohort.compiled)
+        data = self.cohort.data.digest
+        return {"seconds": clock.seconds(), "threads": torch.get_num_threads(), "compiled": how, "data": data}
 
 
 class _Clock:

@@ -13,12 +13,18 @@ import numpy as np
 from ebayes_core import layout, seal, spec, store
 from ebayes_core.item import digest
 from ebayes_core.layout import Shapes
+from ebayes_core.provenance import merged
 from ebayes_core.results import MemberResult
 from ebayes_core.runfile import Run
 from ebayes_core.writing import head
 
 #: what tells one item's provenance from another's, worth keeping for each
-KEPT = ("created", "duration_s", "ebayes_version", "torch_version", "device", "host", "threads", "git_commit")
+KEPT = (
+    "created", "duration_s", "ebayes_version", "torch_version", "device", "host", "threads", "git_commit", "compiled",
+    "data",
+)  # fmt: skip
+#: what the gathered file has from the first
+OF_THE_FIRST = ("device", "processor", "threads")
 
 
 @dataclass(frozen=True)
@@ -89,8 +95,8 @@ def _provenance(record: dict[str, Any], origins: Sequence[dict[str, Any]]) -> di
     """The gatherer's, with the first start and the seconds of all; and where each item was trained."""
     kept = [{name: origin.get(name) for name in ("networks", *KEPT)} for origin in origins]
     first, seconds = min(o["created"] for o in origins), sum(o["duration_s"] for o in origins)
-    own = {"created": first, "duration_s": seconds, "threads": origins[0]["threads"], "device": origins[0]["device"]}
-    return record | own | {"items": kept}
+    own = {"created": first, "duration_s": seconds} | {name: origins[0].get(name) for name in OF_THE_FIRST}
+    return record | own | merged(origins) | {"items": kept}
 
 
 def _copy(path: Path, rows: Sequence[tuple[int, int, int]], room: Sequence[Sequence[dict[str, h5py.Dataset]]]) -> None:

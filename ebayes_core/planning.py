@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import torch
 
-from ebayes_core import memory
+from ebayes_core import examples, memory
 from ebayes_core.engine import Data
 from ebayes_core.errors import UserError
 from ebayes_core.item import Item, items_of
@@ -27,12 +27,13 @@ def find_device(name: str) -> torch.device:
 
 @lru_cache(maxsize=2)
 def load_data(dataset: Dataset, dtype: str, device: torch.device) -> Data:
-    """A data set in the run's floating type, resident on the device."""
+    """A data set in the run's floating type, resident on the device. Raises DataError where it is unfit for it."""
     kind = getattr(torch, dtype)
-    x, y, x_test, y_test = (t for split in ("train", "test") for t in dataset.load(split))
+    loaded = examples.load(dataset)
+    x, y, x_test, y_test = loaded
     x, x_test = (t.to(device, kind) for t in (x, x_test))
     y, y_test = (t.to(device, kind if t.is_floating_point() else t.dtype) for t in (y, y_test))
-    return Data(x, y, x_test, y_test, dataset.task())
+    return Data(x, y, x_test, y_test, dataset.task(), examples.digest(loaded))
 
 
 def member_data(point: Point, device: torch.device) -> Data:
@@ -49,8 +50,8 @@ def synapses(point: Point, device: torch.device) -> int:
 
 def steps(point: Point, device: torch.device) -> int:
     """Steps of a member from start to end."""
-    training, examples = point.member.training, member_data(point, device).examples
-    return training.epochs * (examples // min(training.batch_size, examples))
+    training, count = point.member.training, member_data(point, device).examples
+    return training.epochs * (count // min(training.batch_size, count))
 
 
 def plan(

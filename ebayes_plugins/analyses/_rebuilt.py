@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ebayes_core.errors import UserError
@@ -45,11 +46,33 @@ def rebuilt(run: Run, member: int) -> Rebuilt:
 
 
 def dataset_of(run: Run, members: list[int], analysis: str) -> Dataset:
-    """The data set that all these members were trained on. Raises UserError where they differ."""
+    """The data set that all these members were trained on.
+
+    Raises UserError where they differ, and where the data are no longer those of the run.
+    """
     tables = [run.member_spec(i)["dataset"] for i in members]
     if any(table != tables[0] for table in tables):
         raise UserError(f"{analysis} compares networks on one data set: take the data set out of [sweep]")
-    return plugin({"dataset": tables[0]}, "dataset")
+    found = plugin({"dataset": tables[0]}, "dataset")
+    _same_data(found, run.provenance.get("data", {}).get(json.dumps(tables[0])), analysis)
+    return found
+
+
+def _same_data(dataset: Dataset, known: list[str] | None, analysis: str) -> None:
+    """Compare with the digests that a file has of its data; a file from before there were any is taken at its word."""
+    from ebayes_core import examples
+
+    if not known:
+        return
+    try:
+        now = examples.digest(examples.load(dataset))
+    except UserError as error:
+        raise UserError(f"{analysis} evaluates networks on the training set again: {error}") from error
+    if now not in known:
+        raise UserError(
+            f"{analysis} evaluates networks on their data again, and the data set '{dataset.kind}' is not what they "
+            f"were trained on (digest {known[0][:12]}, now {now[:12]}); put back what it was"
+        )
 
 
 def balance(run: Run, member: int, x: Tensor, y: Tensor, task: Any, samples: int = 100) -> float:

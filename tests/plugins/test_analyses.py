@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib.resources import files
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -33,6 +33,8 @@ ENERGY = {"kind": "energy_efficient"}
 
 class FakeRun:
     """What analyses read of a results file, made of members whose synapses sit where `sigma_of` puts them."""
+
+    provenance: ClassVar[dict[str, Any]] = {}
 
     def __init__(
         self, members: list[dict[str, Any]], swept: dict[str, list[Any]], sigma_of: Any, regression: bool = False
