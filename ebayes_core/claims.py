@@ -102,13 +102,15 @@ def findings(file: Path, registry: Registry) -> tuple[list[Finding], dict[str, E
     Raises StoreError for what is no results file.
     """
     from ebayes_core import figures
+    from ebayes_core.blame import asking
 
     sigma, balance = _regime(file)
     found: list[Finding] = []
     problems: dict[str, Exception] = {}
     for name, (analysis, arrays) in figures.stored(file, registry)[0].items():
         try:
-            measured = [(claim, tuple(claim.measure(analysis, arrays))) for claim in analysis.claims]
+            with asking(analysis, "its claims"):
+                measured = [(claim, tuple(claim.measure(analysis, arrays))) for claim in analysis.claims]
         except Exception as error:  # a stranger's claim, or arrays of another version; nor may it cost the others
             problems[name] = error
             continue

@@ -167,13 +167,14 @@ def write_report(files: tuple[str, ...], out: str, without: tuple[str, ...]) -> 
 def claims(files: tuple[str, ...], parts: bool, markdown: bool, without: tuple[str, ...], as_json: bool) -> None:
     """What the paper claims, as measured in RESULTS, with the rule by which it holds.  [default: results/*.h5]"""
     from ebayes_core import claims as asked
+    from ebayes_core.blame import blamed
 
     chosen = [Path(file) for file in files] or sorted(Path("results").glob("*.h5"))
     registry, found, problems = registry_of(without), [], []
     for file in chosen:
         more, lost = asked.findings(file, registry)
         found += more
-        problems += [f"{file}: {name}: no claims: {type(e).__name__}: {e}" for name, e in lost.items()]
+        problems += [f"{file}: {name}: no claims: {blamed(e, registry)}" for name, e in lost.items()]
     rows = asked.table(asked.in_order(found), parts)
     if not rows and not problems:
         raise UserError("no analysis in these files measures a claim; run a spec of specs/desk or specs/paper first")
@@ -213,10 +214,14 @@ def _show_claims(console: Console, rows: list[dict[str, str]]) -> None:
 @as_json
 def plugins(without: tuple[str, ...], as_json: bool) -> None:
     """What is registered, and by whom."""
-    names = ("slot", "kind", "distribution", "version", "summary")
-    rows = [{name: getattr(entry, name) for name in names} for entry in registry_of(without).entries]
+    from dataclasses import asdict
+
+    from ebayes_core.registry import Registry
+
+    names, registry = ("slot", "kind", "distribution", "version", "summary"), Registry.load(without)
+    rows = [{name: getattr(entry, name) for name in names} for entry in registry.entries]
     if as_json:
-        print_json(rows)
+        print_json({"registered": rows, "broken": [asdict(broken) for broken in registry.broken]})
         return
     from rich.table import Table
 
@@ -224,6 +229,8 @@ def plugins(without: tuple[str, ...], as_json: bool) -> None:
     for row in rows:
         table.add_row(*row.values())
     console_of().print(table)
+    for broken in registry.broken:
+        console_of().print(f"broken: {broken}; update, reinstall or uninstall it", soft_wrap=True)
 
 
 @main.command()

@@ -50,7 +50,7 @@ def figures_of(console: Console, experiment: Any, registry: Registry, target: Pa
     from ebayes_core import figures
 
     wanted = figures.named(experiment.analysis)
-    problems = figures.measure(target, figures.missing(target, wanted))
+    problems = figures.measure(target, figures.missing(target, wanted), registry)
     pictures, more = figures.draw(target, target.with_suffix(""), registry)
     for picture in pictures:
         console.print(f"figure:  {picture}", soft_wrap=True)
@@ -60,13 +60,15 @@ def figures_of(console: Console, experiment: Any, registry: Registry, target: Pa
 def report_on(console: Console, target: Path, registry: Registry) -> None:
     """The statistics of a file's analyses, its members, and its convergence report."""
     from ebayes_core import figures, report
+    from ebayes_core.blame import asking, blamed
     from ebayes_core.runfile import Run
 
     for name, (analysis, arrays) in figures.stored(target, registry)[0].items():
         try:
-            report.statistics(name, analysis.statistics(arrays), console)
+            with asking(analysis, "what statistics returned"):
+                report.statistics(name, analysis.statistics(arrays), console)
         except Exception as error:  # a stranger's table must not cost the report
-            console.print(f"{name}: no statistics: {type(error).__name__}: {error}", soft_wrap=True)
+            console.print(f"{name}: no statistics: {blamed(error, registry)}", soft_wrap=True)
     with Run(target) as found:
         report.members(found, console)
         console.print()
@@ -74,13 +76,15 @@ def report_on(console: Console, target: Path, registry: Registry) -> None:
 
 
 def registry_of(without: Sequence[str], cache: str | None = None) -> Registry:
-    """The installed plugins, less those that are left out; data sets come from `cache`."""
+    """The installed plugins, less those that are left out; data sets come from `cache`. A broken one is told of."""
     from ebayes_core.cache import VARIABLE
     from ebayes_core.registry import Registry
 
     if cache:
         os.environ[VARIABLE] = cache
-    return Registry.load(without)
+    registry = Registry.load(without)
+    registry.warn()
+    return registry
 
 
 def console_of() -> Console:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ebayes_core.blame import asking
 from ebayes_core.engine import Cohort, State
 from ebayes_core.errors import PluginError
 from ebayes_core.slots import Plugin
@@ -36,6 +37,24 @@ def _check_network(cohort: Cohort, state: State) -> None:
     outputs = cohort.network.forward(cohort.layered(state.weights), x)
     wanted = x.new_zeros(len(cohort), len(x), cohort.data.task.outputs)
     _compare(cohort.network, "forward", outputs, wanted)
+    _check_speedups(cohort, cohort.layered(state.weights), x, wanted)
+
+
+def _check_speedups(cohort: Cohort, weights: list[Tensor], x: Tensor, wanted: Tensor) -> None:
+    """What a network may offer in place of the defaults: the training loop, and the probes after it, lean on it."""
+    network, data = cohort.network, cohort.data
+    slopes = [torch.zeros_like(w) for w in weights]
+    outputs = network.gradients(weights, x, lambda o: data.task.residual(o, data.y[:FEW]), slopes)
+    _compare(network, "gradients", outputs, wanted)
+    trace = network.trace(weights, x)
+    if trace is None:
+        return
+    with asking(network, "what trace returned"):
+        _compare(network, "trace", trace.outputs, wanted)
+        found = len(trace.inputs), len(trace.drives)
+    if found != (len(weights), len(weights)):
+        inputs, drives = found
+        raise PluginError(_says(network, "trace", f"{inputs} inputs and {drives} drives for {len(weights)} layers"))
 
 
 def _check_noise(noise: Plugin, formulas: Formulas, phi: list[Tensor], mu: list[Tensor]) -> list[Tensor]:

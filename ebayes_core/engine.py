@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ebayes_core.blame import asking
 from ebayes_core.compiler import Step, compiled
 from ebayes_core.evaluation import snapshot
 from ebayes_core.per_example import squared_gradients
@@ -85,8 +86,9 @@ class Cohort:
         self.member, self.seed, self.training = member, member.seed, member.training
         self.device, self.dtype = data.x.device, data.x.dtype
         self.network = member.network
-        self.shapes = member.network.shapes(data.x.shape[1], data.task.outputs)
-        self.sizes = [int(np.prod(shape)) for shape in self.shapes]
+        with asking(member.network, "what shapes returned"):
+            self.shapes = member.network.shapes(data.x.shape[1], data.task.outputs)
+            self.sizes = [int(np.prod(shape)) for shape in self.shapes]
         self.batch_size = min(member.training.batch_size, data.examples)
         self.batches = data.examples // self.batch_size
         self.formulas = self._formulas(points)
@@ -123,8 +125,9 @@ class Cohort:
         unit = torch.empty(1, sum(self.sizes), device=self.device, dtype=self.dtype)
         unit.uniform_(-1, 1, generator=generator(self.seed, INIT, device=self.device))
         mu = stack([p.member.network for p in self.points], self.dtype, self.device).init * unit
-        phi = self.formulas.noise.init(mu)
-        per_layer = [] if phi is None else [phi] if phi.shape[1] == 1 else phi.split(self.sizes, 1)
+        with asking(self.member.noise, "what init returned"):
+            phi = self.formulas.noise.init(mu)
+            per_layer = [] if phi is None else [phi] if phi.shape[1] == 1 else phi.split(self.sizes, 1)
         parameters = Parameters([m.clone() for m in mu.split(self.sizes, 1)], [p.clone() for p in per_layer])
         if self.formulas.solves:
             parameters.phi_first = [m.new_zeros(len(self), 1) for m in parameters.phi]

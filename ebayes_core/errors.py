@@ -7,7 +7,8 @@ EbayesError            1  something failed
 ├── UserError          2  the user can mend it: the message says where, what and how
 │   ├── SpecError         a spec: every mistake in it, at once
 │   ├── PluginError       a plugin: clashes, failed imports, broken contracts
-│   └── DataError         data that are missing, damaged, or unfit to train on, on this machine
+│   ├── DataError         data that are missing, damaged, or unfit to train on, on this machine
+│   └── AbsentError       what a results file does not hold, and what it does; a KeyError too
 └── Interrupted      130  a signal stopped the run; its checkpoint says how to go on
 """
 
@@ -68,6 +69,12 @@ class DataError(UserError):
     """Data that are missing, damaged, or unfit to train on: nothing is trained here before that is mended."""
 
 
+class AbsentError(UserError, KeyError):
+    """What a results file does not hold; the message lists what it does."""
+
+    __str__ = Exception.__str__  # a KeyError's own puts its text in quotes
+
+
 class Interrupted(EbayesError):
     """Stopped by a signal, after a checkpoint."""
 
@@ -83,7 +90,7 @@ def told(error: BaseException) -> str:
     if isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and SHORT.search(str(error))):
         what = " ".join(str(error).split())
         return f"not enough memory: take a smaller network or data set, or fewer networks at a time (--cohort); {what}"
-    return f"{type(error).__name__}: {error}"
+    return f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": ")
 
 
 def nearest(name: str, names: Iterable[str]) -> str:

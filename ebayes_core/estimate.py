@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
+from ebayes_core import contract
 from ebayes_core.engine import Cohort, State, train
 from ebayes_core.planning import member_data, plan
 from ebayes_core.report import amount
@@ -39,6 +40,7 @@ def estimates(points: list[Point], device: torch.device, calibrate: bool = True)
     for group in plan(points, device):
         cohort = Cohort(group, member_data(group[0], device))
         state = cohort.start()
+        contract.check(cohort, state)
         shape = (tuple(cohort.shapes), len(cohort), len(state.parameters.phi), cohort.batch_size)
         if calibrate and shape not in known:
             known[shape] = _seconds_per_step(cohort, state)

@@ -6,13 +6,12 @@ import logging
 import os
 import shlex
 import sys
-import traceback
 from collections.abc import Callable
 from typing import Any
 
 import rich_click as click
 
-from ebayes_core.errors import EbayesError, Interrupted, told
+from ebayes_core.errors import EbayesError, Interrupted
 
 
 class Stderr(logging.Handler):
@@ -51,8 +50,7 @@ def guarded(command: Callable[[], Any]) -> int:  # noqa: PLR0911
 
 
 def _unexpected(error: Exception) -> int:
-    if os.environ.get("EBAYES_DEBUG"):
-        traceback.print_exc()
-    else:
-        click.echo(f"{told(error)}\n(EBAYES_DEBUG=1 shows where)", err=True)
+    from ebayes_core.blame import blamed
+
+    click.echo(f"{blamed(error)}\n(EBAYES_DEBUG=1 shows where)", err=True)
     return 1

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import ValidationError
 
-from ebayes_core.errors import EbayesError
+from ebayes_core.blame import asking, blamed
 from ebayes_core.registry import Registry
 from ebayes_core.runfile import Run
 from ebayes_core.slots import Analysis
@@ -33,7 +33,7 @@ def named(analyses: Sequence[Analysis]) -> dict[str, Analysis]:
     return found
 
 
-def measure(path: Path, analyses: dict[str, Analysis]) -> list[str]:
+def measure(path: Path, analyses: dict[str, Analysis], registry: Registry | None = None) -> list[str]:
     """Measure analyses into the file; what went wrong, by analysis, does not stop the others."""
     measured: dict[str, dict[str, Any]] = {}
     problems = []
@@ -41,10 +41,8 @@ def measure(path: Path, analyses: dict[str, Analysis]) -> list[str]:
         for name, analysis in analyses.items():
             try:
                 measured[name] = _stamped(analysis, analysis.measure(run))
-            except EbayesError as error:
-                problems.append(f"{name}: {error}")
             except Exception as error:  # a stranger's analysis must not cost the run
-                problems.append(f"{name}: {type(error).__name__}: {error}")
+                problems.append(f"{name}: {blamed(error, registry)}")
     if measured:
         add_analyses(path, measured)
     return problems
@@ -52,7 +50,19 @@ def measure(path: Path, analyses: dict[str, Analysis]) -> list[str]:
 
 def _stamped(analysis: Analysis, arrays: dict[str, Any]) -> dict[str, Any]:
     """The arrays with the options that made them, so that changed options are measured again."""
-    return {**arrays, "_options": analysis.model_dump_json()}
+    with asking(analysis, "what measure returned"):
+        plain = {name: _plain(name, np.asarray(array)) for name, array in arrays.items()}
+    return {**plain, "_options": analysis.model_dump_json()}
+
+
+def _plain(name: str, array: np.ndarray) -> np.ndarray:
+    """An array that a file can hold; else a TypeError now, since in the file it would cost the other analyses too."""
+    text = array.dtype.kind == "U" or (array.dtype.kind == "O" and all(isinstance(v, str) for v in array.flat))
+    if not text and array.dtype.kind not in "fiub":
+        raise TypeError(f"'{name}' is no array of numbers, truth or text, but of {array.dtype}")
+    if "/" in name or name in ("", "."):
+        raise TypeError(f"'{name}' names no array: a name has no '/' and is not empty")
+    return array
 
 
 def missing(path: Path, analyses: dict[str, Analysis]) -> dict[str, Analysis]:
@@ -73,6 +83,7 @@ def stored(path: Path, registry: Registry, only: str | None = None) -> tuple[dic
             continue
         if options["kind"] not in kinds:
             problems[name] = f"the analysis '{options['kind']}' belongs to a plugin that is not registered here"
+            problems[name] += registry.suspects()
             continue
         try:
             known[name] = kinds[options["kind"]].model_validate(options), arrays
@@ -90,7 +101,7 @@ def draw(path: Path, folder: Path, registry: Registry, only: str | None = None) 
         try:
             pictures += picture(analysis, arrays, folder / name)
         except Exception as error:  # nor may it cost the other figures
-            problems.append(f"{name}: cannot be drawn: {type(error).__name__}: {error}")
+            problems.append(f"{name}: cannot be drawn: {blamed(error, registry)}")
     return pictures, problems
 
 

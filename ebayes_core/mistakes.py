@@ -10,6 +10,8 @@ from pydantic import BaseModel, ValidationError
 
 from ebayes_core.errors import nearest
 
+UNKNOWN = "unknown kind"
+
 
 class Mistake(NamedTuple):
     """One mistake: where it is, the value that stands there if that helps, and what is allowed."""
@@ -112,9 +114,9 @@ def _what(entry: Any, model: type[BaseModel] | None, name: str) -> tuple[str, st
         return "", "unknown field" + _among(name, "allowed", _fields(model))
     if kind == "union_tag_invalid":
         expected = [tag.strip(" '") for tag in context["expected_tags"].split(",")]
-        return short(context["tag"]), "unknown kind" + _among(context["tag"], "registered", expected)
+        return short(context["tag"]), UNKNOWN + _among(context["tag"], "registered", expected)
     if kind == "literal_error" and name == "kind":
-        return short(value), "unknown kind" + _among(value, "registered", [context["expected"].strip("'")])
+        return short(value), UNKNOWN + _among(value, "registered", [context["expected"].strip("'")])
     if kind == "union_tag_not_found":
         return "", "needs a kind, for example { kind = ... }; see `ebayes plugins`"
     if kind == "missing":

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ebayes_core import claims, disk, figures, report, strangers
+from ebayes_core.blame import asking, blamed
 from ebayes_core.errors import UserError
 from ebayes_core.registry import Registry, first_line
 from ebayes_core.report import Listing
@@ -45,13 +46,13 @@ class Part:
     problems: list[str] = field(default_factory=list)
 
     @contextlib.contextmanager
-    def guarded(self, failure: str) -> Iterator[None]:
+    def guarded(self, failure: str, registry: Registry) -> Iterator[None]:
         """Within, an exception costs this part and nothing else: a stranger's plugin may raise anything."""
         try:
             yield
         except Exception as error:
             self.told.append(f"{failure}: {type(error).__name__}")
-            self.problems.append(f"{self.name}: {failure}: {type(error).__name__}: {error}")
+            self.problems.append(f"{self.name}: {failure}: {blamed(error, registry)}")
 
 
 @dataclass
@@ -154,17 +155,17 @@ def _pictures(file: Path, registry: Registry) -> list[Picture]:
     """Every stored analysis in the file's order, drawn, or with the reason why not."""
     known, problems = figures.stored(file, registry)
     lost = {name: Picture(name, [words.splitlines()[0]], [f"{name}: {words}"]) for name, words in problems.items()}
-    drawn = {name: _picture(name, *stored) for name, stored in known.items()}
+    drawn = {name: _picture(name, *stored, registry) for name, stored in known.items()}
     return [found for _, found in sorted((lost | drawn).items())]
 
 
-def _picture(name: str, analysis: Analysis, arrays: dict[str, np.ndarray]) -> Picture:
+def _picture(name: str, analysis: Analysis, arrays: dict[str, np.ndarray], registry: Registry) -> Picture:
     options = analysis.model_dump(mode="json", exclude_defaults=True)
     made = Picture(name, kind=analysis.kind, summary=first_line(type(analysis)), options=options)
-    with made.guarded("cannot be drawn"), figures.house_figure() as figure:
+    with made.guarded("cannot be drawn", registry), figures.house_figure() as figure:
         analysis.draw(arrays, figure)
         made.image = _data_uri(figure)
-    with made.guarded("no statistics"):
+    with made.guarded("no statistics", registry), asking(analysis, "what statistics returned"):
         made.statistics = report.statistics_listing(name, analysis.statistics(arrays))
     return made
 
@@ -185,8 +186,8 @@ def _saved(figure: Figure, form: str, **metadata: None) -> bytes:
 
 def _claims(file: Path, registry: Registry) -> Claims:
     asked = Claims("claims")
-    with asked.guarded("cannot be read"):
+    with asked.guarded("cannot be read", registry):
         asked.findings, lost = claims.findings(file, registry)
         asked.told += [f"{name}: no claims: {type(error).__name__}" for name, error in lost.items()]
-        asked.problems += [f"{name}: no claims: {type(error).__name__}: {error}" for name, error in lost.items()]
+        asked.problems += [f"{name}: no claims: {blamed(error, registry)}" for name, error in lost.items()]
     return asked

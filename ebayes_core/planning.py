@@ -8,6 +8,7 @@ from functools import lru_cache
 import torch
 
 from ebayes_core import examples, memory
+from ebayes_core.blame import asking
 from ebayes_core.engine import Data
 from ebayes_core.errors import UserError
 from ebayes_core.item import Item, items_of
@@ -29,11 +30,15 @@ def find_device(name: str) -> torch.device:
 def load_data(dataset: Dataset, dtype: str, device: torch.device) -> Data:
     """A data set in the run's floating type, resident on the device. Raises DataError where it is unfit for it."""
     kind = getattr(torch, dtype)
-    loaded = examples.load(dataset)
+    with asking(dataset, "what load returned"):
+        loaded = examples.load(dataset)
     x, y, x_test, y_test = loaded
     x, x_test = (t.to(device, kind) for t in (x, x_test))
     y, y_test = (t.to(device, kind if t.is_floating_point() else t.dtype) for t in (y, y_test))
-    return Data(x, y, x_test, y_test, dataset.task(), examples.digest(loaded))
+    with asking(dataset, "what task returned"):
+        task = dataset.task()
+        assert task.outputs > 0, f"a task of {task.outputs} outputs"
+    return Data(x, y, x_test, y_test, task, examples.digest(loaded))
 
 
 def member_data(point: Point, device: torch.device) -> Data:
@@ -44,8 +49,9 @@ def member_data(point: Point, device: torch.device) -> Data:
 def synapses(point: Point, device: torch.device) -> int:
     """Synapses of a member's network, biases included."""
     data = member_data(point, device)
-    shapes = point.member.network.shapes(data.x.shape[1], data.task.outputs)
-    return sum(int(torch.Size(shape).numel()) for shape in shapes)
+    with asking(point.member.network, "what shapes returned"):
+        shapes = point.member.network.shapes(data.x.shape[1], data.task.outputs)
+        return sum(int(torch.Size(shape).numel()) for shape in shapes)
 
 
 def steps(point: Point, device: torch.device) -> int:

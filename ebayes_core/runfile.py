@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ebayes_core import layout, seal, store
-from ebayes_core.errors import nearest
+from ebayes_core.errors import AbsentError, nearest
 from ebayes_core.layout import SWEPT
 from ebayes_core.openfile import OpenFile
 from ebayes_core.results import MemberResult
@@ -62,9 +62,10 @@ class Run(OpenFile):
             return [name for name, item in self._file[part].items() if not item.is_scale]
 
     def _array(self, part: str, name: str, row: Any = ()) -> Any:
-        """An array, or one row of it, as numpy. Raises KeyError with the known names, StoreError for damage."""
+        """An array, or one row of it, as numpy. Raises AbsentError with the known names, StoreError for damage."""
         if name not in self._file[part]:
-            raise KeyError(f"no '{name}' in {part}; there are {', '.join(self._names(part))}")
+            known = self._names(part)
+            raise AbsentError(f"no '{name}' in {part}{nearest(name, known) or ';'} there are {', '.join(known)}")
         with self.reading():
             return store.value(self._file[part][name], row)
 
@@ -100,9 +101,10 @@ class Run(OpenFile):
         return [name for name in names if self._file["members"][name].dtype.kind == "f"]
 
     def metric(self, name: str) -> np.ndarray:
-        """One number per member, (member,). Raises KeyError with the known names."""
+        """One number per member, (member,). Raises AbsentError with the known names."""
         if name not in self._file["members"]:
-            raise KeyError(f"no metric '{name}'{nearest(name, self.metrics)}; there are {', '.join(self.metrics)}")
+            known = self.metrics
+            raise AbsentError(f"no metric '{name}'{nearest(name, known) or ';'} there are {', '.join(known)}")
         return self._array("members", name)
 
     @property
@@ -136,11 +138,11 @@ class Run(OpenFile):
         return self._names("curves")
 
     def curve(self, name: str) -> np.ndarray:
-        """A curve over training, (member, epoch), the start first; NaN where a member has ended. Raises KeyError."""
+        """A curve over training, (member, epoch), the start first; NaN where a member has ended. Raises AbsentError."""
         return self._array("curves", name)
 
     def layer_metric(self, name: str) -> np.ndarray:
-        """A number per layer, (member, layer); NaN where a member has fewer layers. Raises KeyError."""
+        """A number per layer, (member, layer); NaN where a member has fewer layers. Raises AbsentError."""
         return self._array("layer_metrics", name)
 
     @cached_property
@@ -151,9 +153,9 @@ class Run(OpenFile):
         return {int(m): (f"networks/{name}", row) for name, members in groups.items() for row, m in enumerate(members)}
 
     def network(self, member: int) -> tuple[str, int]:
-        """The group in which a member's synapses stand, and its row there. Raises KeyError."""
+        """The group in which a member's synapses stand, and its row there. Raises AbsentError."""
         if member not in self._networks:
-            raise KeyError(f"no member {member}; there are {self.n_members}")
+            raise AbsentError(f"no member {member}; there are {self.n_members}")
         return self._networks[member]
 
     def n_layers(self, member: int) -> int:
@@ -165,10 +167,10 @@ class Run(OpenFile):
         return self._names(f"{self.network(member)[0]}/layer_1")
 
     def layer(self, member: int, layer: int, name: str) -> np.ndarray:
-        """An array of one layer, counted from 1, shaped as its weights (post, pre + 1). Raises KeyError."""
+        """An array of one layer, counted from 1, shaped as its weights (post, pre + 1). Raises AbsentError."""
         group, row = self.network(member)
         if not 1 <= layer <= self.n_layers(member):
-            raise KeyError(f"no layer {layer}; member {member} has {self.n_layers(member)}, counted from 1")
+            raise AbsentError(f"no layer {layer}; member {member} has {self.n_layers(member)}, counted from 1")
         return self._array(f"{group}/layer_{layer}", name, row)
 
     def block(self, group: str, layer: int, name: str) -> np.ndarray:
@@ -213,7 +215,7 @@ class Run(OpenFile):
         return list(self._file["analyses"])
 
     def analysis(self, name: str) -> dict[str, np.ndarray]:
-        """The arrays of a stored analysis. Raises KeyError."""
+        """The arrays of a stored analysis. Raises AbsentError."""
         if name not in self.analyses:
-            raise KeyError(f"no analysis '{name}'; there are {', '.join(self.analyses)}")
+            raise AbsentError(f"no analysis '{name}'; there are {', '.join(self.analyses)}")
         return {key: self._array(f"analyses/{name}", key) for key in self._names(f"analyses/{name}")}

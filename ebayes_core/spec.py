@@ -30,7 +30,7 @@ from pydantic import (
 from ebayes_core import sweep as sweeps
 from ebayes_core import textfile
 from ebayes_core.errors import SpecError, nearest
-from ebayes_core.mistakes import describe
+from ebayes_core.mistakes import UNKNOWN, describe
 from ebayes_core.overrides import override
 from ebayes_core.points import Point, points, strictly
 
@@ -214,7 +214,6 @@ def loads(text: str, registry: Registry, overrides: Iterable[str] = (), source: 
 
     Raises SpecError with every mistake at once.
     """
-    models = compose(registry)
     try:
         if DEEP.search(text):  # of a dotted key of thousands of parts, tomllib's time is quadratic
             raise RecursionError
@@ -229,11 +228,12 @@ def loads(text: str, registry: Registry, overrides: Iterable[str] = (), source: 
     wrong = override(table, overrides)
     if wrong:
         raise SpecError(wrong)
-    return _validate(table, models, source)
+    return _validate(table, registry, source)
 
 
-def _validate(table: dict[str, Any], models: Models, source: str) -> Parts:
+def _validate(table: dict[str, Any], registry: Registry, source: str) -> Parts:
     """The experiment with its members, or every mistake: the spec's own, and those that only a sweep's point has."""
+    models = compose(registry)
     experiment, mistakes = _read(models.Experiment, table, source)
     rows, _ = _read(Parts, {"name": "rows", "sweep": table.get("sweep", {})}, source)
     if rows is not None:  # the points are worth checking though the rest may be wrong
@@ -243,9 +243,14 @@ def _validate(table: dict[str, Any], models: Models, source: str) -> Parts:
         own = set(mistakes)
         mistakes += [text for text in more if text.split(" (at every one of")[0] not in own]
     if mistakes or experiment is None:
-        raise SpecError(dict.fromkeys(mistakes))
+        raise _refused(dict.fromkeys(mistakes), registry)
     experiment._members = members
     return experiment
+
+
+def _refused(mistakes: Iterable[str], registry: Registry) -> SpecError:
+    """The mistakes; where a kind is unknown, a plugin that is broken may be the reason."""
+    return SpecError(f"{text}{registry.suspects()}" if f": {UNKNOWN}" in text else text for text in mistakes)
 
 
 def _read(model: type[P], table: dict[str, Any], source: str) -> tuple[P | None, list[str]]:
@@ -264,7 +269,7 @@ def revived(model: str, table: dict[str, Any], registry: Registry, source: str) 
     """
     found, mistakes = _read(getattr(compose(registry), model), table, source)
     if found is None:
-        raise SpecError(mistakes)
+        raise _refused(mistakes, registry)
     return found
 
 

@@ -84,6 +84,7 @@ def _specs(run: Run, registry: Registry, report: Report) -> None:
                 report.problems.append(str(error))
         for name in strange:
             note = f"its {name} belongs to a plugin that is not registered here: what is asked of it was not looked at"
+            note += registry.suspects()
             report.notes += [note] if note not in report.notes else []
 
 

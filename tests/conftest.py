@@ -1,4 +1,8 @@
-"""What all tests share: the registered plugins, and hypothesis without deadlines on a shared machine."""
+"""What all tests share: the registered plugins, and how many examples hypothesis draws, the same ones each time.
+
+`pytest -m hypothesis --hypothesis-profile=wide` runs the properties alone, on fresh examples and fifteen times as many;
+what fails there is printed with the decorator that repeats it.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,11 @@ from hypothesis import settings
 
 from ebayes_core.registry import Registry
 
-settings.register_profile("ebayes", deadline=None, database=None)
+EXAMPLES = 100
+settings.register_profile("ebayes", max_examples=EXAMPLES, derandomize=True, deadline=None, database=None)
+settings.register_profile(
+    "wide", max_examples=15 * EXAMPLES, derandomize=False, deadline=None, database=None, print_blob=True
+)
 settings.load_profile("ebayes")
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from ebayes_core.runfile import Run
 
 MARKERS = "osD^vP*X"
+#: what is not known of every network's synapses, and why
+SOMETIMES = {
+    "gauss_newton": "Gauss-Newton is measured of tasks with at most 100 outputs",
+    "input": "inputs are known of networks with a trace",
+}
 
 
 def label(run: Run, member: int, leave_out: tuple[str, ...] = ()) -> str:
@@ -84,7 +89,10 @@ def plugin(spec: dict[str, Any], slot: str) -> Any:
 
     registry, kind = Registry.load(), spec[slot]["kind"]
     if kind not in registry.kinds(slot):
-        raise UserError(f"the {slot} '{kind}' of this run is not registered here; install the plugin that provides it")
+        raise UserError(
+            f"the {slot} '{kind}' of this run is not registered here; install the plugin that provides it"
+            f"{registry.suspects()}"
+        )
     # as JSON: in a resolved table a list may stand for a tuple
     return registry.composed(registry.kinds(slot)[kind]).model_validate_json(json.dumps(spec[slot]))
 
@@ -147,6 +155,26 @@ def mean_band(values: np.ndarray) -> tuple[float, float]:
 def finished(run: Run) -> list[int]:
     """Members that did not diverge."""
     return [i for i, status in enumerate(run.status) if status == "done"]
+
+
+def offering(run: Run, members: list[int], name: str, others: Iterable[str] = ()) -> list[int]:
+    """The members of whose synapses the file holds an array of this name.
+
+    Raises UserError where there is none, with those of `others` that would do.
+    """
+    found = [i for i in members if name in run.layer_names(i)]
+    if members and not found:
+        known = dict.fromkeys(other for i in members for other in run.layer_names(i) if other in others)
+        why = "".join(f" ({words})" for start, words in SOMETIMES.items() if name.startswith(start))
+        instead = f"; these would do: {', '.join(known)}" if known else ""
+        raise UserError(f"'{name}' is not known of these networks{why}{instead}")
+    return found
+
+
+def curvature(run: Run, member: int, layer: int) -> np.ndarray:
+    """Which synapses have curvature is asked of this: Gauss-Newton, and the true Fisher where a task is too large."""
+    exact = "gauss_newton_noise" in run.layer_names(member)
+    return run.layer(member, layer, "gauss_newton_noise" if exact else "fisher_true_noise")
 
 
 def grid(figure: Any, rows: int, columns: int, size: float = 2.7) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ebayes_core.errors import UserError
-from ebayes_plugins.analyses._common import exponent, finished, mean_band, mechanism, multiplier
+from ebayes_plugins.analyses._common import curvature, exponent, finished, mean_band, mechanism, multiplier
 
 if TYPE_CHECKING:
     from ebayes_core.runfile import Run
@@ -73,10 +73,10 @@ def _sizes(run: Run, member: int) -> dict[str, float]:
     """
     parts: dict[str, list[np.ndarray]] = {"sigma": [], "relative": [], "curved": []}
     for layer in range(1, run.n_layers(member) + 1):
-        mu, sigma, h = (run.layer(member, layer, name) for name in ("mu", "sigma", "gauss_newton_noise"))
+        mu, sigma = (run.layer(member, layer, name) for name in ("mu", "sigma"))
         parts["sigma"].append(sigma.ravel())
         parts["relative"].append(sigma.ravel() / np.sqrt((mu.astype(float) ** 2).mean()))
-        parts["curved"].append(h.ravel() > 0)
+        parts["curved"].append(curvature(run, member, layer).ravel() > 0)
     curved = np.concatenate(parts.pop("curved"))
     return {f"{name}_{size}": v for name in parts for size, v in _three(np.concatenate(parts[name]), curved).items()}
 

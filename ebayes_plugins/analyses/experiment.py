@@ -12,7 +12,17 @@ from pydantic import Field
 from ebayes_core.claims import Claim, Measured
 from ebayes_core.errors import UserError
 from ebayes_core.slots import Analysis
-from ebayes_plugins.analyses._common import caption, colour, exponent, few_ticks, finished, grid, label, note
+from ebayes_plugins.analyses._common import (
+    caption,
+    colour,
+    exponent,
+    few_ticks,
+    finished,
+    grid,
+    label,
+    note,
+    offering,
+)
 from ebayes_plugins.analyses._regression import SMALL, regress
 
 if TYPE_CHECKING:
@@ -111,6 +121,7 @@ class Experiment(Analysis):
         if not members:
             most = max(run.n_layers(i) for i in noisy)
             raise UserError(f"layer = {self.layer}: the networks have at most {most} layers; name one of them")
+        members = offering(run, members, "input_abs")
         choices = [*plasticity(), *rates(), *(c for i in members for c in self._simulated(run, i))]
         rows = [list(_rows(choice)) for choice in choices]
         table = {name: np.array([row[name] for row in sum(rows, [])]) for name in rows[0][0]}

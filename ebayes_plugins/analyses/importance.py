@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from textwrap import wrap
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 import numpy as np
 from pydantic import Field
@@ -20,6 +20,7 @@ from ebayes_plugins.analyses._common import (
     grid,
     label,
     note,
+    offering,
     optimum,
     slope_of,
 )
@@ -78,6 +79,7 @@ class Importance(Analysis):
                 'no member has a spread of sigma to explain: importance needs noise = { kind = "heterogeneous" } '
                 "and a network that did not diverge"
             )
+        members = offering(run, members, self.estimator, get_args(ESTIMATORS))
         panels = [(i, layer) for i in members for layer in range(1, run.n_layers(i) + 1) if self.layer in (None, layer)]
         if not panels:
             most = max(run.n_layers(i) for i in members)
@@ -166,7 +168,7 @@ class Importance(Analysis):
             title += ", and over seeds"
         parts = [f"{shown} of {members} networks drawn"] if shown < members else []
         if arrays["skipped"][0]:
-            parts.append(f"left out, for they have no spread of sigma or diverged: {arrays['skipped'][0]}")
+            parts.append(f"left out, as diverged or without spread of sigma or estimator: {arrays['skipped'][0]}")
         return [title, "; ".join(parts)]
 
 

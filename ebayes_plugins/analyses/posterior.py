@@ -10,7 +10,7 @@ from pydantic import Field
 from ebayes_core.claims import Claim
 from ebayes_core.errors import UserError
 from ebayes_core.slots import Analysis
-from ebayes_plugins.analyses._common import exponent, finished, mechanism, multiplier, slope_of
+from ebayes_plugins.analyses._common import curvature, exponent, finished, mechanism, multiplier, offering, slope_of
 from ebayes_plugins.analyses._posterior_claims import CLAIMS, table
 from ebayes_plugins.analyses._posterior_numbers import expected, observed
 
@@ -69,7 +69,7 @@ class Posterior(Analysis):
                 'with inference = { kind = "energy_efficient" } and noise = { kind = "heterogeneous" }'
             )
         if self.against == "laplace":
-            return [(i, -1) for i in energy]
+            return [(i, -1) for i in offering(run, energy, "gauss_newton_noise")]
         found = [(i, j) for i in energy for j in _partner(run, i, bayes)]
         if not found:
             raise UserError(f"no variational_bayes network that has noise and did not diverge to compare with: {LACKS}")
@@ -89,10 +89,11 @@ class Posterior(Analysis):
         A flat synapse has no finite optimum and no likelihood: its sigma tells of the start, or of the prior.
         """
         read = lambda member, name: run.layer(member, self.layer, name).astype(float).ravel()
-        h, variance = read(i, "gauss_newton_noise"), read(i, "sigma") ** 2
+        h, theirs = (curvature(run, member, self.layer).astype(float).ravel() for member in (i, j if j >= 0 else i))
+        variance = read(i, "sigma") ** 2
         with np.errstate(divide="ignore", invalid="ignore"):
             posterior = read(j, "sigma") ** 2 if j >= 0 else 1 / (run.metric("n_examples")[i] * h)
-            curved = (h > 0) & (read(j if j >= 0 else i, "gauss_newton_noise") > 0)
+            curved = (h > 0) & (theirs > 0)
             curved &= (variance > 0) & (posterior > 0) & np.isfinite(variance + posterior)
             return np.where(curved, np.log10(posterior), np.nan), np.where(curved, np.log10(variance), np.nan)
 

@@ -12,7 +12,7 @@ from pydantic import Field
 from ebayes_core.claims import Claim, Measured
 from ebayes_core.errors import UserError
 from ebayes_core.slots import Analysis
-from ebayes_plugins.analyses._common import exponent, finished, grid, label
+from ebayes_plugins.analyses._common import exponent, finished, grid, label, offering
 from ebayes_plugins.analyses._pair_panels import curves, ratios, row
 from ebayes_plugins.analyses._pairs import Surface, pair_ratios, price_of, quadratic_cost, quadratic_pair, shared_sigma
 from ebayes_plugins.analyses._rebuilt import dataset_of, rebuilt
@@ -84,6 +84,7 @@ class TwoSynapses(Analysis):
                 'two_synapses needs a network with a sigma for each synapse: set  noise = { kind = "heterogeneous" }, '
                 "and see that it does not diverge"
             )
+        members = offering(run, members, "gauss_newton_noise")
         data = self._data(run, members)
         panels = [self._panel(run, i, data) for i in members]
         return {name: np.array([panel[name] for panel in panels]) for name in panels[0]}

@@ -166,7 +166,9 @@ def test_the_state_of_a_network_is_counted_in_full(registry: Registry) -> None:
 
 def test_plugins_as_json(capsys) -> None:
     assert status("plugins", "--json") == 0
-    rows = strict(capsys.readouterr().out)
+    found = strict(capsys.readouterr().out)
+    rows = found["registered"]
+    assert found["broken"] == []
     assert all(row.keys() == {"slot", "kind", "distribution", "version", "summary"} for row in rows)
     assert {("cost", "calcium", "ebayes"), ("analysis", "importance", "ebayes")} <= {
         (row["slot"], row["kind"], row["distribution"]) for row in rows

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ebayes_core import disk, finish, patience, store
@@ -33,6 +33,7 @@ from ebayes_core.signals import Stop
 from ebayes_core.work import work
 from tests.core.test_run import SPEC, StopAt, assert_same
 from tests.core.test_sweep_folder import FAST, begun, swept
+from tests.drawn import examples
 
 
 def full(path: Path) -> OSError:
@@ -63,7 +64,7 @@ ACTS = st.lists(
 )
 
 
-@settings(max_examples=200)
+@examples(200)
 @given(acts=ACTS, room=st.integers(0, 300))
 def test_a_lenient_file_is_what_was_written_whatever_the_disk_takes(
     tmp_path_factory: pytest.TempPathFactory, acts: list[tuple[str, int, bytes]], room: int

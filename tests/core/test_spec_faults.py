@@ -6,12 +6,13 @@ import random
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ebayes_core import spec
 from ebayes_core.errors import SpecError
 from ebayes_core.registry import Registry
+from tests.drawn import examples
 from tests.faults import texts
 from tests.faults.specs import Trial
 
@@ -21,7 +22,7 @@ def trial(tmp_path_factory: pytest.TempPathFactory) -> Trial:
     return Trial(tmp_path_factory.mktemp("specs"), every=40)
 
 
-@settings(max_examples=300)
+@examples(300)
 @given(st.integers(0, 2**32))
 def test_a_spec_trains_or_is_refused(trial: Trial, seed: int) -> None:
     chance = random.Random(seed)

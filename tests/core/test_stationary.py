@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -58,14 +60,25 @@ def test_the_steps_end_where_the_objective_is_stationary(
     assert excess(c, mu, sigma, curvature).abs().max() < 1e-6
 
 
-@given(rho=st.floats(0.1, 8), c=st.floats(1e-3, 1e3), curvature=st.floats(1e-3, 1e4))
-def test_a_power_law_has_its_closed_form(rho: float, c: float, curvature: float) -> None:
-    """sigma**(rho + 2) = c rho / N H (Eq. 29)."""
-    built = cohort(Registry.load(), LINEAR, f'cost={{kind="power_law", rho={rho}, c={c}}}')
+@given(rho=st.floats(0.1, 8), c=st.floats(1e-3, 1e3), curvature=st.floats(1e-3, 1e4), start=st.floats(1e-4, LARGEST))
+@example(rho=1.0, c=306.0, curvature=1 / 128, start=5.25)  # the solution, 5.81, is further off than the bound
+@example(rho=1.0, c=306.0, curvature=1 / 128, start=5.5)  # here it is within
+@example(rho=1.0, c=1e3, curvature=1e-3, start=LARGEST)  # and here beyond the largest
+def test_a_power_law_has_its_closed_form(
+    registry: Registry, rho: float, c: float, curvature: float, start: float
+) -> None:
+    """sigma**(rho + 2) = c rho / N H (Eq. 29): one step lands on it, or goes as far toward it as a step may.
+
+    So it arrives in as many steps as the way has bounds.
+    """
+    built = cohort(registry, LINEAR, f'cost={{kind="power_law", rho={rho}, c={c}}}')
     h = torch.full((1, 1), curvature, dtype=torch.float64)
-    known = (c * rho / (built.formulas.examples * curvature)) ** (1 / (rho + 2))
-    start = torch.full_like(h, min(known, LARGEST / 2) * 1.05)
-    assert solved(built, 0 * h, start, h, 1).item() == pytest.approx(min(known, LARGEST), rel=1e-6)
+    known = min((c * rho / (built.formulas.examples * curvature)) ** (1 / (rho + 2)), LARGEST)
+    way = math.log(known / start)
+    one = solved(built, 0 * h, torch.full_like(h, start), h, 1).item()
+    assert math.log(one / start) == pytest.approx(max(-MOST, min(way, MOST)), rel=1e-6, abs=1e-9)
+    end = solved(built, 0 * h, torch.full_like(h, start), h, math.ceil(abs(way) / MOST))
+    assert end.item() == pytest.approx(known, rel=1e-6)
 
 
 def test_the_gaussian_posterior_has_its_closed_form(registry: Registry) -> None:

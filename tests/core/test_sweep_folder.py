@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ebayes_core import checkpoint, gather, memory, planning, store
@@ -31,6 +31,7 @@ from ebayes_core.status import status
 from ebayes_core.work import work
 from tests.build import DIGITS, cohort, trained
 from tests.core.test_run import SPEC, StopAt, assert_same
+from tests.drawn import examples
 from tests.faults import faulty
 
 CPU = find_device("cpu")
@@ -178,7 +179,7 @@ def test_part_of_a_cohort_goes_on_alone(registry: Registry) -> None:
     torch.testing.assert_close(whole.curves[-1]["nll"][1:], state.curves[-1]["nll"], rtol=1e-9, atol=1e-12)
 
 
-@settings(max_examples=50)
+@examples(50)
 @given(st.integers(1, 40), st.data())
 def test_halves_of_halves_know_their_places(members: int, data: st.DataObject) -> None:
     item = whole = Item(tuple({"spec": {"number": i}, "swept": {}} for i in range(members)), 1, 1)

@@ -11,7 +11,7 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -20,6 +20,7 @@ from ebayes_core.registry import Registry
 from ebayes_core.verify import verify
 from ebayes_core.writing import add_analyses
 from tests.core.test_cli import status as exit_status
+from tests.drawn import examples
 from tests.faults.flips import Judge, damages, small
 
 
@@ -165,7 +166,7 @@ def test_the_command_ends_with_1_where_anything_is_off(whole: Path, changed: Any
     assert json.loads(capsys.readouterr().out)[0]["networks"] == 1
 
 
-@settings(max_examples=60)
+@examples(60)
 @given(
     hnp.arrays(st.sampled_from([np.float32, np.int64, np.uint8]), hnp.array_shapes(max_dims=3, max_side=5)), st.data()
 )

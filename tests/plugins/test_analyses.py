@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from importlib.resources import files
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ebayes_core import store
@@ -17,12 +17,13 @@ from ebayes_plugins.analyses import ALL
 from ebayes_plugins.analyses._common import analytic_slope, colour, optimum, slope_of
 from ebayes_plugins.analyses._curves import columns
 from ebayes_plugins.analyses._regression import fit_line
-from ebayes_plugins.analyses.importance import Importance, _remark
+from ebayes_plugins.analyses.importance import ESTIMATORS, Importance, _remark
 from ebayes_plugins.analyses.posterior import Posterior
 from ebayes_plugins.analyses.predictive import Predictive
 from ebayes_plugins.analyses.tradeoff import Tradeoff
 from ebayes_plugins.analyses.training import TrainingCurves
 from ebayes_plugins.analyses.two_synapses import TwoSynapses
+from tests.drawn import examples
 
 N = 500
 #: Analyses of whatever run; those that build its networks again, or need a posterior, have tests of their own.
@@ -73,6 +74,9 @@ class FakeRun:
 
     def n_layers(self, i: int) -> int:
         return self.members[i].get("layers", 2)
+
+    def layer_names(self, i: int) -> list[str]:
+        return [*get_args(ESTIMATORS), "mu", "sigma"]
 
     def layer(self, i: int, layer: int, name: str) -> np.ndarray:
         h = np.exp(np.random.default_rng([i, layer]).normal(-3, 2, (20, 30)))
@@ -136,7 +140,7 @@ def legible(figure: Any) -> None:
 
 
 @given(st.sampled_from(sorted(MECHANISMS)), st.floats(1e-3, 1e3))
-@settings(max_examples=20)
+@examples(20)
 def test_the_optimum_and_its_slope_are_those_of_the_paper(kind: str, c: float) -> None:
     rho, h = MECHANISMS[kind], np.geomspace(1e-8, 1e8, 9)
     slope = slope_of({"cost": {"kind": kind, "c": c}, "inference": ENERGY}, 0.3)
@@ -174,7 +178,7 @@ def test_a_mixture_lies_between_its_parts() -> None:
 
 
 @given(st.floats(0.1, 8), st.floats(1e-3, 1e3))
-@settings(max_examples=10)
+@examples(10)
 def test_importance_recovers_a_planted_optimum(rho: float, c: float) -> None:
     run = FakeRun([{"cost": {"kind": "power_law", "rho": rho, "c": c}}], {}, power(rho, c))
     found = Importance().measure(run)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -21,11 +21,12 @@ from ebayes_plugins.analyses.experiment import (
     plasticity,
     rates,
 )
+from tests.drawn import examples
 from tests.plugins.test_analyses import FakeRun, power, sweep
 
 
 @given(seed=st.integers(0, 10_000), slope=st.floats(-3, 3), n=st.integers(10, 60))
-@settings(max_examples=20)
+@examples(20)
 def test_one_regressor_is_scipys_linregress(seed: int, slope: float, n: int) -> None:
     rng = np.random.default_rng(seed)
     x = rng.normal(size=n)
@@ -37,7 +38,7 @@ def test_one_regressor_is_scipys_linregress(seed: int, slope: float, n: int) -> 
 
 
 @given(seed=st.integers(0, 10_000))
-@settings(max_examples=20)
+@examples(20)
 def test_two_regressors_are_the_normal_equations(seed: int) -> None:
     rng = np.random.default_rng(seed)
     second = rng.normal(size=40)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ebayes_plugins.analyses.mechanisms import Mechanisms
+from tests.drawn import examples
 
 N, P = st.floats(1, 1e3), st.floats(0.02, 0.98)
 
 
 @given(n=N, p=P, mean=st.floats(0.01, 100))
-@settings(max_examples=30)
+@examples(30)
 def test_the_exponents_are_the_papers(n: float, p: float, mean: float) -> None:
     arrays = Mechanisms(n=n, p=p, mean=mean).measure(None)
     np.testing.assert_allclose(arrays["exponent"][:4], [-1 / 2, -2 / 3, -4 / 3, -2], rtol=1e-9)
@@ -21,7 +22,7 @@ def test_the_exponents_are_the_papers(n: float, p: float, mean: float) -> None:
 
 
 @given(n=N, p=P, mean=st.floats(0.01, 100))
-@settings(max_examples=30)
+@examples(30)
 def test_the_mean_is_kept_and_sigma_is_the_binomials(n: float, p: float, mean: float) -> None:
     a = Mechanisms(n=n, p=p, mean=mean).measure(None)
     np.testing.assert_allclose(a["n"] * a["p"] * a["q"], mean)

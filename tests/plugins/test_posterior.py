@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ebayes_core.claims import FAILED, HELD
@@ -15,6 +15,7 @@ from ebayes_core.errors import UserError
 from ebayes_plugins.analyses._posterior_claims import mechanisms
 from ebayes_plugins.analyses._posterior_numbers import half_width, median_gap, rank_half_width
 from ebayes_plugins.analyses.posterior import Posterior
+from tests.drawn import examples
 from tests.plugins.test_analyses import FakeRun, figure_of, legible
 
 N = 500
@@ -69,7 +70,7 @@ def verdicts(arrays: dict[str, np.ndarray], start: str) -> set[str]:
 
 
 @given(st.floats(0.2, 6), st.floats(1e-3, 1e3), st.sampled_from(["variational", "laplace"]))
-@settings(max_examples=15)
+@examples(15)
 def test_synapses_on_the_analytic_line_give_its_slope_and_offset(rho: float, c: float, against: Any) -> None:
     members = [
         {"cost": ENTROPY, "inference": BAYES},

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ebayes_core.claims import FAILED, HELD
@@ -16,6 +16,7 @@ from ebayes_plugins.analyses._gaussian import calibration, places, rank, share, 
 from ebayes_plugins.analyses._rebuilt import balance, rebuilt
 from ebayes_plugins.analyses.predictive import Predictive
 from ebayes_plugins.toys import LinearGaussian
+from tests.drawn import examples
 from tests.plugins.test_analyses import ENERGY, FakeRun, figure_of, legible, power
 
 BAYES = {"kind": "variational_bayes", "scale": 1.0}
@@ -66,7 +67,7 @@ def grid_of(seeds: int = 1) -> ToyRun:
 
 
 @given(seed=st.integers(0, 1000))
-@settings(max_examples=10)
+@examples(10)
 def test_the_predictive_variance_of_a_linear_network_is_the_sum_of_its_synapses(seed: int) -> None:
     """Var = sum sigma_i^2 x_i^2, the bias's x being one."""
     random = np.random.default_rng(seed)
@@ -87,7 +88,7 @@ def test_planted_bands_give_the_planted_calibration() -> None:
 
 
 @given(m=st.floats(-2, 2), n=st.floats(-2, 2), s=st.floats(0.2, 3), t=st.floats(0.2, 3))
-@settings(max_examples=30)
+@examples(30)
 def test_distances_are_those_of_gaussians(m: float, n: float, s: float, t: float) -> None:
     a, b = torch.distributions.Normal(m, s), torch.distributions.Normal(n, t)
     kl = torch.distributions.kl_divergence

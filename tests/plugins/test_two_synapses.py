@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from ebayes_core.claims import FAILED, HELD, OPEN
@@ -17,6 +17,7 @@ from ebayes_core.tasks import Regression
 from ebayes_plugins.analyses._pairs import Surface, pair_ratios, price_of, quadratic_cost, quadratic_pair, shared_sigma
 from ebayes_plugins.analyses.two_synapses import TwoSynapses, _nearest, _ratio
 from ebayes_plugins.networks import Mlp
+from tests.drawn import examples
 from tests.plugins.test_analyses import ENERGY, FakeRun, figure_of, legible, power
 
 RHO = st.floats(0.1, 8)
@@ -28,7 +29,7 @@ def spec_of(rho: float, c: float = 0.3, **inference: Any) -> dict[str, Any]:
 
 
 @given(rho=RHO, first=CURVATURE, second=CURVATURE, c=st.floats(1e-3, 1e3))
-@settings(max_examples=30)
+@examples(30)
 def test_the_quadratic_pair_is_the_closed_form(rho: float, first: float, second: float, c: float) -> None:
     h = np.array([first, second])
     pair = quadratic_pair(spec_of(rho, c), h)
@@ -40,7 +41,7 @@ def test_the_quadratic_pair_is_the_closed_form(rho: float, first: float, second:
 
 
 @given(rho=RHO, first=CURVATURE, second=CURVATURE)
-@settings(max_examples=30)
+@examples(30)
 def test_at_the_optimum_a_sigma_of_its_own_is_never_worse(rho: float, first: float, second: float) -> None:
     own, shared = quadratic_pair(spec_of(rho), np.array([first, second]))["performance"]
     assert own <= shared * (1 + 1e-9)
@@ -55,7 +56,7 @@ def test_however_steep_a_pair_saves_no_more_than_its_exponent_allows(rho: float)
 
 
 @given(sigmas=st.lists(st.floats(1e-4, 10), min_size=2, max_size=5), which=st.integers(0, 3))
-@settings(max_examples=30)
+@examples(30)
 def test_the_shared_sigma_costs_as_much_under_any_cost(sigmas: list[float], which: int) -> None:
     parts = [{"kind": "calcium", "c": 0.1}, {"kind": "trafficking", "c": 0.2}]
     cost = [{"kind": "membrane", "s": 0.1}, {"kind": "entropic"}, {"kind": "mixture", "costs": parts}, parts[1]][which]
