@@ -27,7 +27,7 @@ def pack(state: State) -> Tree:
         "loss": state.loss.cpu().numpy(),
         "correct": state.correct.cpu().numpy(),
         "noise": state.noise.get_state().numpy(),
-        "died": np.array(sorted(state.died.items()), dtype=np.int64).reshape(-1, 2),
+        "died": np.array([[str(member), how] for member, how in state.died.items()], dtype=str).reshape(-1, 2),
         "clock": np.array([state.epoch, state.batch, state.step], dtype=np.int64),
     }
 
@@ -49,7 +49,7 @@ def unpack(tree: Tree, cohort: Cohort) -> State:
     return State(
         Parameters(*(tensors(name) for name in LISTS)), tensors("weights"), tensor(tree["xi"]), tensor(tree["alive"]),
         tensor(tree["loss"]), tensor(tree["correct"]), noise, epoch, batch, step,
-        {int(member): int(when) for member, when in tree["died"]},
+        {int(member): how for member, how in tree["died"]},
         [dict(zip(tree["curves"], values, strict=True)) for values in points],
     )  # fmt: skip
 
@@ -59,10 +59,10 @@ def part(tree: Tree, rows: slice) -> Tree:
     members = len(tree["alive"])
     kept = range(members)[rows]
     own = lambda array: array[rows] if array.shape[:1] == (members,) else array
-    died = [(kept.index(member), when) for member, when in tree["died"] if member in kept]
+    died = [[str(kept.index(int(member))), how] for member, how in tree["died"] if int(member) in kept]
     return tree | {
         "lists": {name: {i: own(array) for i, array in arrays.items()} for name, arrays in tree["lists"].items()},
         "curves": {name: array[:, rows] for name, array in tree["curves"].items()},
-        "died": np.array(died, dtype=np.int64).reshape(-1, 2),
+        "died": np.array(died, dtype=str).reshape(-1, 2),
         **{name: tree[name][rows] for name in ("alive", "loss", "correct")},
     }

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ebayes_core import finite
 from ebayes_core.blame import asking
 from ebayes_core.engine import Cohort, State
 from ebayes_core.errors import PluginError
@@ -30,6 +31,7 @@ def check(cohort: Cohort, state: State) -> None:
     sigma = _check_noise(member.noise, formulas, phi, mu)
     for m, s in zip(mu, sigma, strict=True):
         _check_costs(member, formulas, m, s, bool(phi))
+    finite.check(cohort, state)
 
 
 def _check_network(cohort: Cohort, state: State) -> None:

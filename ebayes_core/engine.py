@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ebayes_core import diagnosis
 from ebayes_core.blame import asking
 from ebayes_core.compiler import Step, compiled
 from ebayes_core.evaluation import snapshot
@@ -64,7 +65,7 @@ class State:
     epoch: int = 0
     batch: int = 0
     step: int = 0
-    died: dict[int, int] = field(default_factory=dict)
+    died: dict[int, str] = field(default_factory=dict)  #: when, and what of it was not finite
     curves: list[dict[str, Tensor]] = field(default_factory=list)
 
 
@@ -91,7 +92,7 @@ class Cohort:
             self.sizes = [int(np.prod(shape)) for shape in self.shapes]
         self.batch_size = min(member.training.batch_size, data.examples)
         self.batches = data.examples // self.batch_size
-        self.formulas = self._formulas(points)
+        self.formulas = self.formulas_of(points)
         work = len(points) * sum(self.sizes) * self.batches * self.training.epochs
         self.compile = work > WORTH_COMPILING if compile is None else compile
         #: how the update is computed: provenance.COMPILED, or why it is not
@@ -100,7 +101,8 @@ class Cohort:
     def __len__(self) -> int:
         return len(self.points)
 
-    def _formulas(self, points: list[Point]) -> Formulas:
+    def formulas_of(self, points: list[Point]) -> Formulas:
+        """What these members compute, stacked."""
         cost, noise, inference, training = (
             stack([getattr(p.member, name) for p in points], self.dtype, self.device)
             for name in ("cost", "noise", "inference", "training")
@@ -204,7 +206,7 @@ class Cohort:
         """The step as it is written, on a few members at a time: what it computes in between stays in the cache."""
         size = max(1, IN_CACHE // sum(self.sizes))
         parts = [slice(i, i + size) for i in range(0, len(self), size)]
-        steps = [make_step(self._formulas(self.points[part])) for part in parts]
+        steps = [make_step(self.formulas_of(self.points[part])) for part in parts]
 
         def update(lists, weights, slopes, squares, bounds, xi, xi_next, clock, alive):  # type: ignore[no-untyped-def]
             for part, step in zip(parts, steps, strict=True):
@@ -245,8 +247,9 @@ def train(cohort: Cohort, state: State) -> Iterator[State]:
             state.xi, state.step, state.batch = xi_next, state.step + 1, state.batch + 1
             yield state
         state.curves.append(_curve_point(cohort, state))
+        _report_the_dead(cohort, state, "the loss")
         _freeze_the_overflown(state)
-        _report_the_dead(state)
+        _report_the_dead(cohort, state, "the squared gradient")
         state.epoch, state.batch = epoch + 1, 0
         state.loss, state.correct = torch.zeros_like(state.loss), torch.zeros_like(state.correct)
         yield state
@@ -274,9 +277,10 @@ def _freeze_the_overflown(state: State) -> None:
         state.alive &= moment.isfinite().all(-1, keepdim=True)
 
 
-def _report_the_dead(state: State) -> None:
-    """Note when a member was found frozen, and say it once."""
+def _report_the_dead(cohort: Cohort, state: State, seen: str) -> None:
+    """Note when a member was found frozen and what of it was not finite, and say it once."""
     for member in (~state.alive[:, 0]).nonzero()[:, 0].tolist():
         if member not in state.died:
-            state.died[member] = state.step
-            log.warning("a network's loss or squared gradient is no longer finite by step %d; it is frozen", state.step)
+            cause = diagnosis.cause(cohort, state, member, seen)
+            state.died[member] = f"at step {state.step}: {cause} is not finite"
+            log.warning("a network has diverged by step %d: %s is not finite; it is frozen", state.step, cause)

@@ -44,7 +44,7 @@ def measure(cohort: Cohort, state: State) -> list[MemberResult]:
 
 def _member(i, cohort, state, metrics, curves, layers, per_layer) -> MemberResult:  # type: ignore[no-untyped-def]
     """One member's share of what the cohort measured."""
-    status = f"diverged at step {state.died[i]}" if i in state.died else "done"
+    status = f"diverged {state.died[i]}" if i in state.died else "done"
     return MemberResult(
         status=status,
         metrics={name: float(values[i]) for name, values in metrics.items()},

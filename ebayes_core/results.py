@@ -11,7 +11,7 @@ import numpy as np
 class MemberResult:
     """One network: its status, numbers, curves over training, synapses and layers."""
 
-    status: str  #: "done", or "diverged at step N"
+    status: str  #: "done", or "diverged at step N: ... is not finite", naming the term and its plugin
     metrics: dict[str, float]  #: NaN where a number does not apply
     curves: dict[str, np.ndarray]  #: (epochs + 1,), the start first
     layers: list[dict[str, np.ndarray]]  #: per layer, arrays shaped as its weights; inputs' rates are (pre + 1,)
@@ -47,7 +47,7 @@ DESCRIPTIONS: dict[str, tuple[str, str]] = {
     },
     "spec": ("1", "resolved spec of the member, as JSON"),
     "seed": ("1", "seed of initial means, minibatches and noise"),
-    "status": ("1", "done, or when the objective stopped being finite"),
+    "status": ("1", "done, or when the network diverged and what of it was not finite"),
     "n_examples": ("1", "training examples, N"),
     "mu": ("weight", "mean of each weight"),
     "sigma": ("weight", "standard deviation of each weight"),

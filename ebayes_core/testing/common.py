@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
@@ -21,6 +24,23 @@ quick = settings(
 )  # fmt: skip
 
 
+def steady(test: Callable[..., None]) -> Callable[..., None]:
+    """A property that goes on failing as it did first: hypothesis asks again, and state may answer otherwise."""
+    failures: list[AssertionError] = []
+
+    @functools.wraps(test)
+    def again(*arguments: Any, **named: Any) -> None:
+        if failures:
+            raise failures[0]
+        try:
+            test(*arguments, **named)
+        except AssertionError as error:
+            failures.append(error)
+            raise
+
+    return again
+
+
 def check_table(cls: type[Plugin], base: type[Plugin]) -> None:
     """The class is a finished plugin of the slot, and says what it and its fields are."""
     assert isinstance(cls, type) and issubclass(cls, base), f"{cls!r} is no subclass of {base.__name__}"
@@ -33,23 +53,67 @@ def check_table(cls: type[Plugin], base: type[Plugin]) -> None:
     assert not bare, f"{cls.__name__}: give these fields a description: {', '.join(bare)}"
 
 
-def attempt(name: str, function: Callable[..., Any], *arguments: Any) -> Any:
+Formula = Callable[..., Any]
+#: what an exception of torch usually means -> what to do
+ADVICE = {
+    "numpy": "it uses numpy, which autograd does not see: write it with tensor methods and operators",
+    "in-place": "it changes a tensor in place: use operators that make a new tensor",
+    "inplace": "it changes a tensor in place: use operators that make a new tensor",
+}
+GENERAL = (
+    "The engine calls it with float fields as tensors (member, 1): write it with tensor methods and operators, without "
+    "math.*, float() or if on values"
+)
+
+
+def attempt(name: str, function: Callable[..., Any], *arguments: Any, advice: str = GENERAL) -> Any:
     """Call it; an exception becomes advice, since the usual cause is a number where a tensor comes."""
     try:
         return function(*arguments)
+    except AssertionError:
+        raise
     except Exception as error:
-        raise AssertionError(
-            f"{name} raised {type(error).__name__}: {error}. The engine calls it with float fields as tensors "
-            "(member, 1): write it with tensor methods and operators, without math.*, float() or if on values"
-        ) from error
+        known = next((words for sign, words in ADVICE.items() if sign in str(error)), advice)
+        raise AssertionError(f"{name} raised {type(error).__name__}: {error}. {known}".rstrip(". ")) from error
 
 
 def call(name: str, function: Any, *arguments: Any) -> Any:
     """Call it; whatever it raises is named."""
-    try:
-        return function(*arguments)
-    except Exception as error:
-        raise AssertionError(f"{name} raised {type(error).__name__}: {error}") from error
+    return attempt(name, function, *arguments, advice="")
+
+
+def keeps_arguments(name: str, function: Callable[..., Any], *arguments: Tensor) -> Any:
+    """Call it, and see that it left its arguments as they were."""
+    copies = [a.clone() for a in arguments]
+    found = function(*arguments)
+    kept = all(torch.equal(a, b) for a, b in zip(arguments, copies, strict=True))
+    assert kept, f"{name} changed its argument in place; use operators that make a new tensor"
+    return found
+
+
+def repeats(name: str, function: Formula, arguments: Sequence[Tensor], others: Sequence[Sequence[Tensor]]) -> None:
+    """The same arguments give the same values: at once, and after others were asked for."""
+    before = random_states()
+    first = function(*arguments)
+    second = function(*arguments)
+    drawn = any(a != b for a, b in zip(before, random_states(), strict=True))
+    assert not drawn, f"{name} draws random numbers: all chance is the engine's, so that a run can be repeated"
+    kept = f"{name} gave another value the second time: it keeps state; what it returns may hang on its arguments alone"
+    assert same(first, second), kept
+    for other in others:
+        function(*other)
+        assert same(first, function(*arguments)), kept.replace("the second time", "after it was asked for others")
+
+
+def same(a: Tensor, b: Tensor) -> bool:
+    """To the bit, NaN with NaN."""
+    return a.shape == b.shape and torch.equal(a.nan_to_num(), b.nan_to_num())
+
+
+def random_states() -> list[Any]:
+    """Where the generators stand that anybody may draw from."""
+    kind, keys, *rest = np.random.get_state()
+    return [torch.get_rng_state().numpy().tobytes(), random.getstate(), (kind, keys.tobytes(), *rest)]
 
 
 class Changed:

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import torch
 from hypothesis import given
+from torch import Tensor
 
 from ebayes_core import examples
 from ebayes_core.slots import Analysis, Dataset
 from ebayes_core.tasks import Classification, Regression
-from ebayes_core.testing.common import Changed, call, check_table, quick
+from ebayes_core.testing.common import Changed, call, check_table, quick, random_states, steady
 from ebayes_core.testing.strategies import plugins
 
 
@@ -30,6 +31,7 @@ def check_dataset(cls: type[Dataset], plugin: Dataset | None = None) -> None:
 
     @quick
     @given(plugins(cls))
+    @steady
     def holds(dataset: Dataset) -> None:
         _dataset_holds(cls.__name__, dataset)
 
@@ -43,10 +45,23 @@ def check_dataset(cls: type[Dataset], plugin: Dataset | None = None) -> None:
     changed.all_seen()
 
 
+def _loaded(where: str, dataset: Dataset, split: str) -> tuple[Tensor, Tensor]:
+    """Two tensors, whose making left the generators alone that all share."""
+    found = call(where, dataset.load, split)  # the first time may import what draws
+    torch.rand(1), np.random.rand()  # so that a seed set anew is seen too
+    before = random_states()
+    call(where, dataset.load, split)
+    left = before == random_states()
+    assert left, f"{where} seeds or draws from the generator that all share: give it one of its own, with a seed"
+    pair = isinstance(found, tuple) and len(found) == 2 and all(isinstance(t, Tensor) for t in found)
+    assert pair, f"{where} returned {type(found).__name__}: two tensors are asked, inputs and targets"
+    return found
+
+
 def _dataset_holds(name: str, dataset: Dataset) -> None:
     task = call(f"{name}.task", dataset.task)
     assert isinstance(task, (Classification, Regression)), f"{name}.task must give a task of ebayes_core.tasks"
-    splits = {split: call(f"{name}.load", dataset.load, split) for split in ("train", "test")}
+    splits = {split: _loaded(f"{name}.load('{split}')", dataset, split) for split in ("train", "test")}
     for split, (x, y) in splits.items():
         where = f"{name}.load('{split}')"
         for fault in examples.faults(task, (x, y)):
@@ -61,6 +76,8 @@ def _dataset_holds(name: str, dataset: Dataset) -> None:
         dataset.load("nonsense")
     except ValueError:
         return
+    except Exception as error:
+        raise AssertionError(f"{name}.load('nonsense') raised {type(error).__name__}, and no ValueError") from error
     raise AssertionError(f"{name}.load('nonsense') must raise ValueError: a misspelt split would pass unnoticed")
 
 
@@ -102,19 +119,36 @@ def _analysis_holds(analysis: Analysis, path: Path) -> None:
 
     name, before = type(analysis).__name__, path.read_bytes()
     with Run(path) as run:
-        arrays = call(f"{name}.measure", analysis.measure, run)
+        arrays, again = (call(f"{name}.measure", analysis.measure, run) for _ in range(2))
     assert path.read_bytes() == before, f"{name}.measure wrote to the results file"
     assert isinstance(arrays, dict) and arrays, f"{name}.measure must return a dict of arrays"
     for key, value in arrays.items():
-        kind = np.asarray(value).dtype.kind
+        kind = call(f"{name}.measure: '{key}'", np.asarray, value).dtype.kind
         assert kind in "fiubU", f"{name}.measure: '{key}' is no array of numbers or text"
-    columns = call(f"{name}.statistics", analysis.statistics, arrays)
-    assert len({len(column) for column in columns.values()}) <= 1, f"{name}.statistics: columns differ in length"
+    assert _equal(arrays, again), f"{name}.measure gave other numbers the second time: it keeps state, or has no seed"
+    columns = _kept(f"{name}.statistics", analysis.statistics, arrays)
+    assert isinstance(columns, dict), f"{name}.statistics returned {type(columns).__name__}, not a dict of columns"
+    shapes = {np.shape(column) for column in columns.values()}
+    assert len(shapes) <= 1, f"{name}.statistics: columns differ in length"
+    assert all(len(shape) == 1 for shape in shapes), f"{name}.statistics: a column is one number or text per row"
     with tempfile.TemporaryDirectory() as folder:
         store.save(Path(folder) / "a.h5", arrays)
         arrays, _ = store.load(Path(folder) / "a.h5")
     for _ in range(2):  # the second time shows whether drawing used its arrays up
         _figure_holds(name, analysis, arrays)
+
+
+def _kept(name: str, method: Any, arrays: dict[str, Any], *more: Any) -> Any:
+    """What a method makes of the arrays, which stay as they were."""
+    copies = {key: np.array(value) for key, value in arrays.items()}
+    found = call(name, method, arrays, *more)
+    assert _equal(arrays, copies), f"{name} changed the arrays in place: what was measured is drawn again from them"
+    return found
+
+
+def _equal(a: dict[str, Any], b: dict[str, Any]) -> bool:
+    alike = lambda x, y: np.array_equal(x, y, equal_nan=np.asarray(x).dtype.kind == "f")
+    return a.keys() == b.keys() and all(alike(a[key], b[key]) for key in a)
 
 
 def _figure_holds(name: str, analysis: Analysis, arrays: dict[str, Any]) -> None:
@@ -123,7 +157,7 @@ def _figure_holds(name: str, analysis: Analysis, arrays: dict[str, Any]) -> None
 
     figure = Figure(layout="constrained")
     FigureCanvasAgg(figure)
-    call(f"{name}.draw", analysis.draw, arrays, figure)
+    _kept(f"{name}.draw", analysis.draw, arrays, figure)
     assert figure.axes, f"{name}.draw drew nothing"
     figure.canvas.draw()
     for number, ax in enumerate(figure.axes):

@@ -9,10 +9,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from ebayes_core.slots import Network
-from ebayes_core.testing.common import Changed, call, check_table, quick
+from ebayes_core.slots import Network, Trace
+from ebayes_core.testing.common import (
+    Changed,
+    Formula,
+    attempt,
+    call,
+    check_table,
+    keeps_arguments,
+    quick,
+    repeats,
+    steady,
+)
+from ebayes_core.testing.gradients import network_slopes_hold, residual
 
 INPUTS, OUTPUTS, BATCH = 3, 2, 5
+ADVICE = "Write it with tensor methods and operators, for weights with a member axis in front"
 
 
 def check_network(cls: type[Network], instances: Sequence[Network] = ()) -> None:
@@ -26,13 +38,15 @@ def check_network(cls: type[Network], instances: Sequence[Network] = ()) -> None
 
     @quick
     @given(changed.any, st.integers(0, 2**31 - 1))
+    @steady
     def holds(network: Network, seed: int) -> None:
         weights, x = _case(network, seed)
-        _forward_holds(cls.__name__, network, weights, x)
+        _forward_holds(f"{cls.__name__}.forward", network, weights, x)
         _gradients_hold(cls.__name__, network, weights, x)
         _trace_holds(cls.__name__, network, weights, x)
         _probes_hold(cls.__name__, network, weights, x)
         _keeps_device(cls.__name__, network, weights, x)
+        _small_holds(f"{cls.__name__}.forward", network)
 
     @changed.settings
     @given(changed.pairs(), st.integers(0, 2**31 - 1))
@@ -44,11 +58,12 @@ def check_network(cls: type[Network], instances: Sequence[Network] = ()) -> None
     changed.all_seen()
 
 
-def _case(network: Network, seed: int) -> tuple[list[Tensor], Tensor]:
+def _case(network: Network, seed: int, inputs: int = INPUTS, outputs: int = OUTPUTS) -> tuple[list[Tensor], Tensor]:
     """Random weights of two members, and a batch."""
     random = torch.Generator().manual_seed(seed)
     draw = lambda *shape: torch.randn(*shape, generator=random, dtype=torch.float64)
-    return [draw(2, *shape) for shape in network.shapes(INPUTS, OUTPUTS)], draw(BATCH, INPUTS)
+    shapes = call(f"{type(network).__name__}.shapes", network.shapes, inputs, outputs)
+    return [draw(2, *shape) for shape in shapes], draw(BATCH, inputs)
 
 
 def _outputs(network: Network, seed: int) -> Tensor:
@@ -57,33 +72,60 @@ def _outputs(network: Network, seed: int) -> Tensor:
 
 
 def _forward_holds(name: str, network: Network, weights: list[Tensor], x: Tensor) -> None:
-    copies = [t.clone() for t in (*weights, x)]
-    out = call(f"{name}.forward", network.forward, weights, x)
+    ask = lambda *t: attempt(name, network.forward, list(t[:-1]), t[-1], advice=ADVICE)
+    ask(*(w.clone().requires_grad_() for w in weights), x.clone())
+    out = keeps_arguments(name, ask, *weights, x)
     expected = (2, BATCH, OUTPUTS)
-    assert out.shape == expected, f"{name}.forward gave {tuple(out.shape)}; (member, batch, outputs) is {expected}"
-    kept = all(torch.equal(a, b) for a, b in zip((*weights, x), copies, strict=True))
-    assert kept, f"{name}.forward changed the weights or the inputs in place"
-    assert bool(out.isfinite().all()), f"{name}.forward is not finite for finite weights and inputs"
-    again = network.forward(weights, x)
-    assert torch.equal(out, again), f"{name}.forward gave another value the second time: it keeps state"
-    turned = network.forward([w.flip(0) for w in weights], x)
-    assert torch.allclose(turned, out.flip(0)), f"{name}.forward mixes members: exchanged, they have other outputs"
-    alone = network.forward([w[:1] for w in weights], x)
-    assert torch.allclose(alone, out[:1]), f"{name}.forward mixes members: one alone has other outputs"
-    part = network.forward(weights, x[1:3])
-    assert torch.allclose(part, out[:, 1:3]), f"{name}.forward mixes examples: a part of the batch has other outputs"
-    single = network.forward([w.float() for w in weights], x.float()).dtype
-    assert single == torch.float32, f"{name}.forward turns float32 into {single}"
+    assert isinstance(out, Tensor), f"{name} returned {type(out).__name__}, not a tensor"
+    assert out.shape == expected, f"{name} gave {tuple(out.shape)}; (member, batch, outputs) is {expected}"
+    assert bool(out.isfinite().all()), f"{name} is not finite for finite weights and inputs"
+    repeats(name, ask, [*weights, x], [[2 * t for t in (*weights, x)]])
+    _apart(name, ask, out, weights, x)
+    single = ask(*(w.float() for w in weights), x.float()).dtype
+    assert single == torch.float32, f"{name} turns float32 into {single}"
+
+
+def _apart(name: str, ask: Formula, out: Tensor, weights: list[Tensor], x: Tensor) -> None:
+    """Members and examples do not know of each other, and what was computed before is forgotten."""
+    turned = ask(*(w.flip(0) for w in weights), x)
+    kept = torch.equal(turned, out) and not torch.allclose(out, out.flip(0))
+    assert not kept, f"{name} keeps what it computed for other weights of the same shape: compute it anew"
+    assert torch.allclose(turned, out.flip(0)), f"{name} mixes members: exchanged, they have other outputs"
+    kept = torch.equal(ask(*weights, x.flip(0)), out) and not torch.allclose(out, out.flip(1))
+    assert not kept, f"{name} keeps what it computed for other inputs of the same shape: compute it anew"
+    alone = ask(*(w[:1] for w in weights), x)
+    _shaped(name, alone, (1, BATCH, OUTPUTS), "of one member")
+    assert torch.allclose(alone, out[:1]), f"{name} mixes members: one alone has other outputs"
+    for some in (slice(1, 3), slice(2, 3)):
+        part = ask(*weights, x[some])
+        _shaped(name, part, (2, len(x[some]), OUTPUTS), "of a part of the batch")
+        assert torch.allclose(part, out[:, some]), f"{name} mixes examples: a part of the batch has other outputs"
+
+
+def _small_holds(name: str, network: Network) -> None:
+    """One member, one example, one input and one output: an axis of length 1 is one still."""
+    weights, x = _case(network, 0, 1, 1)
+    out = attempt(name, network.forward, [w[:1] for w in weights], x[:1], advice=ADVICE)
+    _shaped(name, out, (1, 1, 1), "of one member, example, input and output")
+
+
+def _shaped(name: str, out: Tensor, expected: tuple[int, ...], what: str) -> None:
+    drops = "squeeze() or [0] drops an axis"
+    assert out.shape == expected, f"{name} gave {tuple(out.shape)} for the {expected} {what}: {drops}"
 
 
 def _gradients_hold(name: str, network: Network, weights: list[Tensor], x: Tensor) -> None:
-    """The network's own backward pass against autograd, for a loss with a curved dependence on the outputs."""
-    residual = lambda outputs: outputs.sin() + 0.3
+    """The network's own backward pass against differences, and against autograd, for a curved loss."""
     own, reference = ([torch.full_like(w, torch.nan) for w in weights] for _ in range(2))
+    ask = lambda out: (
+        lambda *t: attempt(f"{name}.gradients", network.gradients, list(t[:-1]), t[-1], residual, out, advice=ADVICE)
+    )
     with torch.no_grad():
-        outputs = call(f"{name}.gradients", network.gradients, weights, x, residual, own)
-    Network.gradients(network, weights, x, residual, reference)
+        outputs = keeps_arguments(f"{name}.gradients", ask(own), *weights, x)
+        keeps_arguments(f"{name}.gradients", ask([w.float() for w in weights]), *(t.float() for t in (*weights, x)))
     assert torch.allclose(outputs, network.forward(weights, x)), f"{name}.gradients returns other outputs than forward"
+    network_slopes_hold(name, network, weights, x, own)
+    attempt(f"{name}.forward", Network.gradients, network, weights, x, residual, reference, advice=ADVICE)
     same = all(torch.allclose(a, b, rtol=1e-8, atol=1e-10) for a, b in zip(own, reference, strict=True))
     assert same, f"{name}.gradients differs from autograd through forward"
 
@@ -91,9 +133,13 @@ def _gradients_hold(name: str, network: Network, weights: list[Tensor], x: Tenso
 def _trace_holds(name: str, network: Network, weights: list[Tensor], x: Tensor) -> None:
     """What trace() offers is enough for the weights' gradients: delta^T input."""
     leaves = [w.clone().requires_grad_() for w in weights]
-    trace = network.trace(leaves, x)
+    trace = attempt(f"{name}.trace", network.trace, leaves, x, advice=ADVICE)
     if trace is None:
         return
+    with torch.no_grad():
+        keeps_arguments(f"{name}.trace", lambda *t: network.trace(list(t[:-1]), t[-1]), *weights, x)
+    wrong = f"{name}.trace must give a Trace: outputs, inputs and drives, one of each per layer"
+    assert isinstance(trace, Trace) and len(trace.inputs) == len(trace.drives) == len(weights), wrong
     assert torch.allclose(trace.outputs, network.forward(weights, x)), f"{name}.trace has other outputs than forward"
     loss = trace.outputs.sin().sum()
     wrong = f"{name}.trace: drive^T inputs is not the weights' gradient in every layer; the drives must be in the graph"

@@ -51,6 +51,20 @@ def siblings(cls: type[P], count: int = 2) -> st.SearchStrategy[list[P]]:
     )
 
 
+def corners(cls: type[P]) -> list[P]:
+    """Plugins with one number at a bound of its own, and the other fields as they are where they are left out."""
+    fields = [(n, end) for n, info in cls.model_fields.items() if n != "kind" for end in _ends(info)]
+    found = [_built(cls, {name: end}) for name, end in fields]
+    return [plugin for plugin in found if plugin is not None]
+
+
+def _ends(info: FieldInfo) -> list[float]:
+    """The bounds of a number that it may take itself."""
+    return [
+        float(end) for m in info.metadata for end in (getattr(m, "ge", None), getattr(m, "le", None)) if end is not None
+    ]
+
+
 def _sibling(first: P) -> st.SearchStrategy[P]:
     floats = [name for name in type(first).model_fields if isinstance(getattr(first, name), float)]
     fields = {name: _field(type(first).model_fields[name], absent=False) for name in floats}

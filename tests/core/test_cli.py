@@ -301,17 +301,17 @@ def test_a_killed_process_goes_on_and_ends_to_the_bit(tmp_path: Path) -> None:
     assert "cohort 1 of 2" in stopped.stdout.readline()
     time.sleep(0.1)
     stopped.send_signal(signal.SIGTERM)
-    _, err = stopped.communicate(timeout=60)
+    _, err = stopped.communicate(timeout=600)
     assert stopped.returncode == 130, err
     assert (
         int(re.search(r"batch (\d+)", err)[1]) % 1437 > 0
     )  # images; many steps, so that it rarely is at an epoch's end
     assert not (tmp_path / "parts.h5").exists()
     resumed = start("parts.h5")
-    out, err = resumed.communicate(timeout=60)
+    out, err = resumed.communicate(timeout=600)
     assert resumed.returncode == 0, err
     assert "going on from epoch" in out
-    _, err = whole.communicate(timeout=60)
+    _, err = whole.communicate(timeout=600)
     assert whole.returncode == 0, err
     assert_same(tmp_path / "whole.h5", tmp_path / "parts.h5")
 

@@ -163,6 +163,7 @@ def test_a_member_whose_moments_overflow_is_frozen_and_reported(registry: Regist
     well = cohort(registry, DIGITS, *base, 'sweep."cost.c"=[1e-9, 1e-6, 1e-3]', compile=compile)
     a, b = trained(sick), trained(well)
     assert set(a.died) == {1} and not b.died
+    assert a.died[1] == f"at step {sick.batches}: the squared gradient of reliability (cost 'power_law') is not finite"
     for x, y in zip(sum(a.parameters.lists(), a.weights), sum(b.parameters.lists(), b.weights), strict=True):
         assert torch.equal(x[[0, 2]], y[[0, 2]])
 

@@ -1,0 +1,83 @@
+"""What the engine needs of a formula, whatever it computes: elementwise, the same every time, in any type, anywhere."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ebayes_core.population import stack
+from ebayes_core.testing.common import Formula, attempt, keeps_arguments, repeats
+
+SHAPE = (2, 4)  #: members, synapses
+#: values of which no two are alike: where all are, a mean over synapses is no other number than each of them
+DISTINCT = {
+    "sigma": torch.tensor([[0.03, 0.5, 2e-3, 1.3], [0.7, 0.01, 0.2, 0.06]], dtype=torch.float64),
+    "mu": torch.tensor([[0.4, -1.1, 0.07, -0.3], [-0.6, 0.2, 1.7, -0.05]], dtype=torch.float64),
+    "phi": torch.tensor([[-3.0, 0.5, -6.0, 1.2], [2.0, -1.0, -4.0, 0.1]], dtype=torch.float64),
+}
+_unused = itertools.count(11)  #: numbers of synapses that no formula was asked for before
+
+
+def keeps_the_form(name: str, formula: Formula, pair: list[Any], *names: str) -> None:
+    """Check a formula at DISTINCT values of its arguments, for two networks together and for each alone."""
+    arguments = [DISTINCT[n] for n in names]
+    together = stack(pair, torch.float64)
+    attempt(name, formula, together, *(a.clone().requires_grad_() for a in arguments))
+    value = keeps_arguments(name, lambda *a: attempt(name, formula, together, *a), *arguments)
+    assert isinstance(value, Tensor), f"{name} returned {type(value).__name__}, not a tensor"
+    assert value.shape == SHAPE, f"{name} returned shape {tuple(value.shape)} for {SHAPE}: it must be elementwise"
+    ask = lambda *a: attempt(name, formula, together, *a)
+    repeats(name, ask, arguments, [[a * factor for a in arguments] for factor in (2.0, 0.5)])
+    elementwise(name, formula, pair, value, *arguments)
+    _keeps_type(name, formula, pair, arguments)
+    keeps_device(name, formula, pair, *arguments)
+
+
+def elementwise(name: str, formula: Formula, pair: list[Any], value: Tensor, *arguments: Tensor) -> None:
+    """Each synapse alone, of a network alone, has the value that it has in the crowd."""
+    for i, j in itertools.product(*map(range, SHAPE)):
+        network = stack([pair[i]], torch.float64)
+        one = attempt(name, formula, network, *(a[i : i + 1, j : j + 1] for a in arguments))
+        drops = (
+            f"{name} returned shape {tuple(one.shape)} for a single network's (1, 1): squeeze() or [0] drops an axis"
+        )
+        assert one.shape == (1, 1), drops
+        if not _alike(one, value[i, j]):
+            new = (a[i, j].expand(1, next(_unused)) for a in arguments)
+            _refuse(name, value[i, j], one, attempt(name, formula, network, *new)[0, 0])
+
+
+def _refuse(name: str, among: Tensor, alone: Tensor, new: Tensor) -> None:
+    assert not _alike(new, among), (
+        f"{name} keeps what it computed for other values of the same shape ({float(alone):.6g} in place of "
+        f"{float(among):.6g}): a cache must not hold what hangs on values or on fields; compute it anew"
+    )
+    raise AssertionError(
+        f"{name} is not elementwise: a synapse alone has another value ({float(alone):.6g}) than among others "
+        f"({float(among):.6g}); take no mean, sum, largest or running value over synapses or networks"
+    )
+
+
+def _alike(a: Tensor, b: Tensor) -> bool:
+    return torch.allclose(a, b, rtol=1e-9, atol=1e-12, equal_nan=True)
+
+
+def _keeps_type(name: str, formula: Formula, pair: list[Any], arguments: list[Tensor]) -> None:
+    for kind in (torch.float32, torch.float64):
+        found = attempt(name, formula, stack(pair, kind), *(a.to(kind) for a in arguments)).dtype
+        assert found == kind, f"{name} turns {kind} into {found}: a constant of a fixed type is in it"
+
+
+def keeps_device(name: str, formula: Formula, pair: list[Any], *arguments: Tensor) -> None:
+    """On the `meta` device nothing is computed, but a constant bound to the CPU is found."""
+    try:
+        found = formula(stack(pair, torch.float64, "meta"), *(a.to("meta") for a in arguments)).device.type
+    except (RuntimeError, NotImplementedError) as error:
+        raise AssertionError(
+            f"{name} fails on another device ({error}): make constants with mu.new_tensor or operators, and no number "
+            "or decision from a tensor's values"
+        ) from error
+    assert found == "meta", f"{name} leaves its device: its result is on {found}"
