@@ -12,6 +12,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from ebayes_core.blame import asking, blamed
+from ebayes_core.canvas import fit, too_large
 from ebayes_core.registry import Registry
 from ebayes_core.runfile import Run
 from ebayes_core.slots import Analysis
@@ -99,21 +100,24 @@ def draw(path: Path, folder: Path, registry: Registry, only: str | None = None) 
     problems = [f"{name}: {words}" for name, words in unknown.items()]
     for name, (analysis, arrays) in known.items():
         try:
-            pictures += picture(analysis, arrays, folder / name)
+            with house_figure() as figure:
+                analysis.draw(arrays, figure)
+                problems += [f"{name}: {words}" for words in too_large(figure)]
+                pictures += saved(figure, folder / name)
         except Exception as error:  # nor may it cost the other figures
             problems.append(f"{name}: cannot be drawn: {blamed(error, registry)}")
     return pictures, problems
 
 
-def picture(analysis: Analysis, arrays: dict[str, np.ndarray], stem: Path) -> Iterator[Path]:
-    """One figure in the house style, in every format."""
+def saved(figure: Figure, stem: Path) -> Iterator[Path]:
+    """Write a figure in every format."""
+    from matplotlib import rcParams
+
     stem.parent.mkdir(parents=True, exist_ok=True)
-    with house_figure() as figure:
-        analysis.draw(arrays, figure)
-        for form in FORMATS:
-            target = stem.with_name(f"{stem.name}.{form}")
-            figure.savefig(target)
-            yield target
+    for form in FORMATS:
+        target = stem.with_name(f"{stem.name}.{form}")
+        figure.savefig(target, dpi=fit(figure, rcParams["savefig.dpi"]))
+        yield target
 
 
 @contextlib.contextmanager

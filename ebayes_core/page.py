@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ebayes_core import claims, disk, figures, report, strangers
+from ebayes_core import canvas, claims, disk, figures, report, strangers
 from ebayes_core.blame import asking, blamed
 from ebayes_core.errors import UserError
 from ebayes_core.registry import Registry, first_line
@@ -180,7 +180,7 @@ def _data_uri(figure: Figure) -> str:
 
 def _saved(figure: Figure, form: str, **metadata: None) -> bytes:
     with io.BytesIO() as file:
-        figure.savefig(file, format=form, dpi=DPI, metadata=metadata)
+        figure.savefig(file, format=form, dpi=canvas.fit(figure, DPI), metadata=metadata)
         return file.getvalue()
 
 

@@ -112,12 +112,12 @@ class Run(OpenFile):
         """Per member: done, or when it diverged."""
         return self._array("members", "status").tolist()
 
-    @property
+    @cached_property
     def seeds(self) -> np.ndarray:
         """Per member its seed."""
         return self._array("members", "seed")
 
-    @property
+    @cached_property
     def swept(self) -> dict[str, list[Any]]:
         """Dotted field -> its value for each member."""
         found = {}

@@ -1,10 +1,10 @@
-"""What analyses share: groups and labels of members, colours, and the optimum of any cost."""
+"""What analyses share: groups and labels of members, and the optimum of any cost."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
-from textwrap import wrap
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,16 +12,15 @@ import numpy as np
 from ebayes_core.errors import UserError
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-
+    from ebayes_core.registry import Registry
     from ebayes_core.runfile import Run
 
-MARKERS = "osD^vP*X"
 #: what is not known of every network's synapses, and why
 SOMETIMES = {
     "gauss_newton": "Gauss-Newton is measured of tasks with at most 100 outputs",
     "input": "inputs are known of networks with a trace",
 }
+NOISE = ("noise", "noise.kind", "noise.sigma_0")  #: fields of the noise, which is no part of the mechanism
 
 
 def label(run: Run, member: int, leave_out: tuple[str, ...] = ()) -> str:
@@ -61,33 +60,9 @@ def exponent(spec: dict[str, Any]) -> float:
     return float(spec["cost"].get("rho", np.nan)) if pays else np.nan
 
 
-def colour(rho: float, noise: str = "heterogeneous") -> Any:
-    """The paper's colours: greens of 'summer', dark for rho = 1/2, yellow for 2; grey for homogeneous noise.
-
-    Black stands for networks without noise, purple for what is no power law (NaN).
-    """
-    from matplotlib import colormaps
-
-    if noise in ("homogeneous", "none"):
-        return "0.55" if noise == "homogeneous" else "0.0"
-    if np.isnan(rho):
-        return "tab:purple"
-    return colormaps["summer"](float(np.interp(np.log(rho), np.log([0.5, 2 / 3, 4 / 3, 2]), [0.0, 0.25, 0.55, 0.8])))
-
-
-def axis_scale(values: np.ndarray) -> str:
-    """The scale of an axis for a quantity that may run over decades; zeros do not show on a log axis."""
-    finite = values[np.isfinite(values)]
-    if (finite < 0).any():
-        return "symlog" if np.abs(finite).max() > 1e3 else "linear"
-    return "log" if (finite > 0).any() else "linear"
-
-
 def plugin(spec: dict[str, Any], slot: str) -> Any:
     """The plugin that a member's resolved spec names in a slot. Raises UserError where it is not installed."""
-    from ebayes_core.registry import Registry
-
-    registry, kind = Registry.load(), spec[slot]["kind"]
+    registry, kind = _registry(), spec[slot]["kind"]
     if kind not in registry.kinds(slot):
         raise UserError(
             f"the {slot} '{kind}' of this run is not registered here; install the plugin that provides it"
@@ -95,6 +70,14 @@ def plugin(spec: dict[str, Any], slot: str) -> Any:
         )
     # as JSON: in a resolved table a list may stand for a tuple
     return registry.composed(registry.kinds(slot)[kind]).model_validate_json(json.dumps(spec[slot]))
+
+
+@cache
+def _registry() -> Registry:
+    """The installed plugins, asked for once: a sweep has thousands of networks."""
+    from ebayes_core.registry import Registry
+
+    return Registry.load()
 
 
 def multiplier(spec: dict[str, Any]) -> float:
@@ -177,23 +160,6 @@ def curvature(run: Run, member: int, layer: int) -> np.ndarray:
     return run.layer(member, layer, "gauss_newton_noise" if exact else "fisher_true_noise")
 
 
-def grid(figure: Any, rows: int, columns: int, size: float = 2.7) -> np.ndarray:
-    """Axes (rows, columns) in a figure that is large enough for them."""
-    figure.set_size_inches(max(size * columns, 3.4), max(0.85 * size * rows + 0.4, 2.6))
-    return figure.subplots(rows, columns, squeeze=False)
-
-
-def note(axes: Axes, text: str) -> None:
-    """A remark in a corner of the panel."""
-    axes.text(0.03, 0.03, text, transform=axes.transAxes, fontsize=7, va="bottom", color="0.25")
-
-
-def caption(figure: Any, *lines: str) -> None:
-    """Lines above the panels, wrapped at the figure's width."""
-    width = int(14 * figure.get_figwidth())  # letters
-    figure.suptitle("\n".join(part for line in lines for part in wrap(line, width)), fontsize=9)
-
-
 def balance_range(group: np.ndarray, balance: np.ndarray) -> str:
     """How far each group of networks is from its optimum, in words for a caption."""
     parts = []
@@ -202,15 +168,3 @@ def balance_range(group: np.ndarray, balance: np.ndarray) -> str:
         if known.size:
             parts.append(f"{known.min():.2g} to {known.max():.2g} ({name})")
     return f"balance B, 1 at the optimum: {', '.join(parts)}" if parts else "no noise, hence no balance"
-
-
-def few_ticks(ax: Axes) -> None:
-    """1, 2 and 5 of each decade, as plain numbers, on log axes of less than two: labels of all nine collide."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-
-    for axis, scale in ((ax.xaxis, ax.get_xscale()), (ax.yaxis, ax.get_yscale())):
-        low, high = axis.get_view_interval()
-        if scale == "log" and high < 100 * low:
-            axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
-            axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-            axis.set_minor_formatter(NullFormatter())

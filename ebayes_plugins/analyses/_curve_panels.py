@@ -3,37 +3,57 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from textwrap import wrap
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ebayes_plugins.analyses._common import balance_range, caption, colour, grid
+from ebayes_plugins.analyses._colours import NOISES, colours
+from ebayes_plugins.analyses._common import balance_range
 from ebayes_plugins.analyses._curves import Arrays, columns, lines
+from ebayes_plugins.analyses._layout import blocks, caption, counted, grid, heading, legend
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+Look = dict[str, Any]  #: colour, marker and dashes of a line
 
-def panels(figure: Figure, arrays: Arrays, rows: int, draw: Callable[[np.ndarray, Arrays, str], None]) -> np.ndarray:
-    """Axes (rows, mechanisms); draw(axes of a column, rows of one noise, its kind) is called for every line."""
-    names = columns(arrays)
-    axes = grid(figure, rows, len(names), 2.6)
-    for column, name in enumerate(names):
+
+class Panels(NamedTuple):
+    """Axes (rows, mechanisms), the mechanisms that they show, and how many of them stand in a line."""
+
+    axes: np.ndarray
+    names: list[str]
+    wide: int
+
+
+def panels(figure: Figure, arrays: Arrays, rows: int, draw: Callable[[np.ndarray, Arrays, Look], None]) -> Panels:
+    """A column of axes per mechanism; draw(its axes, rows of one noise, how that looks) is called for every line."""
+    known = columns(arrays)
+    names, wide = blocks(known, rows)
+    axes, tones = _columns(figure, rows, len(names), wide), colours(arrays["column"], arrays["rho"])
+    for column, name in zip(axes.T, names, strict=True):
         for line, mine in lines(arrays, name):
-            draw(axes[:, column], mine, line)
-        axes[0, column].set_title("\n".join(wrap(name, 32)), fontsize=9)
+            draw(column, mine, style(line, tones[name]))
+        column[0].set_title(heading(name, 32), fontsize=9)
     left_out = int(arrays["left_out"][0])
     caption(
         figure, balance_range(arrays["line"], arrays["balance"]),
-        *([f"{left_out} diverged networks left out"] if left_out else []),
+        f"{left_out} diverged networks left out" if left_out else "", counted(mechanisms=(len(names), len(known))),
     )  # fmt: skip
-    return axes
+    return Panels(axes, names, wide)
 
 
-def style(mine: Arrays, line: str) -> dict[str, Any]:
+def _columns(figure: Figure, rows: int, n: int, wide: int) -> np.ndarray:
+    """Axes (rows, n), so many of the n in a line."""
+    axes = grid(figure, rows * -(-n // wide), wide, 2.6)
+    for ax in axes[-rows:, (n - 1) % wide + 1 :].flat:
+        figure.delaxes(ax)
+    return axes.reshape(-1, rows, wide).transpose(1, 0, 2).reshape(rows, -1)[:, :n]
+
+
+def style(line: str, tone: Any) -> Look:
     """Colour of the mechanism, or grey, and a marker for the noise."""
-    return {"color": colour(float(mine["rho"][0]), line), "marker": "os^"[len(line) % 3], "markersize": 3}
+    return {"color": NOISES.get(line, tone), "marker": "os^"[len(line) % 3], "markersize": 3}
 
 
 def score_name(arrays: Arrays) -> str:
@@ -41,13 +61,14 @@ def score_name(arrays: Arrays) -> str:
     return "accuracy (share right)" if arrays["score"][0] == "accuracy" else "RMSE (target)"
 
 
-def legend(
-    figure: Figure, arrays: Arrays, dashes: dict[str, Any], more: dict[str, dict[str, Any]] | None = None
+def legend_below(
+    figure: Figure, arrays: Arrays, shown: Panels, dashes: dict[str, Any], more: dict[str, Look] | None = None
 ) -> None:
     """Below: what the dashes mean, the noises in the colours of the first mechanism, and more."""
     from matplotlib.lines import Line2D
 
-    noises = {line: {**style(arrays, line), "markersize": 4} for line in dict.fromkeys(arrays["line"].tolist())}
+    first = colours(arrays["column"], arrays["rho"])[columns(arrays)[0]]
+    noises = {line: {**style(line, first), "markersize": 4} for line in dict.fromkeys(arrays["line"].tolist())}
     keys = {name: {"color": "0.2", "linestyle": dash} for name, dash in dashes.items()} | noises | (more or {})
     handles = [Line2D([], [], label=name, **look) for name, look in keys.items()]
-    figure.legend(handles=handles, loc="outside lower center", ncols=3 if len(columns(arrays)) > 2 else 1, fontsize=7)
+    legend(figure, handles, loc="outside lower center", ncols=3 if shown.wide > 2 else 1, fontsize=7)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ebayes_core.errors import UserError
-from ebayes_plugins.analyses._common import curvature, exponent, finished, mean_band, mechanism, multiplier
+from ebayes_plugins.analyses._common import NOISE, curvature, exponent, finished, mean_band, mechanism, multiplier
 
 if TYPE_CHECKING:
     from ebayes_core.runfile import Run
@@ -17,7 +17,6 @@ Arrays = dict[str, np.ndarray]
 WAYS = ("sample", "ensemble", "mean")
 SIZES = ("rms", "median", "rms_curved")
 RESAMPLES = 1000
-LEFT_OUT = ("noise", "noise.kind", "noise.sigma_0")
 
 
 def population(run: Run) -> Arrays:
@@ -38,7 +37,7 @@ def population(run: Run) -> Arrays:
     sizes = [_sizes(run, i) for i in members]
     return {
         "c": c, "rho": rho, "seed": run.seeds[members],
-        "column": np.array([", ".join(mechanism(run, i, LEFT_OUT)) for i in members]),
+        "column": np.array([", ".join(mechanism(run, i, NOISE)) for i in members]),
         "line": np.array([spec["noise"]["kind"] for spec in specs]),
         **{name: np.array([size[name] for size in sizes]) for name in sizes[0]},
         **_scores(run, members), **_prices(run, members, c, rho),

@@ -6,19 +6,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ebayes_plugins.analyses._common import colour
+from ebayes_plugins.analyses._layout import heading
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Arrays = dict[str, np.ndarray]
+Tones = dict[int, Any]  #: network -> colour
 NOISES = ("heterogeneous", "homogeneous")
 LINES = {"colors": "tab:purple", "linestyles": "-", "linewidths": 0.7, "alpha": 0.7}
 
 
 def row(axes: np.ndarray, p: dict[str, Any]) -> None:
     """Profiles, the plane under both noises, and the costs."""
-    tone = colour(float(p["rho"]))
+    tone = p["tone"]
     _profiles(axes[0], p)
     for ax, sigma, color, name in ((axes[1], p["shared"], "0.5", NOISES[1]), (axes[2], p["sigma"], tone, NOISES[0])):
         if np.ptp(p["plane"]) > 0:  # a pair that the mean weights leave silent has no contours
@@ -36,7 +37,7 @@ def _profiles(ax: Axes, p: dict[str, Any]) -> None:
     ax.plot(p["at"], p["plane"][:, middle], color="tab:purple", label="w1, steep")
     ax.plot(p["at"], p["plane"][middle], color="tab:purple", linestyle="--", label="w2, flat")
     ax.set(xlabel="w - its mean", ylabel="extra cost (nat)")
-    ax.set_title(p["title"], fontsize=7, loc="left")
+    ax.set_title(heading(p["title"], 48), fontsize=7, loc="left")
     ax.locator_params(nbins=4)
     ax.margins(y=0.25)  # room for the legend
     ax.legend(loc="upper center", fontsize=7)
@@ -58,18 +59,18 @@ def _bars(ax: Axes, p: dict[str, Any], tone: Any) -> None:
     ax.set_title(f"performance: ratio {p['ratio']:.2f}" if known else "noise on the pair costs nothing")
 
 
-def curves(ax: Axes, a: Arrays, shown: np.ndarray) -> None:
+def curves(ax: Axes, a: Arrays, shown: list[int], tones: Tones) -> None:
     """The exact ratio of the quadratic pair as it grows more unequal."""
     for rho, i in {float(a["rho"][i]): i for i in shown}.items():
-        ax.semilogx(a["steepness"][i], a["curve"][i], color=colour(rho), label=f"rho = {rho:.2g}")
+        ax.semilogx(a["steepness"][i], a["curve"][i], color=tones[i], label=f"rho = {rho:.2g}")
     ax.axhline(0.5, color="0.3", linewidth=0.8, linestyle=":")
     ax.set(xlabel="H11 / H22", ylabel="ratio of extra costs", ylim=(0, 1.05), title="quadratic pair, exact")
     ax.legend(fontsize=7)
 
 
-def ratios(ax: Axes, a: Arrays, i: int) -> None:
+def ratios(ax: Axes, a: Arrays, i: int, tone: Any) -> None:
     """The ratio over random pairs of the layer, estimated from their curvatures."""
-    tone, bins = colour(float(a["rho"][i])), np.linspace(0, 2, 41)
+    bins = np.linspace(0, 2, 41)
     ax.hist(a["any"][i].clip(max=2), bins, color=tone, alpha=0.5, label="any two")
     ax.hist(a["far"][i].clip(max=2), bins, color="0.2", histtype="step", label="steepest, flattest")
     ax.axvline(0.5, color="0.3", linewidth=0.8, linestyle=":")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from textwrap import wrap
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ebayes_plugins.analyses._common import MARKERS, caption, colour, note
+from ebayes_core.canvas import spread
+from ebayes_plugins.analyses._colours import colours
+from ebayes_plugins.analyses._layout import COLUMNS, MARKERS, caption, counted, heading, note, short
 from ebayes_plugins.analyses._posterior_claims import interval, mechanisms, points
 from ebayes_plugins.analyses._regression import over_seeds
 
@@ -17,44 +19,60 @@ if TYPE_CHECKING:
 
 Arrays = dict[str, np.ndarray]
 NAMES = {"variational": "variational posterior", "laplace": "Laplace posterior 1 / (N H)"}
-DASHES = ("--", (0, (5, 1, 1, 1)), ":")
+ELLIPSES = 5  #: rows of (a), at most
+ROOMS = ("mechanisms in (a)", "values of c in (a)", "mechanisms in (b)", "values of c in (c)")
+
+
+class Shown(NamedTuple):
+    """What there is room for: mechanisms and ranks of c of the panels of (a), lines of (b), and of (c)."""
+
+    names: list[str]
+    rows: list[int]
+    lines: list[str]
+    shades: list[int]
 
 
 def draw(arrays: Arrays, figure: Figure, against: str, pair: tuple[float, float]) -> None:
     """(a) above: mechanisms in columns, c in rows; (b) the mechanisms at the middle c; (c) every c of the least rho."""
-    names, found = mechanisms(arrays), points(arrays)
-    rows = 1 + int(arrays["row"].max())
-    above, below = 1.75 * rows + 0.7, 4.2 + 0.17 * max(len(names), rows)
-    figure.set_size_inches(max(2.1 * len(names), 7.6), above + below + 0.9)
+    known, found = mechanisms(arrays), points(arrays)
+    ranks = {name: [row for n, row in found if n == name] for name in known}
+    shown = Shown(*(spread(*part) for part in _rooms(arrays, known, ranks)))
+    above, below = 1.75 * len(shown.rows) + 0.7, 4.2 + 0.17 * max(len(shown.lines), len(shown.shades))
+    figure.set_size_inches(max(2.1 * len(shown.names), 7.6), above + below + 0.9)
     upper, lower = figure.subfigures(2, 1, height_ratios=(above, below))
-    _ellipses(upper, arrays, names, rows)
+    _ellipses(upper, arrays, shown)
     left, right = lower.subplots(1, 2)
-    middle = {name: [row for n, row in found if n == name] for name in names}
-    _clouds(left, arrays, [found[name, ranks[len(ranks) // 2]] for name, ranks in middle.items()], against, shade=False)
-    _clouds(right, arrays, [found[names[0], row] for row in middle[names[0]]], against, shade=True)
+    _clouds(left, arrays, [found[n, ranks[n][len(ranks[n]) // 2]] for n in shown.lines], against, shade=False)
+    _clouds(right, arrays, [found[known[0], row] for row in shown.shades], against, shade=True)
     left.set_title("b  mechanisms, at the middle c of each", loc="left")
-    right.set_title(f"c  {names[0]}, every c", loc="left")
-    _caption(figure, arrays, against, pair)
+    right.set_title(heading(f"c  {known[0]}, every c", 40, 2), loc="left")
+    rooms = [(len(part), len(of)) for part, (of, _) in zip(shown, _rooms(arrays, known, ranks), strict=True)]
+    _caption(figure, arrays, against, pair, counted(**dict(zip(ROOMS, rooms, strict=True))))
+
+
+def _rooms(arrays: Arrays, known: list[str], ranks: dict[str, list[int]]) -> list[tuple[Sequence[Any], int]]:
+    """Everything that each part of the figure could show, and for how much it has room."""
+    rows = range(1 + int(arrays["row"].max()))
+    return [(known, COLUMNS), (rows, ELLIPSES), (known, len(MARKERS)), (ranks[known[0]], len(MARKERS))]
 
 
 def _tone(arrays: Arrays, row: int) -> Any:
-    return colour(float(arrays["rho"][row]))
+    return colours(arrays["mechanism"], arrays["rho"])[str(arrays["mechanism"][row])]
 
 
-def _ellipses(part: Any, arrays: Arrays, names: list[str], rows: int) -> None:
+def _ellipses(part: Any, arrays: Arrays, shown: Shown) -> None:
     """A panel per mechanism and c, of the first seed; where a mechanism has fewer c, none."""
-    axes = part.subplots(rows, len(names), squeeze=False)
-    found = points(arrays)
+    axes = part.subplots(len(shown.rows), len(shown.names), squeeze=False)
+    rows = points(arrays)
+    found = {(i, j): rows.get((name, rank)) for i, rank in enumerate(shown.rows) for j, name in enumerate(shown.names)}
     for (row, column), ax in np.ndenumerate(axes):
-        if (at := found.get((names[column], row))) is None:
+        if (at := found[row, column]) is None:
             part.delaxes(ax)
             continue
         _ellipse(ax, arrays, at[0])
         if row == 0:
-            ax.annotate(
-                "\n".join(wrap(_heading(arrays, at[0]), 24)), (0.5, 1.22), xycoords="axes fraction", ha="center"
-            )
-        ax.set_xlabel("w$_2$ (weight)" if (names[column], row + 1) not in found else "")
+            ax.annotate(heading(_heading(arrays, at[0]), 24), (0.5, 1.22), xycoords="axes fraction", ha="center")
+        ax.set_xlabel("w$_2$ (weight)" if found.get((row + 1, column)) is None else "")
         ax.set_ylabel("w$_1$ (weight)" if column == 0 else "")
     part.suptitle("a  one pair of synapses: noise of 2 s.d. about the means", x=0.01, ha="left", fontsize=9)
 
@@ -94,9 +112,8 @@ def _clouds(ax: Axes, arrays: Arrays, groups: list[np.ndarray], against: str, *,
         tone = _tone(arrays, at[0])
         if shade:  # lighter for larger c, as in the paper
             tone = 1 - (1 - np.array(_rgb(tone))) * (1 - 0.65 * number / max(len(groups) - 1, 1))
-        name = (
-            f"c = {arrays['c'][at[0]]:.3g}" if shade else f"{arrays['mechanism'][at[0]]}, c = {arrays['c'][at[0]]:.3g}"
-        )
+        mechanism = "" if shade else f"{short(str(arrays['mechanism'][at[0]]), 30)}, "
+        name = f"{mechanism}c = {arrays['c'][at[0]]:.3g}"
         _cloud(ax, arrays, at[0], tone, MARKERS[number % len(MARKERS)], f"{name}: {_numbers(arrays, at)}")
     known = arrays["line_x"][np.isfinite(arrays["line_x"])]
     ends = np.array([known.min(), known.max()] if known.size else [-1.0, 0.0])
@@ -130,7 +147,7 @@ def _numbers(arrays: Arrays, at: np.ndarray) -> str:
     )
 
 
-def _caption(figure: Figure, arrays: Arrays, against: str, pair: tuple[float, float]) -> None:
+def _caption(figure: Figure, arrays: Arrays, against: str, pair: tuple[float, float], left_out: str) -> None:
     seeds, skipped = len(set(arrays["seed"].tolist())), int(arrays["skipped"][0])
     known = arrays["posterior_balance"][np.isfinite(arrays["posterior_balance"])]
     text = (
@@ -143,4 +160,4 @@ def _caption(figure: Figure, arrays: Arrays, against: str, pair: tuple[float, fl
         + (f" (posterior: {known.min():.2g} to {known.max():.2g})" if len(known) else "")
         + (f". Networks left out, without noise or posterior, or diverged: {skipped}" if skipped else "")
     )
-    caption(figure, text)
+    caption(figure, text, left_out)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 RESAMPLES = 2000
@@ -83,25 +81,26 @@ def regress(x: np.ndarray, y: np.ndarray, second: np.ndarray | None = None) -> d
 
 
 def _without(values: np.ndarray, second: np.ndarray | None) -> np.ndarray:
-    """What a constant and the second regressor leave of values."""
-    rest = values - values.mean()
+    """What a constant and the second regressor leave of values (..., n)."""
+    rest = values - values.mean(-1, keepdims=True)
     if second is None:
         return rest
-    other = second - second.mean()
-    return rest - (rest @ other) / (other @ other) * other if other.any() else rest
+    other = second - second.mean(-1, keepdims=True)
+    return rest - _slope(other, rest, second)[..., None] * other
+
+
+def _slope(x: np.ndarray, y: np.ndarray, of: np.ndarray, flat: float = 0.0) -> np.ndarray:
+    """Slope through the origin of y on x (..., n), the rest of a regressor; `flat` where that is rounding errors."""
+    square = (x**2).sum(-1)
+    varies = square > 1e-24 * (of**2).sum(-1)
+    return np.where(varies, (x * y).sum(-1) / np.where(varies, square, 1.0), flat)
 
 
 def _bootstrap(x: np.ndarray, y: np.ndarray, second: np.ndarray | None) -> tuple[float, float]:
-    from scipy.stats import bootstrap
-
-    def slope(*sample: np.ndarray) -> float:
-        left, right = (_without(v, sample[2] if second is not None else None) for v in sample[:2])
-        return float(left @ right / (left @ left)) if left.any() else np.nan
-
-    data: tuple[Any, ...] = (x, y) if second is None else (x, y, second)
-    found = bootstrap(
-        data, slope, paired=True, vectorized=False, n_resamples=RESAMPLES, method="percentile",
-        rng=np.random.default_rng(0),
-    )  # fmt: skip
-    low, high = np.nanpercentile(found.bootstrap_distribution, [2.5, 97.5])  # a resample of one point has no slope
+    """Percentiles of the slopes of paired resamples; one of too few different points has none."""
+    index = np.random.default_rng(0).integers(0, len(x), (RESAMPLES, len(x)))
+    x, y, second = x[index], y[index], None if second is None else second[index]
+    slopes = _slope(_without(x, second), _without(y, second), x, flat=np.nan)
+    known = slopes[np.isfinite(slopes)]
+    low, high = np.percentile(known, [2.5, 97.5]) if known.size else (np.nan, np.nan)
     return float(low), float(high)

@@ -10,10 +10,10 @@ from pydantic import Field
 
 from ebayes_core.claims import Claim, Measured
 from ebayes_core.slots import Analysis
-from ebayes_plugins.analyses._common import axis_scale, few_ticks
 from ebayes_plugins.analyses._curve_claims import gains, ranks
-from ebayes_plugins.analyses._curve_panels import legend, panels, score_name, style
+from ebayes_plugins.analyses._curve_panels import Look, Panels, legend_below, panels, score_name
 from ebayes_plugins.analyses._curves import Arrays, columns, curve, factor, gain, lines, pair, population
+from ebayes_plugins.analyses._layout import axis_scale, few_ticks
 from ebayes_plugins.analyses._regression import regress
 
 if TYPE_CHECKING:
@@ -93,12 +93,12 @@ class Advantage(Analysis):
 
     def draw(self, arrays: Arrays, figure: Figure) -> None:
         """A column per mechanism; accuracy against sigma, cost against sigma, accuracy against cost."""
-        axes = panels(figure, arrays, 4, _draw_line)
-        for ax, column in zip(axes[3], columns(arrays), strict=True):
+        shown = panels(figure, arrays, 4, _draw_line)
+        for ax, column in zip(shown.axes[3], shown.names, strict=True):
             _gain_above(ax, arrays, column)
-        _scales(axes, arrays)
+        _scales(shown, arrays)
         dashes = {"RMS sigma; cost truly summed": "-", "median sigma": "--", "cost at the RMS sigma (slope -rho)": ":"}
-        legend(figure, arrays, dashes)
+        legend_below(figure, arrays, shown, dashes)
 
 
 def _text(value: float, low: float, high: float) -> str:
@@ -106,7 +106,7 @@ def _text(value: float, low: float, high: float) -> str:
     return f"{value:.3g}" if np.isnan(low) else f"{value:.3g} ({low:.2g}-{high:.2g})"
 
 
-def _draw_line(axes: np.ndarray, mine: Arrays, line: str) -> None:
+def _draw_line(axes: np.ndarray, mine: Arrays, look: Look) -> None:
     """One kind of noise under one mechanism in all four panels."""
     for x, y, ax, dash in (
         ("sigma_rms", "score_sample", axes[0], "-"), ("sigma_median", "score_sample", axes[0], "--"),
@@ -114,7 +114,7 @@ def _draw_line(axes: np.ndarray, mine: Arrays, line: str) -> None:
         ("sigma_rms", "price", axes[2], "-"), ("sigma_rms", "price_at_rms", axes[2], ":"),
         ("price", "score_sample", axes[3], "-"), ("price_at_rms", "score_sample", axes[3], ":"),
     ):  # fmt: skip
-        _against(ax, mine, x, y, linestyle=dash, **style(mine, line))
+        _against(ax, mine, x, y, linestyle=dash, **look)
 
 
 def _against(ax: Axes, mine: Arrays, x: str, y: str, **look: Any) -> None:
@@ -134,7 +134,7 @@ def _gain_above(ax: Axes, arrays: Arrays, column: str) -> None:
         ax.set_title("\n".join(["points gained at equal cost:", *parts]), fontsize=7)
 
 
-def _scales(axes: np.ndarray, arrays: Arrays) -> None:
+def _scales(shown: Panels, arrays: Arrays) -> None:
     """Names and scales: sigma and cost run over decades."""
     score, price = score_name(arrays), "cost per synapse, s = 1 (nat)"
     rows = (
@@ -142,8 +142,9 @@ def _scales(axes: np.ndarray, arrays: Arrays) -> None:
         ("RMS sigma (weight)", price, "sigma_rms"), (price, score, "price"),
     )  # fmt: skip
     for row, (x, y, name) in enumerate(rows):
-        axes[row, 0].set_ylabel(y)
-        for ax in axes[row]:
+        for ax in shown.axes[row, :: shown.wide]:
+            ax.set_ylabel(y)
+        for ax in shown.axes[row]:
             ax.set(xlabel=x, xscale=axis_scale(arrays[name]))
             ax.set_yscale(axis_scale(arrays["price"]) if y == price else "linear")
             few_ticks(ax)

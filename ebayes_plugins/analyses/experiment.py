@@ -12,17 +12,9 @@ from pydantic import Field
 from ebayes_core.claims import Claim, Measured
 from ebayes_core.errors import UserError
 from ebayes_core.slots import Analysis
-from ebayes_plugins.analyses._common import (
-    caption,
-    colour,
-    exponent,
-    few_ticks,
-    finished,
-    grid,
-    label,
-    note,
-    offering,
-)
+from ebayes_plugins.analyses._colours import colour
+from ebayes_plugins.analyses._common import exponent, finished, label, offering
+from ebayes_plugins.analyses._layout import caption, counted, few_ticks, grid, note, short
 from ebayes_plugins.analyses._regression import SMALL, regress
 
 if TYPE_CHECKING:
@@ -42,6 +34,7 @@ UNITS = {
 }  # fmt: skip
 #: panel -> which choice of the list, and which of its rows: raw axes in the first, logarithmic ones in the others
 PANELS = {"a": (0, 0), "b": (2, 2), "c": (5, 0), "d": (7, 0)}
+LONGEST = 120  #: letters of a network's name in the caption
 COLUMNS = ("source", "member", "x", "y", "scale", "beside", "n", "r", "slope", "stderr", "p", "low", "high")
 
 
@@ -164,8 +157,10 @@ class Experiment(Analysis):
             _scatter(ax, arrays[f"{panel}_x"], arrays[f"{panel}_y"], row, tone)
             ax.set_title(f"{panel}  {title}", fontsize=9, loc="left")
             ax.set(xlabel=UNITS[row["x"]], ylabel=UNITS[row["y"]])
-        title = f"network: {arrays['shown'][0]}, synapses whose mean is not near zero; intervals: 95%"
-        caption(figure, title)
+        shown = short(str(arrays["shown"][0]), LONGEST)
+        networks = len(set(arrays["member"][arrays["member"] >= 0].tolist()))
+        title = f"network: {shown}, synapses whose mean is not near zero; intervals: 95%"
+        caption(figure, title, counted(networks=(1, networks)))
 
 
 def plasticity() -> list[Choice]:

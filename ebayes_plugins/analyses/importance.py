@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from textwrap import wrap
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 import numpy as np
@@ -12,23 +11,20 @@ from ebayes_core.claims import Claim
 from ebayes_core.errors import UserError
 from ebayes_core.slots import Analysis
 from ebayes_plugins.analyses._common import (
+    NOISE,
     analytic_slope,
-    caption,
-    colour,
     exponent,
     finished,
-    grid,
     label,
-    note,
+    mechanism,
     offering,
     optimum,
     slope_of,
 )
-from ebayes_plugins.analyses._importance_claims import CLAIMS, POWERS
-from ebayes_plugins.analyses._regression import fit_line, over_seeds, running_quantiles
+from ebayes_plugins.analyses._importance_claims import CLAIMS, POWERS, Arrays
+from ebayes_plugins.analyses._regression import fit_line, over_seeds
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from ebayes_core.runfile import Run
@@ -37,12 +33,7 @@ ESTIMATORS = Literal[
     "gauss_newton_noise", "gauss_newton_mean", "fisher_true_noise", "fisher_true_mean", "fisher_empirical_noise",
     "fisher_empirical_mean", "learning_rate_rms", "learning_rate_authors", "input_abs", "input_square",
 ]  # fmt: skip
-NAMES = {
-    "learning_rate_rms": "log10 learning rate", "learning_rate_authors": "log10 learning rate (authors')",
-    "input_abs": "log10 mean |input|", "input_square": "log10 mean input$^2$",
-}  # fmt: skip
 LINE = 40  #: points of the analytic curve
-WIDE = 4  #: networks in a row of one layer
 
 
 class Importance(Analysis):
@@ -68,7 +59,7 @@ class Importance(Analysis):
     )
     points: int = Field(3000, ge=10, le=100_000, description="at most so many synapses kept for each panel's scatter")
 
-    def measure(self, run: Run) -> dict[str, np.ndarray]:
+    def measure(self, run: Run) -> Arrays:
         """Per member and layer: fit, rank correlation, counts, analytic slope, and a sample of the synapses.
 
         Raises UserError where no member has a sigma of its own for each synapse.
@@ -85,7 +76,7 @@ class Importance(Analysis):
             most = max(run.n_layers(i) for i in members)
             raise UserError(f"layer = {self.layer}: the networks have at most {most} layers; name one of them")
         found = [self._panel(run, i, layer) for i, layer in panels]
-        arrays = {name: np.array([panel[name] for panel in found]) for name in found[0]}
+        arrays = {name: _array([panel[name] for panel in found]) for name in found[0]}
         skipped = np.array([run.n_members - len(members)])
         return {**arrays, "skipped": skipped, **_over_seeds(run, arrays)}
 
@@ -103,11 +94,12 @@ class Importance(Analysis):
         keep = np.random.default_rng(0).permutation(len(x))[: self.points]
         return {
             "member": member, "layer": layer, "label": label(run, member), "rho": exponent(run.member_spec(member)),
+            "mechanism": ", ".join(mechanism(run, member, NOISE)),
             "seed": run.seeds[member], "n": len(x), "left_out": h.size - len(x), **fit_line(x, y),
             **self._expected(run, member, layer, x, y),
             "layers": run.n_layers(member), "balance": run.layer_metric("balance")[member, layer - 1],
             "mu_rms": np.sqrt((run.layer(member, layer, "mu").astype(float) ** 2).mean()),
-            "x": _padded(x[keep], self.points), "y": _padded(y[keep], self.points),
+            "x": x[keep], "y": y[keep],
         }  # fmt: skip
 
     def _above(self, h: np.ndarray) -> np.ndarray:
@@ -122,13 +114,12 @@ class Importance(Analysis):
         slope = slope_of(run.member_spec(member), float(np.median(np.abs(run.layer(member, layer, "mu")))))
         ends, total = np.linspace(x.min(), x.max(), LINE), run.metric("n_examples")[member]
         if self.estimator not in POWERS:
-            middle = optimum(slope, total * 10 ** np.median(x, keepdims=True))[0]
-            line = 2 * np.log10(optimum(slope, total * 10**ends))
-            return {"analytic_slope": analytic_slope(slope, middle), "line_x": ends, "line_y": line}
+            middle, *line = optimum(slope, total * 10 ** np.array([np.median(x), *ends]))
+            return {"analytic_slope": analytic_slope(slope, middle), "line_x": ends, "line_y": 2 * np.log10(line)}
         expected = analytic_slope(slope, 10 ** (np.median(y) / 2)) / POWERS[self.estimator]
         return {"analytic_slope": expected, "line_x": ends, "line_y": np.median(y) + expected * (ends - np.median(x))}
 
-    def statistics(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def statistics(self, arrays: Arrays) -> Arrays:
         """Per network and layer: the slope of log sigma^2 on log H with its 95% interval, beside the analytic one."""
         named = {
             "network": "label", "layer": "layer", "n": "n", "slope": "slope", "± (synapses)": "slope_half_width",
@@ -137,42 +128,14 @@ class Importance(Analysis):
         }  # fmt: skip
         return {heading: arrays[name] for heading, name in named.items()}
 
-    def draw(self, arrays: dict[str, np.ndarray], figure: Figure) -> None:
+    def draw(self, arrays: Arrays, figure: Figure) -> None:
         """Layers in rows, members in columns; axes span the central 99% of the synapses, the numbers are of all."""
-        members = list(_first_seeds(arrays))
-        shown = [members[i] for i in np.unique(np.linspace(0, len(members) - 1, self.columns).round().astype(int))]
-        layers = sorted(set(arrays["layer"].tolist()))
-        wide = (
-            WIDE if len(layers) == 1 and len(shown) > WIDE else len(shown)
-        )  # one layer of many networks: rows of them
-        axes = grid(figure, len(layers) * -(-len(shown) // wide), wide, 2.4)
-        panels = {}
-        for panel, (member, layer) in enumerate(zip(arrays["member"], arrays["layer"], strict=True)):
-            if member in shown:
-                row, column = divmod(shown.index(member), wide)
-                panels[layers.index(layer) + row, column] = panel
-        for place, ax in np.ndenumerate(axes):
-            if place in panels:
-                _scatter(ax, arrays, panels[place])
-            else:  # networks of a sweep may differ in depth
-                figure.delaxes(ax)
-        _name(axes, arrays, panels, NAMES.get(self.estimator, "log10 H (nat / weight$^2$)"))
-        handles = max((axes[place].get_legend_handles_labels() for place in panels), key=lambda found: len(found[0]))
-        figure.legend(*handles, loc="outside lower center", ncols=4 if len(shown) > 2 else 2)
-        caption(figure, *self._title(arrays, len(set(arrays["member"].tolist())), len(shown)))
+        from ebayes_plugins.analyses import _importance_figure
 
-    def _title(self, arrays: dict[str, np.ndarray], members: int, shown: int) -> list[str]:
-        what = self.estimator.replace("_", " ")
-        title = f"{what if self.estimator in POWERS else f'H: {what}, per datapoint'}; intervals: 95%, by synapse"
-        if (arrays["point_seeds"] > 1).any():
-            title += ", and over seeds"
-        parts = [f"{shown} of {members} networks drawn"] if shown < members else []
-        if arrays["skipped"][0]:
-            parts.append(f"left out, as diverged or without spread of sigma or estimator: {arrays['skipped'][0]}")
-        return [title, "; ".join(parts)]
+        _importance_figure.draw(arrays, figure, self.estimator, self.columns)
 
 
-def _over_seeds(run: Run, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def _over_seeds(run: Run, arrays: Arrays) -> Arrays:
     """Mean slope over the seeds of a sweep point, its 95% interval and the seeds' number, beside each panel."""
     named = [label(run, int(i), ("seed",)) for i in arrays["member"]]
     keys = np.array([f"{name}, layer {layer}" for name, layer in zip(named, arrays["layer"], strict=True)])
@@ -183,82 +146,10 @@ def _over_seeds(run: Run, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray
     return {"point": keys, "point_slope": rows[:, 0], "point_slope_half_width": rows[:, 1], "point_seeds": rows[:, 2]}
 
 
-def _first_seeds(arrays: dict[str, np.ndarray]) -> list[int]:
-    """The first member of each point of the sweep."""
-    first: dict[str, int] = {}
-    for point, member in zip(arrays["point"].tolist(), arrays["member"].tolist(), strict=True):
-        first.setdefault(point.rpartition(",")[0], member)  # without the layer
-    return list(first.values())
-
-
-def _scatter(ax: Axes, arrays: dict[str, np.ndarray], panel: int) -> None:
-    """One panel: the density of synapses, their running median, the fit, and where the optimum lies."""
-    from matplotlib.colors import LinearSegmentedColormap, to_rgb
-
-    x, y = arrays["x"][panel], arrays["y"][panel]
-    x, y = x[np.isfinite(x)], y[np.isfinite(y)]
-    if len(x):
-        tone = colour(float(arrays["rho"][panel]))
-        faint = LinearSegmentedColormap.from_list("", [[*to_rgb(tone), 0.25], [0.25 * part for part in to_rgb(tone)]])
-        ax.plot([], [], color=tone, linestyle="", marker="h", label="synapses (darker: more)")
-        ends, line = arrays["line_x"][panel], arrays["line_y"][panel]
-        ax.plot(ends, arrays["intercept"][panel] + arrays["slope"][panel] * ends, color="0.1", label="fit")
-        ax.plot(ends, line, color="tab:blue", linestyle="--", label="optimum")
-        _limits(ax, x, y, ends, line, room=0.8 if arrays["point_seeds"][panel] > 1 else 0.6)
-        inside = {"gridsize": (40, 32), "extent": (*ax.get_xlim(), *ax.get_ylim()), "mincnt": 1}
-        ax.hexbin(x, y, **inside, bins="log", cmap=faint, linewidths=0, rasterized=True)
-    if len(x) > 50:
-        middles = running_quantiles(x, y, (0.5,))
-        ax.plot(*middles, color="tab:red", marker="o", markersize=3, linestyle="", label="median of bins")
-    note(ax, _remark({name: arrays[name][panel] for name in arrays if len(arrays[name]) == len(arrays["member"])}))
-
-
-def _name(axes: np.ndarray, arrays: dict[str, np.ndarray], panels: dict[tuple[int, int], int], x: str) -> None:
-    """Titles above, units below and beside the outermost panels; on the right, sigma relative to the layer's RMS mean.
-
-    Mean and sigma of a ReLU network can grow together with nothing changed: only their ratio has a meaning by itself.
-    """
-    beside = {place: _relative(axes[place], float(arrays["mu_rms"][panel])) for place, panel in panels.items()}
-    for (row, column), panel in panels.items():
-        ax = axes[row, column]
-        above = panels.get((row - 1, column))
-        if above is None or arrays["label"][above] != arrays["label"][panel]:
-            ax.set_title("\n".join(wrap(str(arrays["label"][panel]), 30)), fontsize=8)
-        if row == max(r for r, c in panels if c == column):
-            ax.set_xlabel(x)
-        if column == min(c for r, c in panels if r == row):
-            ax.set_ylabel(f"layer {arrays['layer'][panel]}:  log10 sigma$^2$")
-        if column == max(c for r, c in panels if r == row):
-            beside[row, column].set_ylabel("log10 (sigma / RMS mean)$^2$")
-
-
-def _relative(ax: Axes, mu_rms: float) -> Any:
-    """An axis on the right that reads log10 (sigma / RMS mean)^2."""
-    shift = 2 * np.log10(mu_rms)
-    return ax.secondary_yaxis("right", functions=(lambda y: y - shift, lambda y: y + shift))
-
-
-def _limits(ax: Axes, x: np.ndarray, y: np.ndarray, ends: np.ndarray, line: np.ndarray, *, room: float) -> None:
-    """Room for the central 99% of the synapses, for the optimum over them, and for the remark below."""
-    left, right = np.percentile(x, [0.5, 99.5])
-    low, high = np.percentile(y, [0.5, 99.5])
-    beside = np.interp([left, right], ends, line)
-    bottom, top = min(low, beside.min()), max(high, beside.max())
-    width, height = right - left + 0.1, top - bottom + 0.2
-    ax.set(xlim=(left - 0.05 * width, right + 0.05 * width), ylim=(bottom - room * height, top + 0.05 * height))
-
-
-def _remark(at: dict[str, Any]) -> str:
-    """The numbers of a panel; - where there is none, as in the tables."""
-    if not at["n"]:
-        return f"no synapse has curvature ({at['left_out']} flat)"
-    analytic = "-" if np.isnan(at["analytic_slope"]) else f"{at['analytic_slope']:.2f}"
-    over = f"{at['point_slope']:.2f} ± {at['point_slope_half_width']:.1g} over {at['point_seeds']:.0f} seeds\n"
-    return (
-        f"slope {at['slope']:.2f} ± {at['slope_half_width']:.1g}\n{over if at['point_seeds'] > 1 else ''}"
-        f"analytic {analytic}, rank r {at['rank_correlation']:.2f}\n"
-        f"n = {at['n']} + {at['left_out']} flat, B = {at['balance']:.2g}"
-    )
+def _array(values: list[Any]) -> np.ndarray:
+    """A row per panel; where they have different lengths, NaN up to the longest."""
+    length = max(1, *map(np.size, values))
+    return np.array([v if np.shape(v) in ((), (length,)) else _padded(v, length) for v in values])
 
 
 def _padded(values: np.ndarray, length: int) -> np.ndarray:

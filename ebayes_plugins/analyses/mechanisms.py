@@ -9,7 +9,8 @@ import numpy as np
 from pydantic import Field
 
 from ebayes_core.slots import Analysis
-from ebayes_plugins.analyses._common import colour, few_ticks, grid, note
+from ebayes_plugins.analyses._colours import colour
+from ebayes_plugins.analyses._layout import caption, few_ticks, grid, note
 from ebayes_plugins.analyses._regression import fit_line
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ class Mechanisms(Analysis):
         ax.legend(loc="upper right", fontsize=7)
         axes[0, 0].set_ylabel("cost / least cost")
         axes[1, 0].set_ylabel("relative to least")
-        figure.suptitle(f"mean PSP kept at {self.mean:g} mV by q", fontsize=9)
+        caption(figure, f"mean PSP kept at {self.mean:g} mV by q")
 
 
 def _cost(ax: Axes, arrays: dict[str, np.ndarray], i: int) -> None:

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
+from ebayes_core.canvas import spread
 from ebayes_core.claims import Claim, Measured
 from ebayes_core.errors import UserError
 from ebayes_core.slots import Analysis
-from ebayes_plugins.analyses._common import caption, colour, exponent, few_ticks, finished, grid, multiplier
+from ebayes_plugins.analyses._colours import colour
+from ebayes_plugins.analyses._common import exponent, finished, multiplier
 from ebayes_plugins.analyses._gaussian import EXPECTED, calibration, places, rank, share, similarity, transport
+from ebayes_plugins.analyses._layout import COLUMNS, ROWS, caption, counted, few_ticks, grid
 from ebayes_plugins.analyses._rebuilt import balance, dataset_of, rebuilt
 
 if TYPE_CHECKING:
@@ -188,13 +191,14 @@ class Predictive(Analysis):
 
     def draw(self, arrays: Arrays, figure: Figure) -> None:
         """VI and widths above; below, rho to the right and the price downward; of the first seed."""
-        rhos, prices = (np.unique(arrays[name][np.isfinite(arrays["rho"])]) for name in ("rho", "price"))
+        known = {name: np.unique(arrays[name][np.isfinite(arrays["rho"])]) for name in ("rho", "price")}
+        rhos, prices = spread(known["rho"], COLUMNS), spread(known["price"], ROWS - 1)
         axes = grid(figure, len(prices) + 1, max(len(rhos), 2), 2.5)
         first = arrays["seed"] == arrays["seed"][0]
         bayes, widths = _above(figure, axes[0])
         _band(bayes, arrays, int(np.flatnonzero(first & ~np.isfinite(arrays["rho"]))[0]))
         bayes.set_title("variational Bayes")
-        _widths(widths, arrays, first)
+        _widths(widths, arrays, first, rhos)
         for (row, column), ax in np.ndenumerate(axes[1:]):
             mine = first & (arrays["rho"] == rhos[column % len(rhos)]) & (arrays["price"] == prices[row])
             if column < len(rhos) and mine.any():
@@ -203,7 +207,11 @@ class Predictive(Analysis):
             else:
                 figure.delaxes(ax)
         figure.legend(*bayes.get_legend_handles_labels(), loc="outside lower center", ncols=5)
-        caption(figure, _title(arrays))
+        exponents, price = (len(rhos), len(known["rho"])), (len(prices), len(known["price"]))
+        seeds = (1, len(set(arrays["seed"].tolist())))
+        caption(
+            figure, _title(arrays), counted(**{"rho": exponents, str(arrays["priced_by"][0]): price, "seeds": seeds})
+        )
 
 
 def _members(run: Run) -> list[int]:
@@ -266,7 +274,7 @@ def _band(ax: Axes, a: Arrays, i: int) -> None:
         ax.fill_between(x, mean - 2 * a[sd][i], mean + 2 * a[sd][i], color=tone, alpha=alpha, linewidth=0, label=label)
     ax.plot(x, mean, color=tone, linewidth=1, label="mean")
     ax.plot(x, a["f"], color="0.5", linewidth=1, label="f(x)")
-    ax.plot(a["x_train"], a["y_train"], "k.", markersize=1.5, label="data")
+    ax.plot(a["x_train"], a["y_train"], "k.", markersize=1.5, label="data", rasterized=len(a["x_train"]) > 2000)
     low, high = a["y_train"].min(), a["y_train"].max()
     room = 0.3 * (high - low)
     ax.set(xlim=(x[0], x[-1]), ylim=(low - room, high + 2 * room), xlabel="x", ylabel="y")
@@ -284,11 +292,11 @@ def _remark(a: Arrays, i: int) -> str:
     )
 
 
-def _widths(ax: Axes, a: Arrays, first: np.ndarray) -> None:
+def _widths(ax: Axes, a: Arrays, first: np.ndarray, rhos: list[float]) -> None:
     """Width over x of VI, and of each rho at the price where it comes nearest to VI; ticks stand for the data."""
     for rho, mine in _rows(a, "rho"):
         own = np.flatnonzero(mine & first)
-        if len(own):
+        if len(own) and rho in rhos:
             i = own[a["divergence"][own].argmin()]
             name = f"rho = {rho:.2g}, {a['priced_by'][0]} = {a['price'][i]:.2g}"
             ax.semilogy(a["x"], a["sd"][i], color=colour(rho), label=name)

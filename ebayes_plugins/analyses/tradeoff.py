@@ -9,10 +9,11 @@ import numpy as np
 
 from ebayes_core.claims import Claim, Measured
 from ebayes_core.slots import Analysis
-from ebayes_plugins.analyses._common import axis_scale, colour, few_ticks
+from ebayes_plugins.analyses._colours import NOISES
 from ebayes_plugins.analyses._curve_claims import gains, ranks
-from ebayes_plugins.analyses._curve_panels import legend, panels, score_name, style
+from ebayes_plugins.analyses._curve_panels import Look, Panels, legend_below, panels, score_name
 from ebayes_plugins.analyses._curves import SIZES, Arrays, columns, curve, lines, pair, population
+from ebayes_plugins.analyses._layout import axis_scale, few_ticks
 from ebayes_plugins.analyses._regression import rank_correlation
 
 if TYPE_CHECKING:
@@ -95,28 +96,27 @@ class Tradeoff(Analysis):
 
     def draw(self, arrays: Arrays, figure: Figure) -> None:
         """A column per mechanism; accuracy, sigma, and sigma relative to the means; mean and s.d. over seeds."""
-        axes = panels(figure, arrays, 3, _draw_line)
-        _scales(axes, arrays)
+        shown = panels(figure, arrays, 3, _draw_line)
+        _scales(shown, arrays)
         dashes = {f"accuracy, sigma: {WAY_NAMES[way]}; {SIZE_NAMES[size]}": dash for (way, dash), size in
                   zip(DASHES.items(), SIZES, strict=True)}  # fmt: skip
-        twice = {"color": colour(np.nan, "homogeneous"), "linestyle": TWICE}
+        twice = {"color": NOISES["homogeneous"], "linestyle": TWICE}
         more = {"its cost counted twice (authors' code)": twice} if "homogeneous" in arrays["line"] else {}
-        legend(figure, arrays, dashes, more)
+        legend_below(figure, arrays, shown, dashes, more)
 
 
 def _heading(name: str, arrays: Arrays) -> str:
     return name.replace("score", str(arrays["score"][0])).replace("_", " ").replace("balance", "B")
 
 
-def _draw_line(axes: np.ndarray, mine: Arrays, line: str) -> None:
+def _draw_line(axes: np.ndarray, mine: Arrays, look: Look) -> None:
     """One kind of noise under one mechanism in all three panels."""
-    look = style(mine, line)
     for name, dash in DASHES.items():
         _band(axes[0], mine, name, linestyle=dash, **look)
     for row, name in enumerate(ROWS[1:], start=1):
         for size, dash in SIZE_DASHES.items():
             _band(axes[row], mine, f"{name}_{size}", linestyle=dash, **look)
-    if line == "homogeneous":
+    if mine["line"][0] == "homogeneous":
         twice = {**look, "marker": "", "linewidth": 1, "linestyle": TWICE, "alpha": 0.8}
         for ax, name in zip(axes, ("score_sample", "sigma_rms", "relative_rms"), strict=True):
             c, mean, _ = curve(mine, name)  # a cost that counts twice at c is one that counts once at 2 c
@@ -132,15 +132,18 @@ def _band(ax: Axes, mine: Arrays, name: str, **look: Any) -> None:
         ax.fill_between(at, mean - sd, mean + sd, color=look["color"], alpha=0.2, linewidth=0)
 
 
-def _scales(axes: np.ndarray, arrays: Arrays) -> None:
+def _scales(shown: Panels, arrays: Arrays) -> None:
     """One y axis per row, named on the left."""
+    axes = shown.axes
     units = {"score": score_name(arrays), **UNITS}
     for row, name in enumerate(ROWS):
-        axes[row, 0].set_ylabel(units[name])
+        for ax in axes[row, :: shown.wide]:
+            ax.set_ylabel(units[name])
         for ax in axes[row]:
             ax.set_xscale("log")
             ax.sharey(axes[row, 0]) if ax is not axes[row, 0] else None
         axes[row, 0].set_yscale("linear" if name == "score" else axis_scale(arrays[f"{name}_rms"]))
-        few_ticks(axes[row, 0])
+    for ax in axes.flat:
+        few_ticks(ax)
     for ax in axes[-1]:
         ax.set_xlabel("multiplier c")

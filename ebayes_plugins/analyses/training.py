@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from ebayes_core.canvas import spread
 from ebayes_core.slots import Analysis
-from ebayes_plugins.analyses._common import axis_scale, grid, label
+from ebayes_plugins.analyses._common import label
+from ebayes_plugins.analyses._layout import axis_scale, caption, counted, grid, legend, short
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 
     from ebayes_core.runfile import Run
 
+Panel = tuple[str, str, bool, str, str | None]
 #: title, unit, whether it runs over decades, the curve drawn as a line, and one drawn as dots
 PANELS = (
     ("loss on the training set", "NLL, summed (nat)", True, "nll_sum", None),
@@ -26,6 +29,7 @@ PANELS = (
 )
 DASHES = ("-", "--", ":", "-.")
 NAMED = 8  #: so many colours have a name in the legend
+LINES, DOTS = 100, 100  #: at most so many networks in a panel, and dots along each: more of them are one surface
 
 
 class TrainingCurves(Analysis):
@@ -53,25 +57,30 @@ class TrainingCurves(Analysis):
 
     def draw(self, arrays: dict[str, np.ndarray], figure: Figure) -> None:
         """One panel per quantity, one line per member: colour for the swept number, dashes for the rest."""
+        shown = spread(np.argsort(arrays["value"], kind="stable"), LINES)
         panels = [panel for panel in PANELS if np.isfinite(arrays[panel[3]]).any()]
         axes = grid(figure, 2, 3).ravel()
         for ax, panel in zip(axes, panels, strict=False):
-            self._panel(ax, arrays, panel)
+            self._panel(ax, arrays, panel, shown)
         for ax in axes[len(panels) :]:  # a regression has no accuracy
             figure.delaxes(ax)
         handles = [*_colour_handles(arrays), *_dash_handles(arrays)]
-        width = max((len(h.get_label()) for h in handles), default=1)
+        width = max((len(short(h.get_label())) for h in handles), default=1)
         ncols = max(1, min(8, int(100 / (width + 8))))
-        figure.legend(handles=handles, loc="outside lower center", ncols=ncols, title=_shared(arrays))
+        legend(figure, handles, loc="outside lower center", ncols=ncols, title=_shared(arrays))
+        if left_out := counted(networks=(len(shown), len(arrays["value"]))):
+            caption(figure, left_out)
 
-    def _panel(self, ax: Axes, arrays: dict[str, np.ndarray], panel: tuple[str, str, bool, str, str | None]) -> None:
+    def _panel(self, ax: Axes, arrays: dict[str, np.ndarray], panel: Panel, shown: list[int]) -> None:
         title, unit, wide, line, dots = panel
-        width = 1.5 if len(arrays["label"]) <= 12 else 0.8
-        for member, style in enumerate(_styles(arrays)):
-            epochs = np.arange(arrays[line].shape[1])
-            ax.plot(epochs, arrays[line][member], linewidth=width, **style)
+        width = 1.5 if len(shown) <= 12 else 0.8
+        epochs, styles = np.arange(arrays[line].shape[1]), _styles(arrays)
+        apart = -(-len(epochs) // DOTS)
+        for member in shown:
+            ax.plot(epochs, arrays[line][member], linewidth=width, **styles[member])
             if dots:
-                ax.plot(epochs, arrays[dots][member], color=style["color"], linestyle="", marker=".", markersize=2)
+                tone = styles[member]["color"]
+                ax.plot(epochs, arrays[dots][member], ".", color=tone, markersize=2, markevery=apart)
         ax.set(title=title, xlabel="epoch", ylabel=unit, yscale=axis_scale(arrays[line]) if wide else "linear")
 
 
@@ -113,7 +122,7 @@ def _colour_handles(arrays: dict[str, np.ndarray]) -> list[Any]:
 
     field, colours = str(arrays["field"][0]), _colours(arrays)
     values = list(colours)
-    shown = np.unique(np.linspace(0, len(values) - 1, min(len(values), NAMED)).round().astype(int))
+    shown = spread(range(len(values)), NAMED)
     member = field == "member"
     names = [str(arrays["label"][i]) if member else f"{field} = {values[i]:.3g}" for i in shown]
     return [Line2D([], [], color=colours[values[i]], label=name) for i, name in zip(shown, names, strict=True)]

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
+from ebayes_core.canvas import spread
 from ebayes_core.claims import Claim, Measured
 from ebayes_core.errors import UserError
 from ebayes_core.slots import Analysis
-from ebayes_plugins.analyses._common import exponent, finished, grid, label, offering
+from ebayes_plugins.analyses._colours import colours
+from ebayes_plugins.analyses._common import NOISE, exponent, finished, label, mechanism, offering
+from ebayes_plugins.analyses._layout import ROWS, caption, counted, grid
 from ebayes_plugins.analyses._pair_panels import curves, ratios, row
 from ebayes_plugins.analyses._pairs import Surface, pair_ratios, price_of, quadratic_cost, quadratic_pair, shared_sigma
 from ebayes_plugins.analyses._rebuilt import dataset_of, rebuilt
@@ -70,7 +73,7 @@ class TwoSynapses(Analysis):
     examples: int = Field(2000, ge=1, description="at most so many training examples, drawn at random, for the cost")
     samples: int = Field(200, ge=2, le=100_000, description="noisy pairs for the expected cost")
     pairs: int = Field(500, ge=2, le=100_000, description="pairs of the layer drawn at random")
-    rows: int = Field(4, ge=1, le=20, description="at most so many networks drawn, spread evenly over the sweep")
+    rows: int = Field(4, ge=1, le=ROWS - 1, description="at most so many networks drawn, spread evenly over the sweep")
 
     def measure(self, run: Run) -> Arrays:
         """Per network: the pair with its cost surface, samples and prices; the quadratic pair; ratios of random pairs.
@@ -113,7 +116,8 @@ class TwoSynapses(Analysis):
         surface = Surface(net.network, net.mu, layer - 1, where[pair])
         quadratic = quadratic_pair(spec, np.array([self.steepness, 1.0]))
         return {
-            "member": member, "label": label(run, member), "seed": run.seeds[member], "rho": exponent(spec),
+            "member": member, "label": label(run, member),
+            "mechanism": ", ".join(mechanism(run, member, NOISE)), "seed": run.seeds[member], "rho": exponent(spec),
             "balance": run.layer_metric("balance")[member, layer - 1], "layer": layer, "synapse": where[pair],
             "h": h[pair], "sigma": sigma[pair], "shared": shared,
             "price": np.array([price(s, mu[pair]).sum() for s in (sigma[pair], np.full(2, shared))]),
@@ -166,15 +170,18 @@ class TwoSynapses(Analysis):
 
     def draw(self, arrays: Arrays, figure: Figure) -> None:
         """The quadratic pair in the first row, then a row per network, of the first seed."""
-        first = np.flatnonzero(arrays["seed"] == arrays["seed"][0])
-        shown = first[np.unique(np.linspace(0, len(first) - 1, self.rows).round().astype(int))]
+        first = np.flatnonzero(arrays["seed"] == arrays["seed"][0]).tolist()
+        shown, named = spread(first, self.rows), arrays.get("mechanism", arrays["label"])
+        known = colours(named, arrays["rho"])
+        tones = {i: known[str(named[i])] for i in shown}
         axes = grid(figure, len(shown) + 1, 5, 2.5)
-        row(axes[0], _quadratic(arrays, int(shown[0])))
-        curves(axes[0, 4], arrays, shown)
+        row(axes[0], {**_quadratic(arrays, shown[0]), "tone": tones[shown[0]]})
+        curves(axes[0, 4], arrays, shown, tones)
         for panels, i in zip(axes[1:], shown, strict=True):
-            row(panels, _network(arrays, int(i)))
-            ratios(panels[4], arrays, int(i))
-        figure.suptitle("noise at equal reliability cost: alike on both synapses, and placed by importance", fontsize=9)
+            row(panels, {**_network(arrays, i), "tone": tones[i]})
+            ratios(panels[4], arrays, i, tones[i])
+        title = "noise at equal reliability cost: alike on both synapses, and placed by importance"
+        caption(figure, title, counted(networks=(len(shown), len(arrays["seed"]))))
 
 
 def _curved(run: Run, member: int, layer: int) -> tuple[np.ndarray, ...]:

@@ -14,10 +14,12 @@ from ebayes_core import store
 from ebayes_core.errors import UserError
 from ebayes_core.registry import Registry
 from ebayes_plugins.analyses import ALL
-from ebayes_plugins.analyses._common import analytic_slope, colour, optimum, slope_of
+from ebayes_plugins.analyses._colours import colour
+from ebayes_plugins.analyses._common import analytic_slope, optimum, slope_of
 from ebayes_plugins.analyses._curves import columns
+from ebayes_plugins.analyses._importance_figure import _remark
 from ebayes_plugins.analyses._regression import fit_line
-from ebayes_plugins.analyses.importance import ESTIMATORS, Importance, _remark
+from ebayes_plugins.analyses.importance import ESTIMATORS, Importance
 from ebayes_plugins.analyses.posterior import Posterior
 from ebayes_plugins.analyses.predictive import Predictive
 from ebayes_plugins.analyses.tradeoff import Tradeoff

@@ -1,0 +1,186 @@
+"""Whatever the size of a sweep, a figure has a largest size, shows the first and the last, and counts the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ebayes_core.canvas import LARGEST, spread
+from ebayes_core.registry import Registry
+from ebayes_plugins.analyses._colours import OTHERS, colour, colours
+from ebayes_plugins.analyses._layout import COLUMNS, ENTRIES, LETTERS, ROWS, heading, short
+from ebayes_plugins.analyses.importance import Importance
+from tests.plugins.test_analyses import FakeRun, power, sweep
+from tests.plugins.test_curves import planted
+from tests.plugins.test_posterior import Beside, optimal
+from tests.plugins.test_posterior import population as beside
+from tests.plugins.test_predictive import energy, run_of, vi
+from tests.plugins.test_two_synapses import SMALL
+from tests.plugins.test_two_synapses import run_of as pairs_of
+
+Arrays = dict[str, np.ndarray]
+KINDS = Registry.load().kinds("analysis")
+LONG = "hidden = [" + ", ".join(["100"] * 40) + "], width {}"
+MECHANISMS = 169  #: of 13 by 13 combinations
+
+
+def grown(arrays: Arrays, networks: int, **columns: Any) -> Arrays:
+    """The rows of a few networks again and again, with columns of their own."""
+    n = len(next(iter(columns.values())))
+    return {name: np.resize(a, (n, *a.shape[1:])) if len(a) == networks else a for name, a in arrays.items()} | {
+        name: np.array(values) for name, values in columns.items()
+    }
+
+
+def _training() -> Arrays:
+    members = [{"cost": {"kind": "membrane", "c": c}, "seed": s} for c in np.geomspace(1e-4, 10, 30) for s in range(8)]
+    run = FakeRun(members, {"cost.c": [m["cost"]["c"] for m in members], "network": [LONG] * 240}, power(1, 1))
+    return KINDS["training"]().measure(run)
+
+
+def _importance() -> Arrays:
+    arrays = Importance().measure(FakeRun(*sweep(), power(1, 1)))
+    at = [(member, layer) for member in range(40) for layer in range(1, 21)]
+    names = [LONG.format(member) for member, _ in at]
+    points = [f"{name}, layer {layer}" for name, (_, layer) in zip(names, at, strict=True)]
+    members, layers = zip(*at, strict=True)
+    rows = {"member": members, "layer": layers, "label": names, "point": points, "mechanism": names}
+    return grown(arrays, len(arrays["member"]), **rows)
+
+
+def _curves() -> Arrays:
+    one = planted(3.0, seeds=2, points=np.array([0.1, 1.0]))
+    n, rho = len(one["c"]), np.repeat(np.geomspace(0.1, 4, MECHANISMS), len(one["c"]))
+    names = np.repeat([LONG.format(i) for i in range(MECHANISMS)], n)
+    return grown(one, n, column=names, rho=rho)
+
+
+def _experiment() -> Arrays:
+    return KINDS["experiment"]().measure(FakeRun(*sweep(), power(1, 1)))
+
+
+def _two_synapses() -> Arrays:
+    arrays = SMALL().measure(pairs_of({}))
+    return grown(arrays, 1, label=[LONG.format(i) for i in range(40)], rho=np.geomspace(0.1, 4, 40))
+
+
+def _predictive() -> Arrays:
+    arrays = KINDS["predictive"](samples=5).measure(run_of(vi(), energy()))
+    places = [(rho, s, seed) for rho in np.geomspace(0.1, 4, 13) for s in np.geomspace(1e-3, 1, 13) for seed in (0, 1)]
+    rho, s, seed = np.array([(np.nan, np.nan, 0), *places]).T
+    return grown(arrays, 2, rho=rho, price=s, s=s, seed=seed.astype(int))
+
+
+def _posterior() -> Arrays:
+    arrays = KINDS["posterior"]().measure(Beside(beside(("actin",)), optimal))
+    places = [(i, c) for i in range(24) for c in range(13)]
+    mechanism, row = np.array(places).T
+    rho = np.linspace(0.1, 4, 24)[mechanism]
+    names = [LONG.format(i) for i in mechanism]
+    own = {"c": 0.1 * 2.0**row, "analytic_slope": 2 / (rho + 2)}
+    return grown(arrays, 3, mechanism=names, rho=rho, row=row, **own)
+
+
+LARGE: dict[str, tuple[Callable[[], Arrays], list[str]]] = {
+    "training": (_training, ["100 of 240 networks"]),
+    "importance": (_importance, ["5 of 40 networks", "7 of 20 layers"]),
+    "tradeoff": (_curves, ["10 of 169 mechanisms"]),
+    "advantage": (_curves, ["5 of 169 mechanisms"]),
+    "experiment": (_experiment, ["1 of 3 networks"]),
+    "mechanisms": (lambda: KINDS["mechanisms"]().measure(None), []),
+    "two_synapses": (_two_synapses, ["4 of 40 networks"]),
+    "predictive": (_predictive, ["5 of 13 rho", "6 of 13 s", "1 of 2 seeds"]),
+    "posterior": (_posterior, [
+        "5 of 24 mechanisms in (a)", "5 of 13 values of c in (a)", "8 of 24 mechanisms in (b)",
+        "8 of 13 values of c in (c)",
+    ]),
+}  # fmt: skip
+ENDS = {
+    "training": ("c = 0.0001", "c = 10"), "importance": ("width 0", "width 39"), "tradeoff": ("width 0", "width 168"),
+    "advantage": ("width 0", "width 168"), "two_synapses": ("width 0", "width 39"),
+    "predictive": ("rho = 0.1, s = 0.001", "rho = 4, s = 1"), "posterior": ("width 0", "width 23"),
+}  # fmt: skip
+
+
+@cache
+def drawn(kind: str) -> Any:
+    """The figure of a large sweep; of a stranger's analysis, that of a sweep like any other."""
+    from ebayes_core.figures import house_figure
+
+    known = LARGE.get(kind, (lambda: KINDS[kind]().measure(FakeRun(*sweep(seeds=12), power(1, 1))), []))[0]
+    with house_figure() as figure:
+        KINDS[kind]().draw(known(), figure)
+    return figure
+
+
+def texts(figure: Any) -> list[str]:
+    """Everything that is written above, in and below the panels."""
+    from matplotlib.text import Text
+
+    return [item.get_text() for item in figure.findobj(Text) if item.get_text()]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_large_sweep_has_a_figure_of_bounded_size_that_counts_the_rest(kind: str) -> None:
+    figure = drawn(kind)
+    assert all(side <= most + 1e-9 for side, most in zip(figure.get_size_inches(), LARGEST, strict=True))
+    assert len(figure.axes) <= ROWS * COLUMNS
+    assert sum(len(ax.lines) + len(ax.collections) + len(ax.patches) + len(ax.texts) for ax in figure.axes) < 1000
+    caption = " ".join(texts(figure)[-1:] if figure._suptitle is None else [figure._suptitle.get_text()])
+    for part in LARGE.get(kind, (None, []))[1]:
+        assert part in " ".join(caption.split())
+    legends = [*figure.legends, *(ax.get_legend() for ax in figure.axes if ax.get_legend())]
+    for legend in legends:
+        assert len(legend.get_texts()) <= ENTRIES
+        assert all(len(text.get_text()) <= 2 * LETTERS for text in legend.get_texts())
+
+
+@pytest.mark.parametrize("kind", sorted(ENDS))
+def test_the_first_and_the_last_are_shown(kind: str) -> None:
+    written = [" ".join(text.split()) for text in texts(drawn(kind))]
+    for end in ENDS[kind]:
+        assert any(end in text for text in written), end
+
+
+@given(st.integers(1, 5000), st.integers(1, 60))
+def test_what_is_spread_begins_at_the_first_ends_at_the_last_and_leaves_even_gaps(n: int, most: int) -> None:
+    found = spread(range(n), most)
+    assert len(found) == min(n, most) and found[0] == 0
+    if most > 1:
+        assert found[-1] == n - 1
+    gaps = np.diff(found)
+    assert not len(gaps) or (gaps.min() > 0 and gaps.max() - gaps.min() <= 1)
+
+
+@given(st.text("abc", max_size=300), st.integers(20, 80))
+def test_a_long_name_keeps_its_ends(text: str, most: int) -> None:
+    head, gap, tail = short(text, most).partition(" ... ")
+    assert text == head if not gap else text.startswith(head) and text.endswith(tail)
+    assert len(head + gap + tail) == min(len(text), most) and abs(len(head) - len(tail)) * bool(gap) <= 1
+
+
+def test_a_title_has_few_lines() -> None:
+    lines = heading(LONG.format(12), 30).splitlines()
+    assert len(lines) <= 3 and max(map(len, lines)) <= 30 and lines[-1].endswith("width 12")
+
+
+def test_every_exponent_has_a_colour_of_its_own() -> None:
+    """From 0.1 to 4, those of the paper far apart; a place on the scale depends on the exponent alone."""
+    assert len({colour(rho) for rho in np.geomspace(0.1, 4, 24)}) == 24
+    apart = lambda *rhos: min(np.linalg.norm(np.subtract(colour(a), colour(b))) for a, b in combinations(rhos, 2))
+    assert apart(1 / 2, 2 / 3, 4 / 3, 2.0) > 0.2
+    assert apart(2.0, 3.0, 4.0, 8.0) > 0.1
+
+
+def test_what_is_no_power_law_has_a_colour_of_its_own() -> None:
+    names = np.array(["entropic", "actin", "mixture", "entropic", "a stranger's"])
+    found = colours(names, np.array([np.nan, 4 / 3, np.nan, np.nan, np.nan]))
+    assert [found[name] for name in ("entropic", "mixture", "a stranger's")] == list(OTHERS[:3])
+    assert found["actin"] == colour(4 / 3)
