@@ -147,13 +147,15 @@ def table(found: Sequence[Finding], parts: bool = False) -> list[dict[str, str]]
 
 
 def _row(finding: Finding, part: Measured, verdict: str) -> dict[str, str]:
+    from ebayes_core.located import title
+
     claim, (low, high) = finding.claim, part.interval
     interval = f" ({low:.3g} to {high:.3g})" if low < high else ""
     least, most = finding.balance
     return {
         "claim": str(claim.number), "statement": claim.statement, "statistic": claim.statistic, "holds if": claim.rule,
         "verdict": verdict, "value": f"{part.value:.3g}{interval}", "of": part.part,
-        "file": f"{finding.file.stem}: {finding.analysis}", "sigma": finding.sigma, "B": f"{least:.2g} to {most:.2g}",
+        "file": f"{title(finding.file)}: {finding.analysis}", "sigma": finding.sigma, "B": f"{least:.2g} to {most:.2g}",
     }  # fmt: skip
 
 

@@ -24,7 +24,7 @@ device = click.option(
 )
 cache = click.option("--cache", type=click.Path(file_okay=False), help="Folder of downloaded data sets.")
 spec_file = click.argument("spec", type=click.Path(dir_okay=False))
-result_file = click.argument("file", type=click.Path(exists=True, dir_okay=False))
+result_file = click.argument("file", metavar="RESULTS", type=click.Path())
 COMPILE = {"auto": None, "on": True, "off": False}
 compile_ = click.option(
     "--compile", "compile_", type=click.Choice([*COMPILE]), default="auto", show_default=True,
@@ -52,27 +52,18 @@ def figures_of(console: Console, experiment: Any, registry: Registry, target: Pa
     wanted = figures.named(experiment.analysis)
     problems = figures.measure(target, figures.missing(target, wanted), registry)
     pictures, more = figures.draw(target, target.with_suffix(""), registry)
-    for picture in pictures:
-        console.print(f"figure:  {picture}", soft_wrap=True)
+    if pictures:
+        names = ", ".join(dict.fromkeys(picture.stem for picture in pictures))
+        console.print(f"figures: {names} in {target.with_suffix('')}{os.sep}", soft_wrap=True)
     return problems + more
 
 
-def report_on(console: Console, target: Path, registry: Registry) -> None:
-    """The statistics of a file's analyses, its members, and its convergence report."""
-    from ebayes_core import figures, report
-    from ebayes_core.blame import asking, blamed
-    from ebayes_core.runfile import Run
+def located(path: str | Path, registry: Registry) -> Path:
+    """The results file that a path means, a sweep's folder included; that it was gathered is said on stderr."""
+    from ebayes_core.located import results
+    from ebayes_core.outlet import say
 
-    for name, (analysis, arrays) in figures.stored(target, registry)[0].items():
-        try:
-            with asking(analysis, "what statistics returned"):
-                report.statistics(name, analysis.statistics(arrays), console)
-        except Exception as error:  # a stranger's table must not cost the report
-            console.print(f"{name}: no statistics: {blamed(error, registry)}", soft_wrap=True)
-    with Run(target) as found:
-        report.members(found, console)
-        console.print()
-        report.convergence(found, console)
+    return results(Path(path), registry, lambda text: say(text, err=True))
 
 
 def registry_of(without: Sequence[str], cache: str | None = None) -> Registry:
@@ -91,8 +82,10 @@ def console_of() -> Console:
     """Where a command prints."""
     from rich.console import Console
 
-    # nothing is cut off in a file; [ ] in names and paths are no markup
-    return Console(width=None if sys.stdout.isatty() else 200, markup=False, highlight=False)
+    # a file or a pipe has no width: in 200 columns every table but the widest stands in one piece, for `less -S` and
+    # for an editor, and COLUMNS says otherwise. [ ] and : : in names and paths are neither markup nor emoji
+    pipe = not (sys.stdout and sys.stdout.isatty()) and "COLUMNS" not in os.environ
+    return Console(width=200 if pipe else None, markup=False, highlight=False, emoji=False)
 
 
 def print_json(value: Any) -> None:

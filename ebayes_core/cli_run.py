@@ -23,7 +23,6 @@ from ebayes_core.cli_common import (
     overrides,
     print_json,
     registry_of,
-    report_on,
     spec_file,
     stuck,
     without,
@@ -108,10 +107,12 @@ def _options(how: dict[str, Any], **more: Any) -> Any:
 
 
 def _conclude(console: Console, experiment: Any, registry: Registry, target: Path, problems: list[str]) -> None:
-    """Figures and tables of a results file; what went wrong comes last."""
+    """Figures of a results file, and what was found; what went wrong comes last."""
+    from ebayes_core import report
+
     problems = problems + figures_of(console, experiment, registry, target)
-    report_on(console, target, registry)
-    console.print(f"results: {target}", soft_wrap=True)
+    console.print(f"results: {target}\n", soft_wrap=True)
+    report.show(console, target, registry)
     if problems:
         raise EbayesError("\n".join(problems))
 
@@ -130,15 +131,15 @@ def _run_folder(
     if how["retry_failed"]:
         folder.forgive()
     if not workers:
-        return console.print(
-            f"{len(folder.left())} items to do; start workers with  ebayes work {target}", soft_wrap=True
-        )
+        items = len(folder.left())
+        what = f"{items} item{'' if items == 1 else 's'} to do"
+        return console.print(f"{what}; start workers with  ebayes work {target}", soft_wrap=True)
     _work_at(folder, workers, on, how, console)
     _gather(folder, registry, target / "results.h5", console)
 
 
 def _work_at(folder: Folder, workers: int, on: str | None, how: dict[str, Any], console: Console) -> None:
-    from ebayes_core.display import sweep_watcher
+    from ebayes_core.standing import sweep_watcher
 
     with sweep_watcher(console, folder) as look:
         if on:
@@ -208,8 +209,8 @@ def _stop_at_eof() -> None:
 @as_json
 def status(folder: str, as_json: bool) -> None:
     """How the sweep in DIR stands: done, running, failed, left, and the time to go."""
-    from ebayes_core.display import show_status
     from ebayes_core.folder import Folder
+    from ebayes_core.standing import show_status
     from ebayes_core.status import status as stands
 
     found = stands(Folder.open(Path(folder)))
@@ -244,9 +245,11 @@ def _gather(folder: Folder, registry: Registry, target: Path, console: Console) 
 
 
 def _lacks(folder: Folder, found: Any) -> list[str]:
+    from ebayes_core.standing import failures
+
     unfinished = found.running + found.left
     how = [
         f"{networks(found.failed)} failed; --retry-failed tries them again" if found.failed else "",
         f"{networks(unfinished)} not finished; go on with  ebayes work {folder.path}" if unfinished else "",
     ]
-    return [f"the results lack networks: {'; '.join(filter(None, how))}", *map(str, found.failures)]
+    return [f"the results lack networks: {'; '.join(filter(None, how))}", *failures(found)]

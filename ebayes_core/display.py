@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from rich.cells import cell_len
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.progress import BarColumn, Progress, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
-from ebayes_core.errors import told
+from ebayes_core import listing
 from ebayes_core.options import Watcher
-from ebayes_core.status import Status, status
 from ebayes_core.words import networks
 
 if TYPE_CHECKING:
     from ebayes_core.engine import Cohort, State
-    from ebayes_core.folder import Folder
 
 REFRESH_SECONDS = 0.25
 PLAIN_SECONDS = 30.0
+BAR = 10  #: columns of the bar
+BESIDE = BAR + len(" 999:59:59 left ")  #: and of the time left
 
 
 def watcher(console: Console) -> Watcher:
@@ -30,13 +31,24 @@ def watcher(console: Console) -> Watcher:
     return Live(console) if console.is_terminal else Plain(console)
 
 
-def terms(cohort: Cohort, state: State) -> str:
+def terms(cohort: Cohort, state: State) -> list[str]:
     """The terms of the objective at the last epoch's end, data-set scale, mean over members that still train."""
     if len(state.curves) < 2:
-        return ""
-    scales = {"nll": cohort.data.examples, "magnitude": 1, "reliability": 1}
+        return []
+    scales = {"nll": cohort.data.examples, "reliability": 1, "magnitude": 1}
     numbers = {name: n * state.curves[-1][name][state.alive[:, 0]].mean().item() for name, n in scales.items()}
-    return "  ".join(f"{name} {value:.3g}" for name, value in numbers.items())
+    return [f"{name} {value:.3g}" for name, value in numbers.items()]
+
+
+def fitted(parts: Sequence[str], width: int) -> str:
+    """As many of the parts as there is room for beside each other, from the first, which matters most; never cut."""
+    line = ""
+    for part in parts:
+        longer = f"{line}  {part}" if line else part
+        if line and cell_len(longer) > width:
+            break
+        line = longer
+    return line
 
 
 def epochs(cohort: Cohort, state: State) -> str:
@@ -67,12 +79,18 @@ class _Speed:
         return rate
 
 
+class _Left(TimeRemainingColumn):
+    """The time left, so named."""
+
+    def render(self, task: Task) -> Text:
+        return super().render(task) + Text(" left", style="progress.remaining")
+
+
 class Live(Watcher):
-    """The cohort that is going on, with rich: epochs, loss terms, steps per second, time left."""
+    """The cohort that is going on, with rich, in two lines: time left, epoch, cohort, speed; terms of the objective."""
 
     def __init__(self, console: Console) -> None:
-        text, state = TextColumn("{task.description}"), TextColumn("{task.fields[state]}")
-        columns = (text, BarColumn(bar_width=10), TimeRemainingColumn(), state)
+        columns = (BarColumn(bar_width=BAR), _Left(), TextColumn("{task.fields[state]}"))
         self.progress = Progress(*columns, console=console, refresh_per_second=4)
 
     def __enter__(self) -> Live:
@@ -86,23 +104,30 @@ class Live(Watcher):
         """A new bar in place of the last cohort's: there may be more cohorts than a screen has lines."""
         for done in self.progress.task_ids:
             self.progress.remove_task(done)
-        name = f"cohort {index + 1}/{count}, {networks(len(cohort))}"
-        waiting = "compiling the update (up to a minute)" if cohort.compile else "starting"
-        self.task = self.progress.add_task(name, total=total_steps(cohort), completed=state.step, state=waiting)
+        self.name = [f"cohort {index + 1}/{count}", networks(len(cohort))]
+        waiting = "compiling, up to a minute" if cohort.compile else "starting"
+        state_text = self._lines([waiting, *self.name], [])
+        self.task = self.progress.add_task("", total=total_steps(cohort), completed=state.step, state=state_text)
         self.speed = _Speed(REFRESH_SECONDS)
 
     def tick(self, cohort: Cohort, state: State) -> None:
         """Refresh a few times a second."""
         rate = self.speed.due(state)
         if rate is not None:
-            text = f"{epochs(cohort, state)}  {rate:.0f} steps/s\n{terms(cohort, state)}"
+            text = self._lines([epochs(cohort, state), *self.name, f"{rate:.0f} steps/s"], terms(cohort, state))
             self.progress.update(self.task, completed=state.step, state=text)
         if state.step == total_steps(cohort):
-            self.progress.update(self.task, completed=state.step, state=f"trained; measuring\n{terms(cohort, state)}")
+            text = self._lines(["trained; measuring", *self.name], terms(cohort, state))
+            self.progress.update(self.task, completed=state.step, state=text)
+
+    def _lines(self, *lines: Sequence[str]) -> str:
+        """Lines beside the bar and the time left, in the width that these leave."""
+        width = self.progress.console.width - BESIDE
+        return "\n".join(fitted(parts, width) for parts in lines).strip()
 
     def note(self, text: str) -> None:
         """Above the bars."""
-        self.progress.console.print(text)
+        listing.paragraph(self.progress.console, text)
 
 
 class Plain(Watcher):
@@ -123,65 +148,10 @@ class Plain(Watcher):
         rate = self.speed.due(state)
         if rate is not None:
             left = (total_steps(cohort) - state.step) / max(rate, 1e-9)
-            self.note(f"  {epochs(cohort, state)}  {rate:.0f} steps/s  {left:.0f} s left  {terms(cohort, state)}")
+            parts = [epochs(cohort, state), f"{rate:.0f} steps/s", f"{left:.0f} s left", *terms(cohort, state)]
+            self.note(f"  {'  '.join(parts)}")
 
     def note(self, text: str) -> None:
         """One line; that it cannot be said, as on a full disk, ends nothing."""
         with contextlib.suppress(OSError):
             self.console.print(text, soft_wrap=True)
-
-
-@contextlib.contextmanager
-def sweep_watcher(console: Console, folder: Folder) -> Iterator[Callable[[], None]]:
-    """What to call now and then while workers are at a folder: it shows how the sweep stands, when that is due."""
-    seconds = 2.0 if console.is_terminal else PLAIN_SECONDS
-    line = console.status("starting") if console.is_terminal else None
-    shown, when = "", -seconds
-
-    def look() -> None:
-        nonlocal shown, when
-        if time.monotonic() - when < seconds:
-            return
-        when = time.monotonic()
-        try:
-            text = standing(status(folder))
-        except OSError as error:  # the workers wait for the disk, and so do we
-            text = told(error)
-        if line:
-            line.update(text)
-        elif text != shown:
-            console.print(text, soft_wrap=True)
-        shown = text
-
-    with line or contextlib.nullcontext():
-        yield look
-    console.print(standing(status(folder)), soft_wrap=True)
-
-
-def standing(found: Status) -> str:
-    """A sweep in one line."""
-    counts = f"{found.done} of {networks(found.networks)} done, {found.running} running, {found.left} left"
-    failed = f", {found.failed} failed" if found.failed else ""
-    if found.seconds_to_go is None or not found.left + found.running:
-        return counts + failed
-    return f"{counts}{failed}; about {duration(found.seconds_to_go)} to go"
-
-
-def duration(seconds: float) -> str:
-    """In the unit that a person would choose."""
-    for size, unit in ((86_400, "days"), (3600, "h"), (60, "min")):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} s"
-
-
-def show_status(console: Console, found: Status) -> None:
-    """A sweep, who works at it, and what failed."""
-    console.print(standing(found), soft_wrap=True)
-    table = Table("item", "networks", "worker", "trained", "heartbeat", box=None, header_style="bold", pad_edge=False)
-    for w in found.workers:
-        table.add_row(w.item, str(w.networks), f"{w.host} {w.pid}", f"{w.part:.0%}", f"{w.heartbeat_s:.0f} s ago")
-    if found.workers:
-        console.print(table)
-    for failed in found.failures:
-        console.print(str(failed), soft_wrap=True)

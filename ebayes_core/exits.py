@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import shlex
 import sys
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from typing import Any
 import rich_click as click
 
 from ebayes_core.errors import EbayesError, Interrupted
+from ebayes_core.outlet import say
 
 
 class Stderr(logging.Handler):
@@ -33,18 +33,15 @@ def guarded(command: Callable[[], Any]) -> int:  # noqa: PLR0911
         error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        click.echo("stopped", err=True)
+        say("stopped", err=True)
         return 130
     except Interrupted as error:
         again = [a for a in sys.argv[1:] if a != "--fresh"]  # with it, the work would be thrown away
-        click.echo(f"{error}\n  {shlex.join(['ebayes', *again])}", err=True)
+        say(f"{error}\n  {shlex.join(['ebayes', *again])}", err=True)
         return error.exit_code
     except EbayesError as error:
-        click.echo(str(error), err=True)
+        say(error, err=True)
         return error.exit_code
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except Exception as error:
         return _unexpected(error)
 
@@ -52,5 +49,5 @@ def guarded(command: Callable[[], Any]) -> int:  # noqa: PLR0911
 def _unexpected(error: Exception) -> int:
     from ebayes_core.blame import blamed
 
-    click.echo(f"{blamed(error)}\n(EBAYES_DEBUG=1 shows where)", err=True)
+    say(f"{blamed(error)}\n(EBAYES_DEBUG=1 shows where)", err=True)
     return 1

@@ -20,13 +20,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ebayes_core import canvas, claims, disk, figures, report, strangers
+from ebayes_core import canvas, claims, disk, figures, located, outlet, strangers, tables, verdict
 from ebayes_core.blame import asking, blamed
 from ebayes_core.errors import UserError
+from ebayes_core.listing import Listing
 from ebayes_core.registry import Registry, first_line
-from ebayes_core.report import Listing
 from ebayes_core.runfile import Run
 from ebayes_core.slots import Analysis
+from ebayes_core.words import amount, text
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 #: An SVG of more bytes than this has a path for every dot of a cloud; as PNG it is smaller.
 LARGEST_SVG = 1_500_000
+PRINTED = 60  #: rows of a table of statistics
 DPI = 200  #: of what is no line: sharp in print
 
 
@@ -74,13 +76,13 @@ class Claims(Part):
 
 
 def targets(files: Iterable[Path], folder: Path) -> dict[Path, Path]:
-    """File -> its page in the folder, named as the file is.
+    """File -> its page in the folder, named as the file, or the sweep, is.
 
     Raises UserError where two files would share a page.
     """
     found: dict[Path, Path] = {}
     for file in files:
-        page = folder / f"{file.stem}.html"
+        page = folder / f"{located.title(file)}.html"
         if page in found.values() and file not in found:
             raise UserError(f"{file}: another file has {page} for its page too; rename one, or give it another --out")
         found[file] = page
@@ -95,9 +97,9 @@ def write(file: Path, target: Path, registry: Registry) -> list[str]:
     with strangers.reading(file):
         pictures, asked = _pictures(file, registry), _claims(file, registry)
         with Run(file) as run:
-            text = _template().render(_of_run(run), pictures=pictures, claims=asked, ebayes=version("ebayes"))
+            rendered = _template().render(_of_run(run), pictures=pictures, claims=asked, ebayes=version("ebayes"))
     with disk.replacing(target) as beside:
-        beside.write_text(text, encoding="utf-8")
+        beside.write_text(rendered, encoding="utf-8", errors=outlet.PLAINLY)  # a file's name may be no text
     return [f"{file}: {problem}" for part in (*pictures, asked) for problem in part.problems]
 
 
@@ -108,7 +110,7 @@ def _template() -> Template:
         loader=PackageLoader("ebayes_core"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters["text"] = report.text
+    environment.filters["text"] = text
     return environment.get_template("page.html")
 
 
@@ -121,11 +123,11 @@ def _of_run(run: Run) -> dict[str, Any]:
         "spec_text": run.spec_text,
         "resolved": {name: json.dumps(value, ensure_ascii=False) for name, value in run.spec.items()},
         "provenance": _provenance(run.provenance),
-        "members": report.member_listing(run),
-        "members_legend": report.MEMBERS_LEGEND,
-        "convergence": report.convergence_listing(run),
-        "convergence_legend": report.CONVERGENCE_LEGEND,
-        "verdicts": report.verdicts(run),
+        "members": tables.member_listing(run),
+        "members_legend": tables.MEMBERS_LEGEND,
+        "convergence": tables.convergence_listing(run),
+        "convergence_legend": tables.CONVERGENCE_LEGEND,
+        "verdicts": verdict.verdicts(run),
     }
 
 
@@ -148,7 +150,7 @@ def _provenance(found: dict[str, Any]) -> dict[str, str]:
 def _time(seconds: float | None) -> str | None:
     if seconds is None or seconds >= 60:
         return seconds and f"{timedelta(seconds=round(seconds))} (hours:minutes:seconds)"
-    return f"{report.amount(seconds)} s"
+    return f"{amount(seconds)} s"
 
 
 def _pictures(file: Path, registry: Registry) -> list[Picture]:
@@ -166,7 +168,8 @@ def _picture(name: str, analysis: Analysis, arrays: dict[str, np.ndarray], regis
         analysis.draw(arrays, figure)
         made.image = _data_uri(figure)
     with made.guarded("no statistics", registry), asking(analysis, "what statistics returned"):
-        made.statistics = report.statistics_listing(name, analysis.statistics(arrays))
+        table = tables.statistics_listing(name, tables.aligned(analysis.statistics(arrays)))
+        made.statistics = table.first(PRINTED, f"... and {{}} more in the file, under /analyses/{name}")
     return made
 
 

@@ -141,6 +141,11 @@ class Run(OpenFile):
         """A curve over training, (member, epoch), the start first; NaN where a member has ended. Raises AbsentError."""
         return self._array("curves", name)
 
+    @property
+    def layer_metrics(self) -> list[str]:
+        """Names of the numbers that each layer has."""
+        return self._names("layer_metrics")
+
     def layer_metric(self, name: str) -> np.ndarray:
         """A number per layer, (member, layer); NaN where a member has fewer layers. Raises AbsentError."""
         return self._array("layer_metrics", name)
@@ -181,7 +186,7 @@ class Run(OpenFile):
         """Every member's status, numbers and curves, without its synapses."""
         metrics = {name: self.metric(name).tolist() for name in self.metrics}
         curves = {name: self.curve(name) for name in self.curves}
-        layers = {name: self.layer_metric(name) for name in self._names("layer_metrics")}
+        layers = {name: self.layer_metric(name) for name in self.layer_metrics}
         return [
             MemberResult(
                 status=status,

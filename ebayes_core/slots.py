@@ -189,8 +189,15 @@ class Analysis(Plugin):
         """The numbers behind the figure, as named arrays; stored under /analyses/<kind>."""
 
     def statistics(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """The numbers to print below a run: columns of one length, by their headings; none for a figure without."""
+        """The numbers behind the figure for `ebayes show --statistics` and the page: columns of one length, by heading.
+
+        A unit stands in the heading, in brackets. None for a figure without.
+        """
         return {}
+
+    def headline(self, arrays: dict[str, np.ndarray]) -> str:
+        """What was found in one sentence with its numbers, to stand first after a run; empty for nothing to say."""
+        return ""
 
     @abstractmethod
     def draw(self, arrays: dict[str, np.ndarray], figure: Figure) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
+from ebayes_core import listing
 from ebayes_core.bench.goals import Verdict
 from ebayes_core.bench.rows import Row, Section
+from ebayes_core.listing import Column, Listing
 
 BUSY = 0.5  #: load before the start from which threads that wait for each other are seen to suffer
 
@@ -18,9 +20,9 @@ def show(console: Console, machine: dict[str, Any], sections: list[Section], ver
     about(console, machine)
     for section in sections:
         console.print()
-        console.print(_section(section))
+        listing.show(console, _section(section))
     console.print()
-    console.print(_goals(verdicts))
+    listing.show(console, _goals(verdicts))
 
 
 def about(console: Console, m: dict[str, Any]) -> None:
@@ -41,15 +43,16 @@ def number(value: float | None) -> str:
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
-def _section(section: Section) -> Table:
+def _section(section: Section) -> Listing:
     """A row each: median, quartiles, ratio to the first; or the reason why there is none."""
-    table = Table(title=section.title, title_justify="left", box=None, header_style="bold", pad_edge=False)
-    table.add_column("")
-    for name in (section.unit, "quartiles", "ratio"):
-        table.add_column(name, justify="right")
-    for row in section.rows:
-        table.add_row(*_cells(section, row))
-    return table
+    rows = [_cells(section, row) for row in section.rows]
+    return Listing(section.title, _columns(("", section.unit, "ratio", "quartiles"), rows, words=(0,), keys=1))
+
+
+def _columns(headings: Sequence[str], rows: Sequence[Sequence[str]], words: Sequence[int], keys: int) -> list[Column]:
+    """Columns from rows; the first ones say whose row it is."""
+    cells = list(zip(*rows, strict=True)) or [()] * len(headings)
+    return [Column(h, list(c), i in words, i < keys) for i, (h, c) in enumerate(zip(headings, cells, strict=True))]
 
 
 def _cells(section: Section, row: Row) -> tuple[str, ...]:
@@ -57,23 +60,13 @@ def _cells(section: Section, row: Row) -> tuple[str, ...]:
         return f"{row.name}: {row.problem}", "-", "-", "-"
     low, high = row.quartiles or (None, None)
     spread = f"{number(low)} to {number(high)}" if len(row.samples) > 1 else ""
-    return row.name, number(row.median), spread, number(section.ratio(row))
+    return row.name, number(row.median), number(section.ratio(row)), spread
 
 
-def _goals(verdicts: list[Verdict]) -> Table:
+def _goals(verdicts: list[Verdict]) -> Listing:
     """Goal, limit, the harder limit, what was measured, and whether that will do."""
-    table = Table(title="Goals", title_justify="left", box=None, header_style="bold", pad_edge=False)
-    for name, justify in (
-        ("", "left"),
-        ("goal", "right"),
-        ("measured", "right"),
-        ("met", "left"),
-        ("worst row", "left"),
-    ):
-        table.add_column(name, justify=justify)
-    for v in verdicts:
-        table.add_row(v.goal.what, _limits(v), number(v.measured), _met(v), v.row or "")
-    return table
+    rows = [(v.goal.what, _limits(v), number(v.measured), _met(v), v.row or "") for v in verdicts]
+    return Listing("Goals", _columns(("", "goal", "measured", "met", "worst row"), rows, words=(0, 3, 4), keys=1))
 
 
 def _limits(v: Verdict) -> str:

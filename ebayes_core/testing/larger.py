@@ -131,6 +131,8 @@ def _analysis_holds(analysis: Analysis, path: Path) -> None:
     shapes = {np.shape(column) for column in columns.values()}
     assert len(shapes) <= 1, f"{name}.statistics: columns differ in length"
     assert all(len(shape) == 1 for shape in shapes), f"{name}.statistics: a column is one number or text per row"
+    said = call(f"{name}.headline", analysis.headline, arrays)
+    assert isinstance(said, str) and "\n" not in said, f"{name}.headline must return one line of text"
     with tempfile.TemporaryDirectory() as folder:
         store.save(Path(folder) / "a.h5", arrays)
         arrays, _ = store.load(Path(folder) / "a.h5")

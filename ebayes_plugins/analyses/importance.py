@@ -21,7 +21,8 @@ from ebayes_plugins.analyses._common import (
     optimum,
     slope_of,
 )
-from ebayes_plugins.analyses._importance_claims import CLAIMS, POWERS, Arrays
+from ebayes_plugins.analyses._headlines import fit_sentence
+from ebayes_plugins.analyses._importance_claims import CLAIMS, CURVATURE, POWERS, Arrays
 from ebayes_plugins.analyses._regression import fit_line, over_seeds
 
 if TYPE_CHECKING:
@@ -124,9 +125,19 @@ class Importance(Analysis):
         named = {
             "network": "label", "layer": "layer", "n": "n", "slope": "slope", "± (synapses)": "slope_half_width",
             "± (seeds)": "point_slope_half_width", "analytic": "analytic_slope", "rank r": "rank_correlation",
-            "RMS mean": "mu_rms", "B": "balance",
+            "RMS mean (weight)": "mu_rms", "B": "balance",
         }  # fmt: skip
         return {heading: arrays[name] for heading, name in named.items()}
+
+    def headline(self, arrays: Arrays) -> str:
+        """Sign and strength of the rank correlation over layers and networks, and the slope beside the optimum's."""
+        from ebayes_plugins.analyses._importance_figure import NAMES
+
+        members, ranks = len(set(arrays["member"].tolist())), arrays["rank_correlation"]
+        curvature = self.estimator.startswith(CURVATURE)
+        against = "curvature" if curvature else NAMES[self.estimator].removeprefix("log10 ").replace("$^2$", "^2")
+        of = "" if members == 1 else f" of {members} networks"
+        return fit_sentence("sigma^2", against, ranks, "layer", of, arrays["slope"], arrays["analytic_slope"])
 
     def draw(self, arrays: Arrays, figure: Figure) -> None:
         """Layers in rows, members in columns; axes span the central 99% of the synapses, the numbers are of all."""

@@ -11,6 +11,7 @@ from ebayes_core.claims import Claim
 from ebayes_core.errors import UserError
 from ebayes_core.slots import Analysis
 from ebayes_plugins.analyses._common import curvature, exponent, finished, mechanism, multiplier, offering, slope_of
+from ebayes_plugins.analyses._headlines import fit_sentence
 from ebayes_plugins.analyses._posterior_claims import CLAIMS, table
 from ebayes_plugins.analyses._posterior_numbers import expected, observed
 
@@ -119,6 +120,14 @@ class Posterior(Analysis):
             "posterior's B": "posterior_balance",
         }  # fmt: skip
         return table(arrays, named)
+
+    def headline(self, arrays: Arrays) -> str:
+        """Sign and strength of the rank correlation over the networks, and the slope beside theory's (Eq. 54)."""
+        of = f", in layer {self.layer}"
+        return fit_sentence(
+            "sigma^2", "the posterior's variance", arrays["rank_correlation"], "network", of, arrays["slope"],
+            arrays["analytic_slope"],
+        )  # fmt: skip
 
     def draw(self, arrays: Arrays, figure: Figure) -> None:
         """(a) ellipses of 2 s.d., mechanisms by c; (b) all synapses, by mechanism; (c) by c, of the smallest rho."""

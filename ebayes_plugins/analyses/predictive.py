@@ -181,8 +181,9 @@ class Predictive(Analysis):
     def statistics(self, arrays: Arrays) -> Arrays:
         """Per network: fit, widths near and away from the data, calibration, divergence from VI, slack, balance."""
         named = {
-            "rho": "rho", "c": "c", "s": "s", "seed": "seed", "RMSE to f": "fit", "width near": "width_near",
-            "in gaps": "width_gap", "beyond": "width_beyond", "in 2 s.d.": "covered", "log density": "log_density",
+            "rho": "rho", "c": "c", "s": "s", "seed": "seed", "RMSE to f (target)": "fit",
+            "width near (target)": "width_near", "in gaps (target)": "width_gap", "beyond (target)": "width_beyond",
+            "in 2 s.d.": "covered", "log density": "log_density",
             "KL to VI": "divergence", "W2 to VI": "transport", "B": "balance",
         }  # fmt: skip
         return {heading: arrays[name] for heading, name in named.items()} | {

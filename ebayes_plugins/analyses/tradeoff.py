@@ -94,6 +94,25 @@ class Tradeoff(Analysis):
                     rows.setdefault(name, []).extend(part)
         return {name: np.array(values) for name, values in rows.items()}
 
+    def headline(self, arrays: Arrays) -> str:
+        """What the largest c does to score and sigma beside the least: of one curve its ends, of more their number."""
+        noisy = [mine for column in columns(arrays) for line, mine in lines(arrays, column) if line != "none"]
+        found = [mine for mine in noisy if len(np.unique(mine["c"])) > 1]
+        score = str(arrays["score"][0]).replace("rmse", "RMSE")
+        if not found:
+            return ""
+        if len(found) == 1:
+            c, scores, sigmas = (curve(found[0], name)[1] for name in ("c", "score_sample", "sigma_rms"))
+            return f"As c rises {_ends(c)}, {score} goes {_ends(scores)} and RMS sigma {_ends(sigmas)}."
+        score_up, sigma_up = (
+            sum(values[-1] > values[0] for values in (curve(mine, name)[1] for mine in found))
+            for name in ("score_sample", "sigma_rms")
+        )
+        return (
+            f"From the least to the largest c, {score} rises in {score_up} and RMS sigma in {sigma_up} of "
+            f"{len(found)} curves, one for each mechanism and kind of noise."
+        )
+
     def draw(self, arrays: Arrays, figure: Figure) -> None:
         """A column per mechanism; accuracy, sigma, and sigma relative to the means; mean and s.d. over seeds."""
         shown = panels(figure, arrays, 3, _draw_line)
@@ -105,8 +124,17 @@ class Tradeoff(Analysis):
         legend_below(figure, arrays, shown, dashes, more)
 
 
+def _ends(values: np.ndarray) -> str:
+    return f"from {values[0]:.3g} to {values[-1]:.3g}"
+
+
 def _heading(name: str, arrays: Arrays) -> str:
-    return name.replace("score", str(arrays["score"][0])).replace("_", " ").replace("balance", "B")
+    """The name of a column, with its unit."""
+    score = str(arrays["score"][0])
+    unit = (
+        " (weight)" if name.startswith("sigma") else " (target)" if name.startswith("score") and score == "rmse" else ""
+    )
+    return name.replace("score", score).replace("_", " ").replace("balance", "B") + unit
 
 
 def _draw_line(axes: np.ndarray, mine: Arrays, look: Look) -> None:

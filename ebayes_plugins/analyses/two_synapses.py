@@ -161,9 +161,10 @@ class TwoSynapses(Analysis):
         with np.errstate(invalid="ignore"):
             limit = 2.0 ** (-2 / arrays["rho"])  # of the quadratic pair as H11 / H22 grows
         return {
-            "network": arrays["label"], "H11 / H22": arrays["h"][:, 0] / arrays["h"][:, 1], "sigma 1": steep,
-            "sigma 2": flat, "shared": arrays["shared"], "ratio": arrays["ratio"], "low": arrays["interval"][:, 0],
-            "high": arrays["interval"][:, 1], "from H": arrays["estimate"], "quadratic": own / one, "its limit": limit,
+            "network": arrays["label"], "H11 / H22": arrays["h"][:, 0] / arrays["h"][:, 1], "sigma 1 (weight)": steep,
+            "sigma 2 (weight)": flat, "shared (weight)": arrays["shared"],
+            "ratio": arrays["ratio"], "low": arrays["interval"][:, 0], "high": arrays["interval"][:, 1],
+            "from H": arrays["estimate"], "quadratic": own / one, "its limit": limit,
             "far pairs": np.median(arrays["far"], axis=1), "any pair": np.median(arrays["any"], axis=1),
             "B": arrays["balance"],
         }  # fmt: skip

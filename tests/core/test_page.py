@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from markupsafe import escape
 
-from ebayes_core import claims, page, report
+from ebayes_core import claims, page, tables, verdict
 from ebayes_core.claims import Claim, Measured
 from ebayes_core.registry import Registry
 from ebayes_core.runfile import Run
@@ -121,9 +121,9 @@ def test_the_page_holds_the_run(file: Path, with_guess: Registry) -> None:
     assert not problems
     assert escape(SPEC) in text
     with Run(file) as run:
-        provenance, tables = run.provenance, (report.member_listing(run), report.convergence_listing(run))
-        assert all(f"<li>{escape(line)}</li>" in text for line in report.verdicts(run))
-    for table in tables:
+        provenance, listings = run.provenance, (tables.member_listing(run), tables.convergence_listing(run))
+        assert all(f"<li>{escape(line)}</li>" in text for line in verdict.verdicts(run))
+    for table in listings:
         assert {escape(cell) for row in table.rows for cell in row} <= cells(text)
     for name in ("created", "device", "processor", "digest", "torch_version"):
         assert escape(str(provenance[name]).split("+cu")[0]) in text

@@ -1,0 +1,23 @@
+"""Sentences that say what an analysis found, with its numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ebayes_core.signature import trend
+from ebayes_core.words import span
+
+
+def fit_sentence(
+    what: str, against: str, ranks: np.ndarray, noun: str, of: str, slopes: np.ndarray, analytic: np.ndarray
+) -> str:
+    """How one quantity goes with another: sign and strength of rank correlations (n,), and slopes beside theory's.
+
+    noun: what the n are of, and `of` what these belong to. Empty where nothing could be fitted.
+    """
+    known = ranks[np.isfinite(ranks)]
+    if not len(known):
+        return ""
+    theory = f", where the optimum has {span(analytic)}" if np.isfinite(analytic).any() else ""
+    slope = f"slope of the logarithms {span(slopes)}{theory}"
+    return f"{trend(what, against, known, noun, of)}: rank correlation {span(known)}, {slope}."
