@@ -11,8 +11,8 @@ import torch
 from ebayes_core import contract
 from ebayes_core.engine import Cohort, State, train
 from ebayes_core.planning import member_data, plan
-from ebayes_core.report import amount
 from ebayes_core.spec import Point
+from ebayes_core.words import amount
 
 #: what is timed of a cohort: rounds, and seconds of each with all threads and with one
 ROUNDS, SECONDS = 4, 0.15

@@ -71,7 +71,7 @@ def headlines(path: Path, registry: Registry) -> tuple[list[str], list[str]]:
     for name, (analysis, arrays) in figures.stored(path, registry)[0].items():
         if analysis.kind not in said:
             try:
-                with asking(analysis, "headline"):
+                with asking(analysis, "what headline returned"):
                     said[analysis.kind] = str(analysis.headline(arrays))
             except Exception as error:  # a stranger's sentence must not cost the report
                 problems.append(f"{name}: no headline: {blamed(error, registry)}")

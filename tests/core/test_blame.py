@@ -12,10 +12,9 @@ import numpy as np
 import pytest
 import torch
 
-from ebayes_core import claims, estimate, figures, page
+from ebayes_core import claims, estimate, figures, page, report
 from ebayes_core.blame import blamed
 from ebayes_core.claims import Claim
-from ebayes_core.cli_common import report_on
 from ebayes_core.errors import AbsentError, PluginError, UserError
 from ebayes_core.exits import guarded
 from ebayes_core.options import Options
@@ -248,7 +247,7 @@ def test_figures_tables_claims_and_pages_name_it(odd: Registry, file: Path, tmp_
     pictures, problems = figures.draw(file, tmp_path / "figures", odd)
     assert len(pictures) == 2 * (len(faults) - 1)
     assert [bool(re.match(f"draw: cannot be drawn: {ODD}draw, line .*boom, line", p)) for p in problems] == [True]
-    report_on(Console(width=200), file, odd)
+    report.show(Console(width=2000), file, odd, report.Asked(statistics=True))
     out = capsys.readouterr().out
     for fault in ("statistics", "statistics returned"):
         assert re.search(f"{fault}: no statistics: {ODD}", out)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ebayes_core import checkpoint, contract, report, store
+from ebayes_core import checkpoint, contract, store, verdict
 from ebayes_core.engine import train
 from ebayes_core.errors import PluginError
 from ebayes_core.registry import Registry
@@ -156,4 +156,4 @@ def test_the_file_and_the_warning_name_it(tmp_path: Path, caplog: pytest.LogCapt
     with Run(tmp_path / "r.h5") as found:
         (status,) = found.status
         assert status.startswith("diverged at step") and status.endswith(f"{term} is not finite")
-        assert any(term in sentence for sentence in report.verdicts(found))
+        assert any(term in sentence for sentence in verdict.verdicts(found))
