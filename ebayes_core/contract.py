@@ -40,6 +40,16 @@ def _check_network(cohort: Cohort, state: State) -> None:
     wanted = x.new_zeros(len(cohort), len(x), cohort.data.task.outputs)
     _compare(cohort.network, "forward", outputs, wanted)
     _check_speedups(cohort, cohort.layered(state.weights), x, wanted)
+    _check_biases(cohort)
+
+
+def _check_biases(cohort: Cohort) -> None:
+    """They are asked for when all is trained: too late for a mistake."""
+    marked = cohort.network.biases(cohort.data.x.shape[1], cohort.data.task.outputs)
+    if marked is not None and len(marked) != len(cohort.shapes):
+        raise PluginError(_says(cohort.network, "biases", f"{len(marked)} layers in place of {len(cohort.shapes)}"))
+    for found, shape in zip(marked or [], cohort.shapes, strict=False):
+        _compare(cohort.network, "biases", found, torch.zeros(shape, dtype=torch.bool))
 
 
 def _check_speedups(cohort: Cohort, weights: list[Tensor], x: Tensor, wanted: Tensor) -> None:

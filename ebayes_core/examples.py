@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,21 +16,23 @@ from ebayes_core.tasks import Classification, Task
 CANONICAL = {True: torch.float32, False: torch.int64}
 
 
-def load(dataset: Dataset) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def load(dataset: Dataset, task: Task) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Inputs and targets of the training set, then of the test set, as the data set gives them.
 
     Raises DataError naming the data set, the split and the example, where they do not fit the contract of
-    `Dataset.load`.
+    `Dataset.load`, and TypeError where that gives no tensors at all.
     """
-    train, test = (_split(dataset, split) for split in ("train", "test"))
+    train, test = (_split(dataset, task, split) for split in ("train", "test"))
     if train[0].shape[1] != test[0].shape[1]:
         raise DataError(f"{_name(dataset)}: train and test have different numbers of inputs")
     return *train, *test
 
 
-def _split(dataset: Dataset, split: str) -> tuple[Tensor, Tensor]:
+def _split(dataset: Dataset, task: Task, split: str) -> tuple[Tensor, Tensor]:
     found = dataset.load(split)
-    for fault in faults(dataset.task(), found):
+    if not (isinstance(found, tuple) and len(found) == 2 and all(isinstance(t, Tensor) for t in found)):
+        raise TypeError("load must give two tensors, inputs and targets")
+    for fault in faults(task, found):
         raise DataError(f"{_name(dataset)}: load('{split}') gave what cannot be trained on: {fault}")
     return found
 
@@ -40,11 +41,8 @@ def _name(dataset: Dataset) -> str:
     return f"the data set '{dataset.kind}' ({type(dataset).__module__})"
 
 
-def faults(task: Task, found: Any) -> Iterator[str]:
+def faults(task: Task, found: tuple[Tensor, Tensor]) -> Iterator[str]:
     """What is wrong with the inputs and targets of a split, the worst first; nothing where they fit the task."""
-    if not (isinstance(found, tuple) and len(found) == 2 and all(isinstance(t, Tensor) for t in found)):
-        yield "load must give two tensors, inputs and targets"
-        return
     x, y = found
     if not (x.ndim == 2 and x.is_floating_point()):
         yield f"inputs must be (examples, inputs), floating, not {tuple(x.shape)} {x.dtype}"

@@ -30,14 +30,14 @@ def find_device(name: str) -> torch.device:
 def load_data(dataset: Dataset, dtype: str, device: torch.device) -> Data:
     """A data set in the run's floating type, resident on the device. Raises DataError where it is unfit for it."""
     kind = getattr(torch, dtype)
-    with asking(dataset, "what load returned"):
-        loaded = examples.load(dataset)
-    x, y, x_test, y_test = loaded
-    x, x_test = (t.to(device, kind) for t in (x, x_test))
-    y, y_test = (t.to(device, kind if t.is_floating_point() else t.dtype) for t in (y, y_test))
     with asking(dataset, "what task returned"):
         task = dataset.task()
         assert task.outputs > 0, f"a task of {task.outputs} outputs"
+    with asking(dataset, "what load returned"):
+        loaded = examples.load(dataset, task)
+    x, y, x_test, y_test = loaded
+    x, x_test = (t.to(device, kind) for t in (x, x_test))
+    y, y_test = (t.to(device, kind if t.is_floating_point() else t.dtype) for t in (y, y_test))
     return Data(x, y, x_test, y_test, task, examples.digest(loaded))
 
 

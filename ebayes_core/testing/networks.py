@@ -47,6 +47,7 @@ def check_network(cls: type[Network], instances: Sequence[Network] = ()) -> None
         _probes_hold(cls.__name__, network, weights, x)
         _keeps_device(cls.__name__, network, weights, x)
         _small_holds(f"{cls.__name__}.forward", network)
+        _biases_hold(f"{cls.__name__}.biases", network)
 
     @changed.settings
     @given(changed.pairs(), st.integers(0, 2**31 - 1))
@@ -100,6 +101,14 @@ def _apart(name: str, ask: Formula, out: Tensor, weights: list[Tensor], x: Tenso
         part = ask(*weights, x[some])
         _shaped(name, part, (2, len(x[some]), OUTPUTS), "of a part of the batch")
         assert torch.allclose(part, out[:, some]), f"{name} mixes examples: a part of the batch has other outputs"
+
+
+def _biases_hold(name: str, network: Network) -> None:
+    marked = call(name, network.biases, INPUTS, OUTPUTS)
+    shapes = [torch.Size(shape) for shape in network.shapes(INPUTS, OUTPUTS)]
+    if marked is not None:
+        fits = [isinstance(b, Tensor) and b.dtype == torch.bool and b.shape for b in marked] == shapes
+        assert fits, f"{name} must give None, or for each layer a boolean tensor shaped as its weights"
 
 
 def _small_holds(name: str, network: Network) -> None:

@@ -9,9 +9,12 @@ import numpy as np
 import pytest
 import torch
 
+from ebayes_core import contract
+from ebayes_core.errors import PluginError
 from ebayes_core.measure import measure
 from ebayes_core.registry import Registry
 from ebayes_core.slots import Network, hookimpl
+from ebayes_core.testing.networks import _biases_hold
 from tests.build import DIGITS, cohort, trained
 
 
@@ -71,3 +74,21 @@ def test_the_biases_of_the_perceptron_are_its_last_column(registry: Registry) ->
     result = measure(c, trained(c))[0]
     without = np.concatenate([layer["sigma"][:, :-1].ravel() for layer in result.layers])
     assert result.metrics["sigma_rms_weights"] == pytest.approx(np.sqrt((without**2).mean()))
+
+
+class Crooked(Named):
+    """It marks the biases of one layer alone."""
+
+    kind: Literal["crooked"] = "crooked"
+
+    def biases(self, inputs: int, outputs: int):
+        return super().biases(inputs, outputs)[1:]
+
+
+def test_biases_that_do_not_fit_the_weights_are_told_before_training() -> None:
+    module = SimpleNamespace(__name__="crooked", ebayes_networks=hookimpl(lambda: [Crooked]))
+    c = cohort(Registry.of(module), DIGITS, 'network={ kind = "crooked" }')
+    with pytest.raises(PluginError, match=r"biases\(\) returned 2 layers in place of 3"):
+        contract.check(c, c.start())
+    with pytest.raises(AssertionError, match=r"Crooked.biases must give None, or for each layer a boolean tensor"):
+        _biases_hold("Crooked.biases", Crooked())

@@ -283,8 +283,6 @@ UNFIT = {
     "nothing": ((X[:0], Y[:0]), "0 inputs and 0 targets"),
     "whole numbers": ((X.long(), Y), "inputs must be .* floating, not .*int64"),
     "images": ((X[:, None], Y), r"not \(6, 1, 2\)"),
-    "arrays": ((X.numpy(), Y), "two tensors"),
-    "one tensor": (X, "two tensors"),
 }
 
 
@@ -294,6 +292,14 @@ def test_data_that_do_not_fit_are_named(monkeypatch, split: str, found: Any, why
     monkeypatch.setattr(Given, "parts", {"train": (X, Y), "test": (X, Y), split: found})
     with pytest.raises(DataError, match=rf"the data set 'given' \(.*\): load\('{split}'\).*{why}"):
         planning.load_data(Given(), "float32", torch.device("cpu"))
+
+
+@pytest.mark.parametrize("found", [(X.numpy(), Y), X], ids=["arrays", "one tensor"])
+def test_what_is_no_data_at_all_is_a_mistake_of_the_plugin(monkeypatch, found: Any) -> None:
+    monkeypatch.setattr(Given, "parts", {"train": found, "test": (X, Y)})
+    with pytest.raises(TypeError, match="two tensors") as caught:
+        planning.load_data(Given(), "float32", torch.device("cpu"))
+    assert caught.value.asked == (Given, "what load returned")
 
 
 def test_targets_of_a_regression_are_looked_at_too(monkeypatch) -> None:
