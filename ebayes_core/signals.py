@@ -13,9 +13,10 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
 from ebayes_core.errors import Interrupted
+from ebayes_core.undisturbed import interrupt
 
 NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")  #: of which Windows has two
 SIGNALS = tuple(getattr(signal, name) for name in NAMES if hasattr(signal, name))
@@ -77,7 +78,7 @@ class Stop:
             text = f"stopping; Ctrl-C once more {self.price()}"
             threading.Thread(target=self.note, args=(text,), daemon=True).start()
         if self._at_once or self._pressed > 2:
-            raise KeyboardInterrupt
+            interrupt()
 
 
 class Command:
@@ -94,13 +95,13 @@ class Command:
                 signal.signal(s, cls._end)
 
     @staticmethod
-    def _end(number: int, _: FrameType | None) -> NoReturn:
+    def _end(number: int, _: FrameType | None) -> None:
         """The first; those that follow must not disturb the clearing up."""
         _leave_the_dead_terminal()
         for s in SIGNALS:
             if signal.getsignal(s) == Command._end:
                 signal.signal(s, signal.SIG_IGN)
-        raise KeyboardInterrupt
+        interrupt()
 
 
 #: the standard streams that are a terminal's

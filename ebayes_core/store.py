@@ -15,6 +15,7 @@ from ebayes_core import disk
 from ebayes_core.errors import StoreError
 from ebayes_core.lenient import Lenient
 from ebayes_core.strangers import opened, reading
+from ebayes_core.undisturbed import undisturbed
 
 Tree = dict[str, Any]
 #: bytes from which an array is worth compressing; smaller ones would only grow
@@ -48,7 +49,7 @@ def writing(path: Path, original: Path | None = None) -> Iterator[File]:
         if original:
             shutil.copyfile(original, beside)
         mode = "r+" if original else "w"
-        with Lenient(beside, "r+b" if original else "w+b") as lenient, File(lenient, mode) as file:
+        with undisturbed(), Lenient(beside, "r+b" if original else "w+b") as lenient, File(lenient, mode) as file:
             yield file
         if lenient.refused:
             raise lenient.refused

@@ -15,6 +15,7 @@ import numpy as np
 from ebayes_core.errors import StoreError
 from ebayes_core.heaps import refuse_endless_heaps
 from ebayes_core.in_use import refuse_in_use
+from ebayes_core.undisturbed import undisturbed
 
 #: what h5py raises where bytes are not what they were
 DAMAGE = (OSError, KeyError, RuntimeError, ValueError, TypeError)
@@ -37,7 +38,8 @@ def reading(path: Path) -> Iterator[None]:
     Raises StoreError for damage, InUse where the file is being written, and the OSError of a disk that refuses.
     """
     try:
-        yield
+        with undisturbed():
+            yield
     except DAMAGE as error:
         with _named(path):
             why = damage(error)

@@ -10,7 +10,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import h5py
@@ -297,19 +296,17 @@ def test_a_killed_process_goes_on_and_ends_to_the_bit(tmp_path: Path) -> None:
     spec.write_text(SPEC.replace("epochs = 2, batch_size = 100", "epochs = 3, batch_size = 1"))
     environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
 
-    def start(out: str) -> subprocess.Popen[str]:
-        command = [*EBAYES, "run", str(spec), "--out", str(tmp_path / out), "--compile", "off", "--device", "cpu"]
+    def start(out: str, *how: str) -> subprocess.Popen[str]:
+        command = [*(how or EBAYES), "run", spec, "--out", tmp_path / out, "--compile", "off", "--device", "cpu"]
         return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
 
-    whole, stopped = start("whole.h5"), start("parts.h5")
-    assert "cohort 1 of 2" in stopped.stdout.readline()
-    time.sleep(0.1)
+    announcing = (sys.executable, "-m", "tests.faults.slow", "nothing", tmp_path / "go")
+    whole, stopped = start("whole.h5"), start("parts.h5", *announcing)
+    assert "at work\n" in iter(stopped.stdout.readline, "")
     stopped.send_signal(signal.SIGTERM)
     _, err = stopped.communicate(timeout=600)
     assert stopped.returncode == 130, err
-    assert (
-        int(re.search(r"batch (\d+)", err)[1]) % 1437 > 0
-    )  # images; many steps, so that it rarely is at an epoch's end
+    assert int(re.search(r"batch (\d+)", err)[1]) % 1437 > 0  # of so many images: far from an epoch's end
     assert not (tmp_path / "parts.h5").exists()
     resumed = start("parts.h5")
     out, err = resumed.communicate(timeout=600)

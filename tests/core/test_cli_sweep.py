@@ -102,8 +102,8 @@ def test_orphans_save_and_go(tmp_path: Path) -> None:
     """Workers whose command was killed notice, and leave nothing held."""
     spec, out = tmp_path / "tiny.toml", tmp_path / "sweep"
     spec.write_text(SPEC)
-    process = start("run", spec, "--out", f"{out}/", "--workers", "1")
-    until(lambda: list(out.glob("work/*.lease")))
+    process = start("run", spec, "--out", f"{out}/", "--workers", "1", "--checkpoint-every", "0")
+    until(lambda: list(out.glob("work/*.checkpoint.h5")) or Folder(out).finished())
     process.kill()
     process.communicate()
     until(lambda: not list(out.glob("work/*.lease")))
