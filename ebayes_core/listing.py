@@ -92,7 +92,7 @@ def blocks(columns: list[Column], width: float) -> list[list[Column]]:
     """The columns by blocks that fit: in each the keys, then as many others as there is room for, at least one."""
     keys = [column for column in columns if column.key]
     others = [column for column in columns if not column.key]
-    if others and keys and total(c.least for c in keys) > 2 * width / 3:  # the keys alone would leave no room
+    if others and keys and not _room(keys, others, width):
         numbers = Column("#", [str(i + 1) for i in range(len(keys[0].cells))])
         keys, others = [numbers], [*keys, *others]
     found: list[list[Column]] = [[]]
@@ -101,6 +101,12 @@ def blocks(columns: list[Column], width: float) -> list[list[Column]]:
             found.append([])
         found[-1].append(column)
     return [[*keys, *block] for block in found]
+
+
+def _room(keys: list[Column], others: list[Column], width: float) -> bool:
+    """Whether the keys leave enough: for each other column, and a third of the screen."""
+    taken = [c.least for c in keys]
+    return total((*taken, max(c.least for c in others))) <= width and total(taken) <= 2 * width / 3
 
 
 def _even(columns: list[Column], width: float) -> list[list[Column]]:

@@ -31,12 +31,16 @@ def strictly(model: type[M], table: dict[str, Any]) -> M:
 
 
 def _whole(value: Any) -> Any:
-    """Whole numbers as integers, however they are written: a field of floats takes those too."""
+    """Whole numbers as integers, however they are written: a field of floats takes those too.
+
+    Minus zero stays: as an integer it would lose its sign, and its spec the fingerprint.
+    """
     if isinstance(value, dict):
         return {name: _whole(inner) for name, inner in value.items()}
     if isinstance(value, (list, tuple)):
         return [_whole(inner) for inner in value]
-    return int(value) if isinstance(value, float) and value.is_integer() else value
+    whole = isinstance(value, float) and value.is_integer() and repr(value) != "-0.0"
+    return int(value) if whole else value
 
 
 def points(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from rich.console import Console
 
@@ -48,6 +48,12 @@ def tables(draw: st.DrawFn) -> Listing:
 
 
 @given(table=tables(), width=st.integers(40, 220))
+@example(
+    table=Listing("a word as long as half of the screen", [
+        Column("key0", ["1.01e+03"], key=True), Column("key1", ["-1.01e+03"], key=True),
+        Column("head0\n(weight)", ["0"]), Column("say0", ["a" * 20], words=True),
+    ]), width=40,
+)  # fmt: skip
 def test_every_number_stands_whole_in_the_width_there_is(table: Listing, width: int) -> None:
     lines = printed(width, table)
     assert max(map(len, lines)) <= width

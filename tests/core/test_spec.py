@@ -175,6 +175,12 @@ def test_a_whole_number_is_one_however_it_is_written(registry: Registry) -> None
     jsonschema.Draft202012Validator(json_schema(registry)).validate(tomllib.loads(WHOLE))
 
 
+def test_minus_zero_keeps_its_sign_and_its_spec_the_fingerprint() -> None:
+    written = loads('name = "x"\ndataset = { kind = "cubic", low = -1.0, high = -0.0 }', REGISTRY)
+    assert str(written.dataset.high) == "-0.0"
+    assert digest(loads(dumps(written), REGISTRY)) == digest(written)
+
+
 def test_a_range_may_sweep_whole_numbers(registry: Registry) -> None:
     text = 'name = "x"\n[sweep]\n"training.batch_size" = {logspace = [1, 3, 3.0]}\n"cost.c" = {range = [1e0, 3, 1]}'
     points = loads(text, registry).members()
