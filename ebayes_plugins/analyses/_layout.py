@@ -53,7 +53,7 @@ def short(text: str, most: int = LETTERS) -> str:
     """A text of at most so many letters; what is left out is in its middle, since names differ at their ends."""
     if len(text) <= most:
         return text
-    head = (most - 3) // 2
+    head = (most - 4) // 2
     return f"{text[:head].rstrip()} ... {text[len(text) - (most - 5 - head) :].lstrip()}"
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from ebayes_core.canvas import LARGEST, spread
@@ -160,6 +160,7 @@ def test_what_is_spread_begins_at_the_first_ends_at_the_last_and_leaves_even_gap
 
 
 @given(st.text("abc", max_size=300), st.integers(20, 80))
+@example("a" * 22, 21)
 def test_a_long_name_keeps_its_ends(text: str, most: int) -> None:
     head, gap, tail = short(text, most).partition(" ... ")
     assert text == head if not gap else text.startswith(head) and text.endswith(tail)
