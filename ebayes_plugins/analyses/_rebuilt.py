@@ -65,7 +65,7 @@ def _same_data(dataset: Dataset, known: list[str] | None, analysis: str) -> None
     if not known:
         return
     try:
-        now = examples.digest(examples.load(dataset))
+        now = examples.digest(examples.load(dataset, dataset.task()))
     except UserError as error:
         raise UserError(f"{analysis} evaluates networks on the training set again: {error}") from error
     if now not in known:
