@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from ebayes_core.errors import UserError
 from ebayes_plugins.analyses._common import plugin
@@ -73,33 +73,3 @@ def _same_data(dataset: Dataset, known: list[str] | None, analysis: str) -> None
             f"{analysis} evaluates networks on their data again, and the data set '{dataset.kind}' is not what they "
             f"were trained on (digest {known[0][:12]}, now {now[:12]}); put back what it was"
         )
-
-
-def balance(run: Run, member: int, x: Tensor, y: Tensor, task: Any, samples: int = 100) -> float:
-    """B of the network from antithetic pairs of samples on the whole data set; 1 where sigma is at its optimum.
-
-    The run's own B takes one pair per minibatch: of a data set that fits into one that is a single pair.
-    """
-    net = rebuilt(run, member)
-    xi = net.noise(samples, seed=1)
-    steps = [s * e for s, e in zip(net.sigma, xi, strict=True)]
-    plus, minus = (_gradients(net, [sign * e for e in xi], x, y, task) for sign in (1, -1))
-    slope = sum(((a - b) * d).sum() for a, b, d in zip(plus, minus, steps, strict=True)) / (2 * samples)
-    return float(slope / _charge(run.member_spec(member), net))
-
-
-def _gradients(net: Rebuilt, xi: list[Tensor], x: Tensor, y: Tensor, task: Any) -> list[Tensor]:
-    """dLoss/dweights of each sample, the loss summed over the data set."""
-    weights = net.weights(xi)
-    out = [w.new_empty(w.shape) for w in weights]
-    net.network.gradients(weights, x, lambda outputs: task.residual(outputs, y), out)
-    return out
-
-
-def _charge(spec: dict[str, Any], net: Rebuilt) -> Tensor:
-    """-sum sigma d penalty / d sigma: what the loss's slope along sigma meets at an optimum."""
-    from ebayes_core.bound import elasticity
-
-    inference, cost = plugin(spec, "inference"), plugin(spec, "cost")
-    paid = [elasticity(lambda s, m=m: inference.penalty(m, s, cost), s) for m, s in zip(net.mu, net.sigma, strict=True)]
-    return sum(part.sum() for part in paid)

@@ -16,7 +16,7 @@ from ebayes_plugins.analyses._colours import colour
 from ebayes_plugins.analyses._common import exponent, finished, multiplier
 from ebayes_plugins.analyses._gaussian import EXPECTED, calibration, places, rank, share, similarity, transport
 from ebayes_plugins.analyses._layout import COLUMNS, ROWS, caption, counted, few_ticks, grid
-from ebayes_plugins.analyses._rebuilt import balance, dataset_of, rebuilt
+from ebayes_plugins.analyses._rebuilt import dataset_of, rebuilt
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -149,7 +149,7 @@ class Predictive(Analysis):
         beyond = self.reach * np.ptp(points["x_train"])
         at = np.linspace(points["x_train"].min() - beyond, points["x_train"].max() + beyond, GRID)
         known = dataset.f(at) if hasattr(dataset, "f") else np.full(GRID, np.nan)
-        return {**points, "x": at, "f": known, "task": task, "noise_sd": np.array([task.noise_sd])}
+        return {**points, "x": at, "f": known, "noise_sd": np.array([task.noise_sd])}
 
     def _panel(self, run: Run, member: int, data: dict[str, Any]) -> dict[str, Any]:
         """The numbers of one network."""
@@ -161,15 +161,14 @@ class Predictive(Analysis):
         total = np.hypot(sd, data["noise_sd"])
         where = places(data["x"], data["x_train"])
         rho, c = exponent(spec), multiplier(spec)
-        slack = {name: float(run.metric(name)[member]) for name in ("slack", "elbo", "bound")}
+        known = {name: float(run.metric(name)[member]) for name in ("slack", "elbo", "bound", "balance")}
         return {
             "member": member, "seed": run.seeds[member], "rho": rho, "c": c if np.isfinite(rho) else np.nan,
             "s": float(f"{(c * rho) ** (1 / rho):.6g}"), "mean": mean[:GRID], "sd": sd[:GRID], "sd_y": total[:GRID],
             "fit": _rms((mean[:GRID] - data["f"])[~where["beyond"]]),
             **{f"width_{name}": sd[:GRID][mine].mean() if mine.any() else np.nan for name, mine in where.items()},
-            **calibration(data["y_test"], mean[GRID:], total[GRID:]), **slack,
+            **calibration(data["y_test"], mean[GRID:], total[GRID:]), **known,
             "synapses": sum(run.layer(member, k + 1, "mu").size for k in range(run.n_layers(member))),
-            "balance": balance(run, member, column("x_train"), column("y_train"), data["task"]),
         }  # fmt: skip
 
     def _moments(self, run: Run, member: int, x: Any) -> tuple[np.ndarray, np.ndarray]:

@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 from ebayes_core.claims import FAILED, HELD
 from ebayes_core.errors import UserError
 from ebayes_plugins.analyses._gaussian import calibration, places, rank, share, similarity, transport
-from ebayes_plugins.analyses._rebuilt import balance, rebuilt
+from ebayes_plugins.analyses._rebuilt import rebuilt
 from ebayes_plugins.analyses.predictive import Predictive
-from ebayes_plugins.toys import LinearGaussian
 from tests.drawn import examples
 from tests.plugins.test_analyses import ENERGY, FakeRun, figure_of, legible, power
 
@@ -35,7 +34,7 @@ class ToyRun(FakeRun):
 
     def metric(self, name: str) -> np.ndarray:
         slack = np.array([m.get("slack", 1.0) for m in self.members])
-        return {"slack": slack, "elbo": -slack, "bound": -2 * slack}[name]
+        return {"slack": slack, "elbo": -slack, "bound": -2 * slack, "balance": 1 / slack}[name]
 
     def n_layers(self, i: int) -> int:
         return len(self.members[i].get("hidden", [6])) + 1
@@ -120,17 +119,6 @@ def test_ranks_are_taken_within_seeds() -> None:
 def test_the_interval_of_a_share_is_wilsons() -> None:
     """Newcombe (1998): 81 of 263 is 0.2553 to 0.3662."""
     assert share(81 / 263, 263) == pytest.approx((0.30798, 0.2553, 0.3662), abs=1e-4)
-
-
-def test_the_balance_of_a_linear_network_is_known() -> None:
-    """sum H sigma^2 / c rho sum sigma^-rho: 1 at the sigma of Eq. 29, whatever the means."""
-    data = LinearGaussian(inputs=3, examples=50)
-    (x, y), h = data.load("train"), data.hessian()
-    sigma = (0.5 * 2.0 / h) ** (1 / 4)
-    for factor in (1.0, 2.0):
-        cost = {"kind": "trafficking", "c": 0.5}
-        run = run_of({"cost": cost, "hidden": [], "inputs": 3, "mu": np.ones((1, 4)), "sigma": factor * sigma[None]})
-        assert balance(run, 0, x, y, data.task(), samples=4000) == pytest.approx(factor**4, rel=0.05)
 
 
 def test_networks_of_one_seed_share_their_noise() -> None:
