@@ -298,7 +298,8 @@ def test_a_killed_process_goes_on_and_ends_to_the_bit(tmp_path: Path) -> None:
 
     def start(out: str, *how: str) -> subprocess.Popen[str]:
         command = [*(how or EBAYES), "run", spec, "--out", tmp_path / out, "--compile", "off", "--device", "cpu"]
-        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        return subprocess.Popen(command, **pipes, text=True, env=environment, cwd=Path(__file__).parents[2])
 
     announcing = (sys.executable, "-m", "tests.faults.slow", "nothing", tmp_path / "go")
     whole, stopped = start("whole.h5"), start("parts.h5", *announcing)
