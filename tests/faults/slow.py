@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-from ebayes_core.cli import entry
+from ebayes_core.cli.main import entry
 
 
 def main() -> None:
@@ -33,9 +33,9 @@ def main() -> None:
 
 
 def _announce(steps: int) -> None:
-    from ebayes_core import finish
+    from ebayes_core.sweeps import job
 
-    train = finish.train
+    train = job.train
 
     def announced(cohort, state):  # type: ignore[no-untyped-def]
         for number, stepped in enumerate(train(cohort, state)):
@@ -43,7 +43,7 @@ def _announce(steps: int) -> None:
                 print("at work", flush=True)
             yield stepped
 
-    finish.train = announced
+    job.train = announced
 
 
 if __name__ == "__main__":
