@@ -27,6 +27,7 @@ from ebayes_core.registry import Registry
 from ebayes_core.run import run
 from ebayes_core.strangers import POINTERS
 from ebayes_core.verify import verify
+from tests.waiting import LIMIT
 
 SPEC = """
 name = "small"
@@ -37,7 +38,6 @@ measurement = { samples = 2 }
 [[analysis]]
 kind = "training"
 """
-SECONDS = 20  #: HDF5 that reads a damaged file for longer hangs
 
 
 def main() -> int:
@@ -117,7 +117,7 @@ class Judge:
 
     def _work(self, tries: list[Damage], write: int) -> NoReturn:
         for kind, at, pattern in tries:
-            signal.alarm(SECONDS)
+            signal.alarm(int(LIMIT))  # HDF5 that reads a damaged file for longer hangs
             flipped = bytes([self.content[at] ^ pattern]) + self.content[at + 1 :]
             self.place.write_bytes(self.content[:at] + (flipped if kind == "flip" else b""))
             os.write(write, self._look())

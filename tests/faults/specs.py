@@ -31,8 +31,8 @@ from ebayes_core.registry import Registry
 from ebayes_core.run import run
 from ebayes_core.runfile import Run
 from tests.faults import texts
+from tests.waiting import LIMIT
 
-SECONDS = 30  #: a spec that takes longer has failed
 MEMORY = 12 << 30
 UNEXPECTED = re.compile(r": (?!StoreError)\w+(Error|Exception|Warning): ")
 
@@ -49,7 +49,7 @@ class Trial:
     def judge(self, text: bytes) -> None:
         """Load it as the command line does, and now and then train it."""
         began = time.monotonic()
-        signal.alarm(SECONDS)
+        signal.alarm(int(LIMIT))
         try:
             self._judge(text)
             signal.alarm(0)
@@ -105,7 +105,7 @@ class Trial:
 
 def late(*_: object) -> None:
     """A spec has taken too long."""
-    raise TimeoutError(f"not done in {SECONDS} s")
+    raise TimeoutError(f"not done in {LIMIT:.0f} s")
 
 
 def main() -> int:
