@@ -1,12 +1,25 @@
-"""The Python of the README and of the documentation is run, page by page, as tests."""
+"""How the tests are spread over processes; and the Python of the documentation, which is run as tests, page by page."""
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
+import pytest
 from sybil import Sybil
 from sybil.parsers.markdown import PythonCodeBlockParser, SkipParser
+
+MOST_WORKERS = 8  #: more gain little: a module's tests run one after another, and each worker holds its own torch
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported: there is a worker for every core
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One worker for each core that this process may use."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(cores, MOST_WORKERS)
+
 
 EXAMPLE = str(Path(__file__).parent / "examples" / "ebayes-glial")
 

@@ -10,6 +10,8 @@ import tomllib
 from importlib.metadata import version
 from pathlib import Path
 
+from tests.waiting import LIMIT
+
 
 def pip_install(folder: Path, target: Path) -> Path:
     """Install a package into a folder of its own, with pip; the package's own folder stays as it is."""
@@ -55,7 +57,7 @@ def python(*arguments: str, paths: tuple[Path, ...], cwd: Path) -> subprocess.Co
     path = [*map(str, paths), *filter(None, [os.environ.get("PYTHONPATH")])]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(path), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, *arguments]
-    return subprocess.run(command, env=env, cwd=cwd, capture_output=True, text=True, timeout=300, check=False)
+    return subprocess.run(command, env=env, cwd=cwd, capture_output=True, text=True, timeout=LIMIT, check=False)
 
 
 def ebayes(*arguments: str, paths: tuple[Path, ...], cwd: Path) -> subprocess.CompletedProcess[str]:

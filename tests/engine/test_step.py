@@ -147,7 +147,14 @@ COMPILED = {
 }
 
 
-@pytest.mark.parametrize("overrides", COMPILED.values(), ids=COMPILED.keys())
+#: each compilation takes seconds: these tell apart what the others vary
+OFTEN = {"cost 6", "one sigma", "laplace", "squared gradients that are denormals"}
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [pytest.param(given, id=name, marks=[] if name in OFTEN else pytest.mark.slow) for name, given in COMPILED.items()],
+)
 def test_fifty_compiled_steps_at_the_bounds(registry: Registry, overrides: list[str]) -> None:
     """As a run computes them: compiled, in single precision, denormals flushed."""
     c = cohort(registry, DIGITS, 'training.dtype="float32"', *overrides, compile=True)
@@ -204,7 +211,14 @@ def registered_costs():
     return sorted(Registry.load().kinds("cost"))
 
 
-@pytest.mark.parametrize("kind", registered_costs())
+def test_every_registered_cost_is_compared_with_its_formula() -> None:
+    for kind in registered_costs():
+        assert len([text for text in COSTS if f'"{kind}"' in text.split(",")[0]]) == 1
+
+
+@pytest.mark.parametrize(
+    "kind", [pytest.param(k, marks=[] if k == "mixture" else pytest.mark.slow) for k in registered_costs()]
+)
 @pytest.mark.parametrize("noise", NOISES[:2])
 def test_compiled_step_is_the_eager_step(registry: Registry, kind: str, noise: str) -> None:
     """Speed must not change a gradient: after a step, state and weights agree to float32 rounding."""

@@ -25,6 +25,7 @@ from pathlib import Path
 from ebayes_core.sweeps.pool import alone
 from tests.faults import shim
 from tests.faults.kills import alike
+from tests.waiting import LIMIT
 
 SPEC = """
 name = "disks"
@@ -39,7 +40,6 @@ measurement = { samples = 2 }
 EBAYES = [sys.executable, "-m", "ebayes_core"]
 ENOUGH = "64m"
 MOMENT = 8.0  #: seconds within which a fault comes; a worker alone takes about as long
-SECONDS = 120  #: within which a worker ends, once the disk is well again
 #: a root whom permissions bind, as they bind everybody else
 ORDINARY = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
 
@@ -135,7 +135,7 @@ def trial(fault: Fault, folder: Path, chance: random.Random) -> str:
     time.sleep(chance.uniform(0, 4))
     fault.heal(place)
     try:
-        return judged(worker, worker.communicate(timeout=SECONDS)[0], folder, place)
+        return judged(worker, worker.communicate(timeout=LIMIT)[0], folder, place)
     except subprocess.TimeoutExpired:
         worker.kill()
         return f"does not end: {worker.communicate()[0]}"

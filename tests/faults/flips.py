@@ -28,6 +28,7 @@ from ebayes_core.report import figures
 from ebayes_core.report.verify import verify
 from ebayes_core.storage.untrusted import POINTERS
 from ebayes_core.sweeps.run import run
+from tests.waiting import LIMIT
 
 SPEC = """
 name = "small"
@@ -38,7 +39,6 @@ measurement = { samples = 2 }
 [[analysis]]
 kind = "training"
 """
-SECONDS = 20  #: HDF5 that reads a damaged file for longer hangs
 
 
 def main() -> int:
@@ -118,7 +118,7 @@ class Judge:
 
     def _work(self, tries: list[Damage], write: int) -> NoReturn:
         for kind, at, pattern in tries:
-            signal.alarm(SECONDS)
+            signal.alarm(int(LIMIT))  # HDF5 that reads a damaged file for longer hangs
             flipped = bytes([self.content[at] ^ pattern]) + self.content[at + 1 :]
             self.place.write_bytes(self.content[:at] + (flipped if kind == "flip" else b""))
             os.write(write, self._look())

@@ -1,15 +1,19 @@
-"""`ebayes`, with a disk that takes its time: for signals that come while a file is being written.
+"""`ebayes`, slowed down: for signals that come in the middle of training, or while a file is being written.
 
     python -m tests.faults.slow checkpoint.h5 GO run SPEC --out r.h5
 
-Writing a file whose name holds the first argument waits until the file GO is there. The third step says so.
+Training says "at work" at its fourth step and waits there for a signal, and a file whose name holds the first argument
+is written no further, until the file GO is there. With `r.h5`, training does not wait: nobody interrupts it.
 """
 
 from __future__ import annotations
 
 import os
+import select
+import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from ebayes_core.cli.main import entry
@@ -27,20 +31,30 @@ def main() -> None:
             time.sleep(0.01)
         sync(handle)
 
-    os.fsync = fsync
-    _announce(3)
+    os.fsync, heard = fsync, _signals()
+    _announce(3, lambda: name == "r.h5" or go.exists() or heard())
     entry()
 
 
-def _announce(steps: int) -> None:
+def _signals() -> Callable[[], bool]:
+    """Whether any signal has come."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    return lambda: bool(select.select([reading], [], [], 0)[0])
+
+
+def _announce(step: int, may_go_on: Callable[[], bool]) -> None:
     from ebayes_core.sweeps import job
 
     train = job.train
 
     def announced(cohort, state):  # type: ignore[no-untyped-def]
         for number, stepped in enumerate(train(cohort, state)):
-            if number == steps:
+            if number == step:
                 print("at work", flush=True)
+                while not may_go_on():
+                    time.sleep(0.01)
             yield stepped
 
     job.train = announced

@@ -32,8 +32,8 @@ from ebayes_core.results.reader import Run
 from ebayes_core.sweeps.options import Options
 from ebayes_core.sweeps.run import run
 from tests.faults import texts
+from tests.waiting import LIMIT
 
-SECONDS = 30  #: a spec that takes longer has failed
 MEMORY = 12 << 30
 UNEXPECTED = re.compile(r": (?!StoreError)\w+(Error|Exception|Warning): ")
 
@@ -50,7 +50,7 @@ class Trial:
     def judge(self, text: bytes) -> None:
         """Load it as the command line does, and now and then train it."""
         began = time.monotonic()
-        signal.alarm(SECONDS)
+        signal.alarm(int(LIMIT))
         try:
             self._judge(text)
             signal.alarm(0)
@@ -106,7 +106,7 @@ class Trial:
 
 def late(*_: object) -> None:
     """A spec has taken too long."""
-    raise TimeoutError(f"not done in {SECONDS} s")
+    raise TimeoutError(f"not done in {LIMIT:.0f} s")
 
 
 def main() -> int:

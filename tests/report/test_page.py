@@ -26,6 +26,7 @@ from ebayes_core.report import claims, optimality, page, tables
 from ebayes_core.results.reader import Run
 from ebayes_core.results.writer import add_analyses
 from tests.cli.test_commands import SPEC, status
+from tests.waiting import LIMIT
 
 ROOT = Path(__file__).parents[2]
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -253,7 +254,7 @@ def chromium(tmp_path: Path, *arguments: str) -> str:
     """What headless Chromium prints."""
     command = [CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
     command += [f"--user-data-dir={tmp_path / 'profile'}", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+    return subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, check=True).stdout
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here to look at the page with")

@@ -35,6 +35,7 @@ from ebayes_core.sweeps.worker import work
 from tests.drawn import examples
 from tests.sweeps.test_folder import FAST, begun, swept
 from tests.sweeps.test_run import SPEC, StopAt, assert_same
+from tests.waiting import LIMIT
 
 
 def full(path: Path) -> OSError:
@@ -358,7 +359,10 @@ def test_what_becomes_of_a_folder_that_loses_its_plan(registry: Registry, tmp_pa
 
 def test_a_sweep_deleted_underneath_can_be_begun_again(registry: Registry, tmp_path: Path) -> None:
     """The worker's last checkpoint makes the folder anew, and nothing else is in it."""
-    folder, calm = begun(registry, tmp_path / "many"), replace(FAST, pace=Pace())  # no beat sees the lease gone before
+    folder, calm = (
+        begun(registry, tmp_path / "many"),
+        replace(FAST, pace=Pace(LIMIT)),
+    )  # no beat sees the lease gone before
 
     class Deleted(StopAt):
         def begin(self, cohort: Any, index: int, count: int, state: Any) -> None:

@@ -10,11 +10,13 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from ebayes_core.storage import lease
 from ebayes_core.storage.lease import Lease, Pace, Watch, dead, me, read
+from tests.waiting import until
 
 QUICK = Pace(beat=0.05, stale=0.5, stuck=3600)
 HOLDER = """
@@ -55,29 +57,32 @@ def test_of_many_that_try_one_gets_it(tmp_path: Path) -> None:
 
 
 def test_a_lease_beats_while_it_is_held_and_is_gone_afterwards(tmp_path: Path) -> None:
-    path, watch = tmp_path / "a.1.lease", Watch(QUICK.stale)
+    path, watch = tmp_path / "a.1.lease", Watch(0)
     with Lease(path, QUICK) as held:
-        for _ in range(12):
-            assert not watch.over(path)
-            time.sleep(0.1)  # twice as long as a lease may go without a beat
+        for _ in range(5):
+            assert not watch.over(path)  # though none may go without a beat from one look to the next
+            last = path.stat().st_mtime_ns
+            until(lambda last=last: path.stat().st_mtime_ns != last)
         assert held.held() and not held.lost
     assert not path.exists()
     assert not watch.over(path)  # nothing to take over
 
 
-def test_a_lease_without_a_heartbeat_is_over_whatever_the_clocks_say(tmp_path: Path) -> None:
+def test_a_lease_without_a_heartbeat_is_over_whatever_the_clocks_say(tmp_path: Path, monkeypatch) -> None:
     """Of another host, so that only the beats count; its clock is a year ahead, or at the epoch."""
+    watched = [0.0]  # the time on the clock of whoever watches
+    monkeypatch.setattr(lease, "time", SimpleNamespace(monotonic=lambda: watched[0]))
     for when in (time.time() + 3e7, 0):
         path, watch = tmp_path / "a.1.lease", Watch(0.3)
         path.write_text(json.dumps({**me(), "host": "elsewhere"}))
         os.utime(path, (when, when))
         assert not watch.over(path)
-        time.sleep(0.2)
+        watched[0] += 0.2
         os.utime(path, (when - 50, when - 50))  # a beat, and the clock jumps back
         assert not watch.over(path)
-        time.sleep(0.2)
+        watched[0] += 0.2
         assert not watch.over(path)  # since the beat, not since the first look
-        time.sleep(0.2)
+        watched[0] += 0.2
         assert watch.over(path)
 
 
@@ -104,8 +109,7 @@ def test_a_suspended_holder_goes_stale(tmp_path: Path) -> None:
     try:
         os.kill(process.pid, signal.SIGSTOP)
         assert not watch.over(path)
-        time.sleep(0.7)
-        assert watch.over(path)
+        until(lambda: watch.over(path))
     finally:
         process.kill()
         process.wait()
@@ -114,25 +118,33 @@ def test_a_suspended_holder_goes_stale(tmp_path: Path) -> None:
 def test_a_higher_number_or_a_file_deleted_underneath_ends_it(tmp_path: Path) -> None:
     with Lease(tmp_path / "a.1.lease", QUICK) as first:
         with Lease(tmp_path / "a.2.lease", QUICK) as second:
-            time.sleep(0.3)
-            assert first.lost and not second.lost
+            until(lambda: first.lost)
+            assert not second.lost
         assert first.held()  # released: nobody holds it now but us
+        until(lambda: not first.lost)
         (tmp_path / "a.1.lease").unlink()
-        time.sleep(0.3)
-        assert first.lost
+        until(lambda: first.lost)
 
 
 def test_stuck_is_counted_in_beats(tmp_path: Path) -> None:
     """Steps put it off; a wall clock that jumps, or a suspension, has no say."""
-    calls = []
-    with Lease(tmp_path / "a.1.lease", Pace(beat=0.05, stuck=0.5)) as held:
-        held.stuck = lambda: calls.append(time.monotonic())
-        for _ in range(10):
-            held.progress()
-            time.sleep(0.1)
-        assert not calls
-        time.sleep(1.0)
-    assert calls
+    calls: list[str] = []
+    held = Lease(tmp_path / "a.1.lease", Pace(beat=0.05, stuck=0.5))
+    held.stuck = lambda: calls.append("stuck")
+    for _ in range(3):
+        held.progress()
+        beat(held, 8)
+    assert not calls
+    beat(held, 8)
+    assert calls == ["stuck"]
+
+
+def beat(held: Lease, times: int) -> None:
+    """So many beats, at once."""
+    waits = iter([False] * times)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(held, "_end", SimpleNamespace(wait=lambda seconds: next(waits, True)))
+        held._beat()
 
 
 @pytest.mark.parametrize("left", ["", "{", "[]", "null", '{"pid": 1}'])
@@ -141,6 +153,5 @@ def test_half_a_lease_is_nobodys_and_goes_stale(tmp_path: Path, left: str) -> No
     path, watch = tmp_path / "a.1.lease", Watch(0.2)
     path.write_text(left)
     assert not watch.over(path)
-    time.sleep(0.3)
-    assert watch.over(path)
+    until(lambda: watch.over(path))
     assert lease.read(tmp_path / "none") is None

@@ -6,7 +6,6 @@ import os
 import re
 import signal
 import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from ebayes_core.sweeps.run import begin, collect
 from tests.cli.test_sweeps import SPEC, expected  # noqa: F401
 from tests.sweeps.test_folder import FAST
 from tests.sweeps.test_run import assert_same
+from tests.waiting import until
 
 distributed = pytest.importorskip("distributed", reason="the extra [dask] is not installed")
 
@@ -43,7 +43,7 @@ def test_tasks_write_their_files(folder: Folder, registry: Registry, tmp_path: P
                 killed.append(owner["pid"])
 
     looks = []
-    watcher = threading.Thread(target=lambda: [kill_one() or time.sleep(0.05) for _ in range(2000) if not killed])
+    watcher = threading.Thread(target=lambda: until(lambda: kill_one() or killed))
     watcher.start()
     dask_tasks.submit(folder, "dask", 2, None, [], ["--stale-after=1"], lambda: looks.append(1))
     watcher.join()

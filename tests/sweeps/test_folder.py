@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -37,9 +38,10 @@ from tests.build import DIGITS, cohort, trained
 from tests.drawn import examples
 from tests.faults import faulty
 from tests.sweeps.test_run import SPEC, StopAt, assert_same
+from tests.waiting import LIMIT
 
 CPU = find_device("cpu")
-FAST = Options(pace=Pace(beat=0.05, stale=0.5))
+FAST = Options(pace=Pace(beat=0.05, stale=LIMIT))  # a holder that a busy machine delays is no dead one
 
 
 def swept(registry: Registry, *overrides: str) -> Any:
@@ -51,31 +53,47 @@ def begun(registry: Registry, path: Path, *overrides: str, workers: int = 1, opt
     return begin(swept(registry, *overrides), SPEC, registry, path, options, workers)
 
 
-def test_a_folder_gathers_to_what_one_file_is(registry: Registry, tmp_path: Path) -> None:
-    run(swept(registry), SPEC, registry, tmp_path / "one.h5")
-    folder = begun(registry, tmp_path / "many")
+@pytest.fixture(scope="module")
+def one(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the sweep has as a run of one process."""
+    path = tmp_path_factory.mktemp("one") / "one.h5"
+    run(swept(registry), SPEC, registry, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def worked(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sweep's folder, all trained."""
+    folder = begun(registry, tmp_path_factory.mktemp("worked") / "many")
     work(folder, registry, FAST)
-    assert collect(folder, swept(registry), registry, tmp_path / "many.h5") == []
-    assert_same(tmp_path / "one.h5", tmp_path / "many.h5")
+    return folder.path
+
+
+@pytest.fixture
+def done(worked: Path, tmp_path: Path) -> Folder:
+    """A copy of it to change."""
+    return Folder(shutil.copytree(worked, tmp_path / "many"))
+
+
+def test_a_folder_gathers_to_what_one_file_is(one: Path, done: Folder, registry: Registry, tmp_path: Path) -> None:
+    assert collect(done, swept(registry), registry, tmp_path / "many.h5") == []
+    assert_same(one, tmp_path / "many.h5")
     with Run(tmp_path / "many.h5") as found:
         assert sum(item["networks"] for item in found.provenance["items"]) == found.n_members == 12
 
 
-def test_every_finished_item_is_a_results_file(registry: Registry, tmp_path: Path) -> None:
-    folder = begun(registry, tmp_path / "many")
-    work(folder, registry, FAST)
+def test_every_finished_item_is_a_results_file(done: Folder) -> None:
     members = []
-    for path in folder.finished():
+    for path in done.finished():
         with Run(path) as found:
             members += [json.dumps(found.member_spec(i)) for i in range(found.n_members)]
             assert found.spec_text == SPEC and found.status == ["done"] * found.n_members
     assert len(members) == len(set(members)) == 12
 
 
-def test_workers_share_the_items(registry: Registry, tmp_path: Path) -> None:
+def test_workers_share_the_items(registry: Registry, one: Path, tmp_path: Path) -> None:
     """Threads stand for hosts: each has its own view of the folder. No item is trained twice."""
     folder, notes = begun(registry, tmp_path / "many", workers=4), []
-    run(swept(registry), SPEC, registry, tmp_path / "one.h5")
 
     class Noted(StopAt):
         def begin(self, cohort: Any, index: int, count: int, state: Any) -> None:
@@ -88,15 +106,13 @@ def test_workers_share_the_items(registry: Registry, tmp_path: Path) -> None:
     for worker in workers:
         worker.join()
     collect(folder, swept(registry), registry, tmp_path / "many.h5")
-    assert_same(tmp_path / "one.h5", tmp_path / "many.h5")
+    assert_same(one, tmp_path / "many.h5")
     assert len(notes) == len(folder.items())
     assert not [name for name in folder.work.iterdir() if name.suffix in (".lease", ".error")]
 
 
-def test_added_values_run_alone(registry: Registry, tmp_path: Path) -> None:
-    folder = begun(registry, tmp_path / "many")
-    work(folder, registry, FAST)
-    before = {path: path.stat().st_mtime_ns for path in folder.finished()}
+def test_added_values_run_alone(done: Folder, registry: Registry, tmp_path: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in done.finished()}
     wider = ['sweep={"cost.c"=[0.01, 0.3, 1.0], noise=[{kind="heterogeneous"}, {kind="homogeneous"}, {kind="none"}]}']
     folder = begun(registry, tmp_path / "many", *wider)
     work(folder, registry, FAST)
@@ -120,15 +136,16 @@ def test_taken_back_values_are_neither_trained_nor_gathered(registry: Registry, 
 
 
 @pytest.mark.parametrize("steps", [3, 40])
-def test_a_stopped_worker_leaves_the_folder_to_the_next(registry: Registry, tmp_path: Path, steps: int) -> None:
-    run(swept(registry), SPEC, registry, tmp_path / "one.h5")
+def test_a_stopped_worker_leaves_the_folder_to_the_next(
+    registry: Registry, one: Path, tmp_path: Path, steps: int
+) -> None:
     folder = begun(registry, tmp_path / "many")
     with pytest.raises(Interrupted, match="everything is saved"):
         work(folder, registry, replace(FAST, watcher=StopAt(steps)))
     assert not list(folder.work.glob("*.lease"))
     work(folder, registry, FAST)
     collect(folder, swept(registry), registry, tmp_path / "many.h5")
-    assert_same(tmp_path / "one.h5", tmp_path / "many.h5")
+    assert_same(one, tmp_path / "many.h5")
 
 
 def test_a_failing_network_costs_itself_alone(tmp_path: Path) -> None:
@@ -209,10 +226,10 @@ def test_cohorts_are_cut_to_memory_and_to_workers(registry: Registry, monkeypatc
     assert len(planning.plan(points, CPU)) == 12  # one at a time, and hope
 
 
-def test_gathering_holds_one_array_of_one_item(registry: Registry, tmp_path: Path, monkeypatch: Any) -> None:
+def test_gathering_holds_one_array_of_one_item(
+    done: Folder, registry: Registry, tmp_path: Path, monkeypatch: Any
+) -> None:
     """One array of one item is read at a time, whatever the number of networks."""
-    folder = begun(registry, tmp_path / "many")
-    work(folder, registry, FAST)
     largest = []
     value = hdf5.value
 
@@ -222,18 +239,16 @@ def test_gathering_holds_one_array_of_one_item(registry: Registry, tmp_path: Pat
         return found
 
     monkeypatch.setattr(hdf5, "value", noted)
-    collect(folder, swept(registry), registry, tmp_path / "many.h5")
+    collect(done, swept(registry), registry, tmp_path / "many.h5")
     with h5py.File(tmp_path / "many.h5") as file:
-        array = file["networks/0/layer_1/mu"][0].nbytes * max(len(item.members) for item in folder.items())
+        array = file["networks/0/layer_1/mu"][0].nbytes * max(len(item.members) for item in done.items())
         tables = max(item.nbytes for name in ("members", "curves") for item in file[name].values())
     assert 0 < max(largest) <= max(array, tables)
 
 
-def test_the_first_of_two_files_with_a_member_counts(registry: Registry, tmp_path: Path) -> None:
-    folder = begun(registry, tmp_path / "many")
-    work(folder, registry, FAST)
-    (folder.work / "0000000000000000.h5").write_bytes(folder.finished()[0].read_bytes())
-    assert len(merge.sources(folder.finished())) == 12
+def test_the_first_of_two_files_with_a_member_counts(done: Folder) -> None:
+    (done.work / "0000000000000000.h5").write_bytes(done.finished()[0].read_bytes())
+    assert len(merge.sources(done.finished())) == 12
 
 
 def test_status_counts_and_foresees(registry: Registry, tmp_path: Path) -> None:

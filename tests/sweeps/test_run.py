@@ -28,7 +28,7 @@ seeds = [0, 1]
 dataset = { kind = "digits" }
 network = { kind = "mlp", hidden = [6] }
 training = { epochs = 3, batch_size = 100, learning_rate_phi = 0.05 }
-measurement = { samples = 2 }
+measurement = { samples = 2, probe_examples = 100 }
 [sweep]
 "cost.c" = [0.01, 1.0]
 noise = [{ kind = "heterogeneous" }, { kind = "homogeneous" }, { kind = "none" }]

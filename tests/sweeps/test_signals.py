@@ -9,11 +9,12 @@ import signal
 import subprocess
 import sys
 import termios
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from signal import SIGCONT, SIGHUP, SIGINT, SIGTERM, SIGUSR1
 
 import pytest
+import torch
 
 from ebayes_core.contract.registry import Registry
 from ebayes_core.errors import Interrupted
@@ -22,14 +23,15 @@ from ebayes_core.sweeps import job
 from ebayes_core.sweeps.options import Options, Watcher
 from ebayes_core.sweeps.run import run
 from ebayes_core.sweeps.signals import Stop
-from tests.cli.test_sweeps import ALONE, until
+from tests.cli.test_sweeps import ALONE
 from tests.sweeps.test_run import assert_same
+from tests.waiting import until
 
 SPEC = """
 name = "asked"
 dataset = { kind = "digits" }
 network = { kind = "mlp", hidden = [6] }
-training = { epochs = 10, batch_size = 20 }
+training = { epochs = 2, batch_size = 100 }
 measurement = { samples = 2 }
 """
 BURSTS = [(SIGCONT, SIGTERM, SIGTERM), (SIGHUP, SIGHUP), (SIGUSR1, SIGCONT, SIGTERM, SIGTERM), (SIGINT,) * 4]
@@ -55,14 +57,22 @@ def held(folder: Path) -> list[Path]:
     return list(folder.rglob("*.lease"))
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _heard() -> Iterator[None]:
+    """A process that we start hears HUP, though the tests themselves be started with nohup."""
+    before = signal.signal(SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(SIGHUP, before)
+
+
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What a run that nobody asked to stop ends with."""
-    folder = tmp_path_factory.mktemp("whole")
-    (folder / "go").touch()
-    process = started(folder, "nothing")
-    assert process.wait() == 0
-    return folder / "r.h5"
+def whole(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a run that nobody asked to stop ends with, on one thread as the others."""
+    path, threads = tmp_path_factory.mktemp("whole") / "r.h5", torch.get_num_threads()
+    torch.set_num_threads(1)
+    run(loads(SPEC, registry), SPEC, registry, path)
+    torch.set_num_threads(threads)
+    return path
 
 
 def test_many_signals_while_a_checkpoint_is_written_are_one_request(tmp_path: Path, whole: Path) -> None:
@@ -145,7 +155,8 @@ def ended(child: int, terminal: int | None = None) -> int:
 def test_a_command_that_is_told_twice_waits_for_its_workers(tmp_path: Path, whole: Path) -> None:
     folder = tmp_path / "sweep"
     (tmp_path / "spec.toml").write_text(SPEC + 'sweep = { "cost.c" = [0.1, 1.0] }')
-    arguments = ["run", tmp_path / "spec.toml", "--out", f"{folder}/", "--workers", "2"]
+    endless = ["--set", "training.epochs=100000", "--compile", "off"]
+    arguments = ["run", tmp_path / "spec.toml", "--out", f"{folder}/", "--workers", "2", *endless]
     process = subprocess.Popen(
         [sys.executable, "-m", "ebayes_core", *map(str, arguments)],
         env=ALONE, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -203,7 +214,7 @@ def test_measuring_is_begun_again_and_training_is_not(registry: Registry, tmp_pa
     run(experiment, SPEC, registry, tmp_path / "whole.h5")
     with monkeypatch.context() as patched:
         asked_in(patched, "measure")
-        with pytest.raises(Interrupted, match="stopped by SIGHUP after epoch 10, batch 0; everything is saved"):
+        with pytest.raises(Interrupted, match="stopped by SIGHUP after epoch 2, batch 0; everything is saved"):
             run(experiment, SPEC, registry, tmp_path / "r.h5")
     assert not held(tmp_path)
     monkeypatch.setattr(Watcher, "tick", lambda *_: steps.append(1))
