@@ -25,6 +25,7 @@ from ebayes_core.cli_common import (
 )
 from ebayes_core.exits import Stderr, guarded
 from ebayes_core.signals import Command
+from ebayes_core.system import refuse_windows
 from ebayes_core.words import networks
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ def main(debug: bool) -> None:
     """Energy-efficient synapses: train noisy networks whose reliability costs energy."""
     if debug:
         os.environ["EBAYES_DEBUG"] = "1"
+    refuse_windows()
 
 
 @main.command()

@@ -16,6 +16,7 @@ from ebayes_core.planning import find_device
 from ebayes_core.registry import Registry
 from ebayes_core.runfile import Run
 from ebayes_core.spec import Point
+from ebayes_core.system import refuse_windows
 from ebayes_core.work import work
 
 
@@ -25,6 +26,7 @@ def run(experiment: Any, text: str, registry: Registry, out: Path, options: Opti
     text is the spec verbatim. A run that was stopped goes on from the folder `<out>.partial`. Raises UserError where
     the file, or what is left of a stopped run, belongs to another spec, and Interrupted after a signal.
     """
+    refuse_windows()
     options = options or Options()
     parts = out.with_name(out.name + ".partial")
     if options.fresh:
