@@ -42,7 +42,7 @@ def _mark(file: BinaryIO) -> int | None:
 
 def _locked(file: BinaryIO) -> bool:
     """Whether a writer holds a lock on it; no where the file system has none."""
-    import fcntl  # here, because Windows has none, and a run there should end with a message and not with an ImportError
+    import fcntl  # here: Windows has none, and a run there should end with a message, not with an ImportError
 
     try:
         fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -14,7 +14,9 @@ from ebayes_core.registry import Registry
 from ebayes_core.run import run
 from ebayes_core.spec import loads
 
-SPEC = 'name = "a"\ndataset = { kind = "digits" }\nnetwork = { kind = "mlp", hidden = [4] }\ntraining = { epochs = 1 }\n'
+SPEC = (
+    'name = "a"\ndataset = { kind = "digits" }\nnetwork = { kind = "mlp", hidden = [4] }\ntraining = { epochs = 1 }\n'
+)
 #: the modules of the standard library that Windows lacks
 LACKING = ["fcntl", "grp", "posix", "pty", "pwd", "resource", "termios"]
 

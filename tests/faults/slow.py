@@ -7,6 +7,7 @@ Writing a file whose name holds the first argument waits until the file GO is th
 
 from __future__ import annotations
 
+import fcntl
 import os
 import sys
 import time
@@ -22,7 +23,7 @@ def main() -> None:
     sync = os.fsync
 
     def fsync(handle: int) -> None:
-        written = Path(os.readlink(f"/proc/self/fd/{handle}"))
+        written = _path(handle)
         while name in written.name and written.is_file() and not go.exists():
             time.sleep(0.01)
         sync(handle)
@@ -30,6 +31,13 @@ def main() -> None:
     os.fsync = fsync
     _announce(3)
     entry()
+
+
+def _path(handle: int) -> Path:
+    """The file that is open; macOS has no /proc, and a call of its own."""
+    if sys.platform == "darwin":
+        return Path(os.fsdecode(fcntl.fcntl(handle, fcntl.F_GETPATH, bytes(1024)).rstrip(b"\0")))
+    return Path(os.readlink(f"/proc/self/fd/{handle}"))
 
 
 def _announce(steps: int) -> None:
