@@ -17,7 +17,7 @@ from ebayes_core import lease
 from ebayes_core.lease import Lease, Pace, Watch, dead, me, read
 
 needs_proc = pytest.mark.skipif(
-    not sys.platform.startswith("linux"), reason="only Linux tells when a process started; elsewhere its lease goes stale"
+    not sys.platform.startswith("linux"), reason="only Linux tells when a process started; a lease goes stale elsewhere"
 )
 QUICK = Pace(beat=0.05, stale=0.5, stuck=3600)
 HOLDER = """
