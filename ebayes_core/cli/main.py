@@ -26,6 +26,7 @@ from ebayes_core.cli.common import (
 from ebayes_core.cli.exit_status import Stderr, guarded
 from ebayes_core.console import output
 from ebayes_core.sweeps.signals import Command
+from ebayes_core.system import refuse_windows
 from ebayes_core.wording import networks
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def main(debug: bool) -> None:
     """Energy-efficient synapses: train noisy networks whose reliability costs energy."""
     if debug:
         os.environ["EBAYES_DEBUG"] = "1"
+    refuse_windows()
 
 
 @main.command()

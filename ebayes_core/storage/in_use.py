@@ -6,7 +6,6 @@ died. It also locks the file, where there are locks. The mark decides; the lock 
 
 from __future__ import annotations
 
-import fcntl
 from pathlib import Path
 from typing import BinaryIO
 
@@ -43,6 +42,8 @@ def _mark(file: BinaryIO) -> int | None:
 
 def _locked(file: BinaryIO) -> bool:
     """Whether a writer holds a lock on it; no where the file system has none."""
+    import fcntl  # here: Windows has none, and a run there should end with a message, not with an ImportError
+
     try:
         fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         fcntl.flock(file, fcntl.LOCK_UN)

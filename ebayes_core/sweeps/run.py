@@ -20,6 +20,7 @@ from ebayes_core.sweeps.item import Item
 from ebayes_core.sweeps.options import Options
 from ebayes_core.sweeps.planning import find_device
 from ebayes_core.sweeps.worker import work
+from ebayes_core.system import refuse_windows
 
 
 def run(experiment: Any, text: str, registry: Registry, out: Path, options: Options | None = None) -> bool:
@@ -28,6 +29,7 @@ def run(experiment: Any, text: str, registry: Registry, out: Path, options: Opti
     text is the spec verbatim. A run that was stopped goes on from the folder `<out>.partial`. Raises UserError where
     the file, or what is left of a stopped run, belongs to another spec, and Interrupted after a signal.
     """
+    refuse_windows()
     options = options or Options()
     parts = out.with_name(out.name + ".partial")
     if options.fresh:

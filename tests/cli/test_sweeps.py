@@ -107,9 +107,8 @@ def test_a_suspended_worker_is_replaced_and_gives_way(expected: Path, tmp_path: 
     spec, out = tmp_path / "tiny.toml", tmp_path / "sweep"
     spec.write_text(SPEC)
     first = start("run", spec, "--out", f"{out}/", "--workers", "1", "--stale-after", "1")
-    held, worker = until(
-        lambda: next(((p, found["pid"]) for p in out.glob("work/*.1.lease") if (found := read(p))), None)
-    )
+    leases = lambda: ((p, found["pid"]) for p in out.glob("work/*.1.lease") if (found := read(p)))
+    held, worker = until(lambda: next(leases(), None))
     os.kill(worker, signal.SIGSTOP)
     other = start("work", out, "--stale-after", "1")
     until(lambda: list(out.glob("work/*.2.lease")) or not held.exists())

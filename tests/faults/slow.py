@@ -8,6 +8,7 @@ is written no further, until the file GO is there. With `r.h5`, training does no
 
 from __future__ import annotations
 
+import fcntl
 import os
 import select
 import signal
@@ -26,7 +27,7 @@ def main() -> None:
     sync = os.fsync
 
     def fsync(handle: int) -> None:
-        written = Path(os.readlink(f"/proc/self/fd/{handle}"))
+        written = _path(handle)
         while name in written.name and written.is_file() and not go.exists():
             time.sleep(0.01)
         sync(handle)
@@ -42,6 +43,13 @@ def _signals() -> Callable[[], bool]:
     os.set_blocking(writing, False)
     signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
     return lambda: bool(select.select([reading], [], [], 0)[0])
+
+
+def _path(handle: int) -> Path:
+    """The file that is open; macOS has no /proc, and a call of its own."""
+    if sys.platform == "darwin":
+        return Path(os.fsdecode(fcntl.fcntl(handle, fcntl.F_GETPATH, bytes(1024)).rstrip(b"\0")))
+    return Path(os.readlink(f"/proc/self/fd/{handle}"))
 
 
 def _announce(step: int, may_go_on: Callable[[], bool]) -> None:

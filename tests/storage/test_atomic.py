@@ -359,10 +359,8 @@ def test_what_becomes_of_a_folder_that_loses_its_plan(registry: Registry, tmp_pa
 
 def test_a_sweep_deleted_underneath_can_be_begun_again(registry: Registry, tmp_path: Path) -> None:
     """The worker's last checkpoint makes the folder anew, and nothing else is in it."""
-    folder, calm = (
-        begun(registry, tmp_path / "many"),
-        replace(FAST, pace=Pace(LIMIT)),
-    )  # no beat sees the lease gone before
+    folder = begun(registry, tmp_path / "many")
+    calm = replace(FAST, pace=Pace(LIMIT))  # no beat sees the lease gone before
 
     class Deleted(StopAt):
         def begin(self, cohort: Any, index: int, count: int, state: Any) -> None:

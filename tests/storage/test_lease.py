@@ -18,6 +18,9 @@ from ebayes_core.storage import lease
 from ebayes_core.storage.lease import Lease, Pace, Watch, dead, me, read
 from tests.waiting import until
 
+needs_proc = pytest.mark.skipif(
+    not sys.platform.startswith("linux"), reason="only Linux tells when a process started; a lease goes stale elsewhere"
+)
 QUICK = Pace(beat=0.05, stale=0.5, stuck=3600)
 HOLDER = """
 import sys, time
@@ -86,6 +89,7 @@ def test_a_lease_without_a_heartbeat_is_over_whatever_the_clocks_say(tmp_path: P
         assert watch.over(path)
 
 
+@needs_proc
 def test_a_killed_holder_on_this_host_is_known_at_once(tmp_path: Path) -> None:
     path = tmp_path / "a.1.lease"
     process, watch = holder(path), Watch(3600)
@@ -95,6 +99,7 @@ def test_a_killed_holder_on_this_host_is_known_at_once(tmp_path: Path) -> None:
     assert path.exists() and watch.over(path)
 
 
+@needs_proc
 def test_a_number_that_another_process_has_now_is_no_sign_of_life() -> None:
     assert not dead(me())
     assert dead({**me(), "started": "1"})
