@@ -15,8 +15,8 @@ from scipy.integrate import quad
 from ebayes_core.contract.registry import Registry
 from ebayes_core.engine.cohort import Cohort
 from ebayes_core.engine.loop import train
+from ebayes_core.engine.parameters import Parameters
 from ebayes_core.engine.randomness import MEASURE, generator
-from ebayes_core.engine.step import Parameters
 from ebayes_core.measure.collect import free_energy
 from ebayes_core.measure.convergence import expected_loss, slopes
 from ebayes_plugins.costs import Entropic, PowerLaw
@@ -42,7 +42,7 @@ def settled(c: Cohort) -> Parameters:
         if state.step > half and state.batch:
             for total, t in zip(mu + phi, state.parameters.mu + state.parameters.phi, strict=True):
                 total += t / half
-    return Parameters(mu, phi)
+    return Parameters.fresh(mu, phi)
 
 
 def hessian(c: Cohort) -> np.ndarray:
@@ -142,7 +142,7 @@ def test_variational_bayes_finds_the_exact_posterior_and_evidence(registry: Regi
 
 def at(c: Cohort, mean: np.ndarray, sd: np.ndarray) -> Parameters:
     sigma = torch.as_tensor(sd)[None]
-    return Parameters([torch.as_tensor(mean)[None]], [sigma + torch.log(-torch.expm1(-sigma))])
+    return Parameters.fresh([torch.as_tensor(mean)[None]], [sigma + torch.log(-torch.expm1(-sigma))])
 
 
 def numbers(c: Cohort, p: Parameters) -> tuple[np.ndarray, np.ndarray]:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ebayes_core.contract.slots import Cost
 from ebayes_core.engine.cohort import Cohort
-from ebayes_core.engine.step import Parameters
+from ebayes_core.engine.parameters import Parameters
 
 CHUNK = 1000  #: examples per forward pass
 

@@ -10,9 +10,9 @@ from torch import Tensor
 from ebayes_core.contract.functions import entropy_cost
 from ebayes_core.engine.cohort import Cohort, State
 from ebayes_core.engine.evaluation import energy_bill, evaluate, spread
+from ebayes_core.engine.parameters import Parameters
 from ebayes_core.engine.randomness import MEASURE, generator
 from ebayes_core.engine.stacking import stack
-from ebayes_core.engine.step import Parameters
 from ebayes_core.measure import bound, convergence, probes
 from ebayes_core.results.record import MemberResult
 

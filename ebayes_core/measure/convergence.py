@@ -17,8 +17,8 @@ from torch import Tensor
 
 from ebayes_core.engine.cohort import Cohort
 from ebayes_core.engine.evaluation import sampled_weights
+from ebayes_core.engine.parameters import Parameters
 from ebayes_core.engine.randomness import CHOICE, generator
-from ebayes_core.engine.step import Parameters
 
 #: Training examples that share a pair of sampled networks, and pairs at least: whatever batches training took, since
 #: one pair alone says little, and what it says must not hang on them.

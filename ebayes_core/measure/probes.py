@@ -14,9 +14,9 @@ from torch import Tensor
 
 from ebayes_core.engine.cohort import Cohort
 from ebayes_core.engine.evaluation import sampled_weights
+from ebayes_core.engine.parameters import Parameters
 from ebayes_core.engine.per_example import Deltas, squared_gradients
 from ebayes_core.engine.randomness import CHOICE, generator
-from ebayes_core.engine.step import Parameters
 
 CLASSES_FOR_GAUSS_NEWTON = 100  #: its price is one backward pass per class
 NETWORKS = 20  #: sampled networks, at least, that an average over the noise is of, however large the chunks may be

@@ -12,7 +12,18 @@ from torch import Tensor
 
 from ebayes_core.contract.registry import Registry
 from ebayes_core.engine.cohort import Cohort
-from ebayes_core.engine.fixed_point import FAR, LARGEST, MEMORY, MOST, WIDE, ceiling, changes, followed, newest
+from ebayes_core.engine.fixed_point import (
+    FAR,
+    LARGEST,
+    MEMORY,
+    MOST,
+    WIDE,
+    Condition,
+    ceiling,
+    newest,
+    newton,
+    rescaled,
+)  # fmt: skip
 from ebayes_core.engine.loop import train
 from ebayes_core.engine.randomness import MEASURE, generator
 from ebayes_core.measure.convergence import balance, slopes
@@ -36,7 +47,7 @@ INFERENCES = {
 def solved(c: Cohort, mu: Tensor, sigma: Tensor, curvature: Tensor, steps: int = 300) -> Tensor:
     """Where the steps end."""
     for _ in range(steps):
-        (change,) = changes(c.formulas, [mu], [sigma], [curvature], [torch.full_like(sigma, LARGEST)])
+        (change,) = newton(c.formulas, [mu], [Condition(sigma, curvature, torch.full_like(sigma, LARGEST))])
         assert change.abs().max() <= MOST
         sigma = sigma * change.exp()
     return sigma
@@ -111,7 +122,7 @@ def test_the_scale_makes_the_layers_condition_exact() -> None:
     log_scale = torch.zeros(2, 1, dtype=torch.float64)
     for step in range(1, 20_001):
         slope = sigma * curvature + torch.randn(2, 50, dtype=torch.float64)
-        log_scale = followed(log_scale, torch.tensor(newest(step)), sigma, slope, curvature / known)
+        log_scale = rescaled(log_scale, torch.tensor(newest(step)), sigma, slope, curvature / known)
         assert log_scale.abs().max() <= FAR
     torch.testing.assert_close(log_scale.exp(), known, rtol=0.03, atol=0)
 
@@ -124,7 +135,7 @@ def test_the_scale_undoes_what_sigma_owes_to_chance() -> None:
     log_scale = torch.zeros(1, 1, dtype=torch.float64)
     for step in range(1, 20_001):
         sigma = (log_scale.exp() * fisher) ** (-1 / 2.5)  # rho = 1/2, c rho = 1
-        log_scale = followed(log_scale, torch.tensor(newest(step)), sigma, sigma * curvature, fisher)
+        log_scale = rescaled(log_scale, torch.tensor(newest(step)), sigma, sigma * curvature, fisher)
     met, charged = (sigma**2 * curvature).sum(), (sigma ** (-1 / 2)).sum()
     assert met / charged == pytest.approx(1, rel=1e-3)
     assert log_scale.item() > 0.1

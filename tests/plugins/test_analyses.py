@@ -115,7 +115,7 @@ def figure_of(analysis: Any, arrays: dict[str, np.ndarray], tmp_path: Any) -> An
 
     hdf5.save(tmp_path / "a.h5", arrays)
     arrays, _ = hdf5.load(tmp_path / "a.h5")
-    with matplotlib.style.context(str(files("ebayes_core") / "ebayes.mplstyle")):
+    with matplotlib.style.context(str(files("ebayes_core.report") / "ebayes.mplstyle")):
         figure = Figure()
         FigureCanvasAgg(figure)
         analysis.draw(arrays, figure)
