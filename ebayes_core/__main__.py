@@ -1,5 +1,5 @@
 """`python -m ebayes_core` is `ebayes`."""
 
-from ebayes_core.cli import entry
+from ebayes_core.cli.main import entry
 
 entry()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ebayes_core.slots import Analysis, Cost, Dataset, Inference, Network, Noise, hookimpl
+from ebayes_core.contract.slots import Analysis, Cost, Dataset, Inference, Network, Noise, hookimpl
 from ebayes_plugins import costs, inference, networks, noise
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from pydantic import Field, model_validator
 
-from ebayes_core.slots import Cost
+from ebayes_core.contract.slots import Cost
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,7 +39,7 @@ class AbstractPowerLaw(Cost, ABC):
 
     def energy(self, sigma: Tensor, mu: Tensor) -> Tensor:
         """sigma ** -rho, elementwise."""
-        from ebayes_core.transcendental import power  # it needs torch, which takes two seconds to import
+        from ebayes_core.contract.functions import power  # it needs torch, which takes two seconds to import
 
         return power(sigma, -self.rho)
 

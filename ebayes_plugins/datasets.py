@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from ebayes_core.cache import cache_dir
-from ebayes_core.slots import Dataset
+from ebayes_core.contract.slots import Dataset
+from ebayes_core.storage.cache import cache_dir
 from ebayes_plugins import mnists
 from ebayes_plugins.mnists import Images
 from ebayes_plugins.toys import Cubic, LinearGaussian, one_of
@@ -18,7 +18,7 @@ from ebayes_plugins.toys import Cubic, LinearGaussian, one_of
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ebayes_core.tasks import Classification
+    from ebayes_core.contract.likelihoods import Classification
 
 Arrays = tuple[np.ndarray, np.ndarray]
 
@@ -50,7 +50,7 @@ class AbstractImages(Dataset, ABC):
 
     def task(self) -> Classification:
         """Softmax over the classes."""
-        from ebayes_core.tasks import Classification
+        from ebayes_core.contract.likelihoods import Classification
 
         return Classification(self.classes)
 

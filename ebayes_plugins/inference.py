@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from ebayes_core.formulas import entropy_cost
-from ebayes_core.slots import Cost, Inference
+from ebayes_core.contract.slots import Cost, Inference
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,7 +28,7 @@ class EnergyEfficient(Inference):
 
         E|w| and not |mu|: only so is the bound of Eq. 49 strict (Jensen).
         """
-        from ebayes_core.transcendental import expected_abs  # it needs torch, which takes two seconds to import
+        from ebayes_core.contract.functions import expected_abs  # it needs torch, which takes two seconds to import
 
         rate = self.magnitude + 0 * mu
         return (rate / 2).log() - rate * expected_abs(mu, sigma)
@@ -53,7 +52,7 @@ class VariationalBayes(Inference):
 
     def magnitude_cost(self, mu: Tensor, sigma: Tensor) -> Tensor:
         """-E_Q log P(w), constants included, so that both terms together are the KL divergence."""
-        from ebayes_core.transcendental import expected_abs
+        from ebayes_core.contract.functions import expected_abs
 
         if self.prior == "laplace":
             return expected_abs(mu, sigma) / self.scale + (2 * self.scale + 0 * mu).log()
@@ -66,4 +65,6 @@ class VariationalBayes(Inference):
 
     def reliability_cost(self, mu: Tensor, sigma: Tensor, cost: Cost) -> Tensor:
         """-H[Q] = -log(2 pi e sigma^2) / 2 (Eq. 41)."""
+        from ebayes_core.contract.functions import entropy_cost
+
         return entropy_cost(sigma)

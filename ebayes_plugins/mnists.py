@@ -12,10 +12,10 @@ from urllib.request import urlopen
 
 import numpy as np
 
-from ebayes_core import disk
-from ebayes_core.cache import refused
 from ebayes_core.errors import DataError
-from ebayes_core.once import once
+from ebayes_core.storage import atomic
+from ebayes_core.storage.cache import refused
+from ebayes_core.storage.once import once
 from ebayes_plugins.idx import SUFFIX, Damaged, File
 
 TIMEOUT = 60.0  #: seconds without a byte, until a mirror is given up
@@ -57,7 +57,7 @@ class Images:
 
     def _download(self, missing: Callable[[], list[File]], folder: Path) -> None:
         try:
-            disk.make(folder)
+            atomic.make(folder)
             once(folder, lambda: not missing(), lambda: [self._fetch(file, folder) for file in missing()])
         except OSError as error:
             raise refused(folder, error) from error
@@ -74,7 +74,7 @@ class Images:
             except (OSError, http.client.HTTPException, Damaged) as error:
                 told.append(f"{urlsplit(url).netloc}: {getattr(error, 'reason', error)}")
                 continue
-            with disk.replacing(folder / file.archive) as beside:
+            with atomic.replacing(folder / file.archive) as beside:
                 beside.write_bytes(content)
             return
         raise self._nowhere(file, folder, told)

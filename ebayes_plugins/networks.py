@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from ebayes_core.slots import Network, Trace
+from ebayes_core.contract.slots import Network, Trace
 
 if TYPE_CHECKING:
     from collections.abc import Callable

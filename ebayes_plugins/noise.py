@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from ebayes_core.slots import Noise
+from ebayes_core.contract.slots import Noise
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -27,7 +27,7 @@ class AbstractSoftplus(Noise, ABC):
 
     def sigma(self, phi: Tensor) -> Tensor:
         """log(1 + exp(phi)), elementwise, without overflow; the derivative is exact at sigma = 1e-4 too."""
-        from ebayes_core.transcendental import softplus  # it needs torch, which takes two seconds to import
+        from ebayes_core.contract.functions import softplus  # it needs torch, which takes two seconds to import
 
         return softplus(phi)
 

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
-from ebayes_core.slots import Dataset
+from ebayes_core.contract.slots import Dataset
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ebayes_core.tasks import Regression
+    from ebayes_core.contract.likelihoods import Regression
 
 SPLITS = ("train", "test")
 
@@ -64,7 +64,7 @@ class Cubic(Dataset):
 
     def task(self) -> Regression:
         """Gaussian likelihood of the data's own noise."""
-        from ebayes_core.tasks import Regression
+        from ebayes_core.contract.likelihoods import Regression
 
         return Regression(1, self.noise_sd)
 
@@ -112,7 +112,7 @@ class LinearGaussian(Dataset):
 
     def task(self) -> Regression:
         """Gaussian likelihood of standard deviation epsilon."""
-        from ebayes_core.tasks import Regression
+        from ebayes_core.contract.likelihoods import Regression
 
         return Regression(1, self.noise_sd)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from ebayes_core.engine import Cohort, Data, State, train
-from ebayes_core.planning import find_device, member_data
-from ebayes_core.population import cohorts
-from ebayes_core.registry import Registry
+from ebayes_core.contract.registry import Registry
+from ebayes_core.engine.cohort import Cohort, State
+from ebayes_core.engine.data import Data
+from ebayes_core.engine.loop import train
+from ebayes_core.engine.stacking import cohorts
 from ebayes_core.spec import Point, loads
+from ebayes_core.sweeps.planning import find_device, member_data
 
 DIGITS = """
 name = "test"

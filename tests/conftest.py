@@ -9,7 +9,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import settings
 
-from ebayes_core.registry import Registry
+from ebayes_core.contract.registry import Registry
 
 EXAMPLES = 100
 settings.register_profile("ebayes", max_examples=EXAMPLES, derandomize=True, deadline=None, database=None)

@@ -62,4 +62,4 @@ def python(*arguments: str, paths: tuple[Path, ...], cwd: Path) -> subprocess.Co
 
 def ebayes(*arguments: str, paths: tuple[Path, ...], cwd: Path) -> subprocess.CompletedProcess[str]:
     """Run the `ebayes` command."""
-    return python("-c", "from ebayes_core.cli import entry; entry()", *arguments, paths=paths, cwd=cwd)
+    return python("-c", "from ebayes_core.cli.main import entry; entry()", *arguments, paths=paths, cwd=cwd)

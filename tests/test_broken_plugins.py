@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from ebayes_core.contract.registry import Registry
 from ebayes_core.errors import PluginError, SpecError
-from ebayes_core.registry import Registry
 from ebayes_core.spec import loads
 from tests.installed import distribution, ebayes, metadata
 from tests.test_stranger import CODE, SMALL

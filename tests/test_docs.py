@@ -14,10 +14,9 @@ from types import SimpleNamespace
 import pytest
 
 import ebayes_core.testing
-from ebayes_core import reference
-from ebayes_core.registry import Registry
-from ebayes_core.slots import HOOKS
-from ebayes_core.spec import loads
+from ebayes_core.contract.registry import Registry
+from ebayes_core.contract.slots import HOOKS
+from ebayes_core.spec import loads, reference
 
 ROOT = Path(__file__).parents[1]
 GLIAL = ROOT / "examples" / "ebayes-glial"

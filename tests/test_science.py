@@ -12,11 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.integrate import quad
 
-from ebayes_core.convergence import expected_loss, slopes
-from ebayes_core.engine import MEASURE, Cohort, generator, train
-from ebayes_core.measure import free_energy
-from ebayes_core.registry import Registry
-from ebayes_core.update import Parameters
+from ebayes_core.contract.registry import Registry
+from ebayes_core.engine.cohort import Cohort
+from ebayes_core.engine.loop import train
+from ebayes_core.engine.randomness import MEASURE, generator
+from ebayes_core.engine.step import Parameters
+from ebayes_core.measure.collect import free_energy
+from ebayes_core.measure.convergence import expected_loss, slopes
 from ebayes_plugins.costs import Entropic, PowerLaw
 from tests.build import cohort
 

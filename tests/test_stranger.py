@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from ebayes_core.contract.registry import Registry
 from ebayes_core.errors import PluginError, SpecError, UserError
-from ebayes_core.registry import Registry
 from ebayes_core.spec import load, loads, schema_text
 from tests.installed import distribution, ebayes, pip_install
 

@@ -2,4 +2,5 @@
 
 Every number is a row of a section; rows that are compared take turns, so that a busy machine disturbs all of them
 alike; and a goal is a quotient of two rows.
+May import from every room but `cli` and `testing`.
 """

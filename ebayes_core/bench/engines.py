@@ -11,9 +11,11 @@ import tomli_w
 from ebayes_core.bench import stranger
 from ebayes_core.bench.rows import Step
 from ebayes_core.bench.setting import BATCH, PAPER, Shape, made_up
-from ebayes_core.engine import Cohort, Data, train
-from ebayes_core.population import cohorts, key
-from ebayes_core.registry import Registered, Registry
+from ebayes_core.contract.registry import Registered, Registry
+from ebayes_core.engine.cohort import Cohort
+from ebayes_core.engine.data import Data
+from ebayes_core.engine.loop import train
+from ebayes_core.engine.stacking import cohorts, key
 from ebayes_core.spec import SLOTS, Point, loads
 
 MEMBERS = 32

@@ -13,7 +13,7 @@ from ebayes_core.bench.processes import fresh
 from ebayes_core.bench.rows import Say, Step, reason
 from ebayes_core.bench.setting import BATCH, Shape
 from ebayes_core.bench.timing import WARM_UP, milliseconds
-from ebayes_core.figures import house_figure
+from ebayes_core.report.figures import house_figure
 
 #: Hidden widths of 784-h-h-10, for 1e4 to 1e7 synapses.
 WIDTHS = (12, 38, 116, 333, 1000, 2780)

@@ -12,7 +12,7 @@ from ebayes_core.bench.baselines import Alone, Naive, Plain, naive64
 from ebayes_core.bench.engines import MEMBERS, OWN, Population, by_formula, entries, table_of
 from ebayes_core.bench.rows import Variant
 from ebayes_core.bench.setting import DIGITS, PAPER, WIDE, Shape
-from ebayes_core.registry import Registered
+from ebayes_core.contract.registry import Registered
 
 engine = partial(Variant, section=PAPER.name)
 

@@ -8,15 +8,15 @@ from typing import Any
 
 import torch
 
-from ebayes_core import provenance
 from ebayes_core.bench.engines import registry
+from ebayes_core.results import provenance
 
 TOLD = ("created", "ebayes_version", "git_commit", "torch_version", "processor", "system", "threads", "device")
 
 
 def describe() -> dict[str, Any]:
     """Processor, cores, threads, torch, compiler, date, and how busy the machine was before."""
-    record = provenance.collect(registry(), torch.device("cpu"))
+    record = provenance.collect(registry().versions(), torch.device("cpu"))
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     cores = {"cores": os.cpu_count(), "python": record["versions"]["python"]}
     return {name: record[name] for name in TOLD} | cores | {"compiler": compiler(), "load_before": load}

@@ -15,7 +15,8 @@ from ebayes_core.bench.engines import MEMBERS, Population
 from ebayes_core.bench.processes import fresh
 from ebayes_core.bench.rows import Row, Section, Step, Variant, once
 from ebayes_core.bench.setting import PAPER
-from ebayes_core.engine import Cohort, State, train
+from ebayes_core.engine.cohort import Cohort, State
+from ebayes_core.engine.loop import train
 
 UPDATE = "the update alone"
 HELD, BYTES = "memory of one member", "bytes per synapse"
@@ -85,7 +86,7 @@ def held_by_members() -> Section:
 
 def stated() -> float:
     """What the estimate says of the same population."""
-    from ebayes_core.estimate import estimates
+    from ebayes_core.sweeps.estimate import estimates
 
     (estimate,) = estimates(Population(FEW[0]).points(), torch.device("cpu"), calibrate=False)
     return estimate.bytes_per_synapse

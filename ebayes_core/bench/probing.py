@@ -12,10 +12,12 @@ from ebayes_core.bench.baselines import Plain, perceptron
 from ebayes_core.bench.engines import MEMBERS, Population
 from ebayes_core.bench.rows import Row, Section, Step, Variant
 from ebayes_core.bench.setting import BATCH, EPOCHS, EXAMPLES, PAPER, TESTS, made_up
-from ebayes_core.engine import Cohort, generator, train
-from ebayes_core.evaluation import evaluate, snapshot
-from ebayes_core.measure import measure
-from ebayes_core.per_example import squared_gradients
+from ebayes_core.engine.cohort import Cohort
+from ebayes_core.engine.evaluation import evaluate, snapshot
+from ebayes_core.engine.loop import train
+from ebayes_core.engine.per_example import squared_gradients
+from ebayes_core.engine.randomness import generator
+from ebayes_core.measure.collect import measure
 
 FISHER, TESTING = "Fisher diagonal, 1,000 examples", "test set, 1,000 examples"
 RUN = f"a run of {EPOCHS} epochs of {EXAMPLES // BATCH:,} steps, 10,000 test examples"

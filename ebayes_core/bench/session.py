@@ -12,7 +12,7 @@ from ebayes_core.bench.goals import Verdict, judge
 from ebayes_core.bench.processes import side_by_side as beside
 from ebayes_core.bench.rows import Row, Say, Section, guarded, sections
 from ebayes_core.bench.timing import FULL, QUICK, interleaved
-from ebayes_core.finish import flushed_denormals
+from ebayes_core.sweeps.job import flushed_denormals
 
 MS = "ms per network"
 

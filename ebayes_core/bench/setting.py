@@ -9,8 +9,8 @@ from math import prod
 
 import torch
 
-from ebayes_core.engine import Data
-from ebayes_core.tasks import Classification
+from ebayes_core.contract.likelihoods import Classification
+from ebayes_core.engine.data import Data
 
 BATCH, EPOCHS = 20, 50
 EXAMPLES = 60_000  #: as many as MNIST's, so that minibatches come from where the caches do not reach

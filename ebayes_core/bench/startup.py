@@ -13,7 +13,7 @@ from ebayes_core.bench.rows import Row, Section, once
 from ebayes_core.errors import EbayesError
 
 TITLE, REPEATS = "start-up", 3
-ENTRY = "from ebayes_core.cli import entry; entry()"
+ENTRY = "from ebayes_core.cli.main import entry; entry()"
 MISTAKE = 'name = "mistaken"\ncost = { kind = "membran" }\n'
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from ebayes_core.slots import Cost, hookimpl
+from ebayes_core.contract.slots import Cost, hookimpl
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -7,10 +7,10 @@ from typing import Any
 
 from rich.console import Console
 
-from ebayes_core import listing
 from ebayes_core.bench.goals import Verdict
 from ebayes_core.bench.rows import Row, Section
-from ebayes_core.listing import Column, Listing
+from ebayes_core.console import printing
+from ebayes_core.console.printing import Column, Listing
 
 BUSY = 0.5  #: load before the start from which threads that wait for each other are seen to suffer
 
@@ -20,9 +20,9 @@ def show(console: Console, machine: dict[str, Any], sections: list[Section], ver
     about(console, machine)
     for section in sections:
         console.print()
-        listing.show(console, _section(section))
+        printing.show(console, _section(section))
     console.print()
-    listing.show(console, _goals(verdicts))
+    printing.show(console, _goals(verdicts))
 
 
 def about(console: Console, m: dict[str, Any]) -> None:

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from ebayes_core.population import stack
-from ebayes_core.slots import Cost, Inference, Noise
-from ebayes_core.stationary import LARGEST
+from ebayes_core.contract.slots import Cost, Inference, Noise
+from ebayes_core.engine.fixed_point import LARGEST
+from ebayes_core.engine.stacking import stack
 from ebayes_core.testing.common import Changed, Formula, attempt, check_table, keeps_arguments, quick, repeats, steady
 from ebayes_core.testing.elementwise import DISTINCT, SHAPE, elementwise, keeps_device, keeps_the_form
 from ebayes_core.testing.gradients import finite_at, slope_of, slopes, slopes_hold
@@ -92,7 +92,7 @@ def check_noise(cls: type[Noise]) -> None:
 def check_inference(cls: type[Inference]) -> None:
     """An objective's terms are elementwise and differentiable, and the magnitude's holds without noise too."""
     check_table(cls, Inference)
-    from ebayes_core.registry import Registry
+    from ebayes_core.contract.registry import Registry
 
     cost = Registry.load().kinds("cost")["power_law"](c=0.3, rho=1.0)
     name, changed = cls.__name__, Changed(cls)

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from ebayes_core.slots import Plugin
+from ebayes_core.contract.slots import Plugin
 from ebayes_core.testing.strategies import plugins
 
 EXAMPLES = 25

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ebayes_core.population import stack
+from ebayes_core.engine.stacking import stack
 from ebayes_core.testing.common import Formula, attempt, keeps_arguments, repeats
 
 SHAPE = (2, 4)  #: members, synapses

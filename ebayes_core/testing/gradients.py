@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ebayes_core.population import stack
-from ebayes_core.slots import Network
+from ebayes_core.contract.slots import Network
+from ebayes_core.engine.stacking import stack
 from ebayes_core.testing.common import Formula, attempt
 
 #: single precision is about to overflow: at the bounds of some field that is nobody's mistake

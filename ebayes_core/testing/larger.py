@@ -11,9 +11,9 @@ import torch
 from hypothesis import given
 from torch import Tensor
 
-from ebayes_core import examples
-from ebayes_core.slots import Analysis, Dataset
-from ebayes_core.tasks import Classification, Regression
+from ebayes_core.contract.likelihoods import Classification, Regression
+from ebayes_core.contract.slots import Analysis, Dataset
+from ebayes_core.engine import data
 from ebayes_core.testing.common import Changed, call, check_table, quick, random_states, steady
 from ebayes_core.testing.strategies import plugins
 
@@ -60,11 +60,13 @@ def _loaded(where: str, dataset: Dataset, split: str) -> tuple[Tensor, Tensor]:
 
 def _dataset_holds(name: str, dataset: Dataset) -> None:
     task = call(f"{name}.task", dataset.task)
-    assert isinstance(task, (Classification, Regression)), f"{name}.task must give a task of ebayes_core.tasks"
+    assert isinstance(task, (Classification, Regression)), (
+        f"{name}.task must give a task of ebayes_core.contract.likelihoods"
+    )
     splits = {split: _loaded(f"{name}.load('{split}')", dataset, split) for split in ("train", "test")}
     for split, (x, y) in splits.items():
         where = f"{name}.load('{split}')"
-        for fault in examples.faults(task, (x, y)):
+        for fault in data.faults(task, (x, y)):
             raise AssertionError(f"{where}: {fault}")
         again = dataset.load(split)
         same = torch.equal(x, again[0]) and torch.equal(y, again[1])
@@ -100,9 +102,9 @@ def check_analysis(cls: type[Analysis], run_file: str | Path | None = None, plug
     run_file: a results file to measure; without one, four small networks are trained on the digits.
     plugin: the instance to check; with default fields if left out.
     """
-    from ebayes_core.registry import Registry
-    from ebayes_core.run import run
+    from ebayes_core.contract.registry import Registry
     from ebayes_core.spec import loads
+    from ebayes_core.sweeps.run import run
 
     check_table(cls, Analysis)
     with tempfile.TemporaryDirectory() as folder:
@@ -114,8 +116,8 @@ def check_analysis(cls: type[Analysis], run_file: str | Path | None = None, plug
 
 
 def _analysis_holds(analysis: Analysis, path: Path) -> None:
-    from ebayes_core import store
-    from ebayes_core.runfile import Run
+    from ebayes_core.results.reader import Run
+    from ebayes_core.storage import hdf5
 
     name, before = type(analysis).__name__, path.read_bytes()
     with Run(path) as run:
@@ -134,8 +136,8 @@ def _analysis_holds(analysis: Analysis, path: Path) -> None:
     said = call(f"{name}.headline", analysis.headline, arrays)
     assert isinstance(said, str) and "\n" not in said, f"{name}.headline must return one line of text"
     with tempfile.TemporaryDirectory() as folder:
-        store.save(Path(folder) / "a.h5", arrays)
-        arrays, _ = store.load(Path(folder) / "a.h5")
+        hdf5.save(Path(folder) / "a.h5", arrays)
+        arrays, _ = hdf5.load(Path(folder) / "a.h5")
     for _ in range(2):  # the second time shows whether drawing used its arrays up
         _figure_holds(name, analysis, arrays)
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from ebayes_core.slots import Network, Trace
+from ebayes_core.contract.slots import Network, Trace
 from ebayes_core.testing.common import (
     Changed,
     Formula,
@@ -164,7 +164,7 @@ def _trace_holds(name: str, network: Network, weights: list[Tensor], x: Tensor) 
 
 def _probes_hold(name: str, network: Network, weights: list[Tensor], x: Tensor) -> None:
     """Curvature is measured example by example, without a trace through torch.func, which sees no values."""
-    from ebayes_core.per_example import squared_gradients
+    from ebayes_core.engine.per_example import squared_gradients
 
     direction = torch.ones(len(weights[0]), BATCH, OUTPUTS, dtype=x.dtype)
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ebayes_core.slots import Analysis
+from ebayes_core.contract.slots import Analysis
 from ebayes_plugins.analyses.advantage import Advantage
 from ebayes_plugins.analyses.experiment import Experiment
 from ebayes_plugins.analyses.importance import Importance

@@ -12,8 +12,8 @@ import numpy as np
 from ebayes_core.errors import UserError
 
 if TYPE_CHECKING:
-    from ebayes_core.registry import Registry
-    from ebayes_core.runfile import Run
+    from ebayes_core.contract.registry import Registry
+    from ebayes_core.results.reader import Run
 
 #: what is not known of every network's synapses, and why
 SOMETIMES = {
@@ -75,7 +75,7 @@ def plugin(spec: dict[str, Any], slot: str) -> Any:
 @cache
 def _registry() -> Registry:
     """The installed plugins, asked for once: a sweep has thousands of networks."""
-    from ebayes_core.registry import Registry
+    from ebayes_core.contract.registry import Registry
 
     return Registry.load()
 
@@ -93,7 +93,7 @@ def slope_of(spec: dict[str, Any], mu: float) -> Callable[[np.ndarray], np.ndarr
     """
     import torch
 
-    from ebayes_core.bound import elasticity
+    from ebayes_core.contract.functions import elasticity
 
     inference, cost = plugin(spec, "inference"), plugin(spec, "cost")
 

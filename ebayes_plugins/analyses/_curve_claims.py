@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ebayes_core.claims import Measured
+from ebayes_core.contract.claim import Measured
 from ebayes_plugins.analyses._curves import Arrays, columns, gain, lines, pair
 from ebayes_plugins.analyses._regression import rank_correlation
 

@@ -11,7 +11,7 @@ from ebayes_core.errors import UserError
 from ebayes_plugins.analyses._common import NOISE, curvature, exponent, finished, mean_band, mechanism, multiplier
 
 if TYPE_CHECKING:
-    from ebayes_core.runfile import Run
+    from ebayes_core.results.reader import Run
 
 Arrays = dict[str, np.ndarray]
 WAYS = ("sample", "ensemble", "mean")

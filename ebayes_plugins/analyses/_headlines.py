@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ebayes_core.signature import trend
-from ebayes_core.words import span
+from ebayes_core.report.signature import trend
+from ebayes_core.wording import span
 
 
 def fit_sentence(

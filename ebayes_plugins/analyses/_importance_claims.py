@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ebayes_core.claims import Claim, Measured
+from ebayes_core.contract.claim import Claim, Measured
 from ebayes_plugins.analyses._regression import over_seeds
 
 Arrays = dict[str, np.ndarray]

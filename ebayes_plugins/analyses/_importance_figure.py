@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ebayes_core.canvas import spread
+from ebayes_core.report.canvas import spread
 from ebayes_plugins.analyses._colours import colours
 from ebayes_plugins.analyses._importance_claims import POWERS, Arrays
 from ebayes_plugins.analyses._layout import COLUMNS, ROWS, blocks, caption, counted, grid, heading, legend, note

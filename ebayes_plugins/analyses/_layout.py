@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ebayes_core.canvas import LARGEST, spread
+from ebayes_core.report.canvas import LARGEST, spread
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

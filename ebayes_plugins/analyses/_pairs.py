@@ -13,7 +13,7 @@ from ebayes_plugins.analyses._common import optimum, plugin, slope_of
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ebayes_core.slots import Network
+    from ebayes_core.contract.slots import Network
 
 Price = Callable[[np.ndarray, np.ndarray], np.ndarray]
 CHUNK = 25  #: networks in one forward pass: more do not fit into the processor's cache

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ebayes_core.canvas import spread
+from ebayes_core.report.canvas import spread
 from ebayes_plugins.analyses._colours import colours
 from ebayes_plugins.analyses._layout import COLUMNS, MARKERS, caption, counted, heading, note, short
 from ebayes_plugins.analyses._posterior_claims import interval, mechanisms, points

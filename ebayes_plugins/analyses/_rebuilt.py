@@ -11,8 +11,8 @@ from ebayes_plugins.analyses._common import plugin
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ebayes_core.runfile import Run
-    from ebayes_core.slots import Dataset, Network
+    from ebayes_core.contract.slots import Dataset, Network
+    from ebayes_core.results.reader import Run
 
 
 class Rebuilt(NamedTuple):
@@ -60,12 +60,12 @@ def dataset_of(run: Run, members: list[int], analysis: str) -> Dataset:
 
 def _same_data(dataset: Dataset, known: list[str] | None, analysis: str) -> None:
     """Compare with the digests that a file has of its data; a file from before there were any is taken at its word."""
-    from ebayes_core import examples
+    from ebayes_core.engine import data
 
     if not known:
         return
     try:
-        now = examples.digest(examples.load(dataset, dataset.task()))
+        now = data.digest(data.load(dataset, dataset.task()))
     except UserError as error:
         raise UserError(f"{analysis} evaluates networks on the training set again: {error}") from error
     if now not in known:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from ebayes_core.claims import Claim, Measured
-from ebayes_core.slots import Analysis
+from ebayes_core.contract.claim import Claim, Measured
+from ebayes_core.contract.slots import Analysis
 from ebayes_plugins.analyses._curve_claims import gains, ranks
 from ebayes_plugins.analyses._curve_panels import Look, Panels, legend_below, panels, score_name
 from ebayes_plugins.analyses._curves import Arrays, columns, curve, factor, gain, lines, pair, population
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from ebayes_core.runfile import Run
+    from ebayes_core.results.reader import Run
 
 PRICES = {"price": "truly summed", "price_at_rms": "at the RMS sigma"}
 NOISES = {"sigma_rms": "RMS sigma", "sigma_median": "median sigma", "relative_median": "median sigma / RMS mean"}

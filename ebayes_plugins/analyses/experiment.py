@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 import numpy as np
 from pydantic import Field
 
-from ebayes_core.claims import Claim, Measured
+from ebayes_core.contract.claim import Claim, Measured
+from ebayes_core.contract.slots import Analysis
 from ebayes_core.errors import UserError
-from ebayes_core.slots import Analysis
 from ebayes_plugins.analyses._colours import colour
 from ebayes_plugins.analyses._common import exponent, finished, label, offering
 from ebayes_plugins.analyses._layout import caption, counted, few_ticks, grid, note, short
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from ebayes_core.runfile import Run
+    from ebayes_core.results.reader import Run
 
 PLASTICITY = "plasticity, V1 layer 5 (Sjöström et al. 2001)"
 RATES = "firing rate, V1 layer 2/3 (Ko et al. 2013)"

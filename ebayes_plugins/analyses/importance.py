@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 import numpy as np
 from pydantic import Field
 
-from ebayes_core.claims import Claim
+from ebayes_core.contract.claim import Claim
+from ebayes_core.contract.slots import Analysis
 from ebayes_core.errors import UserError
-from ebayes_core.slots import Analysis
 from ebayes_plugins.analyses._common import (
     NOISE,
     analytic_slope,
@@ -28,7 +28,7 @@ from ebayes_plugins.analyses._regression import fit_line, over_seeds
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from ebayes_core.runfile import Run
+    from ebayes_core.results.reader import Run
 
 ESTIMATORS = Literal[
     "gauss_newton_noise", "gauss_newton_mean", "fisher_true_noise", "fisher_true_mean", "fisher_empirical_noise",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 from pydantic import Field
 
-from ebayes_core.slots import Analysis
+from ebayes_core.contract.slots import Analysis
 from ebayes_plugins.analyses._colours import colour
 from ebayes_plugins.analyses._layout import caption, few_ticks, grid, note
 from ebayes_plugins.analyses._regression import fit_line
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from ebayes_core.runfile import Run
+    from ebayes_core.results.reader import Run
 
 POINTS = 60
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from ebayes_core.claims import Claim
+from ebayes_core.contract.claim import Claim
+from ebayes_core.contract.slots import Analysis
 from ebayes_core.errors import UserError
-from ebayes_core.slots import Analysis
 from ebayes_plugins.analyses._common import curvature, exponent, finished, mechanism, multiplier, offering, slope_of
 from ebayes_plugins.analyses._headlines import fit_sentence
 from ebayes_plugins.analyses._posterior_claims import CLAIMS, table
@@ -18,7 +18,7 @@ from ebayes_plugins.analyses._posterior_numbers import expected, observed
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from ebayes_core.runfile import Run
+    from ebayes_core.results.reader import Run
 
 Arrays = dict[str, np.ndarray]
 Share = Annotated[float, Field(ge=0, le=1)]

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from ebayes_core.canvas import spread
-from ebayes_core.claims import Claim, Measured
+from ebayes_core.contract.claim import Claim, Measured
+from ebayes_core.contract.slots import Analysis
 from ebayes_core.errors import UserError
-from ebayes_core.slots import Analysis
+from ebayes_core.report.canvas import spread
 from ebayes_plugins.analyses._colours import colour
 from ebayes_plugins.analyses._common import exponent, finished, multiplier
 from ebayes_plugins.analyses._gaussian import EXPECTED, calibration, places, rank, share, similarity, transport
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from ebayes_core.runfile import Run
+    from ebayes_core.results.reader import Run
 
 Arrays = dict[str, np.ndarray]
 GRID = 241  #: points of x

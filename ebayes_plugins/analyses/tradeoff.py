@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from ebayes_core.claims import Claim, Measured
-from ebayes_core.slots import Analysis
+from ebayes_core.contract.claim import Claim, Measured
+from ebayes_core.contract.slots import Analysis
 from ebayes_plugins.analyses._colours import NOISES
 from ebayes_plugins.analyses._curve_claims import gains, ranks
 from ebayes_plugins.analyses._curve_panels import Look, Panels, legend_below, panels, score_name
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from ebayes_core.runfile import Run
+    from ebayes_core.results.reader import Run
 
 DASHES = {"score_sample": "-", "score_ensemble": "--", "score_mean": ":"}
 WAY_NAMES = {"score_sample": "one sampled network", "score_ensemble": "ensemble", "score_mean": "mean weights"}

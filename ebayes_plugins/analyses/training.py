@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from ebayes_core.canvas import spread
-from ebayes_core.slots import Analysis
+from ebayes_core.contract.slots import Analysis
+from ebayes_core.report.canvas import spread
 from ebayes_plugins.analyses._common import label
 from ebayes_plugins.analyses._layout import axis_scale, caption, counted, grid, legend, short
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from ebayes_core.runfile import Run
+    from ebayes_core.results.reader import Run
 
 Panel = tuple[str, str, bool, str, str | None]
 #: title, unit, whether it runs over decades, the curve drawn as a line, and one drawn as dots

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from ebayes_core.canvas import spread
-from ebayes_core.claims import Claim, Measured
+from ebayes_core.contract.claim import Claim, Measured
+from ebayes_core.contract.slots import Analysis
 from ebayes_core.errors import UserError
-from ebayes_core.slots import Analysis
+from ebayes_core.report.canvas import spread
 from ebayes_plugins.analyses._colours import colours
 from ebayes_plugins.analyses._common import NOISE, exponent, finished, label, mechanism, offering
 from ebayes_plugins.analyses._layout import ROWS, caption, counted, grid
@@ -23,7 +23,7 @@ from ebayes_plugins.analyses._rebuilt import dataset_of, rebuilt
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from ebayes_core.runfile import Run
+    from ebayes_core.results.reader import Run
 
 Arrays = dict[str, np.ndarray]
 GRID, RESAMPLES = 21, 1000

@@ -22,7 +22,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ebayes_core.pool import alone
+from ebayes_core.sweeps.pool import alone
 from tests.faults import shim
 from tests.faults.kills import alike
 from tests.waiting import LIMIT

@@ -9,7 +9,7 @@ import pluggy
 import torch
 from pydantic import Field
 
-from ebayes_core.slots import Cost
+from ebayes_core.contract.slots import Cost
 
 hook = pluggy.HookimplMarker("ebayes")
 

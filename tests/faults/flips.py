@@ -22,11 +22,12 @@ from typing import NoReturn
 import h5py
 import numpy as np
 
-from ebayes_core import figures, spec
-from ebayes_core.registry import Registry
-from ebayes_core.run import run
-from ebayes_core.strangers import POINTERS
-from ebayes_core.verify import verify
+from ebayes_core import spec
+from ebayes_core.contract.registry import Registry
+from ebayes_core.report import figures
+from ebayes_core.report.verify import verify
+from ebayes_core.storage.untrusted import POINTERS
+from ebayes_core.sweeps.run import run
 from tests.waiting import LIMIT
 
 SPEC = """

@@ -8,7 +8,7 @@ import pluggy
 import torch
 from pydantic import Field
 
-from ebayes_core.slots import Cost, Inference, Network, Noise
+from ebayes_core.contract.slots import Cost, Inference, Network, Noise
 
 hook = pluggy.HookimplMarker("ebayes")
 

@@ -25,9 +25,9 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from ebayes_core.folder import Folder
-from ebayes_core.pool import alone
-from tests.core.test_run import assert_same
+from ebayes_core.sweeps.folder import Folder
+from ebayes_core.sweeps.pool import alone
+from tests.sweeps.test_run import assert_same
 
 SPEC = """
 name = "killed"

@@ -6,7 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
-from ebayes_core.pool import alone
+from ebayes_core.sweeps.pool import alone
 from tests.faults import faulty
 
 

@@ -15,9 +15,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from ebayes_core import patience
 from ebayes_core.errors import EbayesError
-from ebayes_core.signals import Stop
+from ebayes_core.sweeps import retry
+from ebayes_core.sweeps.signals import Stop
 from tests.faults import shim
 from tests.faults.saves import Save, saves
 
@@ -31,7 +31,7 @@ def main() -> int:
     given = parser.parse_args()
     if not shim.is_loaded():
         return shim.under_shim("tests.faults.refusals")
-    patience.PAUSE, Stop.wait = (1e6, 1e6), lambda *_: None  # a second attempt at once, and no third
+    retry.PAUSE, Stop.wait = (1e6, 1e6), lambda *_: None  # a second attempt at once, and no third
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name).resolve()
         lost = sum(tried(save, folder, given.every) for save in saves(folder))

@@ -10,19 +10,22 @@ from pathlib import Path
 
 import numpy as np
 
-from ebayes_core import checkpoint, spec, store
-from ebayes_core.engine import Cohort, train
-from ebayes_core.lease import Pace
-from ebayes_core.measure import measure
-from ebayes_core.options import Options
-from ebayes_core.planning import find_device, member_data
-from ebayes_core.registry import Registry
-from ebayes_core.run import begin, collect, run
-from ebayes_core.verify import verify
-from ebayes_core.work import work as work_at
-from ebayes_core.writing import add_analyses, write_run
-from tests.core.test_run import assert_same
+from ebayes_core import spec
+from ebayes_core.contract.registry import Registry
+from ebayes_core.engine import checkpoint
+from ebayes_core.engine.cohort import Cohort
+from ebayes_core.engine.loop import train
+from ebayes_core.measure.collect import measure
+from ebayes_core.report.verify import verify
+from ebayes_core.results.writer import add_analyses, write_run
+from ebayes_core.storage import hdf5
+from ebayes_core.storage.lease import Pace
+from ebayes_core.sweeps.options import Options
+from ebayes_core.sweeps.planning import find_device, member_data
+from ebayes_core.sweeps.run import begin, collect, run
+from ebayes_core.sweeps.worker import work as work_at
 from tests.faults.flips import SPEC
+from tests.sweeps.test_run import assert_same
 
 SWEEP = SPEC.replace('name = "small"', 'name = "small"\nseeds = [0, 1]')
 ANALYSIS = {"x": {"y": np.arange(100.0)}}
@@ -73,7 +76,7 @@ def _of_one_network(folder: Path, registry: Registry) -> list[Save]:
             lambda p: add_analyses(p / "r.h5", ANALYSIS), lambda p: is_made(p) or is_added(p), is_added,
         ),
         Save(
-            "a checkpoint replaced", lambda p: store.save(p / "c.h5", older), lambda p: store.save(p / "c.h5", tree),
+            "a checkpoint replaced", lambda p: hdf5.save(p / "c.h5", older), lambda p: hdf5.save(p / "c.h5", tree),
             lambda p: is_older(p) or is_newer(p), is_newer,
         ),
     ]  # fmt: skip
@@ -109,7 +112,7 @@ def _same(wanted: Path, found: Path, registry: Registry) -> bool:
 
 
 def _saved(path: Path, wanted: dict[str, np.ndarray]) -> bool:
-    return np.array_equal(store.load(path)[0]["xi"], wanted["xi"])
+    return np.array_equal(hdf5.load(path)[0]["xi"], wanted["xi"])
 
 
 def _everything(place: Path, registry: Registry) -> bool:
@@ -117,7 +120,7 @@ def _everything(place: Path, registry: Registry) -> bool:
     files = [path for path in place.rglob("*.h5") if path.is_file()]
     checkpoints = [path for path in files if "checkpoint" in path.name]
     for path in checkpoints:
-        store.load(path)
+        hdf5.load(path)
     texts = [path.read_text() for path in place.rglob("*") if path.suffix in (".json", ".toml")]
     results = [verify(path, registry) for path in files if path not in checkpoints]
     return all(texts) and not any(report.problems for report in results)

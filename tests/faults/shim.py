@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from ebayes_core.pool import alone
+from ebayes_core.sweeps.pool import alone
 from tests.faults.saves import Look, Save
 
 #: what happens at the n-th call; the first three end the process, the others go on until `disarm`

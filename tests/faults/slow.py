@@ -8,6 +8,7 @@ is written no further, until the file GO is there. With `r.h5`, training does no
 
 from __future__ import annotations
 
+import fcntl
 import os
 import select
 import signal
@@ -16,7 +17,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from ebayes_core.cli import entry
+from ebayes_core.cli.main import entry
 
 
 def main() -> None:
@@ -26,7 +27,7 @@ def main() -> None:
     sync = os.fsync
 
     def fsync(handle: int) -> None:
-        written = Path(os.readlink(f"/proc/self/fd/{handle}"))
+        written = _path(handle)
         while name in written.name and written.is_file() and not go.exists():
             time.sleep(0.01)
         sync(handle)
@@ -44,10 +45,17 @@ def _signals() -> Callable[[], bool]:
     return lambda: bool(select.select([reading], [], [], 0)[0])
 
 
-def _announce(step: int, may_go_on: Callable[[], bool]) -> None:
-    from ebayes_core import finish
+def _path(handle: int) -> Path:
+    """The file that is open; macOS has no /proc, and a call of its own."""
+    if sys.platform == "darwin":
+        return Path(os.fsdecode(fcntl.fcntl(handle, fcntl.F_GETPATH, bytes(1024)).rstrip(b"\0")))
+    return Path(os.readlink(f"/proc/self/fd/{handle}"))
 
-    train = finish.train
+
+def _announce(step: int, may_go_on: Callable[[], bool]) -> None:
+    from ebayes_core.sweeps import job
+
+    train = job.train
 
     def announced(cohort, state):  # type: ignore[no-untyped-def]
         for number, stepped in enumerate(train(cohort, state)):
@@ -57,7 +65,7 @@ def _announce(step: int, may_go_on: Callable[[], bool]) -> None:
                     time.sleep(0.01)
             yield stepped
 
-    finish.train = announced
+    job.train = announced
 
 
 if __name__ == "__main__":

@@ -24,12 +24,13 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from ebayes_core import figures, spec
+from ebayes_core import spec
+from ebayes_core.contract.registry import Registry
 from ebayes_core.errors import UserError
-from ebayes_core.options import Options
-from ebayes_core.registry import Registry
-from ebayes_core.run import run
-from ebayes_core.runfile import Run
+from ebayes_core.report import figures
+from ebayes_core.results.reader import Run
+from ebayes_core.sweeps.options import Options
+from ebayes_core.sweeps.run import run
 from tests.faults import texts
 from tests.waiting import LIMIT
 

@@ -15,8 +15,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from ebayes_core.folder import Folder
-from ebayes_core.pool import alone
+from ebayes_core.sweeps.folder import Folder
+from ebayes_core.sweeps.pool import alone
 
 SPEC = Path(__file__).parents[2] / "specs" / "desk" / "sweep.toml"
 EBAYES = [sys.executable, "-m", "ebayes_core"]

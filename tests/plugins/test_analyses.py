@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ebayes_core import store
+from ebayes_core.contract.registry import Registry
 from ebayes_core.errors import UserError
-from ebayes_core.registry import Registry
+from ebayes_core.storage import hdf5
 from ebayes_plugins.analyses import ALL
 from ebayes_plugins.analyses._colours import colour
 from ebayes_plugins.analyses._common import analytic_slope, optimum, slope_of
@@ -113,8 +113,8 @@ def figure_of(analysis: Any, arrays: dict[str, np.ndarray], tmp_path: Any) -> An
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    store.save(tmp_path / "a.h5", arrays)
-    arrays, _ = store.load(tmp_path / "a.h5")
+    hdf5.save(tmp_path / "a.h5", arrays)
+    arrays, _ = hdf5.load(tmp_path / "a.h5")
     with matplotlib.style.context(str(files("ebayes_core") / "ebayes.mplstyle")):
         figure = Figure()
         FigureCanvasAgg(figure)
@@ -375,8 +375,8 @@ def test_figures_are_legible(analysis: Any, case: str, tmp_path: Any) -> None:
 @pytest.mark.parametrize("analysis", ANY_RUN)
 def test_statistics_are_columns_of_one_length(analysis: Any, case: str, tmp_path: Any) -> None:
     arrays = analysis().measure(FakeRun(*RUNS[case], power(2 / 3, 0.1)))
-    store.save(tmp_path / "a.h5", arrays)
-    columns = analysis().statistics(store.load(tmp_path / "a.h5")[0])
+    hdf5.save(tmp_path / "a.h5", arrays)
+    columns = analysis().statistics(hdf5.load(tmp_path / "a.h5")[0])
     assert len({len(values) for values in columns.values()}) <= 1
 
 

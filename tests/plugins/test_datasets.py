@@ -22,10 +22,10 @@ import numpy as np
 import pytest
 import torch
 
-from ebayes_core.cache import cache_dir
+from ebayes_core.engine.data import digest
 from ebayes_core.errors import DataError, UserError
-from ebayes_core.examples import digest
-from ebayes_core.once import once
+from ebayes_core.storage.cache import cache_dir
+from ebayes_core.storage.once import once
 from ebayes_plugins import mnists
 from ebayes_plugins.analyses._rebuilt import dataset_of
 from ebayes_plugins.datasets import Digits, Mnist
@@ -218,7 +218,7 @@ def test_where_the_first_fails_the_next_one_makes_it(tmp_path: Path) -> None:
         once(tmp_path, lambda: bool(made), fails)
     (tmp_path / "making.1.lease").write_text('{"host": "gone"')  # as a process leaves it that died
     shutil.copy(tmp_path / "making.1.lease", tmp_path / "making.3.lease")
-    from ebayes_core.lease import Pace
+    from ebayes_core.storage.lease import Pace
 
     once(tmp_path, lambda: bool(made), lambda: made.append(1), Pace(beat=0.1, stale=0.2))
     assert made == [1] and not os.listdir(tmp_path)

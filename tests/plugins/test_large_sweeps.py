@@ -12,8 +12,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ebayes_core.canvas import LARGEST, spread
-from ebayes_core.registry import Registry
+from ebayes_core.contract.registry import Registry
+from ebayes_core.report.canvas import LARGEST, spread
 from ebayes_plugins.analyses._colours import OTHERS, colour, colours
 from ebayes_plugins.analyses._layout import COLUMNS, ENTRIES, LETTERS, ROWS, heading, short
 from ebayes_plugins.analyses.importance import Importance
@@ -112,7 +112,7 @@ ENDS = {
 @cache
 def drawn(kind: str) -> Any:
     """The figure of a large sweep; of a stranger's analysis, that of a sweep like any other."""
-    from ebayes_core.figures import house_figure
+    from ebayes_core.report.figures import house_figure
 
     known = LARGE.get(kind, (lambda: KINDS[kind]().measure(FakeRun(*sweep(seeds=12), power(1, 1))), []))[0]
     with house_figure() as figure:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ebayes_core.claims import FAILED, HELD
+from ebayes_core.contract.claim import FAILED, HELD
 from ebayes_core.errors import UserError
 from ebayes_plugins.analyses._posterior_claims import mechanisms
 from ebayes_plugins.analyses._posterior_numbers import half_width, median_gap, rank_half_width

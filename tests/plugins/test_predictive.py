@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ebayes_core.claims import FAILED, HELD
+from ebayes_core.contract.claim import FAILED, HELD
 from ebayes_core.errors import UserError
 from ebayes_plugins.analyses._gaussian import calibration, places, rank, share, similarity, transport
 from ebayes_plugins.analyses._rebuilt import rebuilt

@@ -11,9 +11,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ebayes_core.claims import FAILED, HELD, OPEN
+from ebayes_core.contract.claim import FAILED, HELD, OPEN
+from ebayes_core.contract.likelihoods import Regression
 from ebayes_core.errors import UserError
-from ebayes_core.tasks import Regression
 from ebayes_plugins.analyses._pairs import Surface, pair_ratios, price_of, quadratic_cost, quadratic_pair, shared_sigma
 from ebayes_plugins.analyses.two_synapses import TwoSynapses, _nearest, _ratio
 from ebayes_plugins.networks import Mlp

@@ -1,0 +1,61 @@
+"""The command that sets what results files measured beside what the paper claims."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import rich_click as click
+
+from ebayes_core.cli.common import as_json, console_of, located, print_json, registry_of, without
+from ebayes_core.errors import EbayesError, UserError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+@click.command()
+@click.argument("files", nargs=-1, type=click.Path(), metavar="[RESULTS]...")
+@click.option("--parts", is_flag=True, help="Every mechanism, layer and network, and not only the hardest.")
+@click.option("--markdown", is_flag=True, help="As a table to paste.")
+@without
+@as_json
+def claims(files: tuple[str, ...], parts: bool, markdown: bool, without: tuple[str, ...], as_json: bool) -> None:
+    """What the paper claims, as measured in RESULTS, with the rule by which it holds.  [default: results/*.h5]"""
+    from ebayes_core.contract.attribution import blamed
+    from ebayes_core.report import claims as asked
+
+    registry, found, problems = registry_of(without), [], []
+    chosen = [located(file, registry) for file in files] or sorted(Path("results").glob("*.h5"))
+    for file in chosen:
+        more, lost = asked.findings(file, registry)
+        found += more
+        problems += [f"{file}: {name}: no claims: {blamed(e, registry)}" for name, e in lost.items()]
+    rows = asked.table(asked.in_order(found), parts)
+    if not rows and not problems:
+        raise UserError("no analysis in these files measures a claim; run a spec of specs/desk or specs/paper first")
+    if as_json:
+        print_json(rows)
+    elif markdown:
+        click.echo(asked.markdown(rows))
+    else:
+        _show(console_of(), rows)
+    if problems:
+        raise EbayesError("\n".join(problems))
+
+
+def _show(console: Console, rows: list[dict[str, str]]) -> None:
+    """Claim by claim: the statement and its rule once, then what each file says."""
+    from ebayes_core.console import printing
+    from ebayes_core.contract.claim import INTERPRETED
+
+    shown = {"verdict": True, "value": False, "of": True, "file": True, "sigma": False, "B": False}
+    head = lambda row: f"{row['claim']}  {row['statement']}  [{row['statistic']}: {row['holds if']}]"
+    for statement, of_it in groupby(rows, head):
+        mine = list(of_it)
+        columns = [printing.Column(name, [row[name] for row in mine], words) for name, words in shown.items()]
+        printing.paragraph(console, statement, then="    ")
+        printing.show(console, printing.Listing("", columns))
+        console.print()
+    printing.paragraph(console, INTERPRETED, then="    ")

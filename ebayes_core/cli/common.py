@@ -1,0 +1,93 @@
+"""What the commands share: options, the registry, and how results are shown."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import rich_click as click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ebayes_core.contract.registry import Registry
+
+without = click.option("--without", multiple=True, metavar="NAME", help="Leave out an installed plugin.")
+overrides = click.option("--set", "overrides", multiple=True, metavar="FIELD=VALUE", help="Override a field; TOML.")
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+device = click.option(
+    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where to compute."
+)
+cache = click.option("--cache", type=click.Path(file_okay=False), help="Folder of downloaded data sets.")
+spec_file = click.argument("spec", type=click.Path(dir_okay=False))
+result_file = click.argument("file", metavar="RESULTS", type=click.Path())
+COMPILE = {"auto": None, "on": True, "off": False}
+compile_ = click.option(
+    "--compile", "compile_", type=click.Choice([*COMPILE]), default="auto", show_default=True,
+    help="Fuse the update into one kernel.",
+)  # fmt: skip
+folder_ = click.argument("folder", metavar="DIR", type=click.Path(exists=True, file_okay=False))
+heartbeat = click.option(
+    "--stale-after", type=click.FloatRange(min=0.5), default=120.0, show_default=True, metavar="SECONDS",
+    help="Without a heartbeat for so long, a worker counts as dead, and others take over.",
+)  # fmt: skip
+stuck = click.option(
+    "--stuck-after", type=click.FloatRange(min=1), default=3600.0, show_default=True, metavar="SECONDS",
+    help="Without a step for so long, a network counts as failed.",
+)  # fmt: skip
+checkpoint = click.option(
+    "--checkpoint-every", type=click.FloatRange(min=0), default=60.0, show_default=True, metavar="SECONDS",
+    help="Between two checkpoints.",
+)  # fmt: skip
+
+
+def figures_of(console: Console, experiment: Any, registry: Registry, target: Path) -> list[str]:
+    """Measure what the file lacks and draw; returns what went wrong."""
+    from ebayes_core.report import figures
+
+    wanted = figures.named(experiment.analysis)
+    problems = figures.measure(target, figures.missing(target, wanted), registry)
+    pictures, more = figures.draw(target, target.with_suffix(""), registry)
+    if pictures:
+        names = ", ".join(dict.fromkeys(picture.stem for picture in pictures))
+        console.print(f"figures: {names} in {target.with_suffix('')}{os.sep}", soft_wrap=True)
+    return problems + more
+
+
+def located(path: str | Path, registry: Registry) -> Path:
+    """The results file that a path means, a sweep's folder included; that it was gathered is said on stderr."""
+    from ebayes_core.console.output import say
+    from ebayes_core.sweeps.locate import results
+
+    return results(Path(path), registry, lambda text: say(text, err=True))
+
+
+def registry_of(without: Sequence[str], cache: str | None = None) -> Registry:
+    """The installed plugins, less those that are left out; data sets come from `cache`. A broken one is told of."""
+    from ebayes_core.contract.registry import Registry
+    from ebayes_core.storage.cache import VARIABLE
+
+    if cache:
+        os.environ[VARIABLE] = cache
+    registry = Registry.load(without)
+    registry.warn()
+    return registry
+
+
+def console_of() -> Console:
+    """Where a command prints."""
+    from rich.console import Console
+
+    # a file or a pipe has no width: in 200 columns every table but the widest stands in one piece, for `less -S` and
+    # for an editor, and COLUMNS says otherwise. [ ] and : : in names and paths are neither markup nor emoji
+    pipe = not (sys.stdout and sys.stdout.isatty()) and "COLUMNS" not in os.environ
+    return Console(width=200 if pipe else None, markup=False, highlight=False, emoji=False)
+
+
+def print_json(value: Any) -> None:
+    """For programs."""
+    click.echo(json.dumps(value, indent=2))

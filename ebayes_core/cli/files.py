@@ -1,0 +1,135 @@
+"""Commands that look at results files: show, draw, report, verify. A sweep's folder stands for its results."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import rich_click as click
+
+from ebayes_core.cli.common import as_json, console_of, located, print_json, registry_of, result_file, without
+from ebayes_core.console.output import say
+from ebayes_core.console.printing import SHOWN
+from ebayes_core.errors import EbayesError, UserError, told
+from ebayes_core.wording import networks
+
+
+@click.command()
+@result_file
+@click.option("--all", "all_", is_flag=True, help="Every network, and every row of a table.")
+@click.option("--statistics", is_flag=True, help="The numbers behind the figures.")
+@click.option("--analysis", metavar="KIND", help="Only this one's.")
+@click.option("--convergence", is_flag=True, help="How far each network is from an optimum, layer by layer.")
+@click.option("--wide", is_flag=True, help="Every column, though lines be longer than the screen.")
+@click.option("--csv", "as_csv", is_flag=True, help="Every network with every number as CSV, or an --analysis'.")
+@as_json
+def show(file: str, as_json: bool, as_csv: bool, all_: bool, **asked: Any) -> None:
+    """What was found in RESULTS, a file or a sweep's folder; its networks; and where the rest is."""
+    from ebayes_core.report import screen, summary
+    from ebayes_core.results.reader import Run
+
+    registry = registry_of(())
+    path = located(file, registry)
+    if as_csv:
+        click.echo(_csv(path, registry, asked["analysis"], asked["statistics"]), nl=False)
+    elif as_json:
+        with Run(path) as found:
+            print_json(summary.as_json(found))
+    else:
+        screen.show(console_of(), path, registry, screen.Asked(all=all_, **asked))
+
+
+def _csv(path: Path, registry: Any, analysis: str | None, statistics: bool) -> str:
+    """The members, or the statistics of one analysis: a program reads one table at a time."""
+    from ebayes_core.report import screen, tables
+    from ebayes_core.results.reader import Run
+
+    if not (analysis or statistics):
+        with Run(path) as found:
+            return tables.member_csv(found)
+    known, problems = screen.statistics(path, registry, analysis)
+    if len(known) > 1:
+        raise UserError(f"--csv writes one table: choose one with --analysis, of {', '.join(known)}")
+    if problems:
+        raise EbayesError("\n".join(problems))
+    (columns,) = known.values()
+    return tables.as_csv({name: values.tolist() for name, values in columns.items()})
+
+
+@click.command()
+@result_file
+@click.option("--analysis", metavar="KIND", help="Only this one.")
+@click.option("--into", type=click.Path(file_okay=False), help="Folder.  [default: beside RESULTS, named as it is]")
+@without
+def draw(file: str, analysis: str | None, into: str | None, without: tuple[str, ...]) -> None:
+    """Draw the figures of RESULTS again, from the file alone."""
+    from ebayes_core.report import figures
+
+    registry = registry_of(without)
+    path = located(file, registry)
+    names, problems = figures.draw(path, Path(into) if into else path.with_suffix(""), registry, analysis)
+    if not names and not problems:
+        raise UserError(f"{path}: holds no analysis{f' {analysis!r}' if analysis else ''} to draw; add one to its spec")
+    for name in names:
+        say(name)
+    if problems:
+        raise EbayesError("\n".join(problems))
+
+
+@click.command()
+@click.argument("files", metavar="RESULTS...", nargs=-1, required=True, type=click.Path())
+@click.option(
+    "--out", type=click.Path(file_okay=False), default="report", show_default=True, help="Folder of the pages."
+)
+@without
+def report(files: tuple[str, ...], out: str, without: tuple[str, ...]) -> None:
+    """One HTML page for each of RESULTS, to send to a colleague: spec, tables, figures and claims in one file."""
+    from ebayes_core.report import page
+
+    registry, problems = registry_of(without), []
+    for file, target in page.targets([located(file, registry) for file in files], Path(out)).items():
+        try:
+            problems += page.write(file, target, registry)
+            say(target)
+        except (EbayesError, OSError, MemoryError) as error:  # it costs its own page and no other
+            problems.append(told(error))
+    if problems:
+        raise EbayesError("\n".join(problems))
+
+
+@click.command()
+@click.argument("files", metavar="RESULTS...", nargs=-1, required=True, type=click.Path())
+@without
+@as_json
+def verify(files: tuple[str, ...], without: tuple[str, ...], as_json: bool) -> None:
+    """Whether RESULTS are whole: every digest, nothing missing, and a spec that validates."""
+    from ebayes_core.report.verify import verify as look
+
+    registry = registry_of(without)
+    reports = [look(located(file, registry) if Path(file).is_dir() else Path(file), registry) for file in files]
+    if as_json:
+        print_json([asdict(report) | {"path": str(report.path)} for report in reports])
+    else:
+        for line in (line for report in reports for line in _lines(report)):
+            say(line)
+    bad, unread = (sum(map(bool, found)) for found in zip(*((r.problems, r.unread) for r in reports), strict=True))
+    wrong = {
+        "are not whole; restore them from copies, or run their specs again": bad,
+        "could not be looked at, which says nothing against them": unread,
+    }
+    if bad or unread:
+        raise EbayesError("\n".join(f"{n} of {len(reports)} files {what}" for what, n in wrong.items() if n))
+
+
+def _lines(report: Any) -> list[str]:
+    count = len(report.problems)
+    if count:
+        first = f"{count} problem{'' if count == 1 else 's'}"
+    elif report.unread:
+        first = "could not be looked at"
+    else:
+        first = f"whole; {networks(report.networks)}, schema {report.schema}"
+    more = [f"... and {count - SHOWN} more: --json lists them"] if count > SHOWN else []
+    texts = [*report.problems[:SHOWN], *more, *report.unread, *(f"note: {text}" for text in report.notes)]
+    return [f"{report.path}: {first}", *(f"  {text}" for text in texts)]

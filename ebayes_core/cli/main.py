@@ -1,0 +1,190 @@
+"""The command line. Torch is imported only where a command needs it: help and a misspelt spec should be quick."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import rich_click as click
+
+from ebayes_core.cli import claims, files, run
+from ebayes_core.cli.common import (
+    as_json,
+    cache,
+    console_of,
+    device,
+    overrides,
+    print_json,
+    registry_of,
+    spec_file,
+    without,
+)
+from ebayes_core.cli.exit_status import Stderr, guarded
+from ebayes_core.console import output
+from ebayes_core.sweeps.signals import Command
+from ebayes_core.system import refuse_windows
+from ebayes_core.wording import networks
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(version("ebayes"), prog_name="ebayes")
+@click.option("--debug", is_flag=True, help="Show tracebacks, as EBAYES_DEBUG=1 does.")
+def main(debug: bool) -> None:
+    """Energy-efficient synapses: train noisy networks whose reliability costs energy."""
+    if debug:
+        os.environ["EBAYES_DEBUG"] = "1"
+    refuse_windows()
+
+
+@main.command()
+@spec_file
+@overrides
+@device
+@without
+@cache
+@click.option("--calibrate/--no-calibrate", default=True, show_default=True, help="Time a few steps of each cohort.")
+@as_json
+def check(
+    spec: str, overrides: tuple[str, ...], device: str, without: tuple[str, ...], cache: str | None, calibrate: bool,
+    as_json: bool,
+) -> None:  # fmt: skip
+    """Validate SPEC; show its members, cohorts, time and memory."""
+    from ebayes_core import spec as specs
+
+    experiment = specs.load(spec, registry_of(without, cache), overrides)
+    from dataclasses import asdict
+
+    from ebayes_core.sweeps.estimate import estimates
+    from ebayes_core.sweeps.planning import find_device
+
+    points = experiment.members()
+    found = estimates(points, find_device(device), calibrate)
+    rows = [{"index": p.index, "seed": p.member.seed, **p.swept} for p in points]
+    if as_json:
+        cohorts = [asdict(e) for e in found]
+        print_json({"name": experiment.name, "digest": specs.digest(experiment), "members": rows, "cohorts": cohorts})
+        return
+    _show_check(console_of(), spec, rows, found)
+
+
+def _show_check(console: Console, spec: str, rows: list[dict[str, Any]], found: list[Any]) -> None:
+    from ebayes_core.console import printing
+    from ebayes_core.sweeps.estimate import in_words
+    from ebayes_core.wording import amount, text
+
+    cohorts = "1 cohort" if len(found) == 1 else f"{len(found)} cohorts"
+    printing.paragraph(console, f"{spec}: valid; {networks(len(rows))} in {cohorts}")
+    columns = [printing.Column(name, [text(row[name]) for row in rows], key=True) for name in rows[0]]
+    more = "... and {} more: --json lists them"
+    printing.show(console, printing.Listing("", columns).first(printing.SHOWN, more))
+    for number, e in enumerate(found[: printing.SHOWN]):
+        time = "" if e.seconds is None else f", {in_words(e.seconds)} of training"
+        printing.paragraph(
+            console,
+            f"cohort {number + 1}: {networks(len(e.members))} of {e.synapses} synapses, {e.steps} steps{time}; "
+            f"{amount(e.megabytes)} MB with the data, {e.bytes_per_synapse:.0f} bytes per synapse",
+        )
+    if len(found) > printing.SHOWN:
+        console.print(more.format(len(found) - printing.SHOWN))
+    if found[0].seconds is not None:
+        total = in_words(tuple(map(sum, zip(*(e.seconds for e in found), strict=True))))
+        busy = " (longer while other programs are as busy as now)" if " to " in total else ""
+        printing.paragraph(console, f"in all {total} of training{busy}; compiling and measuring come on top")
+
+
+@main.command()
+@without
+@as_json
+def plugins(without: tuple[str, ...], as_json: bool) -> None:
+    """What is registered, and by whom."""
+    from dataclasses import asdict
+
+    from ebayes_core.contract.registry import Registry
+
+    names, registry = ("slot", "kind", "summary", "distribution", "version"), Registry.load(without)
+    rows = [{name: getattr(entry, name) for name in names} for entry in registry.entries]
+    if as_json:
+        print_json({"registered": rows, "broken": [asdict(broken) for broken in registry.broken]})
+        return
+    from ebayes_core.console import printing
+
+    columns = [
+        printing.Column(name, [row[name] for row in rows], words=name != "version", key=name in ("slot", "kind"))
+        for name in names
+    ]
+    printing.show(console_of(), printing.Listing("", columns))
+    for broken in registry.broken:
+        printing.paragraph(console_of(), f"broken: {broken}; update, reinstall or uninstall it")
+
+
+@main.command()
+@click.option("--out", type=click.Path(dir_okay=False), help="Write it to a file.")
+@click.option("--markdown", is_flag=True, help="As a page to read.")
+@without
+def schema(out: str | None, markdown: bool, without: tuple[str, ...]) -> None:
+    """The JSON Schema of specs, or their reference, with every registered plugin."""
+    from ebayes_core import spec as specs
+    from ebayes_core.spec import reference
+
+    text = (reference.markdown if markdown else specs.schema_text)(registry_of(without))
+    if out:
+        Path(out).write_text(text, encoding="utf-8")
+    else:
+        click.echo(text, nl=False)
+
+
+@main.command("new-plugin")
+@click.argument("slot", type=click.Choice(["cost", "noise", "inference", "network", "dataset", "analysis"]))
+@click.argument("name")
+@click.option(
+    "--into", type=click.Path(file_okay=False), default=".", show_default=True, help="Where to put the package."
+)
+def new_plugin(slot: str, name: str, into: str) -> None:
+    """A working package for a plugin of yours, with its tests."""
+    from ebayes_core.cli import scaffold
+
+    folder, files = scaffold.create(slot, name, Path(into))
+    for path in files:
+        output.say(path)
+    output.say(f"next:  pip install -e {folder}  and  python -m pytest {folder}")
+
+
+@main.command()
+@click.option("--quick", is_flag=True, help="Only what the goals need; ends within five minutes.")
+@click.option("--growth", type=click.Path(dir_okay=False), metavar="FIGURE", help="Also growth, with a figure.")
+@as_json
+def bench(quick: bool, growth: str | None, as_json: bool) -> None:
+    """Time and memory of training here, beside a plain network, a naive loop and other packages; the goals."""
+    import time
+
+    from ebayes_core.bench import session, table
+
+    began = time.perf_counter()
+    say = lambda text: output.say(f"{time.perf_counter() - began:5.0f} s  {text}", err=True)
+    done = session.bench(quick, Path(growth) if growth else None, say)
+    if as_json:
+        print_json(done.record())
+        return
+    table.show(console_of(), done.machine, done.sections, done.verdicts)
+
+
+FILES = (files.show, files.draw, files.report, claims.claims, files.verify)
+for command in (run.run, run.work, run.status, run.gather, *FILES):
+    main.add_command(command)
+
+
+def entry() -> None:
+    """The `ebayes` command: exceptions become messages and exit statuses."""
+    output.install()
+    logging.basicConfig(handlers=[Stderr()], format="%(message)s", level=logging.WARNING)
+    # the compiler looks for CUDA's tools on machines without a GPU and says so
+    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
+    Command.own()
+    sys.exit(guarded(lambda: main(standalone_mode=False)))

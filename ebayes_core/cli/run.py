@@ -1,0 +1,255 @@
+"""Commands that train: into one file, or as a sweep's folder by many workers."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import rich_click as click
+
+from ebayes_core.cli.common import (
+    COMPILE,
+    as_json,
+    cache,
+    checkpoint,
+    compile_,
+    console_of,
+    device,
+    figures_of,
+    folder_,
+    heartbeat,
+    overrides,
+    print_json,
+    registry_of,
+    spec_file,
+    stuck,
+    without,
+)
+from ebayes_core.errors import EbayesError, UserError
+from ebayes_core.wording import networks
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ebayes_core.contract.registry import Registry
+    from ebayes_core.sweeps.folder import Folder
+
+
+@click.command()
+@spec_file
+@click.option("--out", help="Results file, or folder of a sweep.  [default: results/NAME.h5]")
+@click.option(
+    "--workers", type=click.IntRange(0, 1024),
+    help="Processes, one thread each; the results go into a folder. 0 only plans it, for `ebayes work`.",
+)  # fmt: skip
+@click.option("--cohort", type=click.IntRange(min=1), metavar="NETWORKS", help="At most so many train as one.")
+@click.option("--on", type=click.Choice(["dask", "slurm"]), help="Submit to a Dask cluster, or to Slurm through Dask.")
+@click.option("--scheduler", metavar="ADDRESS", help="Of a running Dask scheduler.  [default: a cluster is started]")
+@click.option(
+    "--cluster", multiple=True, metavar="KEY=VALUE", help="An argument of dask's LocalCluster or SLURMCluster; TOML."
+)
+@overrides
+@device
+@click.option("--fresh", is_flag=True, help="Train again, in place of what is there.")
+@click.option("--retries", type=click.IntRange(0, 100), default=2, show_default=True, help="Of networks that fail.")
+@click.option("--retry-failed", is_flag=True, help="Try networks again that were given up.")
+@without
+@cache
+@compile_
+@heartbeat
+@stuck
+@checkpoint
+def run(spec: str, out: str | None, workers: int | None, on: str | None, fresh: bool, **how: Any) -> None:
+    """Train the networks of SPEC, measure them, and draw its figures.
+
+    With --workers or --on, or where --out is a folder, the sweep is a folder of work that can be stopped, added to and
+    shared: `ebayes work`, `status` and `gather` know it.
+    """
+    from ebayes_core import spec as specs
+
+    registry = registry_of(how["without"], how["cache"])
+    text = specs.read(spec)
+    experiment = specs.loads(text, registry, how["overrides"], source=spec)
+    many = workers is not None or on is not None or bool(out and (out.endswith(os.sep) or Path(out).is_dir()))
+    target = Path(out or f"results/{experiment.name}{'' if many else '.h5'}")
+    if many:
+        _run_folder(experiment, text, registry, target, fresh, 1 if workers is None else workers, on, how)
+    else:
+        _run_file(experiment, text, registry, target, fresh, how)
+
+
+def _run_file(experiment: Any, text: str, registry: Registry, target: Path, fresh: bool, how: dict[str, Any]) -> None:
+    if not target.suffix:
+        raise UserError(
+            f"--out {target}: end it with .h5, and the figures go into the folder {target} beside it; "
+            f"or with / for the folder of a sweep"
+        )
+    console = console_of()
+    from ebayes_core.cli.progress import watcher
+    from ebayes_core.sweeps.run import run as train
+
+    with watcher(console) as shown:
+        new = train(experiment, text, registry, target, _options(how, fresh=fresh, watcher=shown))
+    if not new:
+        console.print(f"{target} holds this spec's result already; --fresh trains it again", soft_wrap=True)
+    _conclude(console, experiment, registry, target, [])
+
+
+def _options(how: dict[str, Any], **more: Any) -> Any:
+    from ebayes_core.storage.lease import Pace
+    from ebayes_core.sweeps.options import Options
+
+    pace = Pace(min(10.0, how["stale_after"] / 5), how["stale_after"], how["stuck_after"], how["checkpoint_every"])
+    names = {name: how[name] for name in ("device", "retries", "only", "wait", "cohort") if name in how}
+    return Options(compile=COMPILE[how["compile_"]], pace=pace, **names, **more)
+
+
+def _conclude(console: Console, experiment: Any, registry: Registry, target: Path, problems: list[str]) -> None:
+    """Figures of a results file, and what was found; what went wrong comes last."""
+    from ebayes_core.report import screen
+
+    problems = problems + figures_of(console, experiment, registry, target)
+    console.print(f"results: {target}\n", soft_wrap=True)
+    screen.show(console, target, registry)
+    if problems:
+        raise EbayesError("\n".join(problems))
+
+
+def _run_folder(
+    experiment: Any, text: str, registry: Registry, target: Path, fresh: bool, workers: int, on: str | None,
+    how: dict[str, Any],
+) -> None:  # fmt: skip
+    from ebayes_core.sweeps.run import begin, place_of
+
+    if target.suffix == ".h5":
+        raise UserError(f"--out {target}: with --workers or --on the results go into a folder; name one")
+    place_of(experiment, target, fresh)
+    console = console_of()
+    folder = begin(experiment, text, registry, target, _options(how), workers, how["without"])
+    if how["retry_failed"]:
+        folder.forgive()
+    if not workers:
+        items = len(folder.left())
+        what = f"{items} item{'' if items == 1 else 's'} to do"
+        return console.print(f"{what}; start workers with  ebayes work {target}", soft_wrap=True)
+    _work_at(folder, workers, on, how, console)
+    _gather(folder, registry, target / "results.h5", console)
+
+
+def _work_at(folder: Folder, workers: int, on: str | None, how: dict[str, Any], console: Console) -> None:
+    from ebayes_core.cli.sweep_status import sweep_watcher
+
+    with sweep_watcher(console, folder) as look:
+        if on:
+            from ebayes_core.sweeps.dask_tasks import submit
+
+            submit(folder, on, workers, how["scheduler"], how["cluster"], _arguments(how), look)
+        else:
+            from ebayes_core.sweeps.pool import Pool
+
+            Pool(folder, workers, _arguments(how)).run(look)
+
+
+def _arguments(how: dict[str, Any]) -> list[str]:
+    """How a worker is told to work."""
+    names = ("device", "stale_after", "stuck_after", "checkpoint_every")
+    given = [f"--{name.replace('_', '-')}={how[name]}" for name in names]
+    return [*given, f"--compile={how['compile_']}", *([f"--cache={how['cache']}"] if how["cache"] else [])]
+
+
+@click.command()
+@folder_
+@device
+@cache
+@compile_
+@heartbeat
+@stuck
+@checkpoint
+@click.option("--wait/--no-wait", default=True, show_default=True, help="For work that others may leave undone.")
+@click.option("--only", metavar="ITEM", help="Of the items that `ebayes status` names, this one alone.")
+@click.option("--until-eof", is_flag=True, hidden=True, help="Stop when standard input closes.")
+def work(folder: str, until_eof: bool, **how: Any) -> None:
+    """A worker at the sweep in DIR: trains what nobody else does, until all is done.
+
+    Start as many as there are cores, on any hosts that share DIR; one thread each, so that numbers do not hang on how
+    many there are.
+    """
+    from ebayes_core.sweeps.folder import Folder
+
+    place = Folder.open(Path(folder))
+    registry = registry_of(place.about()["without"], how["cache"])
+    import faulthandler
+
+    import torch
+
+    faulthandler.enable()  # of a crash in a library's own code, the log then says where Python was
+    torch.set_num_threads(1)
+    if until_eof:
+        threading.Thread(target=_stop_at_eof, daemon=True).start()
+    from ebayes_core.cli.progress import watcher
+    from ebayes_core.sweeps.worker import work as work_at
+
+    with watcher(console_of()) as shown:
+        work_at(place, registry, _options(how, watcher=shown))
+
+
+def _stop_at_eof() -> None:
+    """Whoever started us holds the other end; if it dies, we save and go."""
+    import signal
+
+    while os.read(0, 1):  # not through sys.stdin, whose lock Python needs when it ends
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+@click.command()
+@folder_
+@as_json
+def status(folder: str, as_json: bool) -> None:
+    """How the sweep in DIR stands: done, running, failed, left, and the time to go."""
+    from ebayes_core.cli.sweep_status import show_status
+    from ebayes_core.sweeps.folder import Folder
+    from ebayes_core.sweeps.status import status as stands
+
+    found = stands(Folder.open(Path(folder)))
+    if as_json:
+        print_json(found.plain())
+    else:
+        show_status(console_of(), found)
+
+
+@click.command()
+@folder_
+@click.option("--out", type=click.Path(dir_okay=False), help="Results file.  [default: DIR/results.h5]")
+def gather(folder: str, out: str | None) -> None:
+    """One results file of all that is done in DIR, with its figures."""
+    from ebayes_core.sweeps.folder import Folder
+
+    place = Folder.open(Path(folder))
+    registry = registry_of(place.about()["without"])
+    _gather(place, registry, Path(out) if out else place.path / "results.h5", console_of())
+
+
+def _gather(folder: Folder, registry: Registry, target: Path, console: Console) -> None:
+    """Gather, draw, and say what is missing and why."""
+    from ebayes_core.sweeps.run import collect
+    from ebayes_core.sweeps.status import status as stands
+
+    experiment, found = folder.whole_experiment(registry), stands(folder)
+    if not found.done:
+        raise EbayesError("\n".join(_lacks(folder, found)))
+    missing = collect(folder, experiment, registry, target)
+    _conclude(console, experiment, registry, target, _lacks(folder, found) if missing else [])
+
+
+def _lacks(folder: Folder, found: Any) -> list[str]:
+    from ebayes_core.cli.sweep_status import failures
+
+    unfinished = found.running + found.left
+    how = [
+        f"{networks(found.failed)} failed; --retry-failed tries them again" if found.failed else "",
+        f"{networks(unfinished)} not finished; go on with  ebayes work {folder.path}" if unfinished else "",
+    ]
+    return [f"the results lack networks: {'; '.join(filter(None, how))}", *failures(found)]

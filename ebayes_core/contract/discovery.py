@@ -1,0 +1,179 @@
+"""What a distribution provides: its module imported, its hooks asked, and each class looked at before anything runs."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import EntryPoint
+from typing import Any, get_args, get_origin
+
+import pluggy
+
+from ebayes_core.contract.slots import BASES, HOOKS, Hooks, Plugin
+from ebayes_core.errors import PluginError
+
+GROUP = "ebayes"
+#: what a stranger's code may raise that shall cost nobody but the stranger
+ANYTHING = (Exception, SystemExit)
+
+
+@dataclass(frozen=True)
+class Registered:
+    """One kind and who provides it."""
+
+    slot: str
+    kind: str
+    cls: type[Plugin]
+    distribution: str
+    version: str
+
+    @property
+    def summary(self) -> str:
+        """First line of the class's docstring."""
+        return first_line(self.cls)
+
+
+@dataclass(frozen=True)
+class Broken:
+    """An entry point that is installed and provides nothing, and why."""
+
+    name: str
+    distribution: str
+    version: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"the plugin '{self.name}' of {self.distribution} {self.version} is broken: {self.reason}"
+
+
+def first_line(cls: type) -> str:
+    """First line of a class's docstring: its science in a sentence."""
+    return (cls.__doc__ or "").strip().split("\n")[0]
+
+
+def names_of(point: EntryPoint) -> tuple[str, ...]:
+    """The names by which it can be left out: its own, and its distribution's."""
+    return tuple(dict.fromkeys((point.name, owner(point)[0])))
+
+
+def owner(point: EntryPoint) -> tuple[str, str]:
+    """Distribution and version; of one whose metadata are half deleted, as much as is known."""
+    try:
+        found = point.dist.metadata if point.dist else {}
+    except FileNotFoundError:  # of importlib_metadata, which other packages put in place of Python's own
+        found = {}
+    return found.get("Name") or point.name, found.get("Version") or "?"
+
+
+def installed(point: EntryPoint) -> list[Registered]:
+    """The kinds of an entry point. Raises PluginError with the reason where any of them cannot be used."""
+    try:
+        module = point.load()
+    except ANYTHING as error:
+        raise PluginError(f"{point.value} cannot be imported: {_told(error)}") from error
+    return provided(module, *owner(point))
+
+
+def provided(module: object, distribution: str, version: str) -> list[Registered]:
+    """The kinds that a module's hooks return. Raises PluginError with the reason where any of them cannot be used."""
+    manager = _manager(module)
+    return [
+        Registered(slot, kind_of(cls, slot), cls, distribution, version)
+        for slot, hook in HOOKS.items()
+        for cls in _returned(manager, hook)
+    ]
+
+
+def _manager(module: object) -> pluggy.PluginManager:
+    manager = pluggy.PluginManager(GROUP)
+    manager.add_hookspecs(Hooks)
+    try:
+        manager.register(module)
+        manager.check_pending()
+    except pluggy.PluginValidationError as error:
+        raise PluginError(f"{error}; the hooks are {', '.join(HOOKS.values())}") from error
+    return manager
+
+
+def _returned(manager: pluggy.PluginManager, hook: str) -> Iterable[Any]:
+    try:
+        return [cls for classes in getattr(manager.hook, hook)() for cls in classes]
+    except ANYTHING as error:
+        raise PluginError(f"{hook}() has to return a list of classes: {_told(error)}") from error
+
+
+def _told(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def kind_of(cls: Any, slot: str) -> str:
+    """The kind of a class, if it is a finished plugin of the slot. Raises PluginError with what it lacks."""
+    if not (isinstance(cls, type) and issubclass(cls, BASES[slot])):
+        raise PluginError(f"{HOOKS[slot]} returned {cls!r}, which is no subclass of {BASES[slot].__name__}")
+    if cls.__abstractmethods__:
+        missing = ", ".join(sorted(cls.__abstractmethods__))
+        raise PluginError(f"the {slot} {cls.__name__} does not define {missing}")
+    kinds = get_args(cls.model_fields["kind"].annotation)
+    if len(kinds) != 1 or cls.model_fields["kind"].default != kinds[0] or not isinstance(kinds[0], str):
+        raise PluginError(f'the {slot} {cls.__name__} needs a line like  kind: Literal["mine"] = "mine"')
+    _complete(cls, slot)
+    for name, info in cls.model_fields.items():
+        if _changeable(info.annotation):
+            raise PluginError(f"the {slot} '{kinds[0]}': its field {name} can be changed in place; use a tuple")
+    for mistake in miscalled(cls, BASES[slot]):
+        raise PluginError(f"the {slot} '{kinds[0]}': {cls.__name__}.{mistake}")
+    return kinds[0]
+
+
+def _complete(cls: type[Plugin], slot: str) -> None:
+    """A field whose type pydantic cannot find would end the program where the spec is put together."""
+    try:
+        cls.model_rebuild()
+    except Exception as error:  # pydantic has one of its own, and annotations raise what they like
+        raise PluginError(f"the {slot} {cls.__name__} has a field of no known type: {_told(error)}") from error
+
+
+def _changeable(annotation: Any) -> bool:
+    """Whether a type is, or holds, a list, a dict or a set, which cannot tell which networks compute the same."""
+    kind = get_origin(annotation) or annotation
+    return kind in (list, dict, set) or any(map(_changeable, get_args(annotation)))
+
+
+def miscalled(cls: type[Plugin], base: type[Plugin]) -> Iterator[str]:
+    """The methods that cannot be called as the engine calls those of the base.
+
+    Python itself says so at the call, when hours may have gone by, and of the call alone: no line of the plugin is in
+    such a traceback. Other names for the arguments, and more of them with defaults, are fine.
+    """
+    for name, asked in vars(base).items():
+        mine = inspect.getattr_static(cls, name)
+        ours = mine is not asked and inspect.isfunction(asked) and asked.__module__ == base.__module__
+        if ours and isinstance(mine, (property, cached_property)):
+            yield f"{name} is a property, and has to be a method: {_signature(name, asked)}"
+        elif ours and not _takes(mine, cls, asked.__code__.co_argcount - 1):
+            yield f"{_signature(name, mine)} cannot be called as {_signature(name, asked)} is"
+        elif isinstance(asked, property) and inspect.isfunction(mine):
+            yield f"{name} is a method, and has to be a property"
+
+
+def _takes(method: Any, cls: type, count: int) -> bool:
+    """Whether so many arguments besides `self` may be given; of a method that does not say, it is assumed."""
+    bound = method.__get__(object(), cls) if hasattr(method, "__get__") else method
+    try:
+        inspect.signature(bound).bind(*range(count))
+    except TypeError:
+        return False
+    except ValueError:
+        return True
+    return True
+
+
+def _signature(name: str, method: Any) -> str:
+    """`energy(self, sigma, mu)`, without the types."""
+    try:
+        plain = [p.replace(annotation=p.empty) for p in inspect.signature(method).parameters.values()]
+    except (TypeError, ValueError):
+        return f"{name} ({type(method).__name__})"
+    return f"{name}({', '.join(map(str, plain))})"

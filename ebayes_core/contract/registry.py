@@ -1,0 +1,133 @@
+"""Plugins: found through the entry-point group `ebayes`, checked, and held as slot -> kind -> class.
+
+There is no global registry: `Registry.load()` in the command line and `Registry.of(MyPlugin)` in a test are
+the same construction.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from importlib.metadata import EntryPoint, entry_points
+from typing import Annotated, Any, Union
+
+from pydantic import Field
+
+from ebayes_core.contract.discovery import GROUP, Broken, Registered, first_line, installed, names_of, owner, provided
+from ebayes_core.contract.slots import HOOKS, Plugin
+from ebayes_core.errors import PluginError, UserError, nearest
+
+__all__ = ["Broken", "Registered", "Registry", "first_line"]
+
+log = logging.getLogger("ebayes")
+OWN = "ebayes"  #: the distribution whose plugins come with the program
+
+
+class Registry:
+    """Every kind of every slot. Composed types are made once and held here."""
+
+    def __init__(self, entries: Iterable[Registered], broken: Sequence[Broken] = ()) -> None:
+        self.entries, self.broken = list(entries), list(broken)
+        self._refuse_clashes()
+
+    @classmethod
+    def load(cls, without: Iterable[str] = ()) -> Registry:
+        """The installed plugins, less those named (entry point or distribution); a broken one is kept as such.
+
+        Raises PluginError for a clash, and where the program's own plugins are broken; UserError for a name in
+        `without` that is not installed.
+        """
+        found = sorted(entry_points(group=GROUP), key=lambda point: point.name)
+        left_out = set(without)
+        known = {name for point in found for name in names_of(point)}
+        for name in left_out - known:
+            raise UserError(f"--without {name}: no such plugin is installed{nearest(name, known)}")
+        entries, broken = _looked_at(point for point in found if not left_out & set(names_of(point)))
+        for own in (b for b in broken if b.distribution == OWN):
+            raise PluginError(f"{own}; install {OWN} again")
+        return cls(entries, broken)
+
+    @classmethod
+    def of(cls, *modules: object, builtins: bool = True) -> Registry:
+        """The installed plugins and `modules` (anything with hook implementations), for tests and notebooks.
+
+        builtins=False leaves out all that is installed. Raises PluginError where one of `modules` is broken.
+        """
+        base = cls.load() if builtins else cls([])
+        return cls([*base.entries, *(entry for module in modules for entry in _named(module))], base.broken)
+
+    def _refuse_clashes(self) -> None:
+        seen: dict[tuple[str, str], Registered] = {}
+        for entry in self.entries:
+            other = seen.setdefault((entry.slot, entry.kind), entry)
+            if other is not entry:
+                raise PluginError(
+                    f"the {entry.slot} '{entry.kind}' is provided twice: by {other.distribution} {other.version} "
+                    f"and by {entry.distribution} {entry.version}; leave one out with --without NAME"
+                )
+
+    def suspects(self) -> str:
+        """What to add where a kind is unknown: the broken plugins that may provide it, and what to do."""
+        if not self.broken:
+            return ""
+        them = "; ".join(map(str, self.broken))
+        return f"; it may be of a plugin that is broken: {them}; update, reinstall or uninstall it"
+
+    def warn(self) -> None:
+        """A line in the log for each plugin that is broken."""
+        for broken in self.broken:
+            log.warning("%s; update, reinstall or uninstall it, or leave it out with --without %s", broken, broken.name)
+
+    def versions(self) -> dict[str, str]:
+        """The version of each distribution that provides a plugin."""
+        return {entry.distribution: entry.version for entry in self.entries}
+
+    def kinds(self, slot: str) -> dict[str, type[Plugin]]:
+        """Kind -> class of one slot."""
+        return {entry.kind: entry.cls for entry in self.entries if entry.slot == slot}
+
+    @cached_property
+    def unions(self) -> dict[str, Any]:
+        """Per slot, the type that a spec field of that slot has: any registered kind, told apart by `kind`."""
+        return {slot: _union([self.composed(cls) for cls in self.kinds(slot).values()]) for slot in HOOKS}
+
+    def composed(self, cls: type[Plugin]) -> type[Plugin]:
+        """A class that is generic in costs (a mixture), filled with the costs that are not."""
+        if not cls.__pydantic_generic_metadata__["parameters"]:
+            return cls
+        parts = [c for c in self.kinds("cost").values() if not c.__pydantic_generic_metadata__["parameters"]]
+        filled = cls[_union(parts)]
+        filled.__doc__ = cls.__doc__
+        return filled
+
+
+def _union(classes: list[type[Plugin]]) -> Any:
+    if len(classes) < 2:  # pydantic wants two kinds to discriminate
+        return classes[0] if classes else Plugin
+    return Annotated[Union[tuple(classes)], Field(discriminator="kind")]  # noqa: UP007
+
+
+def everything() -> list[Registered]:
+    """All that is installed, kinds that clash among them."""
+    return _looked_at(entry_points(group=GROUP))[0]
+
+
+def _looked_at(points: Iterable[EntryPoint]) -> tuple[list[Registered], list[Broken]]:
+    """What they provide, and those that are broken."""
+    entries, broken = [], []
+    for point in points:
+        try:
+            entries += installed(point)
+        except PluginError as error:
+            broken.append(Broken(point.name, *owner(point), str(error)))
+    return entries, broken
+
+
+def _named(module: object) -> list[Registered]:
+    """The kinds of a module that is not installed."""
+    name = getattr(module, "__name__", repr(module))
+    try:
+        return provided(module, name, "0")
+    except PluginError as error:
+        raise PluginError(f"{name}: {error}") from error

@@ -1,0 +1,68 @@
+"""A cohort's state as a tree of arrays that `store` writes whole or not at all."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+import torch
+
+from ebayes_core.engine.cohort import Cohort, State
+from ebayes_core.engine.step import Parameters
+
+Tree = dict[str, Any]
+LISTS = tuple(f.name for f in fields(Parameters))
+
+
+def pack(state: State) -> Tree:
+    """Everything that a cohort carries, to the bit: weights and noise too, since recomputing could round otherwise."""
+    lists = {name: getattr(state.parameters, name) for name in LISTS} | {"weights": state.weights}
+    curves = {name: torch.stack([point[name] for point in state.curves]) for name in state.curves[0]}
+    return {
+        "lists": {name: {str(i): t.cpu().numpy() for i, t in enumerate(ts)} for name, ts in lists.items()},
+        "curves": {name: t.cpu().numpy() for name, t in curves.items()},
+        "alive": state.alive.cpu().numpy(),
+        "xi": state.xi.cpu().numpy(),
+        "loss": state.loss.cpu().numpy(),
+        "correct": state.correct.cpu().numpy(),
+        "noise": state.noise.get_state().numpy(),
+        "died": np.array([[str(member), how] for member, how in state.died.items()], dtype=str).reshape(-1, 2),
+        "clock": np.array([state.epoch, state.batch, state.step], dtype=np.int64),
+    }
+
+
+def unpack(tree: Tree, cohort: Cohort) -> State:
+    """The state that `pack` was given, on the cohort's device."""
+
+    def tensor(array: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(np.ascontiguousarray(array)).to(cohort.device)
+
+    def tensors(name: str) -> list[torch.Tensor]:
+        parts = tree["lists"].get(name, {})
+        return [tensor(parts[str(i)]) for i in range(len(parts))]
+
+    noise = torch.Generator(cohort.device)
+    noise.set_state(torch.from_numpy(np.ascontiguousarray(tree["noise"])))
+    epoch, batch, step = map(int, tree["clock"])
+    points = zip(*(tensor(values) for values in tree["curves"].values()), strict=True)
+    return State(
+        Parameters(*(tensors(name) for name in LISTS)), tensors("weights"), tensor(tree["xi"]), tensor(tree["alive"]),
+        tensor(tree["loss"]), tensor(tree["correct"]), noise, epoch, batch, step,
+        {int(member): how for member, how in tree["died"]},
+        [dict(zip(tree["curves"], values, strict=True)) for values in points],
+    )  # fmt: skip
+
+
+def part(tree: Tree, rows: slice) -> Tree:
+    """The state of some members of a packed cohort; what all share, as the noise, stays."""
+    members = len(tree["alive"])
+    kept = range(members)[rows]
+    own = lambda array: array[rows] if array.shape[:1] == (members,) else array
+    died = [[str(kept.index(int(member))), how] for member, how in tree["died"] if int(member) in kept]
+    return tree | {
+        "lists": {name: {i: own(array) for i, array in arrays.items()} for name, arrays in tree["lists"].items()},
+        "curves": {name: array[:, rows] for name, array in tree["curves"].items()},
+        "died": np.array(died, dtype=str).reshape(-1, 2),
+        **{name: tree[name][rows] for name in ("alive", "loss", "correct")},
+    }

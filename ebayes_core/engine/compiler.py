@@ -1,0 +1,111 @@
+"""The one place that knows about compilation: a step as one fused kernel, or as it was where no compiler works."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from unittest.mock import patch
+
+import torch
+from torch import Tensor
+
+from ebayes_core.contract.functions import DECOMPOSITIONS
+from ebayes_core.engine import compiler_folder
+from ebayes_core.engine.compiler_folder import CURE
+
+log = logging.getLogger("ebayes")
+
+Step = Callable[..., None]
+#: a multiplication and an addition as one instruction, rounded once: a tenth off the update
+FUSED = {"cpp.enable_floating_point_contract_flag": "fast"}
+
+# Inductor calls a vector library for exp, log and erf, and around a call every register of the loop goes to memory:
+# written into the loop, they take a fifth off the update. exp and log split off a power of two and end in a minimax
+# polynomial on half an octave (coefficients of Cephes' expf and logf, S. Moshier); in ATen's vector type one text
+# serves any processor.
+EXP = """[](auto x) {
+    using V = at::vec::Vectorized<float>; using I = at::vec::Vectorized<int32_t>;
+    x = at::vec::clamp(x, V(-87.6f), V(89.f));  // exp is 0 and inf from there on
+    auto n = (x * V(1.44269504f)).round();
+    auto r = at::vec::fmadd(n, V(2.12194440e-4f), at::vec::fmadd(n, V(-0.693359375f), x));
+    auto p = V(1.9875691500e-4f);
+    for (float c : {1.3981999507e-3f, 8.3334519073e-3f, 4.1665795894e-2f, 1.6666665459e-1f, 5.0000001201e-1f})
+        p = at::vec::fmadd(p, r, V(c));
+    p = at::vec::fmadd(p, r * r, r) + V(1.f);
+    auto i = at::vec::convert_to_int_of_same_size(n);
+    auto half = at::vec::cast<float>((i + I(126)) << I(23));  // 2**(n - 1): 2**n overflows before exp(x) does
+    return p * half * V(2.f);
+}"""
+LOG = """[](auto x) {
+    using V = at::vec::Vectorized<float>; using I = at::vec::Vectorized<int32_t>;
+    auto bits = at::vec::cast<int32_t>(x), n = (bits - I(0x3f3504f3)) >> I(23);
+    auto m = at::vec::cast<float>(bits - (n << I(23))) - V(1.f), e = at::vec::convert_to_fp_of_same_size<float>(n);
+    auto p = V(7.0376836292e-2f);
+    for (float c : {-1.1514610310e-1f, 1.1676998740e-1f, -1.2420140846e-1f, 1.4249322787e-1f, -1.6668057665e-1f,
+                    2.0000714765e-1f, -2.4999993993e-1f, 3.3333331174e-1f})
+        p = at::vec::fmadd(p, m, V(c));
+    auto y = at::vec::fmadd(m * m, V(-0.5f), at::vec::fmadd(e, V(-2.12194440e-4f), p * m * (m * m)));
+    y = at::vec::fmadd(e, V(0.693359375f), m + y);
+    return V::blendv(x - V(INFINITY), y, x >= V(FLT_MIN));  // -inf at 0; denormals count as 0, as in a run
+}"""
+
+ERF = f"""[](auto x) {{
+    using V = at::vec::Vectorized<float>;
+    auto exp = {EXP};
+    auto t = V(1.f) / at::vec::fmadd(x.abs(), V(0.3275911f), V(1.f));  // Abramowitz and Stegun 7.1.26, as in ATen
+    auto p = V(1.061405429f);
+    for (float c : {{-1.453152027f, 1.421413741f, -0.284496736f, 0.254829592f}}) p = at::vec::fmadd(p, t, V(c));
+    return (V(1.f) - p * t * exp((x * x).neg())).copysign(x);
+}}"""
+
+TEXTS = {"exp": EXP, "log": LOG, "erf": ERF}
+
+
+@contextmanager
+def inlined() -> Iterator[None]:
+    """While it lasts, inductor writes float32's exp, log and erf into its loops; if torch has that place."""
+    try:
+        from torch._inductor.codegen.cpp import CppVecOverrides as table
+
+        ops = {name: _written(text, name, getattr(table, name)) for name, text in TEXTS.items()}
+    except (ImportError, AttributeError):  # the table is private to torch, and may move
+        yield
+        return
+    with patch.multiple(table, **ops):
+        yield
+
+
+def _written(text: str, name: str, called: Callable[..., str]) -> staticmethod:  # type: ignore[type-arg]
+    """An entry of inductor's table that writes text, or the call where the numbers are no float32."""
+
+    def op(x):  # type: ignore[no-untyped-def]
+        return f"{text}({x})" if x.dtype == torch.float32 else called(x)
+
+    op.__name__ = name  # inductor looks the scalar version up by it
+    return staticmethod(op)
+
+
+def compiled(step: Step, *example: object) -> Step | None:
+    """The same function as one fused kernel; none, with one line in the log, where no compiler works.
+
+    The step is first traced to plain tensor operations, its gradient included. So whatever Python a stranger's
+    formula is written in, the compiler sees only arithmetic, and an autograd.Function keeps its own backward.
+    """
+    try:
+        with (
+            compiler_folder.opened(),
+            inlined(),
+            torch.no_grad(),
+        ):  # in this order: on import torch looks for it
+            from torch.fx.experimental.proxy_tensor import make_fx
+            from torch.utils._pytree import tree_map_only
+
+            scratch = tree_map_only(Tensor, torch.clone, example)
+            graph = make_fx(step, decomposition_table=DECOMPOSITIONS)(*scratch)
+            return torch._inductor.compile(graph, scratch, options=FUSED)
+    except Exception as error:  # a missing compiler shows as any of a dozen exceptions
+        log.warning(
+            "no compiled update: %s; going on without, several times slower; %s", compiler_folder.told(error), CURE
+        )
+        return None

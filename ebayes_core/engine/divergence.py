@@ -1,0 +1,98 @@
+"""Which term of the objective was not finite, where a network had to be frozen; asked only once it is.
+
+A loss that is not finite freezes a network before its next step. A gradient that is not goes through that step first,
+and leaves a NaN in place of the parameter that it moved: the formulas are then asked at what is left of the network,
+and at all that the lost values can have been.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ebayes_core.engine.cohort import Cohort, State
+from ebayes_core.engine.fixed_point import MOST
+from ebayes_core.engine.objective import Formulas
+from ebayes_core.engine.terms import Formula, blamed, derivatives, doubled, terms
+
+MUS, SIGMAS = 17, 257  #: values that a lost mean and a lost sigma are looked for at
+#: how far beyond the known means, and within which sigmas
+BEYOND, WIDEST = 2.0, (1e-6, 1e3)
+
+Place = tuple[Tensor, Tensor]  #: mu and sigma, (1, synapses)
+
+
+@torch.no_grad()
+def cause(cohort: Cohort, state: State, member: int, seen: str) -> str:
+    """What of this frozen network was not finite: `reliability (cost 'mine')`, `the loss` and so on.
+
+    seen: what to say where the formulas are finite, and nothing is lost.
+    """
+    f, point = cohort.formulas_of(cohort.points[member : member + 1]), cohort.points[member].member
+    mu, phi = (_row(ts, member) for ts in (state.parameters.mu, state.parameters.phi))
+    if phi is not None and any(bool((phi.isfinite() & ~t.isfinite()).any()) for t in f.spread(phi)):
+        return f"sigma (noise '{point.noise.kind}')"
+    lost, double = not all(bool(t.isfinite().all()) for t in (mu, phi) if t is not None), doubled(f, [point])
+    here, around = _here(f, mu, phi), _around(f, mu, phi, state, member)
+    questions = (
+        ("{}", f, lambda formula: _broken(formula, here, cohort.solves(state))),
+        ("{}", double, lambda formula: lost and _broken(formula, around, cohort.solves(state))),
+        ("the squared gradient of {}", f, lambda formula: not lost and _overflows(f, formula, here, phi)),
+    )
+    for words, formulas, fails in questions:
+        for term in terms(formulas, phi is not None):
+            if fails(term.formula):
+                return words.format(blamed(term, formulas, fails).of(point))
+    return "the gradient of the loss" if lost else seen
+
+
+def _row(parts: list[Tensor], member: int) -> Tensor | None:
+    return torch.cat([t[member : member + 1] for t in parts], 1) if parts else None
+
+
+def _start(f: Formulas, mu: Tensor) -> Tensor:
+    return f.noise.sigma(f.noise.init(torch.zeros_like(mu)))
+
+
+def _ends(f: Formulas, mu: Tensor, steps: int) -> list[Tensor]:
+    """The start of sigma, and the least and the greatest that so many steps can have led to."""
+    phi, far = f.noise.init(torch.zeros_like(mu)), f.learning_rate_phi * steps
+    if not f.solves:
+        return [f.noise.sigma(phi + by).flatten() for by in (0 * far, -far, far)]
+    return [(f.noise.sigma(phi).log() + by * MOST * steps).exp().flatten() for by in (0, -1, 1)]
+
+
+def _here(f: Formulas, mu: Tensor, phi: Tensor | None) -> Place:
+    """The network as it stands; a lost mean counts as 0, where formulas fail most, a lost sigma as at its start."""
+    sigma = torch.zeros_like(mu) if phi is None else f.noise.sigma(phi)
+    filled = sigma if phi is None else torch.where(sigma.isfinite(), sigma, _start(f, mu))
+    return mu.nan_to_num(0.0, 0.0, 0.0), filled.expand_as(mu)
+
+
+def _around(f: Formulas, mu: Tensor, phi: Tensor | None, state: State, member: int) -> Place:
+    """Every pair of a mean and a sigma that the network can have had, in double precision."""
+    size = BEYOND * mu.nan_to_num(0.0, 0.0, 0.0).abs().max().double()
+    means = size * torch.linspace(-1, 1, MUS, dtype=torch.float64, device=mu.device)  # 0 among them
+    if phi is None:
+        return means[None], torch.zeros_like(means)[None]
+    told = [point["sigma_rms"][member].flatten() for point in state.curves]
+    known = torch.cat([f.noise.sigma(phi).flatten(), *_ends(f, mu, state.step), *told]).double()
+    known = known[~known.isnan()].clamp(*WIDEST).log()
+    unit = torch.linspace(0, 1, SIGMAS, dtype=torch.float64, device=mu.device)
+    between = torch.lerp(known.min(), known.max(), unit).exp()
+    return means.repeat_interleave(SIGMAS)[None], between.repeat(MUS)[None]
+
+
+def _broken(formula: Formula, place: Place, curved: bool) -> bool:
+    """Whether its value or a slope is not finite somewhere."""
+    return not all(bool(t.isfinite().all()) for t in derivatives(formula, *place, curved).values())
+
+
+def _overflows(f: Formulas, formula: Formula, place: Place, phi: Tensor | None) -> bool:
+    """Whether the square of a gradient that Adam takes from the formula is not finite."""
+    found = derivatives(formula, *place)
+    slopes = [found["slope in mu"]]
+    if phi is not None and not f.solves:
+        slope = found["slope in sigma"]
+        slopes.append((slope if phi.shape == slope.shape else slope.sum(-1, keepdim=True)) * f.spread(phi)[1])
+    return not all(bool((g / f.examples).square().isfinite().all()) for g in slopes)

@@ -1,0 +1,119 @@
+"""What a trained network does: predictions with mean and sampled weights, and the sizes of its noise and its costs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from ebayes_core.contract.slots import Cost
+from ebayes_core.engine.cohort import Cohort
+from ebayes_core.engine.step import Parameters
+
+CHUNK = 1000  #: examples per forward pass
+
+
+def snapshot(cohort: Cohort, p: Parameters) -> dict[str, Tensor]:
+    """Costs, sigma, and accuracy on the test set with the mean weights; (member,) each."""
+    magnitude, reliability = costs(cohort, p)
+    sigma = torch.cat(cohort.formulas.sigmas(p.mu, p.phi), -1)
+    accuracy = mean_weights(cohort, p).get("accuracy_mean", torch.full_like(magnitude, math.nan))
+    log_mean = sigma.log().mean(-1) if p.phi else torch.full_like(magnitude, math.nan)
+    return {
+        "magnitude": magnitude, "reliability": reliability, "accuracy_test": accuracy, "sigma_log_mean": log_mean,
+        **spread(sigma),
+    }  # fmt: skip
+
+
+def spread(sigma: Tensor) -> dict[str, Tensor]:
+    """Mean, median and RMS of sigma over the synapses of each network; biases are synapses."""
+    return {
+        "sigma_mean": sigma.mean(-1),
+        "sigma_median": sigma.median(-1).values,
+        "sigma_rms": sigma.square().mean(-1).sqrt(),
+    }
+
+
+def costs(cohort: Cohort, p: Parameters) -> tuple[Tensor, Tensor]:
+    """Magnitude and reliability terms of the objective, summed over the network (Eq. 3, 4)."""
+    f = cohort.formulas
+    zero = torch.zeros(len(cohort), device=cohort.device, dtype=cohort.dtype)
+    magnitude, reliability = zero, zero
+    for mu, sigma in zip(p.mu, f.sigmas(p.mu, p.phi), strict=True):
+        magnitude = magnitude + f.inference.magnitude_cost(mu, sigma).sum(-1)
+        if p.phi:
+            reliability = reliability + f.inference.reliability_cost(mu, sigma, f.cost).sum(-1)
+    return magnitude, reliability
+
+
+def energy_bill(cost: Cost, mu: Tensor, sigma: Tensor) -> dict[str, Tensor]:
+    """The energy of all synapses, truly summed, and as if each had the network's RMS sigma (the authors' axis)."""
+    rms = sigma.square().mean(-1, keepdim=True).sqrt().expand_as(sigma)
+    return {"reliability_cost": cost(sigma, mu).sum(-1), "reliability_cost_at_rms": cost(rms, mu).sum(-1)}
+
+
+class Predictive:
+    """The average over sampled networks of what each predicts, and of each one's likelihood."""
+
+    def __init__(self, cohort: Cohort) -> None:
+        self.task, self.samples = cohort.data.task, 0
+        self.prediction: Tensor | float = 0.0
+        self.log_likelihood: Tensor | None = None
+
+    def add(self, outputs: Tensor, y: Tensor) -> None:
+        """Count one sampled network's outputs (member, examples, outputs) on all examples."""
+        log_likelihood = -self.task.nll(outputs, y)
+        before = self.log_likelihood
+        self.log_likelihood = log_likelihood if before is None else torch.logaddexp(before, log_likelihood)
+        self.prediction = self.prediction + self.task.predict(outputs)
+        self.samples += 1
+
+    def scores(self, y: Tensor, label: str) -> dict[str, Tensor]:
+        """`nll_<label>` and the task's own scores; (member,) each."""
+        nll = math.log(self.samples) - self.log_likelihood.mean(-1)
+        scores = {"nll": nll, **self.task.scores(self.prediction / self.samples, y)}
+        return {f"{name}_{label}": value for name, value in scores.items()}
+
+
+def mean_weights(cohort: Cohort, p: Parameters) -> dict[str, Tensor]:
+    """Test scores with the mean weights, noise switched off."""
+    return _scores(cohort, iter([p.mu]), 1, "mean")
+
+
+def evaluate(cohort: Cohort, p: Parameters, noise: torch.Generator) -> dict[str, Tensor]:
+    """Test scores with the mean weights, with one sampled network per few examples, and with the average over samples.
+
+    One sampled network serves `sample_batch` examples (20, as in the authors' code), so that the score is that
+    of a typical network and not of one lucky draw.
+    """
+    options = cohort.member.measurement
+    weights = sampled_weights(cohort, p, noise)
+    few = min(options.sample_batch, len(cohort.data.x_test))
+    return {
+        **mean_weights(cohort, p),
+        **_scores(cohort, weights, 1, "sample", few),
+        **_scores(cohort, weights, options.samples, "ensemble"),
+    }
+
+
+def sampled_weights(cohort: Cohort, p: Parameters, noise: torch.Generator) -> Iterator[list[Tensor]]:
+    """Endless sampled networks, per layer (member, synapses); members share the draws."""
+    sigmas = cohort.formulas.sigmas(p.mu, p.phi)
+    while True:
+        xi = cohort.draw(noise).split(cohort.sizes, 1)
+        yield [m + s * x for m, s, x in zip(p.mu, sigmas, xi, strict=True)]
+
+
+def _scores(
+    cohort: Cohort, weights: Iterator[list[Tensor]], samples: int, label: str, per_network: int | None = None
+) -> dict[str, Tensor]:
+    """Scores of the average over `samples` networks; each serves all examples, or only `per_network` of them."""
+    x, y, predictive = cohort.data.x_test, cohort.data.y_test, Predictive(cohort)
+    for _ in range(samples):
+        fixed = None if per_network else cohort.layered(next(weights))
+        chunks = x.split(per_network or CHUNK)
+        outputs = [cohort.network.forward(fixed or cohort.layered(next(weights)), chunk) for chunk in chunks]
+        predictive.add(torch.cat(outputs, 1), y)
+    return predictive.scores(y, label)

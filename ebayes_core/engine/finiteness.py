@@ -1,0 +1,123 @@
+"""Whether every formula, and its slopes, are finite wherever training may come: asked before the first step.
+
+In double precision, which no bound of a spec overflows that single precision could start from: what is found is the
+formula's own. Training comes as far as its steps add up to, at most as far as `ebayes_core.testing` asks of a plugin's
+author; and in a few of a thousand networks a mean starts at exactly 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ebayes_core.engine.cohort import Cohort, State
+from ebayes_core.engine.fixed_point import LARGEST, MOST
+from ebayes_core.engine.objective import Formulas
+from ebayes_core.engine.terms import Formula, blamed, derivatives, doubled, terms
+from ebayes_core.errors import PluginError
+
+FEW = 3  #: synapses of each member and layer
+#: how far a mean, sigma and phi are followed; beyond, formulas are left to their own tests
+FAR_MU, SMALLEST, FAR_PHI = 3.0, 1e-6, 10.0
+#: from here on a bound of the spec is about to overflow single precision, which is nobody's mistake
+LARGE = 1e30
+AT_ZERO = (
+    "a mean may be 0, where |mu| ** a with a < 1, a root and a logarithm have no slope: "
+    "put (mu ** 2 + delta ** 2) ** 0.5, with a small delta, for |mu|"
+)
+ELSEWHERE = "it must be finite for every mu and every sigma > 0: keep away from 0 what it divides by or takes a root of"
+ANYWHERE = "it must be positive, and its slope finite, for every phi"
+
+
+class Place(NamedTuple):
+    """What fails, in which network, and for which values."""
+
+    what: str
+    member: int
+    mu: float
+    sigma: float
+
+
+@torch.no_grad()
+def check(cohort: Cohort, state: State) -> None:
+    """Raise PluginError naming the plugin, the method, what is not finite, for which values, and what to do."""
+    mu, phi = (_few(t) for t in (state.parameters.mu, state.parameters.phi))
+    double = doubled(cohort.formulas, [p.member for p in cohort.points])
+    _check(cohort, cohort.formulas, mu, _sigmas(cohort, cohort.formulas, phi, mu)[:1], False)
+    _check(cohort, double, mu.double(), _sigmas(cohort, double, phi.double(), mu.double()), cohort.solves(state))
+
+
+def _few(parts: list[Tensor]) -> Tensor:
+    return torch.cat([t[:, :FEW] for t in parts], 1) if parts else torch.empty(0)
+
+
+def _check(cohort: Cohort, f: Formulas, mu: Tensor, sigmas: list[Tensor], curved: bool) -> None:
+    mus = _mus(cohort, mu)
+    for term in terms(f, bool((sigmas[0] > 0).any())):
+        for sigma in sigmas:
+            failing: Callable[[Formula], Place | None] = lambda g, s=sigma: next(_failing(g, mus, s, curved), None)
+            if failing(term.formula):
+                guilty = blamed(term, f, lambda g, failing=failing: bool(failing(g)))
+                _refuse(cohort, guilty.slot, guilty.method, failing(guilty.formula))
+
+
+def _steps(cohort: Cohort) -> int:
+    return cohort.batches * cohort.training.epochs
+
+
+def _mus(cohort: Cohort, mu: Tensor) -> list[Tensor]:
+    """The means at the start, at 0, and as far as Adam's steps add up to."""
+    far = mu.abs() + cohort.formulas.learning_rate.to(mu.dtype) * _steps(cohort)
+    far = far.clamp(max=FAR_MU).maximum(mu.abs())
+    return [mu, torch.zeros_like(mu), far, -far]
+
+
+def _sigmas(cohort: Cohort, f: Formulas, phi: Tensor, mu: Tensor) -> list[Tensor]:
+    """sigma at the start, and the least and the greatest that training may come to; shaped as mu, 0 without noise."""
+    if not phi.numel():
+        return [torch.zeros_like(mu)]
+    far = (cohort.formulas.learning_rate_phi.to(phi.dtype) * _steps(cohort)).clamp(max=FAR_PHI)
+    start, *ends = [_spread(cohort, f, phi, by) for by in (0 * far, -far, far)]
+    if f.solves:  # log sigma moves then, and not phi
+        ends = [start * torch.full_like(start, by * MOST * _steps(cohort)).exp() for by in (-1, 1)]
+    return [s.expand_as(mu) for s in (start, *(e.clamp(SMALLEST, LARGEST) for e in ends))]
+
+
+def _spread(cohort: Cohort, f: Formulas, phi: Tensor, by: Tensor) -> Tensor:
+    """sigma where phi has moved by so much."""
+    sigma, slope = f.spread(phi + by)
+    usable = f.noise.sigma(phi) >= SMALLEST
+    wrong = {"its value": ~(sigma > 0), "its slope": ~slope.isfinite() & ~(sigma > LARGE)}
+    for what, bad in wrong.items():
+        for i, j in (usable & bad).nonzero().tolist():
+            found = (sigma if what == "its value" else slope)[i, j]
+            _raise(cohort, "noise", "sigma", i, f"{what} is {found:.3g} at phi = {(phi + by)[i, j]:.6g}; {ANYWHERE}")
+    return sigma
+
+
+def _failing(formula: Formula, mus: list[Tensor], sigma: Tensor, curved: bool) -> Iterator[Place]:
+    """Where the formula is not finite, though at the mean's start it is not about to overflow."""
+    usable = (sigma >= SMALLEST) | (sigma == 0)
+    for number, mu in enumerate(mus):
+        found = derivatives(formula, mu, sigma, curved)
+        large = found["value"].abs() > LARGE
+        usable = usable & ~large if number == 0 else usable
+        for what, t in found.items():
+            for i, j in (usable & ~t.isfinite() & (~large | (mu == 0))).nonzero().tolist():
+                yield Place(what, i, float(mu[i, j]), float(sigma[i, j]))
+
+
+def _refuse(cohort: Cohort, slot: str, method: str, place: Place | None) -> None:
+    assert place
+    where = f"at mu = {place.mu:.3g}, sigma = {place.sigma:.3g}, to which training may come"
+    advice = ELSEWHERE if place.mu else AT_ZERO
+    _raise(cohort, slot, method, place.member, f"its {place.what} is not finite {where}; {advice}")
+
+
+def _raise(cohort: Cohort, slot: str, method: str, member: int, what: str) -> None:
+    plugin = getattr(cohort.points[member].member, slot)
+    where = f"the {slot} '{plugin.kind}' ({type(plugin).__module__}): {method}()"
+    raise PluginError(f"{where}: {what}; this is a mistake of the plugin")

@@ -1,0 +1,48 @@
+"""Squared gradients of every example by itself, summed over a batch: what any diagonal Fisher is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor
+
+from ebayes_core.contract.slots import Network
+
+Deltas = Callable[[Tensor], Iterable[Tensor]]
+
+
+def squared_gradients(network: Network, weights: list[Tensor], x: Tensor, deltas: Deltas) -> list[Tensor]:
+    """Squared per-example gradients, summed over the batch and over deltas; per layer (member, *shape).
+
+    deltas maps the outputs (member, batch, outputs) to derivatives of some loss in them. For linear layers the square
+    of an outer product is the outer product of squares, so one matrix product serves the whole batch and all deltas
+    (Goodfellow 2015); a network without a trace goes through torch.func.
+    """
+    with torch.enable_grad():
+        leaves = [w.detach().requires_grad_() for w in weights]
+        trace = network.trace(leaves, x)
+    if trace is None:
+        return _squared_by_vmap(network, weights, x, deltas)
+    squares: list[Tensor | float] = [0.0] * len(weights)
+    for delta in deltas(trace.outputs.detach()):
+        squares = [s + d.square() for s, d in zip(squares, _backward(trace, delta), strict=True)]
+    return [s.transpose(1, 2) @ a.detach().square() for s, a in zip(squares, trace.inputs, strict=True)]
+
+
+def _backward(trace: object, delta: Tensor) -> tuple[Tensor, ...]:
+    return torch.autograd.grad(trace.outputs, trace.drives, delta, retain_graph=True)  # type: ignore[attr-defined]
+
+
+def _squared_by_vmap(network: Network, weights: list[Tensor], x: Tensor, deltas: Deltas) -> list[Tensor]:
+    outputs = network.forward(weights, x).detach()
+
+    def loss(w: list[Tensor], example: Tensor, delta: Tensor) -> Tensor:
+        return (network.forward(w, example[None])[:, 0] * delta).sum()
+
+    per_example = torch.func.vmap(torch.func.grad(loss), in_dims=(None, 0, 1), chunk_size=32)
+    total = [torch.zeros_like(w) for w in weights]
+    for delta in deltas(outputs):
+        for t, g in zip(total, per_example(weights, x, delta), strict=True):
+            t += g.square().sum(0)
+    return total

@@ -1,0 +1,111 @@
+"""What a cohort's plugins return, looked at once before training: a wrong shape would surface far from its author.
+
+Each formula is asked for a few synapses and a few examples; `ebayes_core.testing` asks more, of a plugin's author.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ebayes_core.contract.attribution import asking
+from ebayes_core.contract.slots import Plugin
+from ebayes_core.engine import finiteness
+from ebayes_core.engine.cohort import Cohort, State
+from ebayes_core.engine.objective import Formulas
+from ebayes_core.errors import PluginError
+
+FEW = 3  #: synapses of each member, and examples
+
+
+@torch.no_grad()
+def check(cohort: Cohort, state: State) -> None:
+    """Every formula once, at the start. Raises PluginError naming the plugin, the method and what it returned."""
+    _check_network(cohort, state)
+    formulas, member = cohort.formulas, cohort.member
+    mu = [m[:, :FEW] for m in state.parameters.mu]
+    phi = [p[:, :FEW] for p in state.parameters.phi]
+    sigma = _check_noise(member.noise, formulas, phi, mu)
+    for m, s in zip(mu, sigma, strict=True):
+        _check_costs(member, formulas, m, s, bool(phi))
+    finiteness.check(cohort, state)
+
+
+def _check_network(cohort: Cohort, state: State) -> None:
+    x = cohort.data.x[:FEW]
+    outputs = cohort.network.forward(cohort.layered(state.weights), x)
+    wanted = x.new_zeros(len(cohort), len(x), cohort.data.task.outputs)
+    _compare(cohort.network, "forward", outputs, wanted)
+    _check_speedups(cohort, cohort.layered(state.weights), x, wanted)
+    _check_biases(cohort)
+
+
+def _check_biases(cohort: Cohort) -> None:
+    """They are asked for when all is trained: too late for a mistake."""
+    marked = cohort.network.biases(cohort.data.x.shape[1], cohort.data.task.outputs)
+    if marked is not None and len(marked) != len(cohort.shapes):
+        raise PluginError(_says(cohort.network, "biases", f"{len(marked)} layers in place of {len(cohort.shapes)}"))
+    for found, shape in zip(marked or [], cohort.shapes, strict=False):
+        _compare(cohort.network, "biases", found, torch.zeros(shape, dtype=torch.bool))
+
+
+def _check_speedups(cohort: Cohort, weights: list[Tensor], x: Tensor, wanted: Tensor) -> None:
+    """What a network may offer in place of the defaults: the training loop, and the probes after it, lean on it."""
+    network, data = cohort.network, cohort.data
+    slopes = [torch.zeros_like(w) for w in weights]
+    outputs = network.gradients(weights, x, lambda o: data.task.residual(o, data.y[:FEW]), slopes)
+    _compare(network, "gradients", outputs, wanted)
+    trace = network.trace(weights, x)
+    if trace is None:
+        return
+    with asking(network, "what trace returned"):
+        _compare(network, "trace", trace.outputs, wanted)
+        found = len(trace.inputs), len(trace.drives)
+    if found != (len(weights), len(weights)):
+        inputs, drives = found
+        raise PluginError(_says(network, "trace", f"{inputs} inputs and {drives} drives for {len(weights)} layers"))
+
+
+def _check_noise(noise: Plugin, formulas: Formulas, phi: list[Tensor], mu: list[Tensor]) -> list[Tensor]:
+    for p in phi:
+        sigma = formulas.noise.sigma(p)
+        _compare(noise, "sigma", sigma, p)
+        if not (sigma > 0).all():
+            raise PluginError(_says(noise, "sigma", "standard deviations that are not positive"))
+    return formulas.sigmas(mu, phi)
+
+
+def _check_costs(member: Any, formulas: Formulas, mu: Tensor, sigma: Tensor, noisy: bool) -> None:
+    inference = formulas.inference
+    asked: list[tuple[Plugin, str, Callable[[], Any]]] = [
+        (member.inference, "magnitude_cost", lambda: inference.magnitude_cost(mu, sigma))
+    ]
+    if noisy:
+        asked = [
+            (member.cost, "energy", lambda: formulas.cost.energy(sigma, mu)),
+            *asked,
+            (member.inference, "reliability_cost", lambda: inference.reliability_cost(mu, sigma, formulas.cost)),
+        ]
+    for plugin, method, ask in asked:
+        _compare(plugin, method, ask(), mu)
+
+
+def _compare(plugin: Plugin, method: str, found: Any, wanted: Tensor) -> None:
+    """Shape, type and device as wanted, and no NaN."""
+    if not isinstance(found, Tensor):
+        raise PluginError(_says(plugin, method, f"{type(found).__name__}, and no tensor"))
+    for name in ("shape", "dtype", "device"):
+        mine, theirs = (getattr(t, name) for t in (found, wanted))
+        if mine != theirs:
+            shown = (tuple(mine), tuple(theirs)) if name == "shape" else (mine, theirs)
+            raise PluginError(_says(plugin, method, f"a tensor of {name} {shown[0]} in place of {shown[1]}"))
+    if found.isnan().any() and wanted.isfinite().all():  # at the bounds of a spec an overflow is nobody's mistake
+        raise PluginError(_says(plugin, method, "NaN for the finite parameters at the start"))
+
+
+def _says(plugin: Plugin, method: str, what: str) -> str:
+    module = type(plugin).__module__
+    return f"the {plugin.slot} '{plugin.kind}' ({module}): {method}() returned {what}; this is a mistake of the plugin"

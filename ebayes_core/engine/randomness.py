@@ -1,0 +1,15 @@
+"""Random numbers that belong to a seed and a purpose, so that a network is the same alone as in a cohort."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+
+def generator(seed: int, *purpose: int, device: torch.device | str = "cpu") -> torch.Generator:
+    """Random numbers that belong to a seed and a purpose, never to a member's place in a cohort."""
+    mixed = np.random.SeedSequence([seed, *purpose]).generate_state(1, np.uint64)[0]
+    return torch.Generator(device).manual_seed(int(mixed >> np.uint64(1)))
+
+
+INIT, NOISE, ORDER, MEASURE, CHOICE = range(5)  #: purposes

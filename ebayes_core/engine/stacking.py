@@ -1,0 +1,99 @@
+"""Many networks as one: which members compute the same formula, and their numbers along a member axis."""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+from collections.abc import Callable, Hashable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic import BaseModel
+
+from ebayes_core.contract.slots import Plugin
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from ebayes_core.spec import Point
+
+M = TypeVar("M", bound=BaseModel)
+
+# About 32 networks of the paper's size: enough to amortise noise and dispatch, still kind to the caches.
+MEMBER_SYNAPSES = 32 * 89_610
+
+
+def stack(models: Sequence[M], dtype: torch.dtype | None = None, device: torch.device | str | None = None) -> M:
+    """One model whose float fields are (member, 1) tensors, so that its formulas serve all members at once.
+
+    The models must agree in whatever is not a float (see `key`). Nested models stack in the same way.
+    """
+    import torch
+
+    def column(values: Sequence[Any]) -> Any:
+        first = values[0]
+        if isinstance(first, float):
+            return torch.tensor(values, dtype=torch.float64).to(dtype or torch.get_default_dtype()).to(device)[:, None]
+        if isinstance(first, BaseModel):
+            return stack(values, dtype, device)
+        if isinstance(first, tuple):
+            return tuple(column(part) for part in zip(*values, strict=True))
+        return first
+
+    fields = {name: column([getattr(m, name) for m in models]) for name in type(models[0]).model_fields}
+    return type(models[0]).model_construct(**fields)
+
+
+def key(model: Any) -> Hashable:
+    """What must agree for two models to stack: the formulas of their classes, and all values but floats.
+
+    The kind itself does not count: calcium and trafficking inherit one `energy`, so they train together.
+    """
+    if isinstance(model, BaseModel):
+        fields = [name for name in type(model).model_fields if name != "kind"]
+        return _formulas(type(model)), tuple((name, key(getattr(model, name))) for name in fields)
+    if isinstance(model, tuple):
+        return tuple(map(key, model))
+    return float if isinstance(model, float) else model
+
+
+def _formulas(cls: type) -> Hashable:
+    """Every method, property and class variable that a class adds to Plugin, by identity."""
+    if not issubclass(cls, Plugin):
+        return cls
+    added = sorted(set(dir(cls)) - set(dir(Plugin)))
+    return tuple((name, id(inspect.getattr_static(cls, name))) for name in added)
+
+
+def cohorts(
+    points: Sequence[Point], synapses: Callable[[Point], int], most: int = MEMBER_SYNAPSES, members: int | None = None
+) -> list[list[Point]]:
+    """Groups of members that train as one: one seed, one data set, one formula, and not too large.
+
+    synapses: the number of synapses of a member's network; a group of more than `most` in all, or of more than
+    `members`, is cut.
+    """
+    groups: dict[Hashable, list[Point]] = {}
+    for point in points:
+        groups.setdefault(_cohort_key(point.member), []).append(point)
+    fit = lambda group: min(most // synapses(group[0]), members or len(group))
+    return [part for group in groups.values() for part in _cut(group, fit(group))]
+
+
+def _cohort_key(member: Any) -> Hashable:
+    together = (member.network, member.cost, member.noise, member.inference, member.training)
+    return member.seed, member.dataset, member.measurement, tuple(map(key, together))
+
+
+def _cut(group: list[Point], most: int) -> list[list[Point]]:
+    """Parts of nearly equal size, none larger than `most` (or 1)."""
+    parts = -(-len(group) // max(most, 1))
+    bounds = [len(group) * i // parts for i in range(parts + 1)]
+    return [group[a:b] for a, b in itertools.pairwise(bounds)]
+
+
+def per_layer(sigma: list[Tensor], mu: list[Tensor]) -> list[Tensor]:
+    """A sigma for each mean: one that all layers share is spread over them; zeros without noise."""
+    if not sigma:
+        return [m.new_zeros(m.shape) for m in mu]
+    return [sigma[i % len(sigma)].expand_as(m) for i, m in enumerate(mu)]

@@ -1,0 +1,154 @@
+"""Everything that is measured on a trained cohort, put together as one result per member."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from ebayes_core.contract.functions import entropy_cost
+from ebayes_core.engine.cohort import Cohort, State
+from ebayes_core.engine.evaluation import energy_bill, evaluate, spread
+from ebayes_core.engine.randomness import MEASURE, generator
+from ebayes_core.engine.stacking import stack
+from ebayes_core.engine.step import Parameters
+from ebayes_core.measure import bound, convergence, probes
+from ebayes_core.results.record import MemberResult
+
+Layers = dict[str, list[Tensor]]
+
+
+@torch.no_grad()
+def measure(cohort: Cohort, state: State) -> list[MemberResult]:
+    """Test scores, sigma, costs, the bound, probes and the convergence report of every member."""
+    p = state.parameters
+    noise = generator(cohort.seed, MEASURE, device=cohort.device)
+    found = convergence.slopes(cohort, p, noise)
+    nll, nll_error = convergence.expected_loss(cohort, found)
+    scores = evaluate(cohort, p, noise)  # before what draws by chunks: so the scores do not hang on their size
+    layers = _synapses(cohort, p, noise)
+    curves = {name: torch.stack([point[name] for point in state.curves]) for name in state.curves[0]}
+    by_layer = {**convergence.balance(cohort, p, found), **_layer_sizes(cohort, p, layers)}
+    metrics = {
+        **scores,
+        **_sigma(cohort, p, layers),
+        **free_energy(cohort, p, nll),
+        "nll_train_error": nll_error,
+        **{name: values[-1] for name, values in by_layer.items()},
+        "sigma_motion": convergence.motion(curves["sigma_log_mean"]),
+        "n_examples": torch.full((len(cohort),), cohort.data.examples),
+    }
+    per_layer = {name: values[:-1] for name, values in by_layer.items()}
+    return [_member(i, cohort, state, metrics, curves, layers, per_layer) for i in range(len(cohort))]
+
+
+def _member(i, cohort, state, metrics, curves, layers, per_layer) -> MemberResult:  # type: ignore[no-untyped-def]
+    """One member's share of what the cohort measured."""
+    status = f"diverged {state.died[i]}" if i in state.died else "done"
+    return MemberResult(
+        status=status,
+        metrics={name: float(values[i]) for name, values in metrics.items()},
+        curves={name: values[:, i].double().cpu().numpy() for name, values in curves.items()},
+        layers=[
+            {name: parts[layer][i].cpu().numpy() for name, parts in layers.items()}
+            for layer in range(len(cohort.shapes))
+        ],
+        layer_metrics={name: values[:, i].double().cpu().numpy() for name, values in per_layer.items()},
+    )
+
+
+def _synapses(cohort: Cohort, p: Parameters, noise: torch.Generator) -> Layers:
+    """All that is known of each synapse, per layer (member, *shape)."""
+    layers: Layers = {
+        "mu": cohort.layered(p.mu),
+        "sigma": cohort.layered(cohort.formulas.sigmas(p.mu, p.phi)),
+        **probes.curvature(cohort, p, noise),
+        **probes.inputs(cohort, p, noise),
+    }
+    rate = cohort.formulas.learning_rate
+    empirical = [g.flatten(1) for g in layers["fisher_empirical_mean"]]
+    layers["learning_rate_rms"] = cohort.layered([rate / g.sqrt() for g in empirical])
+    layers["learning_rate_authors"] = cohort.layered(
+        [rate / g for g in convergence.absolute_gradients(cohort, p, noise)]
+    )
+    return layers
+
+
+def _curved(layers: Layers) -> list[Tensor]:
+    """Which synapses have curvature: the others' sigma has no finite optimum. (member, synapses) per layer.
+
+    Gauss-Newton is zero there to the last bit: a silent input or a dead unit multiplies it.
+    """
+    name = "gauss_newton_noise" if "gauss_newton_noise" in layers else "fisher_true_noise"
+    return [h.flatten(1) > 0 for h in layers[name]]
+
+
+def _layer_sizes(cohort: Cohort, p: Parameters, layers: Layers) -> dict[str, Tensor]:
+    """Synapses, those without curvature, the median sigma and the RMS mean; (layer + 1, member), the network last."""
+    sigmas = [s.flatten(1) for s in layers["sigma"]]
+    curved, every = _curved(layers), torch.cat(sigmas, 1)
+    count = torch.tensor([*cohort.sizes, sum(cohort.sizes)])[:, None].expand(-1, len(cohort)).double()
+    flat = [(~c).sum(-1) for c in curved]
+    return {
+        "n_synapses": count,
+        "flat_synapses": torch.stack([*flat, sum(flat)]).double(),
+        # contiguous: the median of an expanded tensor, one sigma for all synapses, reads unset memory (torch 2.14)
+        "sigma_median": torch.stack([s.contiguous().median(-1).values for s in (*sigmas, every)]).double(),
+        "mu_rms": torch.stack([m.square().mean(-1).sqrt() for m in (*p.mu, torch.cat(p.mu, 1))]).double(),
+    }
+
+
+def _sigma(cohort: Cohort, p: Parameters, layers: Layers) -> dict[str, Tensor]:
+    """Sizes of the noise and what it costs."""
+    sigma, mu = torch.cat([s.flatten(1) for s in layers["sigma"]], 1), torch.cat(p.mu, 1)
+    curved = torch.cat(_curved(layers), 1)
+    sizes = {
+        **spread(sigma),
+        "sigma_rms_curved": ((sigma**2 * curved).sum(-1) / curved.sum(-1)).sqrt(),
+        "sigma_rms_weights": _rms_without_biases(cohort, sigma),
+        "stuck_fraction": _stuck(cohort, p, sigma),
+    }
+    nothing = torch.full((len(cohort),), math.nan, device=sigma.device)
+    bill = dict.fromkeys(("reliability_cost", "reliability_cost_at_rms"), nothing)
+    return sizes | (energy_bill(cohort.formulas.cost, mu, sigma) if p.phi else bill)
+
+
+def _rms_without_biases(cohort: Cohort, sigma: Tensor) -> Tensor:
+    """RMS over the weights that the network does not call biases; NaN where it does not say, or has no others."""
+    biases = cohort.network.biases(cohort.data.x.shape[1], cohort.data.task.outputs)
+    if biases is None:
+        return torch.full((len(cohort),), math.nan, device=sigma.device)
+    kept = ~torch.cat([b.flatten() for b in biases]).to(sigma.device)
+    return sigma[:, kept].square().mean(-1).sqrt()
+
+
+def _stuck(cohort: Cohort, p: Parameters, sigma: Tensor) -> Tensor:
+    """Share of synapses whose sigma left its start by less than a factor of 2."""
+    if not p.phi:
+        return torch.full((len(cohort),), math.nan, device=sigma.device)
+    start = cohort.formulas.noise.sigma(cohort.formulas.noise.init(torch.cat(p.mu, 1)))
+    return ((sigma / start).log().abs() < math.log(2)).to(sigma.dtype).mean(-1)
+
+
+def free_energy(cohort: Cohort, p: Parameters, nll: Tensor) -> dict[str, Tensor]:
+    """The ELBO, the bound -(overall cost) - const below it, and the slack between them (Eq. 33-49), in double.
+
+    nll: expected loss over the training set under the noise, (member,). NaN where the magnitude cost stands for no
+    proper prior, where there is no noise, or where no constant makes the energy a bound.
+    """
+    cost, inference = (
+        stack([getattr(point.member, name) for point in cohort.points], torch.float64, cohort.device)
+        for name in ("cost", "inference")
+    )
+    mu, sigma = (torch.cat(t, 1).double() for t in (p.mu, cohort.formulas.sigmas(p.mu, p.phi)))
+    magnitude = inference.magnitude_cost(mu, sigma).sum(-1)
+    log_prior = inference.log_prior(mu, sigma)
+    known = {"nll_train": nll, "magnitude_cost": magnitude}
+    if not p.phi or log_prior is None:
+        return known | dict.fromkeys(("elbo", "bound", "slack"), torch.full_like(nll, math.nan))
+    energy = lambda s: inference.reliability_cost(mu, s, cost)
+    slack = (energy(sigma) + bound.constant(energy, sigma) - entropy_cost(sigma)).sum(-1)
+    elbo = -nll + (log_prior - entropy_cost(sigma)).sum(-1)
+    elbo = torch.where(elbo.isfinite(), elbo, torch.nan)
+    return known | {"elbo": elbo, "bound": elbo - slack, "slack": slack}

@@ -1,0 +1,193 @@
+"""How far a trained network is from a stationary point, without computing a Hessian.
+
+For Gaussian xi, integration by parts gives E[g_i xi_i] = sigma_i E[d2L/dw_i2] (Stein). So at any stationary point of
+the objective, for every synapse, E[g_i xi_i] = -d penalty / d sigma_i. Weighted by sigma_i and summed over a layer,
+the left over the right is the balance: 1 at a stationary point, below 1 while reliability cost still drives sigma up.
+With one sigma for the whole network only the sum over all layers has to balance.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ebayes_core.engine.cohort import Cohort
+from ebayes_core.engine.evaluation import sampled_weights
+from ebayes_core.engine.randomness import CHOICE, generator
+from ebayes_core.engine.step import Parameters
+
+#: Training examples that share a pair of sampled networks, and pairs at least: whatever batches training took, since
+#: one pair alone says little, and what it says must not hang on them.
+EXAMPLES, PAIRS = 20, 100
+#: Minibatches of training, at least, whose gradients are averaged.
+MINIBATCHES = 10
+
+
+@dataclass
+class Slopes:
+    """What pairs of sampled networks met on their share of the training set, per datapoint.
+
+    Shares weigh every average: the last chunk of a pass is short where the set does not divide.
+    """
+
+    share: Tensor  #: (pair,): its part of all examples that were seen; sums to 1
+    along_sigma: Tensor  #: (pair, layer, member): sum_i sigma_i g_i xi_i
+    along_mu: Tensor  #: (pair, layer, member): sum_i mu_i g_i
+    added: Tensor  #: (pair, member): the loss that noise adds to that of the mean weights
+    nll_mean: Tensor  #: (member,): loss with the mean weights, over the whole training set
+
+
+def slopes(cohort: Cohort, p: Parameters, noise: torch.Generator) -> Slopes:
+    """Passes over the training set, a few examples at a time, each few at two weight samples mu +- sigma xi."""
+    pair, met, sizes = _Pair(cohort, p), [], []
+    for x, y in _chunks(cohort):
+        pair.draw(noise)
+        met.append(pair.meet(x, y))
+        sizes.append(len(x))
+    share = torch.tensor(sizes, dtype=torch.float64, device=cohort.device) / sum(sizes)
+    along_sigma, along_mu, added, nll_mean = map(torch.stack, zip(*met, strict=True))
+    return Slopes(share, along_sigma, along_mu, added, average(share, nll_mean)[0])
+
+
+class _Pair:
+    """Two sampled networks mu +- sigma xi, and room for what they meet: new memory is slow memory.
+
+    The pair is antithetic: in the difference of its gradients the mean gradient drops out, which is most of the
+    variance of g xi.
+    """
+
+    def __init__(self, cohort: Cohort, p: Parameters) -> None:
+        self.cohort, self.mu, self.sigma = cohort, p.mu, cohort.formulas.sigmas(p.mu, p.phi)
+        self.steps, self.weights, self.plus, self.minus = ([torch.empty_like(m) for m in p.mu] for _ in range(4))
+
+    def draw(self, noise: torch.Generator) -> None:
+        """A fresh sigma xi."""
+        for step, s, xi in zip(
+            self.steps, self.sigma, self.cohort.draw(noise).split(self.cohort.sizes, 1), strict=True
+        ):
+            torch.mul(s, xi, out=step)
+
+    def meet(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """What some examples say, per datapoint: as the fields of Slopes, without the axis of pairs."""
+        at_mean = _mean_loss(self.cohort, self.cohort.network.forward(self.cohort.layered(self.mu), x), y)
+        nll = (self._slope(1, x, y, self.plus) + self._slope(-1, x, y, self.minus)) / 2
+        along_sigma = (_dots(self.steps, self.plus) - _dots(self.steps, self.minus)) / 2
+        along_mu = (_dots(self.mu, self.plus) + _dots(self.mu, self.minus)) / 2
+        return along_sigma, along_mu, nll - at_mean, at_mean
+
+    def _slope(self, sign: int, x: Tensor, y: Tensor, out: list[Tensor]) -> Tensor:
+        """Mean loss (member,) at mu + sign sigma xi; its gradient goes into out."""
+        for w, m, step in zip(self.weights, self.mu, self.steps, strict=True):
+            torch.add(m, step, alpha=sign, out=w)
+        return _gradients(self.cohort, self.weights, x, y, out)
+
+
+def average(share: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean of values (pair, ...) by share, and its standard error from their spread: too large rather than too small.
+
+    It counts the difference between examples as chance, though every pass sees them all.
+    """
+    weights = share.view(-1, *[1] * (values.ndim - 1))
+    mean = (weights * values).sum(0)
+    return mean, ((weights * (values - mean)).square().sum(0) * len(share) / (len(share) - 1)).sqrt()
+
+
+def _chunks(cohort: Cohort) -> Iterator[tuple[Tensor, Tensor]]:
+    """Passes over the training set in random order, a few examples at a time."""
+    data, chance = cohort.data, generator(cohort.seed, CHOICE)
+    enough = math.ceil(PAIRS / math.ceil(data.examples / EXAMPLES))
+    for _ in range(max(cohort.member.measurement.balance_passes, enough)):
+        order = torch.randperm(data.examples, generator=chance).to(cohort.device)
+        for few in order.split(EXAMPLES):
+            yield data.x[few], data.y[few]
+
+
+def expected_loss(cohort: Cohort, found: Slopes) -> tuple[Tensor, Tensor]:
+    """Loss summed over the training set, averaged over the noise, with its standard error; (member,) each.
+
+    Only what noise adds is left to chance: the mean weights' own loss is exact.
+    """
+    added, error = average(found.share, found.added)
+    return cohort.data.examples * (found.nll_mean + added), cohort.data.examples * error
+
+
+def absolute_gradients(cohort: Cohort, p: Parameters, noise: torch.Generator) -> list[Tensor]:
+    """Mean |gradient| of the minibatches of training at noisy weights, per layer (member, synapses).
+
+    As in training, the few examples that fill no minibatch are left out: a short one has larger gradients.
+    """
+    totals, found = [torch.zeros_like(m) for m in p.mu], [torch.empty_like(m) for m in p.mu]
+    networks, data, passes = sampled_weights(cohort, p, noise), cohort.data, math.ceil(MINIBATCHES / cohort.batches)
+    for batch in (batch for epoch in range(passes) for batch in cohort.order(epoch)):
+        _gradients(cohort, next(networks), data.x[batch], data.y[batch], found)
+        for total, g in zip(totals, found, strict=True):
+            total += g.abs_()
+    return [total / (passes * cohort.batches) for total in totals]
+
+
+def _gradients(cohort: Cohort, weights: list[Tensor], x: Tensor, y: Tensor, out: list[Tensor]) -> Tensor:
+    """Mean loss (member,) of a minibatch; its gradient in the weights goes into out, per layer (member, synapses)."""
+    task = cohort.data.task
+    outputs = cohort.network.gradients(
+        cohort.layered(weights), x, lambda o: task.residual(o, y) / len(x), cohort.layered(out)
+    )
+    return _mean_loss(cohort, outputs, y)
+
+
+def _mean_loss(cohort: Cohort, outputs: Tensor, y: Tensor) -> Tensor:
+    return cohort.data.task.nll(outputs, y).mean(-1, dtype=torch.float64)
+
+
+def _dots(a: list[Tensor], b: list[Tensor]) -> Tensor:
+    """Inner products of each layer: (layer, member)."""
+    return torch.stack([(u * v).sum(-1).double() for u, v in zip(a, b, strict=True)])
+
+
+def charges(cohort: Cohort, p: Parameters) -> tuple[Tensor, Tensor]:
+    """-sum sigma d penalty/d sigma and sum mu d penalty/d mu, (layer, member): what the loss's slopes must meet."""
+    down, up = [], []
+    for mu, sigma in zip(p.mu, cohort.formulas.sigmas(p.mu, p.phi), strict=True):
+        with torch.enable_grad():
+            m, s = mu.detach().requires_grad_(), sigma.detach().clone().requires_grad_()
+            penalty = cohort.formulas.penalty(m, s, bool(p.phi)).sum()
+            g_mu, g_sigma = torch.autograd.grad(penalty, (m, s), allow_unused=True, materialize_grads=True)
+        down.append(-(sigma * g_sigma).sum(-1).double())
+        up.append((mu * g_mu).sum(-1).double())
+    return torch.stack(down), torch.stack(up)
+
+
+def balance(cohort: Cohort, p: Parameters, found: Slopes) -> dict[str, Tensor]:
+    """The balance with its standard error and the magnitude's, (layer + 1, member); the last row is the network.
+
+    NaN where nothing is charged: no noise, or no magnitude cost.
+    """
+    n = cohort.data.examples
+    down, up = (_with_total(t) for t in charges(cohort, p))
+    down = down if p.phi else torch.full_like(down, torch.nan)
+    along_sigma, error = average(found.share, _with_total(found.along_sigma, 1))
+    along_mu, _ = average(found.share, _with_total(found.along_mu, 1))
+    return {
+        "balance": n * along_sigma / down,
+        "balance_error": n * error / down.abs(),
+        "magnitude_balance": -n * along_mu / torch.where(up == 0, torch.nan, up),
+    }
+
+
+def _with_total(t: Tensor, dim: int = 0) -> Tensor:
+    return torch.cat([t, t.sum(dim, keepdim=True)], dim)
+
+
+def motion(log_sigma: Tensor) -> Tensor:
+    """Change of mean log sigma in the last tenth of training: 0.1 means that sigma still moved by a tenth.
+
+    log_sigma: (epochs + 1, member), the start first.
+    """
+    last = len(log_sigma) - 1
+    at = 0.9 * last
+    low = min(int(at), last - 1)
+    before = torch.lerp(log_sigma[low], log_sigma[low + 1], at - low)
+    return log_sigma[-1] - before

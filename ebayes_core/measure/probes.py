@@ -1,0 +1,84 @@
+"""What curvature, gradients and inputs each synapse saw, measured after training with the parameters held.
+
+Everything is per datapoint: times the number of training examples it is the data-set sum of the paper's equations.
+The suffix tells where: `_mean` at the mean weights, `_noise` averaged over the noise, which is what the stationarity
+condition sigma**(rho + 2) = c rho / E_xi[H] knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from ebayes_core.engine.cohort import Cohort
+from ebayes_core.engine.evaluation import sampled_weights
+from ebayes_core.engine.per_example import Deltas, squared_gradients
+from ebayes_core.engine.randomness import CHOICE, generator
+from ebayes_core.engine.step import Parameters
+
+CLASSES_FOR_GAUSS_NEWTON = 100  #: its price is one backward pass per class
+NETWORKS = 20  #: sampled networks, at least, that an average over the noise is of, however large the chunks may be
+
+
+def curvature(cohort: Cohort, p: Parameters, noise: torch.Generator) -> dict[str, list[Tensor]]:
+    """Six diagonals of curvature per layer: true and empirical Fisher and exact Gauss-Newton, at the mean and noisy.
+
+    The true Fisher samples one label per example from the model (Eq. 31); the empirical one takes the data's labels,
+    as the authors do, and underestimates where the fit is good. For softmax and Gaussian likelihoods Gauss-Newton is
+    the true Fisher with its expectation over labels taken exactly. A fresh weight sample serves each chunk.
+    """
+    task, sums = cohort.data.task, {}
+    networks = sampled_weights(cohort, p, noise)
+    for x, y in training_chunks(cohort):
+        for where, weights in (("mean", p.mu), ("noise", next(networks))):
+            layered = cohort.layered(weights)
+            for name, deltas in _estimators(task, y, noise).items():
+                found = squared_gradients(cohort.network, layered, x, deltas)
+                _add(sums, f"{name}_{where}", found)
+    return {name: [t / _examples(cohort) for t in total] for name, total in sums.items()}
+
+
+def _estimators(task, y: Tensor, noise: torch.Generator) -> dict[str, Deltas]:  # type: ignore[no-untyped-def]
+    estimators: dict[str, Deltas] = {
+        "fisher_true": lambda o: [task.residual(o, task.sample(o, noise))],
+        "fisher_empirical": lambda o: [task.residual(o, y)],
+    }
+    if task.outputs <= CLASSES_FOR_GAUSS_NEWTON:
+        estimators["gauss_newton"] = task.curvature_roots
+    return estimators
+
+
+def inputs(cohort: Cohort, p: Parameters, noise: torch.Generator) -> dict[str, list[Tensor]]:
+    """Mean |x| and mean x^2 of each layer's inputs under noise, (member, pre + 1); nothing without a trace."""
+    sums: dict[str, list[Tensor]] = {}
+    networks = sampled_weights(cohort, p, noise)
+    for x, _ in training_chunks(cohort):
+        trace = cohort.network.trace(cohort.layered(next(networks)), x)
+        if trace is None:
+            return {}
+        for name, function in (("input_abs", torch.abs), ("input_square", torch.square)):
+            rates = [function(a).sum(-2).expand(len(cohort), -1) for a in trace.inputs]
+            _add(sums, name, rates)
+    return {name: [t / _examples(cohort) for t in total] for name, total in sums.items()}
+
+
+def training_chunks(cohort: Cohort) -> Iterator[tuple[Tensor, Tensor]]:
+    """The training examples that the probes see, in chunks that share a weight sample; chosen at random, if not all."""
+    data, n = cohort.data, _examples(cohort)
+    chosen = torch.randperm(data.examples, generator=generator(cohort.seed, CHOICE))[:n].to(cohort.device)
+    for few in chosen.split(min(cohort.member.measurement.probe_batch, max(1, n // NETWORKS))):
+        yield data.x[few], data.y[few]
+
+
+def _examples(cohort: Cohort) -> int:
+    asked = cohort.member.measurement.probe_examples
+    return min(asked or cohort.data.examples, cohort.data.examples)
+
+
+def _add(sums: dict[str, list[Tensor]], name: str, parts: list[Tensor]) -> None:
+    if name not in sums:
+        sums[name] = [torch.zeros_like(t) for t in parts]
+    for total, part in zip(sums[name], parts, strict=True):
+        total += part

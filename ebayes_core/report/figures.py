@@ -1,0 +1,135 @@
+"""Analyses of a results file: measured once into the file, drawn from it as often as one likes."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydantic import ValidationError
+
+from ebayes_core.contract.attribution import asking, blamed
+from ebayes_core.contract.registry import Registry
+from ebayes_core.contract.slots import Analysis
+from ebayes_core.report.canvas import fit, too_large
+from ebayes_core.results.reader import Run
+from ebayes_core.results.writer import add_analyses
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Stored = tuple[Analysis, dict[str, np.ndarray]]
+FORMATS = ("pdf", "png")
+
+
+def named(analyses: Sequence[Analysis]) -> dict[str, Analysis]:
+    """A name for each analysis of a spec: its kind, and a number from the second of a kind on."""
+    found: dict[str, Analysis] = {}
+    for analysis in analyses:
+        count = sum(1 for other in found.values() if other.kind == analysis.kind)
+        found[analysis.kind if not count else f"{analysis.kind}-{count + 1}"] = analysis
+    return found
+
+
+def measure(path: Path, analyses: dict[str, Analysis], registry: Registry | None = None) -> list[str]:
+    """Measure analyses into the file; what went wrong, by analysis, does not stop the others."""
+    measured: dict[str, dict[str, Any]] = {}
+    problems = []
+    with Run(path) as run:
+        for name, analysis in analyses.items():
+            try:
+                measured[name] = _stamped(analysis, analysis.measure(run))
+            except Exception as error:  # a stranger's analysis must not cost the run
+                problems.append(f"{name}: {blamed(error, registry)}")
+    if measured:
+        add_analyses(path, measured)
+    return problems
+
+
+def _stamped(analysis: Analysis, arrays: dict[str, Any]) -> dict[str, Any]:
+    """The arrays with the options that made them, so that changed options are measured again."""
+    with asking(analysis, "what measure returned"):
+        plain = {name: _plain(name, np.asarray(array)) for name, array in arrays.items()}
+    return {**plain, "_options": analysis.model_dump_json()}
+
+
+def _plain(name: str, array: np.ndarray) -> np.ndarray:
+    """An array that a file can hold; else a TypeError now, since in the file it would cost the other analyses too."""
+    text = array.dtype.kind == "U" or (array.dtype.kind == "O" and all(isinstance(v, str) for v in array.flat))
+    if not text and array.dtype.kind not in "fiub":
+        raise TypeError(f"'{name}' is no array of numbers, truth or text, but of {array.dtype}")
+    if "/" in name or name in ("", "."):
+        raise TypeError(f"'{name}' names no array: a name has no '/' and is not empty")
+    return array
+
+
+def missing(path: Path, analyses: dict[str, Analysis]) -> dict[str, Analysis]:
+    """Those that the file lacks, or holds with other options."""
+    with Run(path) as run:
+        held = {name: str(run.analysis(name).get("_options", "")) for name in run.analyses}
+    return {name: a for name, a in analyses.items() if held.get(name) != a.model_dump_json()}
+
+
+def stored(path: Path, registry: Registry, only: str | None = None) -> tuple[dict[str, Stored], dict[str, str]]:
+    """The analyses in a file, or one, each with its arrays; and by name, why the others cannot be drawn here."""
+    with Run(path) as run:
+        found = {name: run.analysis(name) for name in run.analyses}
+    kinds, known, problems = registry.kinds("analysis"), {}, {}
+    for name, arrays in found.items():
+        options = json.loads(str(arrays.pop("_options")))
+        if only not in (None, name, options["kind"]):
+            continue
+        if options["kind"] not in kinds:
+            problems[name] = f"the analysis '{options['kind']}' belongs to a plugin that is not registered here"
+            problems[name] += registry.suspects()
+            continue
+        try:
+            known[name] = kinds[options["kind"]].model_validate(options), arrays
+        except ValidationError as error:  # a plugin of another version; nor may it cost the other figures
+            problems[name] = f"cannot be drawn: {type(error).__name__}: {error}"
+    return known, problems
+
+
+def draw(path: Path, folder: Path, registry: Registry, only: str | None = None) -> tuple[list[Path], list[str]]:
+    """Draw every stored analysis, or one, from the file alone; the pictures' names, and what went wrong."""
+    pictures: list[Path] = []
+    known, unknown = stored(path, registry, only)
+    problems = [f"{name}: {words}" for name, words in unknown.items()]
+    for name, (analysis, arrays) in known.items():
+        try:
+            with house_figure() as figure:
+                analysis.draw(arrays, figure)
+                problems += [f"{name}: {words}" for words in too_large(figure)]
+                pictures += saved(figure, folder / name)
+        except Exception as error:  # nor may it cost the other figures
+            problems.append(f"{name}: cannot be drawn: {blamed(error, registry)}")
+    return pictures, problems
+
+
+def saved(figure: Figure, stem: Path) -> Iterator[Path]:
+    """Write a figure in every format."""
+    from matplotlib import rcParams
+
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    for form in FORMATS:
+        target = stem.with_name(f"{stem.name}.{form}")
+        figure.savefig(target, dpi=fit(figure, rcParams["savefig.dpi"]))
+        yield target
+
+
+@contextlib.contextmanager
+def house_figure() -> Iterator[Figure]:
+    """An empty figure; the house style holds while it is drawn and saved."""
+    from importlib.resources import files
+
+    import matplotlib.style
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    with matplotlib.style.context(str(files("ebayes_core.report") / "ebayes.mplstyle")):
+        figure = Figure()
+        FigureCanvasAgg(figure)
+        yield figure

@@ -1,0 +1,199 @@
+"""A results file as one HTML page to send to a colleague: it asks the network for nothing and runs no script.
+
+Names, specs and options come from strangers' files: the template escapes every value, and the page's own content
+security policy would stop whatever got through. Of the machine only what explains the numbers is told: no host, no
+command line, no folder, and of an error its kind alone, since its words may name a file.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import io
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ebayes_core.console import output
+from ebayes_core.console.printing import Listing
+from ebayes_core.contract.attribution import asking, blamed
+from ebayes_core.contract.registry import Registry, first_line
+from ebayes_core.contract.slots import Analysis
+from ebayes_core.errors import UserError
+from ebayes_core.report import canvas, claims, figures, optimality, tables
+from ebayes_core.results.handle import title
+from ebayes_core.results.reader import Run
+from ebayes_core.storage import atomic, untrusted
+from ebayes_core.wording import amount, text
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+    from matplotlib.figure import Figure
+
+#: An SVG of more bytes than this has a path for every dot of a cloud; as PNG it is smaller.
+LARGEST_SVG = 1_500_000
+PRINTED = 60  #: rows of a table of statistics
+DPI = 200  #: of what is no line: sharp in print
+
+
+@dataclass
+class Part:
+    """A part of the page that a plugin makes, and what went wrong in it: for the page, and in full."""
+
+    name: str
+    told: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    @contextlib.contextmanager
+    def guarded(self, failure: str, registry: Registry) -> Iterator[None]:
+        """Within, an exception costs this part and nothing else: a stranger's plugin may raise anything."""
+        try:
+            yield
+        except Exception as error:
+            self.told.append(f"{failure}: {type(error).__name__}")
+            self.problems.append(f"{self.name}: {failure}: {blamed(error, registry)}")
+
+
+@dataclass
+class Picture(Part):
+    """One stored analysis: its figure as a data URI, its options where they are not the default, its statistics."""
+
+    kind: str = ""
+    summary: str = ""
+    options: dict[str, Any] = field(default_factory=dict)
+    image: str = ""
+    statistics: Listing | None = None
+
+
+@dataclass
+class Claims(Part):
+    """What the analyses of the file say of the paper's claims."""
+
+    findings: list[claims.Finding] = field(default_factory=list)
+
+
+def targets(files: Iterable[Path], folder: Path) -> dict[Path, Path]:
+    """File -> its page in the folder, named as the file, or the sweep, is.
+
+    Raises UserError where two files would share a page.
+    """
+    found: dict[Path, Path] = {}
+    for file in files:
+        page = folder / f"{title(file)}.html"
+        if page in found.values() and file not in found:
+            raise UserError(f"{file}: another file has {page} for its page too; rename one, or give it another --out")
+        found[file] = page
+    return found
+
+
+def write(file: Path, target: Path, registry: Registry) -> list[str]:
+    """Write the page of a results file, whole or not at all; returns what it lacks, and why.
+
+    Raises StoreError for a file that is no results file, or cannot be read.
+    """
+    with untrusted.reading(file):
+        pictures, asked = _pictures(file, registry), _claims(file, registry)
+        with Run(file) as run:
+            rendered = _template().render(_of_run(run), pictures=pictures, claims=asked, ebayes=version("ebayes"))
+    with atomic.replacing(target) as beside:
+        beside.write_text(rendered, encoding="utf-8", errors=output.PLAINLY)  # a file's name may be no text
+    return [f"{file}: {problem}" for part in (*pictures, asked) for problem in part.problems]
+
+
+def _template() -> Template:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("ebayes_core.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters["text"] = text
+    return environment.get_template("page.html")
+
+
+def _of_run(run: Run) -> dict[str, Any]:
+    """What the page says of the run itself."""
+    return {
+        "name": run.name,
+        "file": run.path.name,
+        "description": run.spec.get("description", ""),
+        "spec_text": run.spec_text,
+        "resolved": {name: json.dumps(value, ensure_ascii=False) for name, value in run.spec.items()},
+        "provenance": _provenance(run.provenance),
+        "members": tables.member_listing(run),
+        "members_legend": tables.MEMBERS_LEGEND,
+        "convergence": tables.convergence_listing(run),
+        "convergence_legend": tables.CONVERGENCE_LEGEND,
+        "verdicts": optimality.verdicts(run),
+    }
+
+
+def _provenance(found: dict[str, Any]) -> dict[str, str]:
+    """Where the run comes from, by name: what a colleague needs to repeat it, and nothing private."""
+    packages = found.get("versions", {}) | found.get("plugins", {})
+    rows = {
+        "trained": found.get("created"),
+        "wall time": _time(found.get("duration_s")),
+        "device": found.get("device"),
+        "processor": found.get("processor"),
+        "threads": found.get("threads"),
+        "git commit": found.get("git_commit"),
+        "digest": found.get("digest"),
+        "versions": ", ".join(f"{name} {number}" for name, number in packages.items()),
+    }
+    return {name: str(value or "-") for name, value in rows.items()}
+
+
+def _time(seconds: float | None) -> str | None:
+    if seconds is None or seconds >= 60:
+        return seconds and f"{timedelta(seconds=round(seconds))} (hours:minutes:seconds)"
+    return f"{amount(seconds)} s"
+
+
+def _pictures(file: Path, registry: Registry) -> list[Picture]:
+    """Every stored analysis in the file's order, drawn, or with the reason why not."""
+    known, problems = figures.stored(file, registry)
+    lost = {name: Picture(name, [words.splitlines()[0]], [f"{name}: {words}"]) for name, words in problems.items()}
+    drawn = {name: _picture(name, *stored, registry) for name, stored in known.items()}
+    return [found for _, found in sorted((lost | drawn).items())]
+
+
+def _picture(name: str, analysis: Analysis, arrays: dict[str, np.ndarray], registry: Registry) -> Picture:
+    options = analysis.model_dump(mode="json", exclude_defaults=True)
+    made = Picture(name, kind=analysis.kind, summary=first_line(type(analysis)), options=options)
+    with made.guarded("cannot be drawn", registry), figures.house_figure() as figure:
+        analysis.draw(arrays, figure)
+        made.image = _data_uri(figure)
+    with made.guarded("no statistics", registry), asking(analysis, "what statistics returned"):
+        table = tables.statistics_listing(name, tables.aligned(analysis.statistics(arrays)))
+        made.statistics = table.first(PRINTED, f"... and {{}} more in the file, under /analyses/{name}")
+    return made
+
+
+def _data_uri(figure: Figure) -> str:
+    """The figure inside its own address: lines stay sharp at any size as SVG, unless that would be too large."""
+    kind, content = "svg+xml", _saved(figure, "svg", Date=None)
+    if len(content) > LARGEST_SVG:
+        kind, content = "png", _saved(figure, "png")
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def _saved(figure: Figure, form: str, **metadata: None) -> bytes:
+    with io.BytesIO() as file:
+        figure.savefig(file, format=form, dpi=canvas.fit(figure, DPI), metadata=metadata)
+        return file.getvalue()
+
+
+def _claims(file: Path, registry: Registry) -> Claims:
+    asked = Claims("claims")
+    with asked.guarded("cannot be read", registry):
+        asked.findings, lost = claims.findings(file, registry)
+        asked.told += [f"{name}: no claims: {type(error).__name__}" for name, error in lost.items()]
+        asked.problems += [f"{name}: no claims: {blamed(error, registry)}" for name, error in lost.items()]
+    return asked

@@ -1,0 +1,60 @@
+"""The signature, from the networks' own synapses: how sigma^2 goes with the curvature of the loss."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ebayes_core.results.reader import Run
+from ebayes_core.wording import span
+
+CURVATURE = "gauss_newton_noise"
+#: of many networks and synapses these serve: a rank correlation is known from them to a hundredth
+LOOKED_AT, SYNAPSES = 20, 20_000
+WEAK = 0.1  #: a rank correlation below this is none to speak of
+
+
+def sentence(run: Run, members: np.ndarray) -> str:
+    """Whether the synapses with curvature are the precise ones, with the rank correlations that say how strongly.
+
+    members: numbers of those to look at. Empty where none has a spread of sigma.
+    """
+    looked = members[np.unique(np.linspace(0, len(members) - 1, LOOKED_AT).round().astype(int))] if len(members) else []
+    ranks = np.array([rank(run, int(member)) for member in looked])
+    ranks = ranks[np.isfinite(ranks)]
+    if not len(ranks):
+        return ""
+    looked_at = " looked at" if len(members) > len(looked) else ""
+    found = trend("sigma^2", "the curvature of the loss", ranks, "network", looked_at)
+    return f"{found}: rank correlation {span(ranks)} over the synapses."
+
+
+def trend(what: str, against: str, ranks: np.ndarray, noun: str, of: str = "") -> str:
+    """`sigma^2 falls strongly with the curvature in all 7 networks`: sign and strength of rank correlations (n,)."""
+    middle, n = float(np.median(ranks)), len(ranks)
+    every = f"the one {noun}" if n == 1 else f"both {noun}s" if n == 2 else f"all {n} {noun}s"
+    if abs(middle) < WEAK:
+        return f"{what} hardly goes with {against} in {every}{of}"
+    strength = "strongly" if abs(middle) >= 0.7 else "moderately" if abs(middle) >= 0.4 else "weakly"
+    alike = int((np.sign(ranks) == np.sign(middle)).sum())
+    share = every if alike == n else f"{alike} of {n} {noun}s"
+    return f"{what} {'falls' if middle < 0 else 'rises'} {strength} with {against} in {share}{of}"
+
+
+def rank(run: Run, member: int) -> float:
+    """Rank correlation of sigma^2 and the noise-averaged Gauss-Newton diagonal over synapses with curvature.
+
+    Of more than SYNAPSES, so many drawn at random; NaN without a spread of sigma.
+    """
+    from scipy.stats import spearmanr
+
+    if CURVATURE not in run.layer_names(member):
+        return float("nan")
+    layers = range(1, run.n_layers(member) + 1)
+    sigma, h = (np.concatenate([run.layer(member, n, name).ravel() for n in layers]) for name in ("sigma", CURVATURE))
+    curved = np.flatnonzero((h > 0) & np.isfinite(h) & (sigma > 0))
+    if len(curved) > SYNAPSES:
+        curved = np.random.default_rng(0).choice(curved, SYNAPSES, replace=False)
+    sigma, h = sigma[curved], h[curved]
+    if len(curved) < 3 or np.ptp(sigma) == 0 or np.ptp(h) == 0:
+        return float("nan")
+    return float(spearmanr(sigma, h).statistic)

@@ -1,0 +1,142 @@
+"""The tables of a finished run: its networks, how far each is from an optimum, and the numbers behind its figures.
+
+The screen (`report`) and the page (`page`) set the same ones. Columns stand in the order of their importance.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from ebayes_core.console.printing import Column, Listing
+from ebayes_core.results.reader import Run
+from ebayes_core.wording import networks, text
+
+Columns = dict[str, np.ndarray]  #: by heading, of one length
+HEADINGS = {
+    "accuracy_sample": "accuracy\nsample", "rmse_sample": "RMSE\nsample\n(target)",
+    "sigma_median": "sigma\nmedian\n(weight)", "balance": "B",
+    "accuracy_ensemble": "accuracy\nensemble", "rmse_ensemble": "RMSE\nensemble\n(target)",
+    "accuracy_mean": "accuracy\nmean", "rmse_mean": "RMSE\nmean\n(target)",
+    "reliability_cost": "reliability\ncost\n(nat)", "sigma_rms_curved": "sigma RMS\ncurved\n(weight)",
+    "nll_sample": "NLL\nsample\n(nat)", "sigma_rms": "sigma\nRMS\n(weight)",
+}  # fmt: skip
+MEMBERS_LEGEND = {
+    "sample": "with one sampled network per few examples",
+    "ensemble": "with the averaged prediction of several sampled networks",
+    "mean": "with the mean weights",
+    "B": "balance of the cost and the loss along sigma: 1 at an optimum, below 1 while sigma grows",
+    "curved": "over the synapses with curvature; the sigma of the others has no finite optimum",
+    "NLL": "negative log-likelihood of an example",
+    "cost": "energy of all synapses, on the scale of the data set's summed loss",
+}
+CONVERGENCE_LEGEND = {
+    "B": "balance sum sigma E[g xi] / -sum sigma d cost/d sigma, with its standard error; 1 at an optimum",
+    "B1, B2 ..": "the same by layer",
+    "B magnitude": "-sum mu E[g] / sum mu d cost/d mu; 1 at an optimum",
+    "motion": "change of the mean log sigma in the last tenth of training",
+    "stuck": "share of synapses whose sigma is within a factor of 2 of its start",
+    "flat": "synapses without curvature, in all and by layer: silent inputs, dead units",
+}
+
+
+def member_listing(run: Run) -> Listing:
+    """The table of members: what was swept, accuracy (or RMSE), sigma and what it costs."""
+    columns = [_numbers(heading, values) for heading, values in member_numbers(run).items()]
+    if any(status != "done" for status in run.status):
+        columns.insert(0, Column("status", run.status, words=True))
+    return Listing(f"{run.name}: {networks(run.n_members)}", [*keys(run), *columns])
+
+
+def member_numbers(run: Run) -> dict[str, np.ndarray]:
+    """The numbers of the table of members, (member,) by heading."""
+    classifies = "accuracy_mean" in run.metrics and bool(np.isfinite(run.metric("accuracy_mean")).any())
+    others = "rmse" if classifies else "accuracy"
+    shown = [name for name in HEADINGS if name in run.metrics and not name.startswith(others)]
+    return {HEADINGS[name]: run.metric(name) for name in shown}
+
+
+def keys(run: Run) -> list[Column]:
+    """Which member a row is of: the swept fields by their last names, as far as these differ, and the seed."""
+    swept, last = run.swept, [name.rsplit(".", 1)[-1] for name in run.swept]
+    heads = [short if last.count(short) == 1 else name for name, short in zip(swept, last, strict=True)]
+    found = [_key(head, values) for head, values in zip(heads, swept.values(), strict=True)]
+    return [*found, _key("seed", run.seeds.tolist())]
+
+
+def _key(heading: str, values: list[Any]) -> Column:
+    return Column(heading, [text(v) for v in values], words=any(isinstance(v, (str, dict)) for v in values), key=True)
+
+
+def _numbers(heading: str, values: Iterable[float]) -> Column:
+    return Column(heading, [text(float(v)) for v in values])
+
+
+def convergence_listing(run: Run) -> Listing:
+    """The convergence report: balance of the network and by layer, motion, stuck and flat synapses, magnitude."""
+    balance, flat = run.layer_metric("balance"), run.layer_metric("flat_synapses")
+    layers = range(balance.shape[1] if balance.shape[1] > 1 else 0)  # of one layer, the network says it
+    names = {"balance": "B", "balance_error": "± s.e.", "sigma_motion": "motion", "stuck_fraction": "stuck"}
+    b, error, motion, stuck = (_numbers(heading, run.metric(name)) for name, heading in names.items())
+    by_layer = [_numbers(f"B{i + 1}", balance[:, i]) for i in layers]
+    flat_by_layer = [_counts(f"flat {i + 1}", flat[:, i]) for i in layers]
+    magnitude = _numbers("B\nmagnitude", run.metric("magnitude_balance"))
+    columns = [b, error, *by_layer, motion, stuck, _counts("flat", np.nansum(flat, axis=1)), magnitude, *flat_by_layer]
+    return Listing("Convergence", [*keys(run), *columns])
+
+
+def _counts(heading: str, values: Iterable[float]) -> Column:
+    return Column(heading, ["-" if math.isnan(v) else f"{v:.0f}" for v in values])
+
+
+def aligned(columns: dict[str, Any]) -> Columns:
+    """What an analysis gives as its statistics, as columns of one length. Raises ValueError."""
+    found = {heading: np.asarray(values) for heading, values in columns.items()}
+    if len({len(values) for values in found.values()}) > 1:
+        raise ValueError(f"columns of {', '.join(str(len(v)) for v in found.values())} rows are no table")
+    return found
+
+
+def statistics_listing(name: str, columns: Columns) -> Listing:
+    """The numbers behind one figure."""
+    found = [
+        Column(_folded(heading), [text(v) for v in values.tolist()], words=values.dtype.kind in "UO")
+        for heading, values in columns.items()
+    ]
+    return Listing(f"Statistics: {name}", found)
+
+
+def _folded(heading: str) -> str:
+    """A heading on two lines, its unit or what it is taken over below, so that many columns fit beside each other."""
+    words, bracket, unit = heading.partition(" (")
+    return f"{words}\n({unit}" if bracket else heading.replace(" ", "\n", 1)
+
+
+def member_csv(run: Run) -> str:
+    """Every member with every number it has, those of layers as `balance.1`, as CSV with all digits."""
+    columns: dict[str, Iterable[Any]] = {"member": range(run.n_members), **run.swept, "seed": run.seeds.tolist()}
+    columns |= {"status": run.status, **{name: run.metric(name).tolist() for name in run.metrics}}
+    for name in run.layer_metrics:
+        columns |= {f"{name}.{i + 1}": values.tolist() for i, values in enumerate(run.layer_metric(name).T)}
+    return as_csv(columns)
+
+
+def as_csv(columns: dict[str, Iterable[Any]]) -> str:
+    """Columns as CSV; a table or a list as JSON, an empty cell where there is no number."""
+    written = io.StringIO()
+    out = csv.writer(written, lineterminator="\n")
+    out.writerow(columns)
+    out.writerows([_cell(value) for value in row] for row in zip(*columns.values(), strict=True))
+    return written.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, (dict, list)):
+        return json.dumps(value)
+    return "" if isinstance(value, float) and math.isnan(value) else value

@@ -1,0 +1,122 @@
+"""One results file from the files of finished items, with never more than one item's networks in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from ebayes_core.results import schema
+from ebayes_core.results.provenance import merged
+from ebayes_core.results.reader import Run
+from ebayes_core.results.record import MemberResult, Setting, fingerprint
+from ebayes_core.results.schema import Shapes
+from ebayes_core.results.writer import head
+from ebayes_core.storage import hdf5, seal
+
+#: what tells one item's provenance from another's, worth keeping for each
+KEPT = (
+    "created", "duration_s", "ebayes_version", "torch_version", "device", "host", "threads", "git_commit", "compiled",
+    "data",
+)  # fmt: skip
+#: what the gathered file has from the first
+OF_THE_FIRST = ("device", "processor", "threads")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a finished network lies: its row among the members of a file."""
+
+    path: Path
+    row: int
+
+
+def sources(paths: Iterable[Path]) -> dict[str, Source]:
+    """Digest of a member -> where it lies; the first file that holds it, since a second holds the same."""
+    found: dict[str, Source] = {}
+    for path in paths:
+        with Run(path) as run:
+            for row in range(run.n_members):
+                found.setdefault(fingerprint(run.member_spec(row)), Source(path, row))
+    return found
+
+
+def gather(
+    path: Path, spec: dict[str, Any], settings: Sequence[Setting], found: dict[str, Source], record: dict[str, Any],
+    spec_text: str,
+) -> None:  # fmt: skip
+    """Write networks, in the order of their settings, as one results file. Raises StoreError where one is damaged.
+
+    found: where each lies; record: the provenance of whoever gathers, to which that of the items is added.
+    """
+    places = [found[setting.digest] for setting in settings]
+    results, shapes, origins = _numbers(places)
+    kinds: dict[Shapes, list[int]] = {}
+    for i, shape in enumerate(shapes):
+        kinds.setdefault(shape, []).append(i)
+    where = {i: (k, row) for k, members in enumerate(kinds.values()) for row, i in enumerate(members)}
+    with hdf5.writing(path) as file:
+        head(file, spec, settings, results, _provenance(record, origins), spec_text)
+        room = schema.networks(file["networks"], list(kinds.items()))
+        for source, members in _by_file(places):
+            _copy(source, [(places[i].row, *where[i]) for i in members], room)
+            file.insist()
+        seal.seal(file)
+
+
+def _by_file(places: Sequence[Source]) -> Iterator[tuple[Path, list[int]]]:
+    """The numbers of the members that each file holds."""
+    files: dict[Path, list[int]] = {}
+    for i, place in enumerate(places):
+        files.setdefault(place.path, []).append(i)
+    yield from files.items()
+
+
+def _numbers(places: Sequence[Source]) -> tuple[list[MemberResult], list[Shapes], list[dict[str, Any]]]:
+    """All but the synapses: each member's numbers, the shapes of its layers, and each file's provenance."""
+    results: dict[int, MemberResult] = {}
+    shapes: dict[int, Shapes] = {}
+    origins = []
+    for path, members in _by_file(places):
+        with Run(path) as run:
+            numbers, kinds = run.results(), run.shapes()
+            results |= {i: numbers[places[i].row] for i in members}
+            shapes |= {i: kinds[places[i].row] for i in members}
+            origins.append({"networks": len(members)} | run.provenance)
+    order = range(len(places))
+    return [results[i] for i in order], [shapes[i] for i in order], origins
+
+
+def _provenance(record: dict[str, Any], origins: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The gatherer's, with the first start and the seconds of all; and where each item was trained."""
+    kept = [{name: origin.get(name) for name in ("networks", *KEPT)} for origin in origins]
+    first, seconds = min(o["created"] for o in origins), sum(o["duration_s"] for o in origins)
+    own = {"created": first, "duration_s": seconds} | {name: origins[0].get(name) for name in OF_THE_FIRST}
+    return record | own | merged(origins) | {"items": kept}
+
+
+def _copy(path: Path, rows: Sequence[tuple[int, int, int]], room: Sequence[Sequence[dict[str, h5py.Dataset]]]) -> None:
+    """The synapses of one file's members, (row there, architecture, row here) each; one array in memory at a time."""
+    with Run(path) as run:
+        blocks: dict[tuple[str, int], list[tuple[int, int]]] = {}
+        for member, kind, here in rows:
+            group, there = run.network(member)
+            blocks.setdefault((group, kind), []).append((there, here))
+        for (group, kind), pairs in blocks.items():
+            for layer, arrays in enumerate(room[kind], start=1):
+                for name, item in arrays.items():
+                    _write(item, run.block(group, layer, name), pairs)
+
+
+def _write(item: h5py.Dataset, block: np.ndarray, pairs: Sequence[tuple[int, int]]) -> None:
+    """Rows that follow each other on both sides go at once."""
+    start = 0
+    for stop in range(1, len(pairs) + 1):
+        if stop == len(pairs) or pairs[stop] != (pairs[stop - 1][0] + 1, pairs[stop - 1][1] + 1):
+            (there, here), size = pairs[start], stop - start
+            item[here : here + size] = block[there : there + size]
+            start = stop

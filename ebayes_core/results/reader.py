@@ -1,0 +1,226 @@
+"""The results file of a run, to read: for analyses, `show`, `draw` and everybody else."""
+
+from __future__ import annotations
+
+import json
+import math
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from ebayes_core.errors import AbsentError, nearest
+from ebayes_core.results.handle import OpenFile
+from ebayes_core.results.record import MemberResult
+from ebayes_core.results.schema import SWEPT, Shapes, kept
+from ebayes_core.storage import hdf5, seal
+from ebayes_core.wording import networks
+
+
+class Run(OpenFile):
+    """A results file to read from; arrays are read when asked for.
+
+    It is open from the start until `with` ends, `close` is called, or the program ends. Raises StoreError for a file
+    that is none, and InUse for one that another program is writing to.
+    """
+
+    def __repr__(self) -> str:
+        what = "closed" if self.closed else f"'{self.name}', {networks(self.n_members)}"
+        return f"<Run {self.path}: {what}>"
+
+    @property
+    def schema(self) -> int:
+        """The version of the layout."""
+        return int(self._file.attrs["schema_version"])
+
+    def broken(self) -> list[str]:
+        """What is not as it was written; of a file without seal, what its checksums tell."""
+        with self.reading():
+            return seal.broken(self._file) if self.schema > 1 else seal.unreadable(self._file)
+
+    def lengths(self) -> dict[str, int]:
+        """Members in each array that has one value, or one row, for each."""
+        groups = ("members", "curves", "layer_metrics")
+        return {f"/{group}/{name}": len(self._file[group][name]) for group in groups for name in self._names(group)}
+
+    def standing(self) -> np.ndarray:
+        """The members whose synapses there are, as often as there are."""
+        found = [group["layer_1/member"][()] for group in self._file["networks"].values()]
+        return np.concatenate([np.empty(0, int), *found])
+
+    def _text(self, name: str) -> str:
+        with self.reading():
+            return str(self._file.attrs[name])
+
+    def _json(self, text: str) -> Any:
+        with self.reading():
+            return json.loads(text)
+
+    def _names(self, part: str) -> list[str]:
+        """Names of the arrays of a group; a scale is a coordinate and no array."""
+        with self.reading():
+            return [name for name, item in self._file[part].items() if not item.is_scale]
+
+    def _array(self, part: str, name: str, row: Any = ()) -> Any:
+        """An array, or one row of it, as numpy. Raises AbsentError with the known names, StoreError for damage."""
+        if name not in self._file[part]:
+            known = self._names(part)
+            raise AbsentError(f"no '{name}' in {part}{nearest(name, known) or ';'} there are {', '.join(known)}")
+        with self.reading():
+            return hdf5.value(self._file[part][name], row)
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """The resolved spec."""
+        return self._json(self._text("spec"))
+
+    @property
+    def spec_text(self) -> str:
+        """The spec as the user wrote it."""
+        return self._text("spec_text")
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """Versions, machine, time."""
+        return self._json(self._text("provenance"))
+
+    @property
+    def name(self) -> str:
+        """The experiment's name."""
+        return self.spec["name"]
+
+    @property
+    def n_members(self) -> int:
+        """How many networks."""
+        return len(self._file["members/seed"])
+
+    @property
+    def metrics(self) -> list[str]:
+        """Names of the numbers that each member has."""
+        names = [name for name in self._names("members") if not name.startswith(SWEPT)]
+        return [name for name in names if self._file["members"][name].dtype.kind == "f"]
+
+    def metric(self, name: str) -> np.ndarray:
+        """One number per member, (member,). Raises AbsentError with the known names."""
+        if name not in self._file["members"]:
+            known = self.metrics
+            raise AbsentError(f"no metric '{name}'{nearest(name, known) or ';'} there are {', '.join(known)}")
+        return self._array("members", name)
+
+    @property
+    def status(self) -> list[str]:
+        """Per member: done, or when it diverged."""
+        return self._array("members", "status").tolist()
+
+    @cached_property
+    def seeds(self) -> np.ndarray:
+        """Per member its seed."""
+        return self._array("members", "seed")
+
+    @cached_property
+    def swept(self) -> dict[str, list[Any]]:
+        """Dotted field -> its value for each member."""
+        found = {}
+        for name in self._names("members"):
+            if name.startswith(SWEPT):
+                values = self._array("members", name).tolist()
+                coded = self._file["members"][name].attrs.get("json")
+                found[name.removeprefix(SWEPT)] = [self._json(v) for v in values] if coded else values
+        return found
+
+    def member_spec(self, member: int) -> dict[str, Any]:
+        """The resolved spec of one member."""
+        return self._json(self._array("members", "spec", member))
+
+    @property
+    def curves(self) -> list[str]:
+        """Names of the curves."""
+        return self._names("curves")
+
+    def curve(self, name: str) -> np.ndarray:
+        """A curve over training, (member, epoch), the start first; NaN where a member has ended. Raises AbsentError."""
+        return self._array("curves", name)
+
+    @property
+    def layer_metrics(self) -> list[str]:
+        """Names of the numbers that each layer has."""
+        return self._names("layer_metrics")
+
+    def layer_metric(self, name: str) -> np.ndarray:
+        """A number per layer, (member, layer); NaN where a member has fewer layers. Raises AbsentError."""
+        return self._array("layer_metrics", name)
+
+    @cached_property
+    def _networks(self) -> dict[int, tuple[str, int]]:
+        """Member -> the group of its architecture, and its row in the arrays there."""
+        with self.reading():
+            groups = {name: group["layer_1/member"][()] for name, group in self._file["networks"].items()}
+        return {int(m): (f"networks/{name}", row) for name, members in groups.items() for row, m in enumerate(members)}
+
+    def network(self, member: int) -> tuple[str, int]:
+        """The group in which a member's synapses stand, and its row there. Raises AbsentError."""
+        if member not in self._networks:
+            raise AbsentError(f"no member {member}; there are {self.n_members}")
+        return self._networks[member]
+
+    def n_layers(self, member: int) -> int:
+        """How many layers of weights a member has."""
+        return len(self._file[self.network(member)[0]])
+
+    def layer_names(self, member: int) -> list[str]:
+        """Names of what is known of each synapse."""
+        return self._names(f"{self.network(member)[0]}/layer_1")
+
+    def layer(self, member: int, layer: int, name: str) -> np.ndarray:
+        """An array of one layer, counted from 1, shaped as its weights (post, pre + 1). Raises AbsentError."""
+        group, row = self.network(member)
+        if not 1 <= layer <= self.n_layers(member):
+            raise AbsentError(f"no layer {layer}; member {member} has {self.n_layers(member)}, counted from 1")
+        return self._array(f"{group}/layer_{layer}", name, row)
+
+    def block(self, group: str, layer: int, name: str) -> np.ndarray:
+        """An array of one layer for all members of a group, (member, post, pre + 1)."""
+        return self._array(f"{group}/layer_{layer}", name)
+
+    def results(self) -> list[MemberResult]:
+        """Every member's status, numbers and curves, without its synapses."""
+        metrics = {name: self.metric(name).tolist() for name in self.metrics}
+        curves = {name: self.curve(name) for name in self.curves}
+        layers = {name: self.layer_metric(name) for name in self.layer_metrics}
+        return [
+            MemberResult(
+                status=status,
+                metrics={name: values[i] for name, values in metrics.items()},
+                curves={name: values[i] for name, values in curves.items()},
+                layers=[],
+                layer_metrics={name: values[i] for name, values in layers.items()},
+            )
+            for i, status in enumerate(self.status)
+        ]
+
+    def shapes(self) -> list[Shapes]:
+        """Names, shapes and types of every member's synapses, layer by layer."""
+        with self.reading():
+            found = {
+                name: tuple(kept(self._file[f"{name}/layer_{i + 1}"]) for i in range(len(self._file[name])))
+                for name in dict.fromkeys(name for name, _ in self._networks.values())
+            }
+        return [found[self.network(i)[0]] for i in range(self.n_members)]
+
+    def member_table(self) -> list[dict[str, Any]]:
+        """Swept fields, seed, status and numbers of every member as plain values; None where one does not apply."""
+        columns = {**self.swept, "seed": self.seeds.tolist(), "status": self.status}
+        for name in self.metrics:
+            columns[name] = [v if math.isfinite(v) else None for v in self.metric(name).tolist()]
+        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+    @property
+    def analyses(self) -> list[str]:
+        """Names of the analyses that are stored."""
+        return list(self._file["analyses"])
+
+    def analysis(self, name: str) -> dict[str, np.ndarray]:
+        """The arrays of a stored analysis. Raises AbsentError."""
+        if name not in self.analyses:
+            raise AbsentError(f"no analysis '{name}'; there are {', '.join(self.analyses)}")
+        return {key: self._array(f"analyses/{name}", key) for key in self._names(f"analyses/{name}")}

@@ -1,0 +1,131 @@
+"""Members of an experiment: each point of the sweep validated alone, before anything trains."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from ebayes_core.results.record import Setting
+from ebayes_core.spec import sweep
+from ebayes_core.spec.messages import Mistake, describe, listed
+
+M = TypeVar("M", bound=BaseModel)
+Values = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Point:
+    """One member of a population: its place, its whole spec, and the fields that the sweep set."""
+
+    index: int
+    member: Any
+    swept: Values
+
+    @cached_property
+    def setting(self) -> Setting:
+        """The same as plain data, as files hold it."""
+        return Setting(resolved(self.member), self.swept)
+
+
+def resolved(model: BaseModel) -> dict[str, Any]:
+    """Every field with its value, defaults included, as plain data."""
+    return model.model_dump(mode="json", exclude_none=True)
+
+
+def strictly(model: type[M], table: dict[str, Any]) -> M:
+    """Validate as JSON: arrays are tuples, 1 is a float and 1e2 an integer there, but "1" and true are no numbers."""
+    return model.model_validate_json(json.dumps(_whole(table), default=str), strict=True)
+
+
+def _whole(value: Any) -> Any:
+    """Whole numbers as integers, however they are written: a field of floats takes those too.
+
+    Minus zero stays: as an integer it would lose its sign, and its spec the fingerprint.
+    """
+    if isinstance(value, dict):
+        return {name: _whole(inner) for name, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_whole(inner) for inner in value]
+    whole = isinstance(value, float) and value.is_integer() and repr(value) != "-0.0"
+    return int(value) if whole else value
+
+
+def points(
+    base: dict[str, Any], rows: dict[str, sweep.Row], seeds: Sequence[int], model: type[BaseModel], source: str
+) -> tuple[tuple[Point, ...], list[str]]:
+    """Every member, seeds fastest, and the mistakes of the sweep and of its points.
+
+    A row of the sweep may set `seed` itself: then some points have more seeds than others.
+    """
+    problems = sweep.problems(rows, seeds)
+    if problems:
+        return (), [f"{source}: [sweep] {text}" for text in problems]
+    combinations = sweep.expand(rows)
+    found: list[tuple[BaseModel, Values]] = []
+    wrong: dict[tuple[str, str], list[tuple[Mistake, Values]]] = {}
+    for values in combinations:
+        try:
+            member = strictly(model, sweep.apply(base, values))
+            found.append((member, _held(member, values)))
+        except ValidationError as error:
+            for mistake in describe(error, source, model):
+                wrong.setdefault((mistake.where, mistake.what), []).append((mistake, values))
+    mistakes = [_together(same, combinations) for same in wrong.values()] + _twins(found, source)
+    pairs = (pair for member, values in found for pair in _seeded(member, values, seeds))
+    return tuple(Point(i, member, values) for i, (member, values) in enumerate(pairs)), mistakes
+
+
+def _held(member: BaseModel, values: Values) -> Values:
+    """The swept numbers as the member has them: which are whole is for its fields to say."""
+    table = member.model_dump(mode="json")
+    return {k: sweep.get(table, k.split(".")) if isinstance(v, (int, float)) else v for k, v in values.items()}
+
+
+def _seeded(member: M, values: Values, seeds: Sequence[int]) -> list[tuple[M, Values]]:
+    """A point once per seed, or with its own; the seed is no field that the sweep set."""
+    if "seed" in values:
+        return [(member, {name: value for name, value in values.items() if name != "seed"})]
+    return [(member.model_copy(update={"seed": seed}), values) for seed in seeds]
+
+
+def _together(same: list[tuple[Mistake, Values]], every: list[Values]) -> str:
+    """One line for the same mistake at many points: its values, and where."""
+    mistakes, at = zip(*same, strict=True)
+    shown = list(dict.fromkeys(m.value for m in mistakes))
+    text = str(mistakes[0]._replace(value=listed(shown)))
+    return text if every == [{}] else f"{text} (at {_where(list(at), every)})"
+
+
+def _where(at: list[Values], every: list[Values]) -> str:
+    """Which points of a sweep, in few words: the fields that tell them from the others, with their values there."""
+    if len(at) == len(every):
+        return f"every one of the {len(every)} sweep points" if len(every) > 1 else _named(at[0])
+    telling = {name: _distinct(at, name) for name in at[0]}
+    telling = {name: values for name, values in telling.items() if len(values) < len(_distinct(every, name))}
+    if sum(all(str(p[name]) in values for name, values in telling.items()) for p in every) == len(at):
+        return ", ".join(f"{name} = {listed(list(values))}" for name, values in telling.items())
+    return f"{_named(at[0])} and {len(at) - 1} more sweep points"
+
+
+def _distinct(at: list[Values], name: str) -> dict[str, None]:
+    return dict.fromkeys(str(values[name]) for values in at)
+
+
+def _named(values: Values) -> str:
+    return ", ".join(f"{name} = {listed([str(value)])}" for name, value in values.items())
+
+
+def _twins(found: list[tuple[BaseModel, Values]], source: str) -> list[str]:
+    """Two points with the same spec: one would be trained for nothing."""
+    seen: dict[str, Values] = {}
+    for member, values in found:
+        other = seen.setdefault(member.model_dump_json(), values)
+        if other is not values:
+            same = f"two points are the same network: {_named(other)} and {_named(values)}"
+            return [f"{source}: [sweep] {same}"]
+    return []

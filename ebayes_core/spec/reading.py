@@ -1,0 +1,103 @@
+"""From TOML to a validated experiment with all of its networks; every mistake in it is reported at once."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from ebayes_core.contract.registry import Registry
+from ebayes_core.errors import SpecError, nearest
+from ebayes_core.spec.members import points, strictly
+from ebayes_core.spec.messages import UNKNOWN, describe
+from ebayes_core.spec.models import SLOTS, Parts, compose
+from ebayes_core.spec.overrides import override
+from ebayes_core.storage import text_file
+
+P = TypeVar("P", bound=Parts)
+DEEP = re.compile(r"(?<![\w-])(?:[\w-]++[ \t]*+\.[ \t]*+){500}")  # possessive: no text takes it long
+
+
+def load(path: str | Path, registry: Registry, overrides: Iterable[str] = ()) -> Parts:
+    """The experiment of a TOML file. Raises SpecError with every mistake at once."""
+    return loads(read(path), registry, overrides, source=str(path))
+
+
+def read(path: str | Path) -> str:
+    """The text of a spec's file, as a results file keeps it. Raises SpecError."""
+    path = Path(path)
+    try:
+        return text_file.read(path)
+    except FileNotFoundError as error:
+        near = nearest(path.name, [p.name for p in path.parent.glob("*.toml")]) if path.parent.is_dir() else ""
+        raise SpecError([f"{path}: there is no such file{near}"]) from error
+    except OSError as error:
+        raise SpecError([f"{path}: cannot be read: {error.strerror}"]) from error
+
+
+def loads(text: str, registry: Registry, overrides: Iterable[str] = (), source: str = "spec") -> Parts:
+    """The experiment of a TOML text; overrides are `dotted.field=value`.
+
+    Raises SpecError with every mistake at once.
+    """
+    try:
+        if DEEP.search(text):  # of a dotted key of thousands of parts, tomllib's time is quadratic
+            raise RecursionError
+        table = tomllib.loads(text.removeprefix(text_file.MARK))
+    except RecursionError as error:
+        raise SpecError([f"{source}: tables or lists are nested too deeply"]) from error
+    except ValueError as error:  # no TOML, or an integer of thousands of digits
+        raise SpecError([f"{source}: this is no TOML: {error}"]) from error
+    for slot, kind in SLOTS.items():  # so that one field of a table left out can be swept or set
+        if kind in registry.kinds(slot):
+            table.setdefault(slot, {"kind": kind})
+    wrong = override(table, overrides)
+    if wrong:
+        raise SpecError(wrong)
+    return _validate(table, registry, source)
+
+
+def _validate(table: dict[str, Any], registry: Registry, source: str) -> Parts:
+    """The experiment with its members, or every mistake: the spec's own, and those that only a sweep's point has."""
+    models = compose(registry)
+    experiment, mistakes = _read(models.Experiment, table, source)
+    rows, _ = _read(Parts, {"name": "rows", "sweep": table.get("sweep", {})}, source)
+    if rows is not None:  # the points are worth checking though the rest may be wrong
+        base = {k: v for k, v in table.items() if k in models.Member.model_fields and k != "seed"}
+        seeds = experiment.seeds if experiment else (0,)
+        members, more = points(base, rows.sweep, seeds, models.Member, source)
+        own = set(mistakes)
+        mistakes += [text for text in more if text.split(" (at every one of")[0] not in own]
+    if mistakes or experiment is None:
+        raise _refused(dict.fromkeys(mistakes), registry)
+    experiment._members = members
+    return experiment
+
+
+def _refused(mistakes: Iterable[str], registry: Registry) -> SpecError:
+    """The mistakes; where a kind is unknown, a plugin that is broken may be the reason."""
+    return SpecError(f"{text}{registry.suspects()}" if f": {UNKNOWN}" in text else text for text in mistakes)
+
+
+def _read(model: type[P], table: dict[str, Any], source: str) -> tuple[P | None, list[str]]:
+    try:
+        return strictly(model, table), []
+    except ValidationError as error:
+        return None, [str(mistake) for mistake in describe(error, source, model)]
+    except (ValueError, RecursionError) as error:
+        raise SpecError([f"{source}: cannot be read: {error}"]) from error
+
+
+def revived(model: str, table: dict[str, Any], registry: Registry, source: str) -> Any:
+    """An `Experiment`, its sweep not expanded, or a `Member`, from its resolved table.
+
+    Raises SpecError, as where one of its plugins is not registered.
+    """
+    found, mistakes = _read(getattr(compose(registry), model), table, source)
+    if found is None:
+        raise _refused(mistakes, registry)
+    return found

@@ -1,0 +1,205 @@
+"""sigma solved for: against closed forms, against bisection, and in networks whose curvature is known."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import example, given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from ebayes_core.contract.registry import Registry
+from ebayes_core.engine.cohort import Cohort
+from ebayes_core.engine.fixed_point import FAR, LARGEST, MEMORY, MOST, WIDE, ceiling, changes, followed, newest
+from ebayes_core.engine.loop import train
+from ebayes_core.engine.randomness import MEASURE, generator
+from ebayes_core.measure.convergence import balance, slopes
+from tests.build import DIGITS, LINEAR, cohort, trained
+
+SOLVE = 'training.sigma="fixed_point"'
+COSTS = {
+    "calcium": '{kind="calcium", c=0.5}',
+    "trafficking": '{kind="trafficking", s=0.3}',
+    "power_law": '{kind="power_law", rho=1.0, c=2.0}',
+    "entropic": '{kind="entropic", c=1.5}',
+    "mixture": '{kind="mixture", costs=[{kind="calcium", c=0.1}, {kind="trafficking", c=0.01}]}',
+}
+INFERENCES = {
+    "energy_efficient": '{kind="energy_efficient"}',
+    "laplace": '{kind="variational_bayes", prior="laplace", scale=0.5}',
+    "gaussian": '{kind="variational_bayes", prior="gaussian", scale=0.5}',
+}
+
+
+def solved(c: Cohort, mu: Tensor, sigma: Tensor, curvature: Tensor, steps: int = 300) -> Tensor:
+    """Where the steps end."""
+    for _ in range(steps):
+        (change,) = changes(c.formulas, [mu], [sigma], [curvature], [torch.full_like(sigma, LARGEST)])
+        assert change.abs().max() <= MOST
+        sigma = sigma * change.exp()
+    return sigma
+
+
+def excess(c: Cohort, mu: Tensor, sigma: Tensor, curvature: Tensor) -> Tensor:
+    """d objective / d sigma over what the costs pay, by autograd: 0 at the optimum."""
+    s = sigma.clone().requires_grad_()
+    (g,) = torch.autograd.grad(c.formulas.penalty(mu, s, True).sum(), s)
+    return (c.formulas.examples * curvature * sigma + g) / g.abs().clamp_min(1e-6)
+
+
+@pytest.mark.parametrize("inference", INFERENCES.values(), ids=INFERENCES)
+@pytest.mark.parametrize("cost", COSTS.values(), ids=COSTS)
+@pytest.mark.parametrize("start", [1e-4, 1.0, 9.0])
+def test_the_steps_end_where_the_objective_is_stationary(
+    registry: Registry, cost: str, inference: str, start: float
+) -> None:
+    c = cohort(registry, LINEAR, f"cost={cost}", f"inference={inference}")
+    mu = torch.linspace(-1, 1, 9, dtype=torch.float64)[None]
+    curvature = torch.logspace(-2, 3, 9, dtype=torch.float64)[None]
+    sigma = solved(c, mu, torch.full_like(mu, start), curvature)
+    assert excess(c, mu, sigma, curvature).abs().max() < 1e-6
+
+
+@given(rho=st.floats(0.1, 8), c=st.floats(1e-3, 1e3), curvature=st.floats(1e-3, 1e4), start=st.floats(1e-4, LARGEST))
+@example(rho=1.0, c=306.0, curvature=1 / 128, start=5.25)  # the solution, 5.81, is further off than the bound
+@example(rho=1.0, c=306.0, curvature=1 / 128, start=5.5)  # here it is within
+@example(rho=1.0, c=1e3, curvature=1e-3, start=LARGEST)  # and here beyond the largest
+def test_a_power_law_has_its_closed_form(
+    registry: Registry, rho: float, c: float, curvature: float, start: float
+) -> None:
+    """sigma**(rho + 2) = c rho / N H (Eq. 29): one step lands on it, or goes as far toward it as a step may.
+
+    So it arrives in as many steps as the way has bounds.
+    """
+    built = cohort(registry, LINEAR, f'cost={{kind="power_law", rho={rho}, c={c}}}')
+    h = torch.full((1, 1), curvature, dtype=torch.float64)
+    known = min((c * rho / (built.formulas.examples * curvature)) ** (1 / (rho + 2)), LARGEST)
+    way = math.log(known / start)
+    one = solved(built, 0 * h, torch.full_like(h, start), h, 1).item()
+    assert math.log(one / start) == pytest.approx(max(-MOST, min(way, MOST)), rel=1e-6, abs=1e-9)
+    end = solved(built, 0 * h, torch.full_like(h, start), h, math.ceil(abs(way) / MOST))
+    assert end.item() == pytest.approx(known, rel=1e-6)
+
+
+def test_the_gaussian_posterior_has_its_closed_form(registry: Registry) -> None:
+    """1 / sigma**2 = N H + 1 / prior variance."""
+    c = cohort(registry, LINEAR, f"inference={INFERENCES['gaussian']}")
+    h = torch.logspace(-3, 1, 5, dtype=torch.float64)[None]
+    sigma = solved(c, 0 * h, 0 * h + 0.1, h)
+    torch.testing.assert_close(sigma**-2, c.formulas.examples * h + 1 / 0.5**2)
+
+
+def test_a_synapse_without_curvature_stops_at_the_largest(registry: Registry) -> None:
+    c = cohort(registry, LINEAR)
+    h = torch.tensor([[0.0, 1.0]], dtype=torch.float64)
+    sigma = solved(c, 0 * h, 0 * h + 1e-4, h)
+    assert sigma[0, 0] == pytest.approx(LARGEST) and sigma[0, 1] < 1
+
+
+def test_none_goes_far_above_its_layers_mean() -> None:
+    sigma = torch.tensor([[0.1, 0.2, 0.3], [5.0, 6.0, 7.0]])
+    torch.testing.assert_close(ceiling(sigma), torch.tensor([[WIDE * 0.2], [LARGEST]]))
+
+
+def test_the_scale_makes_the_layers_condition_exact() -> None:
+    """A Fisher that is 1.3 times too small, or 1.3 times too large, seen through noise; the scale has its bounds."""
+    torch.manual_seed(0)
+    sigma, curvature = torch.rand(2, 50, dtype=torch.float64) + 0.1, torch.rand(2, 50, dtype=torch.float64)
+    known = torch.tensor([[1.3], [1 / 1.3]], dtype=torch.float64)
+    log_scale = torch.zeros(2, 1, dtype=torch.float64)
+    for step in range(1, 20_001):
+        slope = sigma * curvature + torch.randn(2, 50, dtype=torch.float64)
+        log_scale = followed(log_scale, torch.tensor(newest(step)), sigma, slope, curvature / known)
+        assert log_scale.abs().max() <= FAR
+    torch.testing.assert_close(log_scale.exp(), known, rtol=0.03, atol=0)
+
+
+def test_the_scale_undoes_what_sigma_owes_to_chance() -> None:
+    """sigma is large where the Fisher happens to be small: the condition holds all the same, summed over the layer."""
+    torch.manual_seed(0)
+    curvature = torch.rand(1, 2000, dtype=torch.float64) + 0.1
+    fisher = curvature * (0.1 + 1.8 * torch.rand_like(curvature))
+    log_scale = torch.zeros(1, 1, dtype=torch.float64)
+    for step in range(1, 20_001):
+        sigma = (log_scale.exp() * fisher) ** (-1 / 2.5)  # rho = 1/2, c rho = 1
+        log_scale = followed(log_scale, torch.tensor(newest(step)), sigma, sigma * curvature, fisher)
+    met, charged = (sigma**2 * curvature).sum(), (sigma ** (-1 / 2)).sum()
+    assert met / charged == pytest.approx(1, rel=1e-3)
+    assert log_scale.item() > 0.1
+
+
+def test_a_running_mean_remembers_its_share_of_the_steps() -> None:
+    """It starts at the first value, and the mean age of what it holds is a share of the steps so far."""
+    assert newest(1) == 1
+    mean = 0.0
+    for step in range(1, 10_001):
+        mean += newest(step) * (step - mean)
+    assert 1 - mean / 10_000 == pytest.approx(MEMORY / (1 + MEMORY), rel=1e-3)
+
+
+def exact_curvature(c: Cohort) -> Tensor:
+    """E[x^2] / noise variance of each weight of a linear readout, the bias last."""
+    x = torch.cat([c.data.x, torch.ones(len(c.data.x), 1, dtype=c.dtype)], 1)
+    return x.square().mean(0) / c.data.task.noise_sd**2
+
+
+@pytest.mark.parametrize(
+    ("noise", "compile"),
+    [
+        ("heterogeneous", False), ("homogeneous", False), ("heterogeneous", True),
+        pytest.param("homogeneous", True, marks=pytest.mark.slow),
+    ],
+)  # fmt: skip
+def test_a_linear_readout_is_trained_to_its_optimum(registry: Registry, noise: str, compile: bool, caplog) -> None:
+    """Its curvature is known and does not move: sigma to 2%, the error of a thousand steps' sampled labels."""
+    options = (SOLVE, "training.epochs=3000", f"noise.kind={noise}", f"cost={COSTS['calcium']}")
+    c = cohort(registry, LINEAR, *options, compile=compile)
+    h = exact_curvature(c)
+    h = h.mean() if noise == "homogeneous" else h
+    known = (0.5 * 0.5 / (c.formulas.examples * h)) ** (1 / 2.5)
+    sigma = trained(c).parameters.sigma[0][0]
+    assert not [r for r in caplog.records if r.name == "ebayes"], "the step was not compiled"
+    torch.testing.assert_close(sigma, known.expand_as(sigma), rtol=0.02, atol=0)
+
+
+@pytest.mark.slow
+@torch.no_grad()
+def test_a_network_of_relus_ends_in_balance(registry: Registry) -> None:
+    """Of which no closed form is known: each layer's B, on 2,000 fresh draws, is 1 once the means have come to rest."""
+    training = (SOLVE, 'training.schedule="cosine"', "training.epochs=3000", "measurement.balance_passes=2000")
+    network = ('dataset={kind="cubic"}', "network.hidden=[20]", f"cost={COSTS['trafficking']}")
+    c = cohort(registry, LINEAR, *network, *training)
+    p = trained(c).parameters
+    found = balance(c, p, slopes(c, p, generator(0, MEASURE)))
+    assert found["balance_error"].max() < 0.05
+    torch.testing.assert_close(found["balance"], torch.ones_like(found["balance"]), rtol=0, atol=0.1)
+
+
+def test_members_with_and_without_the_solver_share_a_sweep(registry: Registry) -> None:
+    """They compute different formulas, so they train apart; noise and means start alike."""
+    from ebayes_core.engine.stacking import cohorts
+    from tests.build import points
+
+    members = points(registry, DIGITS, 'sweep."training.sigma"=["descent", "fixed_point"]', "sweep.'cost.c'=[0.1, 1.0]")
+    groups = cohorts(members, lambda _: 1)
+    assert sorted(len(g) for g in groups) == [2, 2]
+    assert all(len({p.member.training.sigma for p in g}) == 1 for g in groups)
+
+
+def test_without_noise_there_is_nothing_to_solve(registry: Registry) -> None:
+    plain = trained(cohort(registry, DIGITS, "noise.kind=none"))
+    solving = trained(cohort(registry, DIGITS, "noise.kind=none", SOLVE))
+    for a, b in zip(plain.parameters.mu, solving.parameters.mu, strict=True):
+        assert torch.equal(a, b)
+
+
+def test_the_first_steps_are_bounded(registry: Registry) -> None:
+    """At the first minibatch most synapses have seen no gradient; none may run away."""
+    c = cohort(registry, DIGITS, SOLVE)
+    state = c.start()
+    before = [s.clone() for s in state.parameters.sigma]
+    next(train(c, state))
+    for a, b in zip(before, state.parameters.sigma, strict=True):
+        assert (b / a).log().abs().max() <= MOST * 1.01
