@@ -156,8 +156,13 @@ def exact_curvature(c: Cohort) -> Tensor:
     return x.square().mean(0) / c.data.task.noise_sd**2
 
 
-@pytest.mark.parametrize("compile", [False, True])
-@pytest.mark.parametrize("noise", ["heterogeneous", "homogeneous"])
+@pytest.mark.parametrize(
+    ("noise", "compile"),
+    [
+        ("heterogeneous", False), ("homogeneous", False), ("heterogeneous", True),
+        pytest.param("homogeneous", True, marks=pytest.mark.slow),
+    ],
+)  # fmt: skip
 def test_a_linear_readout_is_trained_to_its_optimum(registry: Registry, noise: str, compile: bool, caplog) -> None:
     """Its curvature is known and does not move: sigma to 2%, the error of a thousand steps' sampled labels."""
     options = (SOLVE, "training.epochs=3000", f"noise.kind={noise}", f"cost={COSTS['calcium']}")
@@ -170,6 +175,7 @@ def test_a_linear_readout_is_trained_to_its_optimum(registry: Registry, noise: s
     torch.testing.assert_close(sigma, known.expand_as(sigma), rtol=0.02, atol=0)
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_a_network_of_relus_ends_in_balance(registry: Registry) -> None:
     """Of which no closed form is known: each layer's B, on 2,000 fresh draws, is 1 once the means have come to rest."""
