@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 from unittest.mock import patch
 
 import torch
@@ -68,7 +69,7 @@ def inlined() -> Iterator[None]:
     try:
         from torch._inductor.codegen.cpp import CppVecOverrides as table
 
-        ops = {name: _written(text, name, getattr(table, name)) for name, text in TEXTS.items()}
+        ops: dict[str, Any] = {name: _written(text, name, getattr(table, name)) for name, text in TEXTS.items()}
     except (ImportError, AttributeError):  # the table is private to torch, and may move
         yield
         return
@@ -76,10 +77,10 @@ def inlined() -> Iterator[None]:
         yield
 
 
-def _written(text: str, name: str, called: Callable[..., str]) -> staticmethod:  # type: ignore[type-arg]
+def _written(text: str, name: str, called: Callable[[Any], str]) -> staticmethod[[Any], str]:
     """An entry of inductor's table that writes text, or the call where the numbers are no float32."""
 
-    def op(x):  # type: ignore[no-untyped-def]
+    def op(x: Any) -> str:
         return f"{text}({x})" if x.dtype == torch.float32 else called(x)
 
     op.__name__ = name  # inductor looks the scalar version up by it
@@ -103,7 +104,8 @@ def compiled(step: Step, *example: object) -> Step | None:
 
             scratch = tree_map_only(Tensor, torch.clone, example)
             graph = make_fx(step, decomposition_table=DECOMPOSITIONS)(*scratch)
-            return torch._inductor.compile(graph, scratch, options=FUSED)
+            fused: Step = torch._inductor.compile(graph, scratch, options=FUSED)
+            return fused
     except Exception as error:  # a missing compiler shows as any of a dozen exceptions
         log.warning(
             "no compiled update: %s; going on without, several times slower; %s", compiler_folder.told(error), CURE

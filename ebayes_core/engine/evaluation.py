@@ -59,8 +59,7 @@ class Predictive:
 
     def __init__(self, cohort: Cohort) -> None:
         self.task, self.samples = cohort.data.task, 0
-        self.prediction: Tensor | float = 0.0
-        self.log_likelihood: Tensor | None = None
+        self.prediction, self.log_likelihood = torch.zeros(()), torch.full((), -math.inf)
 
     def add(self, outputs: Tensor, y: Tensor) -> None:
         """Count one sampled network's outputs (member, examples, outputs) on all examples."""

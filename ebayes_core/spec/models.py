@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from types import GenericAlias
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -154,13 +155,12 @@ class Models:
 @lru_cache(maxsize=8)
 def compose(registry: Registry) -> Models:
     """The models whose slots take any registered kind, told apart by `kind`."""
-    slots = {name: _slot(registry, name, default) for name, default in SLOTS.items()}
+    slots: dict[str, Any] = {name: _slot(registry, name, default) for name, default in SLOTS.items()}
     member = create_model(
         "Member", __config__=CLOSED, **slots, training=(Training, Training()), measurement=(Measurement, Measurement()),
         seed=(Seed, 0),
     )  # fmt: skip
-    union = registry.unions["analysis"]
-    analyses = tuple[union, ...]
+    analyses: Any = GenericAlias(tuple, (registry.unions["analysis"], ...))
     described = Field((), max_length=100, description="figures and their numbers, drawn when the run is done")
     experiment = create_model("Experiment", __base__=Parts, **slots, analysis=(analyses, described))
     experiment.__doc__ = "One experiment: a population of networks over a sweep, and its figures."
@@ -172,5 +172,5 @@ def _slot(registry: Registry, slot: str, default: str) -> tuple[Any, Any]:
     kinds = registry.kinds(slot)
     text = f"one of the registered kinds: {', '.join(kinds)}"
     if default in kinds:
-        return registry.unions[slot], Field(registry.composed(kinds[default])(), description=text)
+        return registry.unions[slot], Field(registry.composed(kinds[default]).model_validate({}), description=text)
     return registry.unions[slot], Field(description=text)
