@@ -24,7 +24,7 @@ def squared_gradients(network: Network, weights: list[Tensor], x: Tensor, deltas
         trace = network.trace(leaves, x)
     if trace is None:
         return _squared_by_vmap(network, weights, x, deltas)
-    squares = [torch.zeros_like(d) for d in trace.drives]
+    squares = [torch.zeros(())] * len(weights)
     for delta in deltas(trace.outputs.detach()):
         squares = [s + d.square() for s, d in zip(squares, _backward(trace, delta), strict=True)]
     return [s.transpose(1, 2) @ a.detach().square() for s, a in zip(squares, trace.inputs, strict=True)]

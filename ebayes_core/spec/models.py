@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from types import GenericAlias
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -22,6 +22,7 @@ from pydantic import (
 )
 
 from ebayes_core.contract.registry import Registry
+from ebayes_core.contract.slots import Analysis
 from ebayes_core.spec import sweep as sweeps
 from ebayes_core.spec.members import Point, strictly
 from ebayes_core.spec.messages import describe
@@ -131,6 +132,9 @@ class Parts(BaseModel):
         if len(set(seeds)) < len(seeds):
             raise ValueError("a seed stands in the list twice")
         return seeds
+
+    if TYPE_CHECKING:
+        analysis: tuple[Analysis, ...]  # of any registered kind: compose() adds it, and the slots
 
     _members: tuple[Point, ...] = PrivateAttr(())
 

@@ -178,8 +178,8 @@ def _figure_holds(name: str, analysis: Analysis, arrays: dict[str, Any]) -> None
 
 
 def _same_column(a: Axes, b: Axes) -> bool:
-    return abs(a.get_position().x0 - b.get_position().x0) < 0.02
+    return bool(abs(a.get_position().x0 - b.get_position().x0) < 0.02)
 
 
 def _same_row(a: Axes, b: Axes) -> bool:
-    return abs(a.get_position().y0 - b.get_position().y0) < 0.02
+    return bool(abs(a.get_position().y0 - b.get_position().y0) < 0.02)
