@@ -121,4 +121,7 @@ def _softplus_slope(grad: Tensor, phi: Tensor, beta: float, threshold: float) ->
 
 
 #: what the compiled update computes in place of torch's own
-DECOMPOSITIONS: dict[Any, Callable[..., Any]] = {aten.softplus.default: _softplus_series, aten.softplus_backward.default: _softplus_slope}
+DECOMPOSITIONS: dict[Any, Callable[..., Any]] = {
+    aten.softplus.default: _softplus_series,
+    aten.softplus_backward.default: _softplus_slope,
+}

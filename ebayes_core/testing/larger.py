@@ -21,6 +21,7 @@ from ebayes_core.testing.strategies import plugins
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+
 def check_dataset(cls: type[Dataset], plugin: Dataset | None = None) -> None:
     """A data set gives the same finite tensors every time, and targets that fit its task.
 
