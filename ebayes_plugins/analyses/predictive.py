@@ -297,7 +297,7 @@ def _widths(ax: Axes, a: Arrays, first: np.ndarray, rhos: list[float]) -> None:
     for rho, mine in _rows(a, "rho"):
         own = np.flatnonzero(mine & first)
         if len(own) and rho in rhos:
-            i = own[a["divergence"][own].argmin()]
+            i = own[np.argmin(a["divergence"][own])]
             name = f"rho = {rho:.2g}, {a['priced_by'][0]} = {a['price'][i]:.2g}"
             ax.semilogy(a["x"], a["sd"][i], color=colour(rho), label=name)
     bayes = np.flatnonzero(first & ~np.isfinite(a["rho"]))[0]
