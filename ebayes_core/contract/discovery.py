@@ -60,6 +60,7 @@ def names_of(point: EntryPoint) -> tuple[str, ...]:
 
 def owner(point: EntryPoint) -> tuple[str, str]:
     """Distribution and version; of one whose metadata are half deleted, as much as is known."""
+    found: Any
     try:
         found = point.dist.metadata if point.dist else {}
     except FileNotFoundError:  # of importlib_metadata, which other packages put in place of Python's own

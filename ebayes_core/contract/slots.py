@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol
 
 import pluggy
 from pydantic import BaseModel, ConfigDict, Field
@@ -43,7 +43,7 @@ class Cost(Plugin):
     c: float | None = Field(None, gt=0, le=1e12, description="multiplier of the cost; 1 where it is left out")
 
     @property
-    def multiplier(self) -> Any:
+    def multiplier(self) -> Tensor | float:
         """The number c in front of the mechanism's energy."""
         return 1.0 if self.c is None else self.c
 
@@ -204,7 +204,7 @@ class Analysis(Plugin):
         """Draw what measure() returned, and nothing else, into an empty figure."""
 
 
-class Hooks:
+class Hooks(Protocol):
     """One hook per slot; each returns the classes that a distribution adds."""
 
     @hookspec

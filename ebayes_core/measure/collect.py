@@ -43,7 +43,15 @@ def measure(cohort: Cohort, state: State) -> list[MemberResult]:
     return [_member(i, cohort, state, metrics, curves, layers, per_layer) for i in range(len(cohort))]
 
 
-def _member(i, cohort, state, metrics, curves, layers, per_layer) -> MemberResult:  # type: ignore[no-untyped-def]
+def _member(
+    i: int,
+    cohort: Cohort,
+    state: State,
+    metrics: dict[str, Tensor],
+    curves: dict[str, Tensor],
+    layers: Layers,
+    per_layer: dict[str, Tensor],
+) -> MemberResult:
     """One member's share of what the cohort measured."""
     status = f"diverged {state.died[i]}" if i in state.died else "done"
     return MemberResult(
@@ -92,7 +100,7 @@ def _layer_sizes(cohort: Cohort, p: Parameters, layers: Layers) -> dict[str, Ten
     flat = [(~c).sum(-1) for c in curved]
     return {
         "n_synapses": count,
-        "flat_synapses": torch.stack([*flat, sum(flat)]).double(),
+        "flat_synapses": torch.stack([*flat, torch.stack(flat).sum(0)]).double(),
         # contiguous: the median of an expanded tensor, one sigma for all synapses, reads unset memory (torch 2.14)
         "sigma_median": torch.stack([s.contiguous().median(-1).values for s in (*sigmas, every)]).double(),
         "mu_rms": torch.stack([m.square().mean(-1).sqrt() for m in (*p.mu, torch.cat(p.mu, 1))]).double(),
@@ -125,9 +133,10 @@ def _rms_without_biases(cohort: Cohort, sigma: Tensor) -> Tensor:
 
 def _stuck(cohort: Cohort, p: Parameters, sigma: Tensor) -> Tensor:
     """Share of synapses whose sigma left its start by less than a factor of 2."""
-    if not p.phi:
+    phi = cohort.formulas.noise.init(torch.cat(p.mu, 1)) if p.phi else None
+    if phi is None:
         return torch.full((len(cohort),), math.nan, device=sigma.device)
-    start = cohort.formulas.noise.sigma(cohort.formulas.noise.init(torch.cat(p.mu, 1)))
+    start = cohort.formulas.noise.sigma(phi)
     return ((sigma / start).log().abs() < math.log(2)).to(sigma.dtype).mean(-1)
 
 

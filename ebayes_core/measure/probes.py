@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from ebayes_core.contract.likelihoods import Task
 from ebayes_core.engine.cohort import Cohort
 from ebayes_core.engine.evaluation import sampled_weights
 from ebayes_core.engine.parameters import Parameters
@@ -29,7 +30,8 @@ def curvature(cohort: Cohort, p: Parameters, noise: torch.Generator) -> dict[str
     as the authors do, and underestimates where the fit is good. For softmax and Gaussian likelihoods Gauss-Newton is
     the true Fisher with its expectation over labels taken exactly. A fresh weight sample serves each chunk.
     """
-    task, sums = cohort.data.task, {}
+    task = cohort.data.task
+    sums: dict[str, list[Tensor]] = {}
     networks = sampled_weights(cohort, p, noise)
     for x, y in training_chunks(cohort):
         for where, weights in (("mean", p.mu), ("noise", next(networks))):
@@ -40,7 +42,7 @@ def curvature(cohort: Cohort, p: Parameters, noise: torch.Generator) -> dict[str
     return {name: [t / _examples(cohort) for t in total] for name, total in sums.items()}
 
 
-def _estimators(task, y: Tensor, noise: torch.Generator) -> dict[str, Deltas]:  # type: ignore[no-untyped-def]
+def _estimators(task: Task, y: Tensor, noise: torch.Generator) -> dict[str, Deltas]:
     estimators: dict[str, Deltas] = {
         "fisher_true": lambda o: [task.residual(o, task.sample(o, noise))],
         "fisher_empirical": lambda o: [task.residual(o, y)],

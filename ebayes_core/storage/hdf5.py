@@ -26,7 +26,7 @@ CHUNK = (1 << 16, 1 << 24)
 FORMAT = ("v110", "v110")
 
 
-class File(h5py.File):
+class File(h5py.File):  # type: ignore[misc]  # h5py brings no types
     """A file to write to, for which the disk's refusals are kept until somebody asks."""
 
     def __init__(self, lenient: Lenient, mode: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import random
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -53,6 +53,7 @@ def check_table(cls: type[Plugin], base: type[Plugin]) -> None:
     assert not bare, f"{cls.__name__}: give these fields a description: {', '.join(bare)}"
 
 
+R = TypeVar("R")
 Formula = Callable[..., Any]
 #: what an exception of torch usually means -> what to do
 ADVICE = {
@@ -66,7 +67,7 @@ GENERAL = (
 )
 
 
-def attempt(name: str, function: Callable[..., Any], *arguments: Any, advice: str = GENERAL) -> Any:
+def attempt(name: str, function: Callable[..., R], *arguments: Any, advice: str = GENERAL) -> R:
     """Call it; an exception becomes advice, since the usual cause is a number where a tensor comes."""
     try:
         return function(*arguments)
@@ -77,12 +78,12 @@ def attempt(name: str, function: Callable[..., Any], *arguments: Any, advice: st
         raise AssertionError(f"{name} raised {type(error).__name__}: {error}. {known}".rstrip(". ")) from error
 
 
-def call(name: str, function: Any, *arguments: Any) -> Any:
+def call(name: str, function: Callable[..., R], *arguments: Any) -> R:
     """Call it; whatever it raises is named."""
     return attempt(name, function, *arguments, advice="")
 
 
-def keeps_arguments(name: str, function: Callable[..., Any], *arguments: Tensor) -> Any:
+def keeps_arguments(name: str, function: Callable[..., R], *arguments: Tensor) -> R:
     """Call it, and see that it left its arguments as they were."""
     copies = [a.clone() for a in arguments]
     found = function(*arguments)
@@ -112,7 +113,8 @@ def same(a: Tensor, b: Tensor) -> bool:
 
 def random_states() -> list[Any]:
     """Where the generators stand that anybody may draw from."""
-    kind, keys, *rest = np.random.get_state()
+    state: Any = np.random.get_state()
+    kind, keys, *rest = state
     return [torch.get_rng_state().numpy().tobytes(), random.getstate(), (kind, keys.tobytes(), *rest)]
 
 
@@ -120,7 +122,7 @@ class Changed:
     """Which fields of a plugin have been seen to change its result: an option that does nothing is a mistake."""
 
     def __init__(self, cls: type[Plugin], instances: Sequence[Plugin] = ()) -> None:
-        self.cls, self.seen = cls, set()
+        self.cls, self.seen = cls, set[str]()
         self.any = st.one_of(plugins(cls), st.sampled_from(instances)) if instances else plugins(cls)
         self.fields = {name for name, info in cls.model_fields.items() if name != "kind" and not _pinned(info)}
 
