@@ -16,9 +16,9 @@ from ebayes_core.bench.processes import fresh
 from ebayes_core.bench.rows import Row, Section, Step, Variant, once
 from ebayes_core.bench.setting import PAPER
 from ebayes_core.engine.cohort import Cohort, State
-from ebayes_core.engine.ingredients import ingredients
 from ebayes_core.engine.kernel import kernel
 from ebayes_core.engine.loop import train
+from ebayes_core.engine.minibatch import ingredients
 
 UPDATE = "the update alone"
 HELD, BYTES = "memory of one member", "bytes per synapse"
