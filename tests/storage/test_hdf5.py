@@ -61,7 +61,7 @@ def test_arrays_of_text_come_back(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["a/b", ".", ""])
 def test_a_name_that_hdf5_would_take_for_a_path_is_refused(tmp_path: Path, name: str) -> None:
     for value in (np.ones(2), {"x": np.ones(2)}):
-        with pytest.raises(StoreError, match="names no array"):
+        with pytest.raises(StoreError, match="is not a valid name of an array"):
             hdf5.save(tmp_path / "t.h5", {name: value})
     assert not list(tmp_path.iterdir())
 
@@ -249,7 +249,7 @@ PICKLES = re.compile(
 )
 STRANGE = {
     "claims longer texts than": _many_of_one_text,
-    "texts in pieces": _texts_in_chunks,
+    "texts in chunks": _texts_in_chunks,
     "attribute x, claims more than": _much_text_in_an_attribute,
     "attribute x, holds objects": _objects_in_an_attribute,
     "nested more than 16 deep": _deep,
