@@ -58,7 +58,7 @@ class Claim:
         return f"{low:g} to {high:g}"
 
     def verdict(self, found: Measured) -> str:
-        """Held, not held, or open if the interval extends beyond one end of the range; a statistic that is NaN is open."""
+        """Held, not held, or open if the interval extends beyond one end of the range; so is NaN."""
         (low, high), (least, most) = found.interval, self.within
         if least < low and high < most:
             return HELD

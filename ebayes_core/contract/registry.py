@@ -93,7 +93,7 @@ class Registry:
         return {slot: _union([self.composed(cls) for cls in self.kinds(slot).values()]) for slot in HOOKS}
 
     def composed(self, cls: type[Plugin]) -> type[Plugin]:
-        """A class that is generic in costs (a mixture), parametrised with the union of the costs that are not generic."""
+        """A class that is generic in costs (a mixture), parametrised with those that are not."""
         if not cls.__pydantic_generic_metadata__["parameters"]:
             return cls
         parts = [c for c in self.kinds("cost").values() if not c.__pydantic_generic_metadata__["parameters"]]

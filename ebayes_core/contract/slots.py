@@ -110,7 +110,7 @@ class Inference(Plugin):
 
 
 class Trace(NamedTuple):
-    """Intermediate quantities of a network of linear layers on a batch, enough for closed-form per-example gradients."""
+    """Intermediate quantities of a network of linear layers on a batch, sufficient for per-example gradients."""
 
     outputs: Tensor  #: (member, batch, outputs)
     inputs: list[Tensor]  #: per layer, (batch, pre) or (member, batch, pre); the bias's constant one comes last

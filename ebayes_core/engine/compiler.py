@@ -64,7 +64,7 @@ TEXTS = {"exp": EXP, "log": LOG, "erf": ERF}
 
 @contextmanager
 def inlined() -> Iterator[None]:
-    """A block in which inductor inlines float32's exp, log and erf into its loops, if this version of torch allows it."""
+    """A block in which inductor inlines float32's exp, log and erf into loops, if this version of torch allows it."""
     try:
         from torch._inductor.codegen.cpp import CppVecOverrides as table
 

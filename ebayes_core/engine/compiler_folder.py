@@ -90,7 +90,7 @@ def _fit(path: Path) -> bool:
 
 @cache
 def _ours() -> Path:
-    """A folder in the user's cache, where compiled code is kept; otherwise one that is removed when the process ends."""
+    """A folder in the user's cache, where compiled code is kept; otherwise one that is removed with the process."""
     with contextlib.suppress(DataError):
         if _fit(kept := cache_dir().absolute() / "compiled"):
             return kept

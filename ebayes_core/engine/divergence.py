@@ -63,7 +63,7 @@ def _ends(f: Formulas, mu: Tensor, steps: int) -> list[Tensor]:
 
 
 def _here(f: Formulas, mu: Tensor, phi: Tensor | None) -> Place:
-    """The parameters now; a lost mean counts as 0, where formulas fail most often, a lost sigma as its initial value."""
+    """The parameters; a lost mean counts as 0, where formulas fail most often, a lost sigma as its initial value."""
     sigma = torch.zeros_like(mu) if phi is None else f.noise.sigma(phi)
     filled = sigma if phi is None else torch.where(sigma.isfinite(), sigma, _start(f, mu))
     return mu.nan_to_num(0.0, 0.0, 0.0), filled.expand_as(mu)

@@ -24,7 +24,7 @@ FEW = 3  #: number of synapses of each network, and of examples
 
 @torch.no_grad()
 def check(cohort: Cohort, state: State) -> None:
-    """Evaluate every formula once at the initial values. Raises PluginError naming plugin, method and what it returned."""
+    """Evaluate every formula once at the initial values. Raises PluginError naming plugin, method and result."""
     _check_network(cohort, state)
     formulas, member = cohort.formulas, cohort.member
     mu = [m[:, :FEW] for m in state.parameters.mu]

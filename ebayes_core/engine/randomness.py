@@ -1,4 +1,4 @@
-"""Random numbers determined by a seed and a purpose, so that a network does not depend on the cohort it is trained in."""
+"""Random numbers determined by a seed and a purpose, so that a network does not depend on its cohort."""
 
 from __future__ import annotations
 

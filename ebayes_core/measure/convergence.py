@@ -131,7 +131,7 @@ def absolute_gradients(cohort: Cohort, p: Parameters, noise: torch.Generator) ->
 
 
 def _gradients(cohort: Cohort, weights: list[Tensor], x: Tensor, y: Tensor, out: list[Tensor]) -> Tensor:
-    """Mean loss (member,) of a minibatch; its gradient in the weights is written to out, per layer (member, synapses)."""
+    """Mean loss (member,) of a minibatch; writes its gradient to out, per layer (member, synapses)."""
     task = cohort.data.task
     outputs = cohort.network.gradients(
         cohort.layered(weights), x, lambda o: task.residual(o, y) / len(x), cohort.layered(out)

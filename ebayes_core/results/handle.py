@@ -70,7 +70,7 @@ class OpenFile:
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[None]:
-        """As `untrusted.reading`, but a file that was changed in place since it was opened does not count as damaged."""
+        """As `untrusted.reading`, but a file changed in place since it was opened does not count as damaged."""
         try:
             with untrusted.reading(self.path):
                 yield

@@ -36,7 +36,7 @@ class Source:
 
 
 def sources(paths: Iterable[Path]) -> dict[str, Source]:
-    """Digest of a network -> where it is stored; the first file that contains it, since any other has the same content."""
+    """Digest of a network -> where it is stored; the first file, since any other has the same content."""
     found: dict[str, Source] = {}
     for path in paths:
         with Run(path) as run:

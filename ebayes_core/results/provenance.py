@@ -78,7 +78,7 @@ def made(how: str, networks: int, dataset: dict[str, Any], digest: str) -> dict[
 
 
 def merged(origins: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The same for a file gathered from items, with the number of `networks` of each; warns if data of one name differ."""
+    """The same for a file gathered from items, with `networks` of each; warns if data of one name differ."""
     compiled: Counter[str] = Counter()
     data: dict[str, list[str]] = {}
     for origin in origins:

@@ -38,7 +38,7 @@ def resolved(model: BaseModel) -> dict[str, Any]:
 
 
 def strictly(model: type[M], table: dict[str, Any]) -> M:
-    """Validate as JSON: arrays become tuples, and 1 and 1e2 are accepted as floats and integers, but not "1" or true."""
+    """Validate as JSON: arrays become tuples, and 1 and 1e2 are floats and integers, but not "1" or true."""
     return model.model_validate_json(json.dumps(_whole(table), default=str), strict=True)
 
 

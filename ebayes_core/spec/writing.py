@@ -15,7 +15,7 @@ PRESENTATION = ("name", "description", "analysis")
 
 
 def dumps(experiment: Parts) -> str:
-    """The experiment as TOML, which `loads` reads back as an equal one. Absent values, which TOML lacks, are omitted."""
+    """The experiment as TOML, which `loads` reads back as an equal one. Absent values are omitted."""
     import tomli_w
 
     return tomli_w.dumps(resolved(experiment))

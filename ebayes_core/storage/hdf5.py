@@ -34,7 +34,7 @@ class File(h5py.File):
         self._disk = lenient
 
     def insist(self) -> None:
-        """Raise the OSError of a failed write, if there was one; called between parts of a large file, to stop early."""
+        """Raise the OSError of a failed write, if there was one; called between parts of a file, to stop early."""
         if self._disk.refused:
             raise self._disk.refused
 

@@ -150,7 +150,7 @@ class Lease:
             self.path.unlink()
 
     def progress(self) -> None:
-        """Report a training step. Counted in heartbeats, not by a clock: a suspended process has no heartbeats either."""
+        """Report a training step. Counted in heartbeats, not by a clock: a suspended process has none either."""
         self._quiet = 0
 
     def held(self) -> bool:

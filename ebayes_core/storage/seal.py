@@ -22,7 +22,7 @@ SLAB = 1 << 24  #: bytes that are hashed at a time
 
 
 def seal(file: h5py.File, under: str = "/") -> None:
-    """Write the digests of everything under a group; the other digests are kept, so that older damage is still found."""
+    """Write the digests of everything under a group; other digests are kept, so that older damage is still found."""
     known = _known(file) if under != "/" else {}
     kept = {name: value for name, value in known.items() if not _within(name, under)}
     found = {name: digest(item) for name, item in _items(file[under])}

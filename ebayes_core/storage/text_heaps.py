@@ -1,4 +1,4 @@
-"""Checks of the heaps in which HDF5 stores texts: it reads them object by object, forever if one claims to have size 0."""
+"""Checks of the heaps in which HDF5 stores texts: it reads object by object, forever if one has size 0."""
 
 from __future__ import annotations
 

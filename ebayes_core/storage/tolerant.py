@@ -22,7 +22,7 @@ class Lenient(io.RawIOBase):
         self._kept: list[tuple[int, bytes]] = []
 
     def _attempt(self, what: Callable[[], Any]) -> bool:
-        """Whether the disk accepted it. After the first error nothing more is tried, since the file will be discarded."""
+        """Whether the disk accepted it. After the first error nothing is tried, since the file will be discarded."""
         if self.refused is None:
             try:
                 what()

@@ -176,7 +176,7 @@ def formula_holds(name: str, formula: Formula, pair: list[Any], **arguments: Ten
 
 
 def _falls(name: str, pair: list[Cost], mu: Tensor) -> None:
-    """Check that reliability costs energy: energy never increases with sigma and decreases wherever training may lead."""
+    """Check that reliability costs energy: it never increases with sigma and decreases wherever training may lead."""
     sigma = torch.logspace(-6, 3, 91, dtype=torch.float64).expand(len(pair), -1)
     mu = torch.where(mu[:, :1].abs() < NEAR, 1.0, mu[:, :1]).expand_as(sigma)  # near 0 the energy may be zero
     energy: Formula = lambda p, sigma: p.energy(sigma, mu)

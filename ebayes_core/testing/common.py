@@ -25,7 +25,7 @@ quick = settings(
 
 
 def steady(test: Callable[..., None]) -> Callable[..., None]:
-    """A property test that repeats its first failure: hypothesis calls it again, and a plugin with state may pass then."""
+    """A property test that repeats its first failure: hypothesis calls it again, and state may make it pass."""
     failures: list[AssertionError] = []
 
     @functools.wraps(test)

@@ -64,7 +64,7 @@ def slopes_hold(name: str, formula: Formula, together: Any, **arguments: Tensor)
 
 
 def finite_at(name: str, formula: Formula, pair: list[Any], **arguments: Tensor) -> None:
-    """Check values and gradients at every combination of the arguments' values, all of which training commonly reaches."""
+    """Check values and gradients at every combination of the arguments' values, all of which are common in training."""
     grid = torch.meshgrid(*arguments.values(), indexing="ij")
     places = [g.flatten().expand(len(pair), -1) for g in grid]
     double = slopes(name, formula, stack(pair, torch.float64), places)

@@ -123,7 +123,7 @@ def _simple(annotation: Any, limits: tuple[Any, ...]) -> st.SearchStrategy[Any]:
 
 
 def _floats(limits: tuple[Any, ...]) -> st.SearchStrategy[float]:
-    """Uniform over the bounds, in the logarithm if they are positive and wide; an exclusive zero becomes a tiny number."""
+    """Uniform over the bounds, in the logarithm if they are positive and wide; an exclusive zero becomes tiny."""
     low, high = _bounds(limits, -1e3, 1e3)
     if low == 0 and any(isinstance(m, at.Gt) for m in limits):
         low = min(1e-6, high / 10)

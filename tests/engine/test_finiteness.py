@@ -36,7 +36,7 @@ REFUSED = {
         ['cost={kind="bounded"}', 'training.sigma="fixed_point"', "training.epochs=5"], r"cost 'bounded'"
     ),
     "lost in single precision": (
-        ['cost={kind="cancelled"}', 'noise={kind="heterogeneous", sigma_0=1e-4}'], r"cost 'cancelled' .*derivative in sigma"
+        ['cost={kind="cancelled"}', 'noise={kind="heterogeneous", sigma_0=1e-4}'], r"'cancelled' .*derivative in sigma"
     ),
     "a sigma without a number": (['noise={kind="burst"}', "training.learning_rate_phi=1.0"], r"noise 'burst' .*sigma"),
 }  # fmt: skip

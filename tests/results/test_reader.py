@@ -359,7 +359,7 @@ def test_a_run_that_is_opened_again_remembers_nothing_of_the_file_before(written
     points = other.members()
     settings, results = [p.setting for p in points], [result(p) for p in points]
     write_run(written.path, spec.resolved(other), settings, results, written.provenance, spec_text=spec.dumps(other))
-    with run, pytest.raises(KeyError, match="no member 15; there are 8"):
+    with run, pytest.raises(KeyError, match="no network 15; there are 8, counted from 0"):
         run.layer(15, 1, "mu")
 
 

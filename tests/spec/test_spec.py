@@ -243,7 +243,7 @@ def test_every_member_of_a_sweep_is_validated(registry: Registry) -> None:
 @pytest.mark.parametrize(
     "text, message",
     [
-        ("name = ", "this is no TOML: Invalid value (at end of document)"),
+        ("name = ", "this is not valid TOML: Invalid value (at end of document)"),
         ('name = "x"\nseeds = ' + "[" * 3000 + "]" * 3000, "nested too deeply"),
         ('name = "x"\ncost = 3', "cost = 3: must be a table"),
         ('name = "x"\ncost = {c = 1}', "cost: needs a kind"),

@@ -250,7 +250,7 @@ SUBTLE = {
     "numpy": (through_numpy, "Broken.energy raised .* it uses numpy, .*write it with tensor methods"),
     "in place, where autograd looks": (overwritten, "Broken.energy raised RuntimeError.* changes a tensor in place"),
     "in place, without effect": (lambda s, sigma, m: s.kappa / sigma.clamp_(min=1e-9), "changes a tensor in place"),
-    "mean over synapses": (lambda s, sigma, m: s.kappa / sigma * m.abs().mean(), "not elementwise: .*do not use a mean, sum"),
+    "mean over synapses": (lambda s, sigma, m: s.kappa / sigma * m.abs().mean(), "elementwise: .*do not use a mean"),
     "running maximum over synapses": (lambda s, sigma, m: 1 / sigma.cummax(-1).values, "not elementwise: .*running"),
     "running maximum over calls": (running_maximum(), "after it was called with others: it keeps state"),
     "random draw": (lambda s, sigma, m: s.kappa / sigma * (1 + torch.rand_like(sigma)), "draws random numbers"),
@@ -384,7 +384,7 @@ NOISE_MISTAKES = {
         {"sigma": lambda s, phi: GoodNoise.sigma(s, phi) * (2 + phi.abs().sqrt() * phi.sign() / 10)},
         "gradient in phi is not finite at phi = 0",
     ),
-    "lost digits": ({"sigma": lambda s, phi: torch.where(phi < 20, (1 + phi.exp()).log(), phi)}, "inaccurate in single precision"),
+    "lost digits": ({"sigma": lambda s, phi: torch.where(phi < 20, (1 + phi.exp()).log(), phi)}, "inaccurate in single"),
 }  # fmt: skip
 
 
