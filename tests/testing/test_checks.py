@@ -384,7 +384,7 @@ NOISE_MISTAKES = {
         {"sigma": lambda s, phi: GoodNoise.sigma(s, phi) * (2 + phi.abs().sqrt() * phi.sign() / 10)},
         "gradient in phi is not finite at phi = 0",
     ),
-    "lost digits": ({"sigma": lambda s, phi: torch.where(phi < 20, (1 + phi.exp()).log(), phi)}, "inaccurate in single"),
+    "lost digits": ({"sigma": lambda s, phi: torch.where(phi < 20, (1 + phi.exp()).log(), phi)}, "inaccurate in"),
 }  # fmt: skip
 
 
