@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC
+from functools import reduce
+from operator import add
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from pydantic import Field, model_validator
@@ -96,10 +98,10 @@ class Mixture(Cost, Generic[C]):
     costs: tuple[C, ...] = Field(min_length=1, max_length=100, description="the costs to add, each a table with a kind")
 
     @classmethod
-    def model_parametrized_name(cls, params: tuple[type[Any], ...]) -> str:
+    def model_parametrized_name(cls, params: tuple[Any, ...]) -> str:
         """The spec has one mixture, over all registered costs."""
         return "Mixture"
 
     def energy(self, sigma: Tensor, mu: Tensor) -> Tensor:
         """The sum of the costs, elementwise."""
-        return sum(cost(sigma, mu) for cost in self.costs)
+        return reduce(add, (cost(sigma, mu) for cost in self.costs))

@@ -58,9 +58,13 @@ class Images:
     def _download(self, missing: Callable[[], list[File]], folder: Path) -> None:
         try:
             atomic.make(folder)
-            once(folder, lambda: not missing(), lambda: [self._fetch(file, folder) for file in missing()])
+            once(folder, lambda: not missing(), lambda: self._fetch_all(missing(), folder))
         except OSError as error:
             raise refused(folder, error) from error
+
+    def _fetch_all(self, files: list[File], folder: Path) -> None:
+        for file in files:
+            self._fetch(file, folder)
 
     def _fetch(self, file: File, folder: Path) -> None:
         """Download one archive from the first mirror that provides it undamaged."""

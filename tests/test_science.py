@@ -15,8 +15,8 @@ from scipy.integrate import quad
 from ebayes_core.contract.registry import Registry
 from ebayes_core.engine.cohort import Cohort
 from ebayes_core.engine.loop import train
+from ebayes_core.engine.parameters import Parameters
 from ebayes_core.engine.randomness import MEASURE, generator
-from ebayes_core.engine.step import Parameters
 from ebayes_core.measure.collect import free_energy
 from ebayes_core.measure.convergence import expected_loss, slopes
 from ebayes_plugins.costs import Entropic, PowerLaw
@@ -27,8 +27,8 @@ LINEAR = """
 name = "linear"
 dataset = { kind = "linear_gaussian", inputs = 6, examples = 100, spread = 1.0, noise_sd = 0.5 }
 network = { kind = "mlp", hidden = [] }
-noise = { kind = "heterogeneous", sigma_0 = 0.3 }
-training = { epochs = 5000, batch_size = 100, learning_rate = 1e-2, learning_rate_phi = 5e-3, dtype = "float64" }
+noise = { kind = "heterogeneous", sigma_0 = 0.2 }
+training = { epochs = 3500, batch_size = 100, learning_rate = 1e-2, learning_rate_phi = 5e-3, dtype = "float64" }
 """
 EVERY_MECHANISM = 'sweep.cost=[{kind="calcium"}, {kind="membrane"}, {kind="actin"}, {kind="trafficking"}]'
 
@@ -42,7 +42,7 @@ def settled(c: Cohort) -> Parameters:
         if state.step > half and state.batch:
             for total, t in zip(mu + phi, state.parameters.mu + state.parameters.phi, strict=True):
                 total += t / half
-    return Parameters(mu, phi)
+    return Parameters.fresh(mu, phi)
 
 
 def hessian(c: Cohort) -> np.ndarray:
@@ -76,7 +76,7 @@ def test_trained_slopes_are_those_of_appendix_5(mechanisms) -> None:
 
 def test_trained_homogeneous_sigma_knows_the_mean_hessian(registry: Registry, mechanisms) -> None:
     """One sigma for all: sigma^(rho + 2) = c rho / mean(H); a sigma each never costs more."""
-    c = cohort(registry, LINEAR, EVERY_MECHANISM, 'noise={kind="homogeneous", sigma_0=0.3}')
+    c = cohort(registry, LINEAR, EVERY_MECHANISM, 'noise={kind="homogeneous", sigma_0=0.2}')
     p = settled(c)
     sigma = c.formulas.sigmas(p.mu, p.phi)[0].numpy()
     own = mechanisms[0].formulas.sigmas(mechanisms[1].mu, mechanisms[1].phi)[0].numpy()
@@ -142,7 +142,7 @@ def test_variational_bayes_finds_the_exact_posterior_and_evidence(registry: Regi
 
 def at(c: Cohort, mean: np.ndarray, sd: np.ndarray) -> Parameters:
     sigma = torch.as_tensor(sd)[None]
-    return Parameters([torch.as_tensor(mean)[None]], [sigma + torch.log(-torch.expm1(-sigma))])
+    return Parameters.fresh([torch.as_tensor(mean)[None]], [sigma + torch.log(-torch.expm1(-sigma))])
 
 
 def numbers(c: Cohort, p: Parameters) -> tuple[np.ndarray, np.ndarray]:

@@ -86,7 +86,8 @@ class Naive:
 
     def objective(self, x: Tensor, y: Tensor, xi: Sequence[Tensor], examples: int = EXAMPLES) -> Tensor:
         """Eq. 2-4 per datapoint, with lambda = 1e-4."""
-        energy, last = 0.0, len(self.mu) - 1
+        energy: Tensor | float = 0.0
+        last = len(self.mu) - 1
         for i, (m, p, noise) in enumerate(zip(self.mu, self.phi, xi, strict=True)):
             sigma = F.softplus(p)
             w = m + sigma * noise

@@ -85,7 +85,8 @@ def by_formula(slot: str) -> list[list[Registered]]:
     found: dict[Any, list[Registered]] = {}
     for entry in entries(slot):
         try:
-            member = Population(1, **{slot: table_of(entry)}).points()[0].member
+            table: dict[str, Any] = {slot: table_of(entry)}
+            member = Population(1, **table).points()[0].member
             found.setdefault(key(getattr(member, slot)), []).append(entry)
         except Exception:
             found[entry.kind] = [entry]

@@ -70,9 +70,10 @@ def _verdict(goal: Goal, rows: list[Row]) -> Verdict:
     failed = next((row.name for row in mine if row.median is None), None)
     if not mine or not base or failed:
         return Verdict(goal, None, failed, None, None)
-    worst = (min if goal.at_least else max)(mine, key=lambda row: row.median)
-    value = worst.median / base
-    return Verdict(goal, value, worst.name, goal.holds(value, goal.limit), goal.holds(value, goal.then))
+    medians = [(row.median, row.name) for row in mine if row.median is not None]
+    worst, name = (min if goal.at_least else max)(medians, key=lambda pair: pair[0])
+    value = worst / base
+    return Verdict(goal, value, name, goal.holds(value, goal.limit), goal.holds(value, goal.then))
 
 
 def _base(goal: Goal, rows: list[Row]) -> float | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import torch
 
@@ -57,8 +58,9 @@ def _names(group: list[Registered]) -> str:
 
 
 def _kind(slot: str, group: list[Registered]) -> Variant:
-    recipe = Population(**{slot: table_of(group[0])})
-    return engine(f"{MEMBERS} members, {slot} {_names(group)}", recipe, MEMBERS, _tags(slot, group[0]))
+    table: dict[str, Any] = {slot: table_of(group[0])}
+    label = f"{MEMBERS} members, {slot} {_names(group)}"
+    return engine(label, Population(**table), MEMBERS, _tags(slot, group[0]))
 
 
 def _tags(slot: str, entry: Registered) -> tuple[str, ...]:

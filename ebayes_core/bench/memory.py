@@ -16,7 +16,9 @@ from ebayes_core.bench.processes import fresh
 from ebayes_core.bench.rows import Row, Section, Step, Variant, once
 from ebayes_core.bench.setting import PAPER
 from ebayes_core.engine.cohort import Cohort, State
+from ebayes_core.engine.kernel import kernel
 from ebayes_core.engine.loop import train
+from ebayes_core.engine.minibatch import ingredients
 
 UPDATE = "the update alone"
 HELD, BYTES = "memory of one member", "bytes per synapse"
@@ -35,16 +37,16 @@ def update_variants() -> list[Variant]:
 
 
 def prepared(population: Population) -> tuple[Cohort, State, list[Tensor]]:
-    """A cohort at its start, with slopes of a likely size."""
+    """A cohort at its start, with gradient of a likely size."""
     cohort = population.cohort()
     state = cohort.start()
     return cohort, state, [1e-3 * torch.randn_like(w) for w in state.weights]
 
 
-def moved(state: State, slopes: list[Tensor]) -> int:
-    """Bytes that an update must read and write: parameters and moments both ways, slopes and noise in, weights out."""
-    both = size(t for part in state.parameters.lists() for t in part)
-    return 2 * both + size(slopes) + size(state.weights) + 2 * state.xi.nbytes
+def moved(state: State, gradient: list[Tensor]) -> int:
+    """Bytes that a step must read and write: parameters and moments both ways, gradient and noise in, weights out."""
+    both = size(state.parameters.tensors())
+    return 2 * both + size(gradient) + size(state.weights) + 2 * state.xi.nbytes
 
 
 def size(tensors: Iterable[Tensor]) -> int:
@@ -54,22 +56,21 @@ def size(tensors: Iterable[Tensor]) -> int:
 
 def triad() -> Step:
     """a = b + s c, over as many bytes as the update moves."""
-    _, state, slopes = prepared(Population())
-    a, b, c = (torch.ones(moved(state, slopes) // 3 // 4) for _ in range(3))
+    _, state, gradient = prepared(Population())
+    a, b, c = (torch.ones(moved(state, gradient) // 3 // 4) for _ in range(3))
     return lambda: torch.add(b, c, alpha=0.5, out=a)
 
 
 def update() -> Step:
     """The kernel of the default population; nothing else of a step."""
-    cohort, state, slopes = prepared(Population())
-    now, after = (xi.split(cohort.sizes, 1) for xi in (state.xi, cohort.draw(state.noise)))
-    clock = cohort.clock(1)
+    cohort, state, gradient = prepared(Population())
     with torch.no_grad():
-        kernel = cohort.update(state, slopes)
+        fused = kernel(cohort, state, gradient)
+        given, _ = ingredients(cohort, state, gradient, cohort.data.x[: cohort.batch_size])
 
     @torch.no_grad()
     def step() -> None:
-        kernel(state.parameters.lists(), state.weights, slopes, [], [], now, after, clock, state.alive)
+        fused(state.parameters, state.weights, given, state.alive)
 
     return step
 

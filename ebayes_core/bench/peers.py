@@ -33,7 +33,7 @@ class TorchBnn:
     def step(self, x: Tensor, y: Tensor) -> Tensor:
         """Negative ELBO per datapoint, gradient, Adam."""
         self.optimiser.zero_grad()
-        loss = F.cross_entropy(self.model(x), y) + self.divergence(self.model).sum() / EXAMPLES
+        loss: Tensor = F.cross_entropy(self.model(x), y) + self.divergence(self.model).sum() / EXAMPLES
         loss.backward()
         self.optimiser.step()
         return loss.detach()
@@ -47,7 +47,7 @@ class BayesianTorch(TorchBnn):
         from bayesian_torch.layers import LinearReparameterization
         from bayesian_torch.models.dnn_to_bnn import get_kl_loss
 
-        def linear(pre: int, post: int) -> torch.nn.Module:
+        def linear(pre: int, post: int) -> Any:
             layer = LinearReparameterization(pre, post)
             layer.dnn_to_bnn_flag = True  # without it a layer returns its KL too, which no Sequential takes
             return layer

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -44,7 +45,8 @@ def closed_form() -> Step:
 
     def step() -> None:
         for x, y in zip(data.x[:SEEN].split(CHUNK), data.y[:SEEN].split(CHUNK), strict=True):
-            squared_gradients(cohort.network, weights, x, lambda outputs, y=y: [task.residual(outputs, y)])
+            deltas: Callable[..., list[Tensor]] = lambda outputs, y=y: [task.residual(outputs, y)]
+            squared_gradients(cohort.network, weights, x, deltas)
 
     return step
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from pydantic import Field
 
@@ -11,7 +11,7 @@ from ebayes_core.contract.slots import Cost, hookimpl
 if TYPE_CHECKING:
     from torch import Tensor
 
-KIND = "bench_stranger"
+KIND: Final = "bench_stranger"
 
 
 class Stranger(Cost):

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import rich_click as click
+from click.exceptions import Exit
 
 from ebayes_core.console.output import say
 from ebayes_core.errors import EbayesError, Interrupted
@@ -27,7 +28,7 @@ def guarded(command: Callable[[], Any]) -> int:  # noqa: PLR0911
     try:
         result = command()
         return result if isinstance(result, int) else 0
-    except click.exceptions.Exit as error:
+    except Exit as error:
         return error.exit_code
     except click.ClickException as error:
         error.show()

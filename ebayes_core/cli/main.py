@@ -94,7 +94,8 @@ def _show_check(console: Console, spec: str, rows: list[dict[str, Any]], found: 
     if len(found) > printing.SHOWN:
         console.print(more.format(len(found) - printing.SHOWN))
     if found[0].seconds is not None:
-        total = in_words(tuple(map(sum, zip(*(e.seconds for e in found), strict=True))))
+        shorter, longer = zip(*(e.seconds for e in found if e.seconds), strict=True)
+        total = in_words((sum(shorter), sum(longer)))
         busy = " (longer while other programs are as busy as now)" if " to " in total else ""
         printing.paragraph(console, f"in all {total} of training{busy}; compiling and measuring come on top")
 

@@ -58,7 +58,7 @@ def epochs(cohort: Cohort, state: State) -> str:
 
 def total_steps(cohort: Cohort) -> int:
     """Steps of a cohort from start to end."""
-    return cohort.training.epochs * cohort.batches
+    return int(cohort.training.epochs * cohort.batches)
 
 
 class _Speed:

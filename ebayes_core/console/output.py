@@ -8,7 +8,10 @@ import io
 import os
 import sys
 import unicodedata
-from typing import TextIO
+from typing import TYPE_CHECKING, Any, TextIO
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 PLAINLY = "ebayes.plain"  #: how it is asked of a codec, as `errors`
 #: what stands for a character in an encoding that lacks it, where no letter is left when its mark is taken off
@@ -51,7 +54,7 @@ class _Outlet(io.FileIO):
         super().__init__(descriptor, "w", closefd=False)
         self.gone = {errno.EPIPE, errno.EIO} if os.isatty(descriptor) else {errno.EPIPE}
 
-    def write(self, data: bytes) -> int | None:  # type: ignore[override]
+    def write(self, data: ReadableBuffer, /) -> int:
         """Write, or, where there is no reader any longer, into nothing from now on."""
         try:
             return super().write(data)
@@ -60,7 +63,7 @@ class _Outlet(io.FileIO):
                 raise
             with open(os.devnull, "wb") as nothing:
                 os.dup2(nothing.fileno(), self.fileno())
-            return len(data)
+            return memoryview(data).nbytes
 
 
 def lasting(stream: TextIO | None) -> TextIO | None:
@@ -69,9 +72,9 @@ def lasting(stream: TextIO | None) -> TextIO | None:
     if not isinstance(stream, io.TextIOWrapper) or type(getattr(below, "raw", below)) is not io.FileIO:
         return stream  # none, a console of Windows, or what a test put there
     raw = _Outlet(stream.fileno())
-    buffer = raw if isinstance(below, io.FileIO) else io.BufferedWriter(raw)  # of python -u
-    how = {"line_buffering": stream.line_buffering, "write_through": stream.write_through}
-    return io.TextIOWrapper(buffer, stream.encoding, PLAINLY, **how)  # type: ignore[arg-type]
+    buffer: Any = raw if isinstance(below, io.FileIO) else io.BufferedWriter(raw)  # of python -u
+    how: dict[str, Any] = {"line_buffering": stream.line_buffering, "write_through": stream.write_through}
+    return io.TextIOWrapper(buffer, stream.encoding, PLAINLY, **how)
 
 
 def say(text: object, *, err: bool = False) -> None:
@@ -81,4 +84,4 @@ def say(text: object, *, err: bool = False) -> None:
 
 def install() -> None:
     """Let both standard streams last."""
-    sys.stdout, sys.stderr = lasting(sys.stdout), lasting(sys.stderr)  # type: ignore[assignment]
+    sys.stdout, sys.stderr = lasting(sys.stdout), lasting(sys.stderr)

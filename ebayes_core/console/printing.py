@@ -9,6 +9,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 from rich.cells import cell_len
 from rich.console import Console
@@ -130,7 +131,7 @@ def _table(columns: list[Column], width: float) -> Table:
     widths = _widths(columns, width)
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, GAP, 0, 0), width=total(widths))
     for column, size in zip(columns, widths, strict=True):
-        side = "left" if column.words else "right"
+        side: Literal["left", "right"] = "left" if column.words else "right"
         table.add_column(column.heading, width=size, justify=side, no_wrap=not column.words, overflow="fold")
     for row in zip(*(column.cells for column in columns), strict=True):
         table.add_row(*row)
@@ -171,7 +172,7 @@ def paragraph(console: Console, words: str, first: str = "", then: str | None = 
     first, then: what its first line and the others begin with.
     """
     rest = " " * cell_len(first) if then is None else then
-    how = {"subsequent_indent": rest, "break_long_words": False, "break_on_hyphens": False}
+    how: dict[str, Any] = {"subsequent_indent": rest, "break_long_words": False, "break_on_hyphens": False}
     for part in words.splitlines():
         for line in textwrap.wrap(part, max(console.width, 2 * len(rest)), initial_indent=first, **how):
             console.print(line.replace("\N{NO-BREAK SPACE}", " "), soft_wrap=True)

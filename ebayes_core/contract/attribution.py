@@ -29,7 +29,7 @@ def asking(plugin: Plugin, where: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        error.asked = getattr(error, "asked", (type(plugin), where))  # type: ignore[attr-defined]
+        vars(error).setdefault("asked", (type(plugin), where))
         raise
 
 

@@ -60,6 +60,7 @@ def names_of(point: EntryPoint) -> tuple[str, ...]:
 
 def owner(point: EntryPoint) -> tuple[str, str]:
     """Distribution and version of an entry point; as much as is known if its metadata are incomplete."""
+    found: Any
     try:
         found = point.dist.metadata if point.dist else {}
     except FileNotFoundError:  # raised by importlib_metadata, which other packages substitute for Python's own

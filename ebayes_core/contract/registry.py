@@ -97,7 +97,8 @@ class Registry:
         if not cls.__pydantic_generic_metadata__["parameters"]:
             return cls
         parts = [c for c in self.kinds("cost").values() if not c.__pydantic_generic_metadata__["parameters"]]
-        filled = cls[_union(parts)]
+        generic: Any = cls
+        filled: type[Plugin] = generic[_union(parts)]
         filled.__doc__ = cls.__doc__
         return filled
 

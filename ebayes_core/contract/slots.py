@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol
 
 import pluggy
 from pydantic import BaseModel, ConfigDict, Field
@@ -45,7 +45,7 @@ class Cost(Plugin):
     c: float | None = Field(None, gt=0, le=1e12, description="multiplier c of the energy; 1 if omitted")
 
     @property
-    def multiplier(self) -> Any:
+    def multiplier(self) -> Tensor | float:
         """The multiplier c."""
         return 1.0 if self.c is None else self.c
 
@@ -210,7 +210,7 @@ class Analysis(Plugin):
         """Draw the arrays that measure() returned, and nothing else, into an empty figure."""
 
 
-class Hooks:
+class Hooks(Protocol):
     """One hook per slot; each returns the plugin classes of a distribution."""
 
     @hookspec

@@ -1,23 +1,22 @@
-"""A cohort's state as a tree of arrays that `store` writes whole or not at all."""
+"""A cohort's state as a tree of arrays, which `storage.hdf5` writes atomically."""
 
 from __future__ import annotations
 
-from dataclasses import fields
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 
 from ebayes_core.engine.cohort import Cohort, State
-from ebayes_core.engine.step import Parameters
+from ebayes_core.engine.parameters import Adam, Curvature, Deviation, Mean, Parameters
 
 Tree = dict[str, Any]
-LISTS = tuple(f.name for f in fields(Parameters))
 
 
 def pack(state: State) -> Tree:
     """Everything that a cohort carries, to the bit: weights and noise too, since recomputing could round otherwise."""
-    lists = {name: getattr(state.parameters, name) for name in LISTS} | {"weights": state.weights}
+    lists = _lists(state.parameters) | {"weights": state.weights}
     curves = {name: torch.stack([point[name] for point in state.curves]) for name in state.curves[0]}
     return {
         "lists": {name: {str(i): t.cpu().numpy() for i, t in enumerate(ts)} for name, ts in lists.items()},
@@ -47,15 +46,37 @@ def unpack(tree: Tree, cohort: Cohort) -> State:
     epoch, batch, step = map(int, tree["clock"])
     points = zip(*(tensor(values) for values in tree["curves"].values()), strict=True)
     return State(
-        Parameters(*(tensors(name) for name in LISTS)), tensors("weights"), tensor(tree["xi"]), tensor(tree["alive"]),
+        _parameters(tensors, cohort.formulas.solves), tensors("weights"), tensor(tree["xi"]), tensor(tree["alive"]),
         tensor(tree["loss"]), tensor(tree["correct"]), noise, epoch, batch, step,
         {int(member): how for member, how in tree["died"]},
         [dict(zip(tree["curves"], values, strict=True)) for values in points],
     )  # fmt: skip
 
 
+def _lists(parameters: Parameters) -> dict[str, list[torch.Tensor]]:
+    """The fields of the records, each as one list over layers."""
+    means, deviations = parameters
+    return {
+        "mu": [m.mu for m in means], "phi": [d.phi for d in deviations],
+        "mu_first": [m.memory[0] for m in means], "mu_second": [m.memory[1] for m in means],
+        "phi_first": [d.memory[0] for d in deviations], "phi_second": [d.memory[1] for d in deviations],
+        "sigma": [d.sigma for d in deviations], "dsigma": [d.derivative for d in deviations],
+    }  # fmt: skip
+
+
+def _parameters(lists: Callable[[str], list[torch.Tensor]], solves: bool) -> Parameters:
+    """The records of such lists."""
+    mu, phi = (
+        zip(*(lists(f"{name}{part}") for part in ("", "_first", "_second")), strict=True) for name in ("mu", "phi")
+    )
+    memory = Curvature if solves else Adam
+    means = [Mean(m, Adam(*moments)) for m, *moments in mu]
+    carried = zip(lists("sigma"), lists("dsigma"), strict=True)
+    return Parameters(means, [Deviation(p, memory(*ms), *c) for (p, *ms), c in zip(phi, carried, strict=True)])
+
+
 def part(tree: Tree, rows: slice) -> Tree:
-    """The state of some members of a packed cohort; what all share, as the noise, stays."""
+    """The state of some networks of a packed cohort; what all share, as the noise, stays."""
     members = len(tree["alive"])
     kept = range(members)[rows]
     own = lambda array: array[rows] if array.shape[:1] == (members,) else array

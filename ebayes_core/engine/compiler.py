@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any, ParamSpec
 from unittest.mock import patch
 
 import torch
-from torch import Tensor
+from torch.utils._pytree import TreeSpec, tree_flatten, tree_leaves, tree_unflatten
 
 from ebayes_core.contract.functions import DECOMPOSITIONS
 from ebayes_core.engine import compiler_folder
@@ -16,7 +17,7 @@ from ebayes_core.engine.compiler_folder import CURE
 
 log = logging.getLogger("ebayes")
 
-Step = Callable[..., None]
+P = ParamSpec("P")
 #: allow fused multiply-add, rounded once: makes the update 10% faster
 FUSED = {"cpp.enable_floating_point_contract_flag": "fast"}
 
@@ -68,7 +69,7 @@ def inlined() -> Iterator[None]:
     try:
         from torch._inductor.codegen.cpp import CppVecOverrides as table
 
-        ops = {name: _written(text, name, getattr(table, name)) for name, text in TEXTS.items()}
+        ops: dict[str, Any] = {name: _written(text, name, getattr(table, name)) for name, text in TEXTS.items()}
     except (ImportError, AttributeError):  # the table is private to torch and may move
         yield
         return
@@ -86,26 +87,28 @@ def _written(text: str, name: str, called: Callable[..., str]) -> staticmethod: 
     return staticmethod(op)
 
 
-def compiled(step: Step, *example: object) -> Step | None:
+def compiled(function: Callable[P, None], *example: P.args, **none: P.kwargs) -> Callable[P, None] | None:
     """The same function as one compiled kernel; None, with one warning in the log, if no compiler works.
 
     The step, including its gradient, is first traced to plain tensor operations. So the compiler sees only arithmetic,
     however the formula of a third-party plugin is written, and an autograd.Function keeps its own backward.
     """
     try:
-        with (
-            compiler_folder.opened(),
-            inlined(),
-            torch.no_grad(),
-        ):  # in this order: torch looks for the folder on import
-            from torch.fx.experimental.proxy_tensor import make_fx
-            from torch.utils._pytree import tree_map_only
-
-            scratch = tree_map_only(Tensor, torch.clone, example)
-            graph = make_fx(step, decomposition_table=DECOMPOSITIONS)(*scratch)
-            return torch._inductor.compile(graph, scratch, options=FUSED)
+        # in this order: when inductor is imported, it looks for its folder
+        with compiler_folder.opened(), inlined(), torch.no_grad():
+            return _kernel(function, *tree_flatten(example))
     except Exception as error:  # a missing compiler can raise any of a dozen exceptions
-        log.warning(
-            "no compiled update: %s; continuing without, several times slower; %s", compiler_folder.told(error), CURE
-        )
+        why = compiler_folder.told(error)
+        log.warning("no compiled update: %s; continuing without, several times slower; %s", why, CURE)
         return None
+
+
+def _kernel(function: Callable[..., None], leaves: list[Any], structure: TreeSpec) -> Callable[..., None]:
+    """The compiled kernel takes the tensors of its arguments one by one: records are taken apart once."""
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    scratch = [t.clone() for t in leaves]
+    flat = lambda *tensors: function(*tree_unflatten(tensors, structure))
+    graph = make_fx(flat, decomposition_table=DECOMPOSITIONS)(*scratch)
+    fused = torch._inductor.compile(graph, scratch, options=FUSED)
+    return lambda *arguments: fused(*tree_leaves(arguments))

@@ -29,7 +29,8 @@ def cause(cohort: Cohort, state: State, member: int, seen: str) -> str:
     seen: the answer if the formulas are finite and no parameter is lost.
     """
     f, point = cohort.formulas_of(cohort.points[member : member + 1]), cohort.points[member].member
-    mu, phi = (_row(ts, member) for ts in (state.parameters.mu, state.parameters.phi))
+    mu = _row(state.parameters.mu, member)
+    phi = _row(state.parameters.phi, member) if state.parameters.phi else None
     if phi is not None and any(bool((phi.isfinite() & ~t.isfinite()).any()) for t in f.spread(phi)):
         return f"sigma (noise '{point.noise.kind}')"
     lost, double = not all(bool(t.isfinite().all()) for t in (mu, phi) if t is not None), doubled(f, [point])
@@ -46,17 +47,19 @@ def cause(cohort: Cohort, state: State, member: int, seen: str) -> str:
     return "the gradient of the loss" if lost else seen
 
 
-def _row(parts: list[Tensor], member: int) -> Tensor | None:
-    return torch.cat([t[member : member + 1] for t in parts], 1) if parts else None
+def _row(parts: list[Tensor], member: int) -> Tensor:
+    return torch.cat([t[member : member + 1] for t in parts], 1)
 
 
 def _start(f: Formulas, mu: Tensor) -> Tensor:
-    return f.noise.sigma(f.noise.init(torch.zeros_like(mu)))
+    phi = f.noise.init(torch.zeros_like(mu))
+    assert phi is not None  # there is noise
+    return phi
 
 
 def _ends(f: Formulas, mu: Tensor, steps: int) -> list[Tensor]:
     """The initial sigma, and the smallest and largest that this number of steps can have led to."""
-    phi, far = f.noise.init(torch.zeros_like(mu)), f.learning_rate_phi * steps
+    phi, far = _start(f, mu), f.learning_rate_phi * steps
     if not f.solves:
         return [f.noise.sigma(phi + by).flatten() for by in (0 * far, -far, far)]
     return [(f.noise.sigma(phi).log() + by * MOST * steps).exp().flatten() for by in (0, -1, 1)]
@@ -65,7 +68,7 @@ def _ends(f: Formulas, mu: Tensor, steps: int) -> list[Tensor]:
 def _here(f: Formulas, mu: Tensor, phi: Tensor | None) -> Place:
     """The parameters; a lost mean counts as 0, where formulas fail most often, a lost sigma as its initial value."""
     sigma = torch.zeros_like(mu) if phi is None else f.noise.sigma(phi)
-    filled = sigma if phi is None else torch.where(sigma.isfinite(), sigma, _start(f, mu))
+    filled = sigma if phi is None else torch.where(sigma.isfinite(), sigma, f.noise.sigma(_start(f, mu)))
     return mu.nan_to_num(0.0, 0.0, 0.0), filled.expand_as(mu)
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ebayes_core.contract.slots import Cost
 from ebayes_core.engine.cohort import Cohort
-from ebayes_core.engine.step import Parameters
+from ebayes_core.engine.parameters import Parameters
 
 CHUNK = 1000  #: examples per forward pass
 
@@ -59,14 +59,12 @@ class Predictive:
 
     def __init__(self, cohort: Cohort) -> None:
         self.task, self.samples = cohort.data.task, 0
-        self.prediction: Tensor | float = 0.0
-        self.log_likelihood: Tensor | None = None
+        self.prediction, self.log_likelihood = (torch.tensor(v, device=cohort.device) for v in (0.0, -math.inf))
 
     def add(self, outputs: Tensor, y: Tensor) -> None:
         """Add one sampled network's outputs (member, examples, outputs) on all examples."""
         log_likelihood = -self.task.nll(outputs, y)
-        before = self.log_likelihood
-        self.log_likelihood = log_likelihood if before is None else torch.logaddexp(before, log_likelihood)
+        self.log_likelihood = torch.logaddexp(self.log_likelihood, log_likelihood)
         self.prediction = self.prediction + self.task.predict(outputs)
         self.samples += 1
 

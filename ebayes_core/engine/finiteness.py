@@ -58,14 +58,14 @@ def _check(cohort: Cohort, f: Formulas, mu: Tensor, sigmas: list[Tensor], curved
     mus = _mus(cohort, mu)
     for term in terms(f, bool((sigmas[0] > 0).any())):
         for sigma in sigmas:
-            failing: Callable[[Formula], Place | None] = lambda g, s=sigma: next(_failing(g, mus, s, curved), None)
+            failing: Callable[..., Place | None] = lambda g, s=sigma: next(_failing(g, mus, s, curved), None)
             if failing(term.formula):
-                guilty = blamed(term, f, lambda g, failing=failing: bool(failing(g)))
+                guilty = blamed(term, f, failing)
                 _refuse(cohort, guilty.slot, guilty.method, failing(guilty.formula))
 
 
 def _steps(cohort: Cohort) -> int:
-    return cohort.batches * cohort.training.epochs
+    return int(cohort.batches * cohort.training.epochs)
 
 
 def _mus(cohort: Cohort, mu: Tensor) -> list[Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -24,7 +25,7 @@ class Formulas:
     beta2: Tensor
     epsilon: Tensor
     examples: int
-    solves: bool = False  #: sigma is solved for, and not descended on
+    solves: bool = False  #: sigma is solved for instead of trained by descent
 
     def sigmas(self, mu: list[Tensor], phi: list[Tensor]) -> list[Tensor]:
         """Standard deviations of each layer, as (member, synapses); zeros without noise."""
@@ -41,30 +42,30 @@ class Formulas:
         with torch.enable_grad():
             leaf = phi.detach().requires_grad_()
             sigma = self.noise.sigma(leaf)
-            (slope,) = torch.autograd.grad(sigma.sum(), leaf)
-        return sigma.detach(), slope
+            (derivative,) = torch.autograd.grad(sigma.sum(), leaf)
+        return sigma.detach(), derivative
 
 
-def sampled(mu: list[Tensor], sigma: list[Tensor], xi: list[Tensor]) -> list[Tensor]:
+def sampled(mu: list[Tensor], sigma: list[Tensor], xi: Sequence[Tensor]) -> list[Tensor]:
     """Sampled weights mu + sigma xi (Eq. 5)."""
     return [torch.addcmul(m, s, x) for m, s, x in zip(mu, per_layer(sigma, mu), xi, strict=True)]
 
 
 def gradients(
-    formulas: Formulas, mu: list[Tensor], sigma: list[Tensor], slopes: list[Tensor], xi: list[Tensor]
+    formulas: Formulas, mu: list[Tensor], sigma: list[Tensor], loss: list[Tensor], xi: Sequence[Tensor]
 ) -> tuple[list[Tensor], list[Tensor]]:
     """Gradient of the objective per datapoint in mu and sigma (Eq. 2-4, Methods).
 
-    slopes is the loss's gradient at the sampled weights mu + sigma xi; that of the other terms comes from autograd,
-    so that any cost takes one path. A sigma that many synapses share collects from all of them.
+    loss: the gradient of the mean loss at the sampled weights mu + sigma xi. That of the other terms comes from
+    autograd, so that any cost takes one path. A sigma that many synapses share collects from all of them.
     """
     with torch.enable_grad():
         leaves = [t.detach().requires_grad_() for t in (*mu, *sigma)]
         means, spreads = leaves[: len(mu)], per_layer(leaves[len(mu) :], mu)
         terms = [formulas.penalty(m, s, bool(sigma)) for m, s in zip(means, spreads, strict=True)]
         weight = mu[0].new_tensor(1 / formulas.examples)
-        upstream = [*slopes, *(g * x for g, x in zip(slopes, xi, strict=True)), *(weight.expand_as(t) for t in terms)]
+        upstream = [*loss, *(g * x for g, x in zip(loss, xi, strict=True)), *(weight.expand_as(t) for t in terms)]
         moved = [(t, g) for t, g in zip((*means, *spreads, *terms), upstream, strict=True) if t.requires_grad]
-        outputs, upstream = zip(*moved, strict=True)
-        found = torch.autograd.grad(outputs, leaves, upstream, allow_unused=True, materialize_grads=True)
+        outputs, factors = zip(*moved, strict=True)
+        found = torch.autograd.grad(outputs, leaves, factors, allow_unused=True, materialize_grads=True)
     return list(found[: len(mu)]), list(found[len(mu) :])

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor
 
-from ebayes_core.contract.slots import Network
+from ebayes_core.contract.slots import Network, Trace
 
 Deltas = Callable[[Tensor], Iterable[Tensor]]
 
@@ -24,14 +24,14 @@ def squared_gradients(network: Network, weights: list[Tensor], x: Tensor, deltas
         trace = network.trace(leaves, x)
     if trace is None:
         return _squared_by_vmap(network, weights, x, deltas)
-    squares: list[Tensor | float] = [0.0] * len(weights)
+    squares = [torch.zeros(())] * len(weights)
     for delta in deltas(trace.outputs.detach()):
         squares = [s + d.square() for s, d in zip(squares, _backward(trace, delta), strict=True)]
     return [s.transpose(1, 2) @ a.detach().square() for s, a in zip(squares, trace.inputs, strict=True)]
 
 
-def _backward(trace: object, delta: Tensor) -> tuple[Tensor, ...]:
-    return torch.autograd.grad(trace.outputs, trace.drives, delta, retain_graph=True)  # type: ignore[attr-defined]
+def _backward(trace: Trace, delta: Tensor) -> tuple[Tensor, ...]:
+    return torch.autograd.grad(trace.outputs, trace.drives, delta, retain_graph=True)
 
 
 def _squared_by_vmap(network: Network, weights: list[Tensor], x: Tensor, deltas: Deltas) -> list[Tensor]:

@@ -57,7 +57,7 @@ def key(model: Any) -> Hashable:
     return float if isinstance(model, float) else model
 
 
-def _formulas(cls: type) -> Hashable:
+def _formulas(cls: type) -> type | tuple[tuple[str, int], ...]:
     """Every method, property and class variable that a class adds to Plugin, by identity."""
     if not issubclass(cls, Plugin):
         return cls

@@ -37,7 +37,7 @@ def terms(f: Formulas, noisy: bool) -> list[Term]:
     return [magnitude] + [Term("reliability", "inference", "reliability_cost", charged)] * noisy
 
 
-def blamed(term: Term, f: Formulas, fails: Callable[[Formula], bool]) -> Term:
+def blamed(term: Term, f: Formulas, fails: Callable[[Formula], object]) -> Term:
     """The term, or the cost's energy if that fails too, because the inference only passes it on."""
     charged: Formula = lambda mu, sigma: f.cost(sigma, mu)
     if term.method == "reliability_cost" and fails(charged):

@@ -10,9 +10,9 @@ from torch import Tensor
 from ebayes_core.contract.functions import entropy_cost
 from ebayes_core.engine.cohort import Cohort, State
 from ebayes_core.engine.evaluation import energy_bill, evaluate, spread
+from ebayes_core.engine.parameters import Parameters
 from ebayes_core.engine.randomness import MEASURE, generator
 from ebayes_core.engine.stacking import stack
-from ebayes_core.engine.step import Parameters
 from ebayes_core.measure import bound, convergence, probes
 from ebayes_core.results.record import MemberResult
 
@@ -43,7 +43,15 @@ def measure(cohort: Cohort, state: State) -> list[MemberResult]:
     return [_member(i, cohort, state, metrics, curves, layers, per_layer) for i in range(len(cohort))]
 
 
-def _member(i, cohort, state, metrics, curves, layers, per_layer) -> MemberResult:  # type: ignore[no-untyped-def]
+def _member(
+    i: int,
+    cohort: Cohort,
+    state: State,
+    metrics: dict[str, Tensor],
+    curves: dict[str, Tensor],
+    layers: Layers,
+    per_layer: dict[str, Tensor],
+) -> MemberResult:
     """The part of the cohort's measurements that belongs to one network."""
     status = f"diverged {state.died[i]}" if i in state.died else "done"
     return MemberResult(
@@ -92,7 +100,7 @@ def _layer_sizes(cohort: Cohort, p: Parameters, layers: Layers) -> dict[str, Ten
     flat = [(~c).sum(-1) for c in curved]
     return {
         "n_synapses": count,
-        "flat_synapses": torch.stack([*flat, sum(flat)]).double(),
+        "flat_synapses": torch.stack([*flat, torch.stack(flat).sum(0)]).double(),
         # contiguous: the median of an expanded tensor (homogeneous noise) reads uninitialised memory in torch 2.14
         "sigma_median": torch.stack([s.contiguous().median(-1).values for s in (*sigmas, every)]).double(),
         "mu_rms": torch.stack([m.square().mean(-1).sqrt() for m in (*p.mu, torch.cat(p.mu, 1))]).double(),
@@ -125,9 +133,10 @@ def _rms_without_biases(cohort: Cohort, sigma: Tensor) -> Tensor:
 
 def _stuck(cohort: Cohort, p: Parameters, sigma: Tensor) -> Tensor:
     """Share of synapses whose sigma is still within a factor of 2 of its initial value."""
-    if not p.phi:
+    phi = cohort.formulas.noise.init(torch.cat(p.mu, 1)) if p.phi else None
+    if phi is None:
         return torch.full((len(cohort),), math.nan, device=sigma.device)
-    start = cohort.formulas.noise.sigma(cohort.formulas.noise.init(torch.cat(p.mu, 1)))
+    start = cohort.formulas.noise.sigma(phi)
     return ((sigma / start).log().abs() < math.log(2)).to(sigma.dtype).mean(-1)
 
 

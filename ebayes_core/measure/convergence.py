@@ -17,8 +17,8 @@ from torch import Tensor
 
 from ebayes_core.engine.cohort import Cohort
 from ebayes_core.engine.evaluation import sampled_weights
+from ebayes_core.engine.parameters import Parameters
 from ebayes_core.engine.randomness import CHOICE, generator
-from ebayes_core.engine.step import Parameters
 
 #: Training examples per pair of sampled networks, and smallest number of pairs. They do not depend on the size of the
 #: minibatches, so that the estimate does not either, and a single pair would be too noisy.

@@ -12,11 +12,12 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from ebayes_core.contract.likelihoods import Task
 from ebayes_core.engine.cohort import Cohort
 from ebayes_core.engine.evaluation import sampled_weights
+from ebayes_core.engine.parameters import Parameters
 from ebayes_core.engine.per_example import Deltas, squared_gradients
 from ebayes_core.engine.randomness import CHOICE, generator
-from ebayes_core.engine.step import Parameters
 
 CLASSES_FOR_GAUSS_NEWTON = 100  #: it takes one backward pass per class
 NETWORKS = 20  #: smallest number of sampled networks in an average over the noise, however large the chunks are
@@ -30,7 +31,8 @@ def curvature(cohort: Cohort, p: Parameters, noise: torch.Generator) -> dict[str
     Gaussian likelihoods Gauss-Newton equals the true Fisher with the exact expectation over labels. Each chunk has a
     new weight sample.
     """
-    task, sums = cohort.data.task, {}
+    task = cohort.data.task
+    sums: dict[str, list[Tensor]] = {}
     networks = sampled_weights(cohort, p, noise)
     for x, y in training_chunks(cohort):
         for where, weights in (("mean", p.mu), ("noise", next(networks))):
@@ -41,7 +43,7 @@ def curvature(cohort: Cohort, p: Parameters, noise: torch.Generator) -> dict[str
     return {name: [t / _examples(cohort) for t in total] for name, total in sums.items()}
 
 
-def _estimators(task, y: Tensor, noise: torch.Generator) -> dict[str, Deltas]:  # type: ignore[no-untyped-def]
+def _estimators(task: Task, y: Tensor, noise: torch.Generator) -> dict[str, Deltas]:
     estimators: dict[str, Deltas] = {
         "fisher_true": lambda o: [task.residual(o, task.sample(o, noise))],
         "fisher_empirical": lambda o: [task.residual(o, y)],

@@ -34,7 +34,7 @@ def fit(figure: Figure, wanted: float) -> float:
     """
     sides = np.minimum(figure.get_size_inches(), 8 * np.array(LARGEST))
     figure.set_size_inches(sides)
-    return wanted * min(1.0, *(np.array(LARGEST) / sides).tolist())
+    return wanted * float(min(1.0, *(np.array(LARGEST) / sides)))
 
 
 def spread(items: Sequence[T], most: int) -> list[T]:

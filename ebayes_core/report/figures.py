@@ -77,7 +77,9 @@ def stored(path: Path, registry: Registry, only: str | None = None) -> tuple[dic
     """The analyses in a file, or one, each with its arrays; and by name, why the others cannot be drawn here."""
     with Run(path) as run:
         found = {name: run.analysis(name) for name in run.analyses}
-    kinds, known, problems = registry.kinds("analysis"), {}, {}
+    kinds: dict[str, Any] = registry.kinds("analysis")
+    known: dict[str, Stored] = {}
+    problems: dict[str, str] = {}
     for name, arrays in found.items():
         options = json.loads(str(arrays.pop("_options")))
         if only not in (None, name, options["kind"]):

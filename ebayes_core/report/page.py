@@ -151,9 +151,9 @@ def _provenance(found: dict[str, Any]) -> dict[str, str]:
 
 
 def _time(seconds: float | None) -> str | None:
-    if seconds is None or seconds >= 60:
-        return seconds and f"{timedelta(seconds=round(seconds))} (hours:minutes:seconds)"
-    return f"{amount(seconds)} s"
+    if seconds is None:
+        return None
+    return f"{timedelta(seconds=round(seconds))} (hours:minutes:seconds)" if seconds >= 60 else f"{amount(seconds)} s"
 
 
 def _pictures(file: Path, registry: Registry) -> list[Picture]:

@@ -56,23 +56,28 @@ class Run(OpenFile):
         with self.reading():
             return json.loads(text)
 
+    def _table(self, text: str) -> dict[str, Any]:
+        found: dict[str, Any] = self._json(text)
+        return found
+
     def _names(self, part: str) -> list[str]:
         """Names of the arrays of a group, without scales, which are coordinates."""
         with self.reading():
             return [name for name, item in self._file[part].items() if not item.is_scale]
 
-    def _array(self, part: str, name: str, row: Any = ()) -> Any:
+    def _array(self, part: str, name: str, row: int | tuple[()] = ()) -> np.ndarray:
         """An array, or one row of it, as numpy. Raises AbsentError with the known names, StoreError for damage."""
         if name not in self._file[part]:
             known = self._names(part)
             raise AbsentError(f"no '{name}' in {part}{nearest(name, known) or ';'} there are {', '.join(known)}")
         with self.reading():
-            return hdf5.value(self._file[part][name], row)
+            found: np.ndarray = hdf5.value(self._file[part][name], row)
+            return found
 
     @property
     def spec(self) -> dict[str, Any]:
         """The resolved spec."""
-        return self._json(self._text("spec"))
+        return self._table(self._text("spec"))
 
     @property
     def spec_text(self) -> str:
@@ -82,12 +87,12 @@ class Run(OpenFile):
     @property
     def provenance(self) -> dict[str, Any]:
         """Versions, machine, time."""
-        return self._json(self._text("provenance"))
+        return self._table(self._text("provenance"))
 
     @property
     def name(self) -> str:
         """Name of the experiment."""
-        return self.spec["name"]
+        return str(self.spec["name"])
 
     @property
     def n_members(self) -> int:
@@ -110,7 +115,7 @@ class Run(OpenFile):
     @property
     def status(self) -> list[str]:
         """Per network: done, or when and why it diverged."""
-        return self._array("members", "status").tolist()
+        return [str(status) for status in self._array("members", "status")]
 
     @cached_property
     def seeds(self) -> np.ndarray:
@@ -130,7 +135,7 @@ class Run(OpenFile):
 
     def member_spec(self, member: int) -> dict[str, Any]:
         """The resolved spec of one network."""
-        return self._json(self._array("members", "spec", member))
+        return self._table(str(self._array("members", "spec", member)))
 
     @property
     def curves(self) -> list[str]:

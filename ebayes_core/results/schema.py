@@ -24,7 +24,7 @@ def members(group: h5py.Group, settings: Sequence[Setting], results: Sequence[Me
     """One value per network: its spec, the swept fields, status, numbers."""
     scales = {"member": _scale(group, "member", np.arange(len(settings)))}
     names = list(dict.fromkeys(name for r in results for name in r.metrics))
-    columns = {name: [r.metrics.get(name, math.nan) for r in results] for name in names}
+    columns: dict[str, list[Any]] = {name: [r.metrics.get(name, math.nan) for r in results] for name in names}
     columns |= {"seed": [s.spec["seed"] for s in settings], "status": [r.status for r in results]}
     columns["spec"] = [json.dumps(s.spec) for s in settings]
     for name, values in columns.items():

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Annotated, Any, Literal
+from types import GenericAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -21,6 +22,7 @@ from pydantic import (
 )
 
 from ebayes_core.contract.registry import Registry
+from ebayes_core.contract.slots import Analysis
 from ebayes_core.spec import sweep as sweeps
 from ebayes_core.spec.members import Point, strictly
 from ebayes_core.spec.messages import describe
@@ -131,6 +133,9 @@ class Parts(BaseModel):
             raise ValueError("a seed stands in the list twice")
         return seeds
 
+    if TYPE_CHECKING:
+        analysis: tuple[Analysis, ...]  # of any registered kind: compose() adds it, and the slots
+
     _members: tuple[Point, ...] = PrivateAttr(())
 
     def members(self) -> list[Point]:
@@ -154,13 +159,12 @@ class Models:
 @lru_cache(maxsize=8)
 def compose(registry: Registry) -> Models:
     """The models whose slots take any registered kind, told apart by `kind`."""
-    slots = {name: _slot(registry, name, default) for name, default in SLOTS.items()}
+    slots: dict[str, Any] = {name: _slot(registry, name, default) for name, default in SLOTS.items()}
     member = create_model(
         "Member", __config__=CLOSED, **slots, training=(Training, Training()), measurement=(Measurement, Measurement()),
         seed=(Seed, 0),
     )  # fmt: skip
-    union = registry.unions["analysis"]
-    analyses = tuple[union, ...]
+    analyses: Any = GenericAlias(tuple, (registry.unions["analysis"], ...))
     described = Field((), max_length=100, description="figures and their numbers, drawn when the run is done")
     experiment = create_model("Experiment", __base__=Parts, **slots, analysis=(analyses, described))
     experiment.__doc__ = "One experiment: a population of networks over a sweep, and its figures."
@@ -172,5 +176,5 @@ def _slot(registry: Registry, slot: str, default: str) -> tuple[Any, Any]:
     kinds = registry.kinds(slot)
     text = f"one of the registered kinds: {', '.join(kinds)}"
     if default in kinds:
-        return registry.unions[slot], Field(registry.composed(kinds[default])(), description=text)
+        return registry.unions[slot], Field(registry.composed(kinds[default]).model_validate({}), description=text)
     return registry.unions[slot], Field(description=text)

@@ -26,7 +26,7 @@ CHUNK = (1 << 16, 1 << 24)
 FORMAT = ("v110", "v110")
 
 
-class File(h5py.File):
+class File(h5py.File):  # type: ignore[misc]  # h5py brings no types
     """A file to write to, which keeps an error of the disk until `insist` raises it."""
 
     def __init__(self, lenient: Lenient, mode: str) -> None:

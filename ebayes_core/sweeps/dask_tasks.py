@@ -27,9 +27,10 @@ POLL_SECONDS = 1.0
 #: tasks of one item that may end with nothing done, as where their host lacks ebayes
 MOST_FRUITLESS = 10
 TAIL = 2000  #: characters of a task's output that are worth reading
+Ended = tuple[str | None, str]
 
 
-def task(folder: str, item: str, arguments: Sequence[str]) -> tuple[str | None, str]:
+def task(folder: str, item: str, arguments: Sequence[str]) -> Ended:
     """At a Dask worker: train one item. The name of its file if it is done, and the end of what was printed."""
     command = [sys.executable, "-m", "ebayes_core", "work", folder, "--only", item, "--until-eof", *arguments]
     process = subprocess.Popen(
@@ -50,7 +51,7 @@ def submit(
     path, fruitless = str(folder.path.resolve()), Counter[str]()
     with Stop() as stop, _client(on, workers, scheduler, settings) as client:
         stop.price = lambda: "leaves the tasks to save, and go, by themselves"
-        running: dict[Future, str] = {}
+        running: dict[Future[Ended], str] = {}
         while not stop.asked:
             waiting = {item.name for item, _ in folder.left()} - set(running.values())
             running |= {client.submit(task, path, name, arguments, pure=False): name for name in sorted(waiting)}
@@ -61,7 +62,7 @@ def submit(
     stop.check(f"; what was at work saves in {folder.path}, and goes; the same command goes on from there")
 
 
-def _collect(running: dict[Future, str], fruitless: Counter[str]) -> None:
+def _collect(running: dict[Future[Ended], str], fruitless: Counter[str]) -> None:
     """Take out the tasks that have ended; an item that is not settled then is submitted again."""
     from distributed import TimeoutError, wait
 
@@ -75,7 +76,7 @@ def _collect(running: dict[Future, str], fruitless: Counter[str]) -> None:
             raise EbayesError(f"item {name} was tried as a task {fruitless[name]} times, and ended with:\n{text}")
 
 
-def _said(future: Future) -> str:
+def _said(future: Future[Ended]) -> str:
     """What a task printed that finished nothing; nothing of one that did."""
     file, text = future.result()
     return "" if file else text or "nothing"

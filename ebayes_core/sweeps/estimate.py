@@ -91,8 +91,8 @@ def _quantile(times: list[float], share: float) -> float:
 def _estimate(cohort: Cohort, state: State, per_step: Span | None) -> Estimate:
     steps, synapses = cohort.training.epochs * cohort.batches, sum(cohort.sizes)
     gradients = 2 if cohort.solves(state) else 1  # shaped as the weights: slopes, and squares where sigma is solved for
-    lists = [*state.parameters.lists(), state.weights, *[state.weights] * gradients]
-    size = sum(t.nbytes for ts in lists for t in ts)
+    tensors = [*state.parameters.tensors(), *state.weights * (1 + gradients)]
+    size = sum(t.nbytes for t in tensors)
     return Estimate(
         [p.index for p in cohort.points], synapses, steps,
         None if per_step is None else (per_step[0] * steps, per_step[1] * steps),

@@ -67,7 +67,8 @@ class Folder:
     def about(self) -> dict[str, Any]:
         """What was asked: the resolved spec, its digest, and the plugins that were left out."""
         with self._there():
-            return json.loads((self.path / "sweep.json").read_text(encoding="utf-8"))
+            found: dict[str, Any] = json.loads((self.path / "sweep.json").read_text(encoding="utf-8"))
+            return found
 
     @contextlib.contextmanager
     def _there(self) -> Iterator[None]:
@@ -84,7 +85,8 @@ class Folder:
 
     def experiment(self, registry: Registry) -> Parts:
         """The experiment, without expanding its sweep. Raises SpecError."""
-        return specs.revived("Experiment", self.about()["spec"], registry, str(self.path / "sweep.json"))
+        found: Parts = specs.revived("Experiment", self.about()["spec"], registry, str(self.path / "sweep.json"))
+        return found
 
     def whole_experiment(self, registry: Registry) -> Parts:
         """The experiment with its members. Raises SpecError."""

@@ -12,7 +12,7 @@ from ebayes_core.contract.slots import Dataset
 from ebayes_core.engine.data import Data, digest, load
 from ebayes_core.engine.stacking import cohorts
 from ebayes_core.errors import UserError
-from ebayes_core.spec import Point
+from ebayes_core.spec import Point, Training
 from ebayes_core.sweeps import memory
 from ebayes_core.sweeps.item import Item, items_of
 
@@ -56,7 +56,8 @@ def synapses(point: Point, device: torch.device) -> int:
 
 def steps(point: Point, device: torch.device) -> int:
     """Steps of a member from start to end."""
-    training, count = point.member.training, member_data(point, device).examples
+    training: Training = point.member.training
+    count = member_data(point, device).examples
     return training.epochs * (count // min(training.batch_size, count))
 
 

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from ebayes_core.errors import EbayesError
@@ -76,7 +77,7 @@ class Pool:
             if status in (0, 1, 2):
                 self._complain(number, status)
             elif self._may_start_again():
-                self.patience.insist(lambda number=number: self._start(number))
+                self.patience.insist(partial(self._start, number))
 
     def _complain(self, number: int, status: int) -> None:
         if status and not self.running:

@@ -75,6 +75,7 @@ def check_noise(cls: type[Noise]) -> None:
         assert bool((first > 0).all() and first.isfinite().all()), f"{name}: sigma(init(mu)) is not positive and finite"
         for i, alone in enumerate(pair):
             mine = attempt(f"{name}.init", stack([alone], torch.float64).init, mu[i : i + 1])
+            assert mine is not None, f"{name}.init is None for a network alone, but not in a population"
             _close(f"{name}.init of a network differs if other networks are beside it", start[i : i + 1], mine)
         formula_holds(f"{name}.sigma", lambda p, x: p.sigma(x), pair, phi=phi)
         _rises(name, together, stack(pair, torch.float32))
@@ -96,7 +97,8 @@ def check_inference(cls: type[Inference]) -> None:
     check_table(cls, Inference)
     from ebayes_core.contract.registry import Registry
 
-    cost = Registry.load().kinds("cost")["power_law"](c=0.3, rho=1.0)
+    power_law: Any = Registry.load().kinds("cost")["power_law"]
+    cost: Cost = power_law(c=0.3, rho=1.0)
     name, changed = cls.__name__, Changed(cls)
     terms: dict[str, Formula] = {
         "magnitude_cost": lambda p, sigma, mu: p.magnitude_cost(mu, sigma),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import random
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -53,6 +53,7 @@ def check_table(cls: type[Plugin], base: type[Plugin]) -> None:
     assert not bare, f"{cls.__name__}: give these fields a description: {', '.join(bare)}"
 
 
+R = TypeVar("R")
 Formula = Callable[..., Any]
 #: word in an exception of torch -> what it usually means and what to do
 ADVICE = {
@@ -66,7 +67,7 @@ GENERAL = (
 )
 
 
-def attempt(name: str, function: Callable[..., Any], *arguments: Any, advice: str = GENERAL) -> Any:
+def attempt(name: str, function: Callable[..., R], *arguments: Any, advice: str = GENERAL) -> R:
     """Call a function; an exception becomes advice, since its usual cause is a number used where the engine has a
     tensor.
     """
@@ -79,12 +80,12 @@ def attempt(name: str, function: Callable[..., Any], *arguments: Any, advice: st
         raise AssertionError(f"{name} raised {type(error).__name__}: {error}. {known}".rstrip(". ")) from error
 
 
-def call(name: str, function: Any, *arguments: Any) -> Any:
+def call(name: str, function: Callable[..., R], *arguments: Any) -> R:
     """Call a function; an exception names it."""
     return attempt(name, function, *arguments, advice="")
 
 
-def keeps_arguments(name: str, function: Callable[..., Any], *arguments: Tensor) -> Any:
+def keeps_arguments(name: str, function: Callable[..., R], *arguments: Tensor) -> R:
     """Call a function, and check that it did not change its arguments."""
     copies = [a.clone() for a in arguments]
     found = function(*arguments)
@@ -114,7 +115,8 @@ def same(a: Tensor, b: Tensor) -> bool:
 
 def random_states() -> list[Any]:
     """States of the global random number generators."""
-    kind, keys, *rest = np.random.get_state()
+    state: Any = np.random.get_state()
+    kind, keys, *rest = state
     return [torch.get_rng_state().numpy().tobytes(), random.getstate(), (kind, keys.tobytes(), *rest)]
 
 
@@ -122,7 +124,7 @@ class Changed:
     """Records which fields of a plugin change its result: an option without effect is a mistake."""
 
     def __init__(self, cls: type[Plugin], instances: Sequence[Plugin] = ()) -> None:
-        self.cls, self.seen = cls, set()
+        self.cls, self.seen = cls, set[str]()
         self.any = st.one_of(plugins(cls), st.sampled_from(instances)) if instances else plugins(cls)
         self.fields = {name for name, info in cls.model_fields.items() if name != "kind" and not _pinned(info)}
 

@@ -15,6 +15,7 @@ from ebayes_core.testing.common import Formula, attempt
 #: above this, single precision is about to overflow, which is allowed at the bounds of a field
 LARGE = 1e30
 Slopes = list[Tensor]
+Moved = Callable[..., list[Tensor]]
 WRONG = "a hand-written backward, a straight-through estimate, detach() or no_grad() is wrong"
 
 
@@ -51,7 +52,7 @@ def slopes_hold(name: str, formula: Formula, together: Any, **arguments: Tensor)
     for which, slope in zip(arguments, found, strict=True):
         assert bool(slope.isfinite().all()), f"{name}: its gradient in {which} is not finite everywhere"
         step = 1e-6 * (1e-3 + arguments[which].abs())
-        moved = lambda by, which=which: [a + by if n == which else a for n, a in arguments.items()]
+        moved: Moved = lambda by, which=which: [a + by if n == which else a for n, a in arguments.items()]
         high, low = (formula(together, *moved(by)).detach() for by in (step, -step))
         difference = (high - low) / (2 * step)
         rounding = 1e-14 * (high.abs() + low.abs()) / step
@@ -90,10 +91,10 @@ def network_slopes_hold(name: str, network: Network, weights: list[Tensor], x: T
 
     Two step sizes show how accurate a difference is: at a kink, as of relu, they disagree, and that much is allowed.
     """
-    loss = lambda moved: float(curved(network.forward(moved, x)).sum())
+    loss: Callable[[list[Tensor]], float] = lambda moved: float(curved(network.forward(moved, x)).sum())
     for layer, (w, g) in enumerate(zip(weights, own, strict=True)):
         direction = torch.randn(w.shape, generator=torch.Generator().manual_seed(layer), dtype=w.dtype)
-        moved = lambda by, k=layer, d=direction: [v + by * d if i == k else v for i, v in enumerate(weights)]
+        moved: Moved = lambda by, k=layer, d=direction: [v + by * d if i == k else v for i, v in enumerate(weights)]
         wide, narrow = ((loss(moved(h)) - loss(moved(-h))) / (2 * h) for h in (2e-6, 1e-6))
         slope, size = float((g * direction).sum()), float((g * direction).abs().sum())
         assert abs(slope - narrow) <= 1e-4 * abs(narrow) + 3 * abs(wide - narrow) + 1e-6 * size + 1e-6, (

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -16,6 +17,9 @@ from ebayes_core.contract.slots import Analysis, Dataset
 from ebayes_core.engine import data
 from ebayes_core.testing.common import Changed, call, check_table, quick, random_states, steady
 from ebayes_core.testing.strategies import plugins
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 
 def check_dataset(cls: type[Dataset], plugin: Dataset | None = None) -> None:
@@ -113,7 +117,7 @@ def check_analysis(cls: type[Analysis], run_file: str | Path | None = None, plug
         if run_file is None:
             registry = Registry.load()
             run(loads(RUN, registry), RUN, registry, path)
-        _analysis_holds(plugin or cls(), path)
+        _analysis_holds(plugin or cls.model_validate({}), path)
 
 
 def _analysis_holds(analysis: Analysis, path: Path) -> None:
@@ -153,7 +157,7 @@ def _kept(name: str, method: Any, arrays: dict[str, Any], *more: Any) -> Any:
 
 
 def _equal(a: dict[str, Any], b: dict[str, Any]) -> bool:
-    alike = lambda x, y: np.array_equal(x, y, equal_nan=np.asarray(x).dtype.kind == "f")
+    alike: Callable[[Any, Any], bool] = lambda x, y: np.array_equal(x, y, equal_nan=np.asarray(x).dtype.kind == "f")
     return a.keys() == b.keys() and all(alike(a[key], b[key]) for key in a)
 
 
@@ -176,9 +180,9 @@ def _figure_holds(name: str, analysis: Analysis, arrays: dict[str, Any]) -> None
         assert finite or ax.patches or ax.images, f"{name}.draw: panel {number} shows no finite values"
 
 
-def _same_column(a: Any, b: Any) -> bool:
-    return abs(a.get_position().x0 - b.get_position().x0) < 0.02
+def _same_column(a: Axes, b: Axes) -> bool:
+    return bool(abs(a.get_position().x0 - b.get_position().x0) < 0.02)
 
 
-def _same_row(a: Any, b: Any) -> bool:
-    return abs(a.get_position().y0 - b.get_position().y0) < 0.02
+def _same_row(a: Axes, b: Axes) -> bool:
+    return bool(abs(a.get_position().y0 - b.get_position().y0) < 0.02)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from hypothesis import given
@@ -62,7 +62,7 @@ def check_network(cls: type[Network], instances: Sequence[Network] = ()) -> None
 def _case(network: Network, seed: int, inputs: int = INPUTS, outputs: int = OUTPUTS) -> tuple[list[Tensor], Tensor]:
     """Random weights of two networks, and a batch."""
     random = torch.Generator().manual_seed(seed)
-    draw = lambda *shape: torch.randn(*shape, generator=random, dtype=torch.float64)
+    draw: Callable[..., Tensor] = lambda *shape: torch.randn(*shape, generator=random, dtype=torch.float64)
     shapes = call(f"{type(network).__name__}.shapes", network.shapes, inputs, outputs)
     return [draw(2, *shape) for shape in shapes], draw(BATCH, inputs)
 
@@ -73,7 +73,7 @@ def _outputs(network: Network, seed: int) -> Tensor:
 
 
 def _forward_holds(name: str, network: Network, weights: list[Tensor], x: Tensor) -> None:
-    ask = lambda *t: attempt(name, network.forward, list(t[:-1]), t[-1], advice=ADVICE)
+    ask: Formula = lambda *t: attempt(name, network.forward, list(t[:-1]), t[-1], advice=ADVICE)
     ask(*(w.clone().requires_grad_() for w in weights), x.clone())
     out = keeps_arguments(name, ask, *weights, x)
     expected = (2, BATCH, OUTPUTS)
@@ -126,7 +126,7 @@ def _shaped(name: str, out: Tensor, expected: tuple[int, ...], what: str) -> Non
 def _gradients_hold(name: str, network: Network, weights: list[Tensor], x: Tensor) -> None:
     """Compare the network's own backward pass with differences and with autograd, for a nonlinear loss."""
     own, reference = ([torch.full_like(w, torch.nan) for w in weights] for _ in range(2))
-    ask = lambda out: (
+    ask: Callable[[list[Tensor]], Formula] = lambda out: (
         lambda *t: attempt(f"{name}.gradients", network.gradients, list(t[:-1]), t[-1], residual, out, advice=ADVICE)
     )
     with torch.no_grad():

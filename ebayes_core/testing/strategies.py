@@ -37,11 +37,8 @@ def tensor(elements: st.SearchStrategy[float], *shape: int) -> st.SearchStrategy
 def plugins(cls: type[P]) -> st.SearchStrategy[P]:
     """Instances of a plugin class, every field within its declared bounds."""
     fields = {name: _field(info) for name, info in cls.model_fields.items() if name != "kind"}
-    return (
-        st.fixed_dictionaries({}, optional=fields)
-        .map(lambda values: _built(cls, values))
-        .filter(lambda p: p is not None)
-    )
+    drawn: st.SearchStrategy[Any] = st.fixed_dictionaries({}, optional=fields).map(lambda values: _built(cls, values))
+    return drawn.filter(lambda p: p is not None)
 
 
 def siblings(cls: type[P], count: int = 2) -> st.SearchStrategy[list[P]]:

@@ -35,7 +35,10 @@ def gains(axes: dict[str, str]) -> Any:
 
     def measured(analysis: Any, arrays: Arrays) -> Iterator[Measured]:
         for column in columns(arrays):
-            for axis, name in axes.items() if (both := pair(arrays, column)) else ():
+            both = pair(arrays, column)
+            if both is None:
+                continue
+            for axis, name in axes.items():
                 value, *ends = better(arrays) * np.array(gain(*both, axis, str(arrays["score"][0])))
                 yield Measured(f"{column}, equal {name}", value, *sorted(ends))
 

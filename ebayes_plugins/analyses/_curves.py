@@ -185,4 +185,5 @@ def factor(ours: Arrays, theirs: Arrays, axis: str, score: str, level: float) ->
     for mine in (ours, theirs):
         x = np.log(curve(mine, axis)[1])
         logs.append(np.interp(crossing(resampled(mine, score), level), np.arange(len(x)), x))
-    return tuple(np.exp(summary(logs[0] - logs[1])))  # type: ignore[return-value]
+    value, low, high = np.exp(summary(logs[0] - logs[1]))
+    return value, low, high

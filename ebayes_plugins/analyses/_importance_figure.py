@@ -66,8 +66,8 @@ def _title(arrays: Arrays, estimator: str) -> list[str]:
 def _left_out(arrays: Arrays, panels: list[int]) -> str:
     """How many of the networks and layers are shown."""
     there = {"networks": "member", "layers": "layer"}
-    return counted(**{what: tuple(len(set(a.tolist())) for a in (arrays[name][panels], arrays[name]))
-                      for what, name in there.items()})  # fmt: skip
+    count = lambda values: len(set(values.tolist()))
+    return counted(**{what: (count(arrays[name][panels]), count(arrays[name])) for what, name in there.items()})
 
 
 def _first_seeds(arrays: Arrays) -> list[int]:
@@ -91,8 +91,10 @@ def _scatter(ax: Axes, arrays: Arrays, panel: int, tone: Any) -> None:
         ax.plot(ends, arrays["intercept"][panel] + arrays["slope"][panel] * ends, color="0.1", label="fit")
         ax.plot(ends, line, color="tab:blue", linestyle="--", label="optimum")
         _limits(ax, x, y, ends, line, room=0.8 if arrays["point_seeds"][panel] > 1 else 0.6)
-        inside = {"gridsize": (40, 32), "extent": (*ax.get_xlim(), *ax.get_ylim()), "mincnt": 1}
-        ax.hexbin(x, y, **inside, bins="log", cmap=faint, linewidths=0, rasterized=True)
+        inside = (*ax.get_xlim(), *ax.get_ylim())
+        ax.hexbin(
+            x, y, gridsize=(40, 32), extent=inside, mincnt=1, bins="log", cmap=faint, linewidths=0, rasterized=True
+        )
     if len(x) > 50:
         middles = running_quantiles(x, y, (0.5,))
         ax.plot(*middles, color="tab:red", marker="o", markersize=3, linestyle="", label="running median")

@@ -70,7 +70,7 @@ def curves(ax: Axes, a: Arrays, shown: list[int], tones: Tones) -> None:
 
 def ratios(ax: Axes, a: Arrays, i: int, tone: Any) -> None:
     """The ratio for random pairs of the layer, estimated from their curvatures."""
-    bins = np.linspace(0, 2, 41)
+    bins = np.linspace(0, 2, 41).tolist()
     ax.hist(a["any"][i].clip(max=2), bins, color=tone, alpha=0.5, label="any two")
     ax.hist(a["far"][i].clip(max=2), bins, color="0.2", histtype="step", label="highest, lowest H")
     ax.axvline(0.5, color="0.3", linewidth=0.8, linestyle=":")

@@ -39,14 +39,16 @@ def draw(arrays: Arrays, figure: Figure, against: str, pair: tuple[float, float]
     shown = Shown(*(spread(*part) for part in _rooms(arrays, known, ranks)))
     above, below = 1.75 * len(shown.rows) + 0.7, 4.2 + 0.17 * max(len(shown.lines), len(shown.shades))
     figure.set_size_inches(max(2.1 * len(shown.names), 7.6), above + below + 0.9)
-    upper, lower = figure.subfigures(2, 1, height_ratios=(above, below))
+    halves: Any = figure.subfigures(2, 1, height_ratios=(above, below))
+    upper, lower = halves
     _ellipses(upper, arrays, shown)
     left, right = lower.subplots(1, 2)
     _clouds(left, arrays, [found[n, ranks[n][len(ranks[n]) // 2]] for n in shown.lines], against, shade=False)
     _clouds(right, arrays, [found[known[0], row] for row in shown.shades], against, shade=True)
     left.set_title("b  mechanisms, at the middle c of each", loc="left")
     right.set_title(heading(f"c  {known[0]}, every c", 40, 2), loc="left")
-    rooms = [(len(part), len(of)) for part, (of, _) in zip(shown, _rooms(arrays, known, ranks), strict=True)]
+    seen: tuple[Sequence[Any], ...] = shown
+    rooms = [(len(part), len(of)) for part, (of, _) in zip(seen, _rooms(arrays, known, ranks), strict=True)]
     _caption(figure, arrays, against, pair, counted(**dict(zip(ROOMS, rooms, strict=True))))
 
 

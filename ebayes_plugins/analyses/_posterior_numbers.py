@@ -25,7 +25,8 @@ def expected(slope: Callable[[np.ndarray], np.ndarray], x: np.ndarray, y: np.nda
         nothing = dict.fromkeys(("line_x", "line_y"), np.full(LINE, np.nan))
         return {"analytic_slope": np.nan, "above": np.nan, **nothing}
     line = lambda at: 2 * np.log10(optimum(slope, 10.0**-at))
-    ends, middle = np.linspace(*np.percentile(x, [0.5, 99.5]), LINE), float(np.median(x))
+    low, high = np.percentile(x, [0.5, 99.5])
+    ends, middle = np.linspace(low, high, LINE), float(np.median(x))
     steep = -analytic_slope(slope, 10 ** (line(np.array([middle]))[0] / 2))
     return {"analytic_slope": steep, "above": np.median(y - line(x)), "line_x": ends, "line_y": line(ends)}
 

@@ -79,7 +79,8 @@ def regress(x: np.ndarray, y: np.ndarray, second: np.ndarray | None = None) -> d
     half = t.ppf(0.975, freedom) * stderr
     low, high = _bootstrap(x, y, second) if len(x) <= SMALL and rest.any() else (slope - half, slope + half)
     p = 2 * t.sf(abs(slope) / stderr, freedom) if stderr > 0 else 0.0
-    return {"n": len(x), "r": r, "slope": slope, "stderr": stderr, "p": p, "low": low, "high": high}
+    found = {"r": r, "slope": slope, "stderr": stderr, "p": p, "low": low, "high": high}
+    return {"n": len(x), **{name: float(value) for name, value in found.items()}}
 
 
 def _without(values: np.ndarray, second: np.ndarray | None) -> np.ndarray:

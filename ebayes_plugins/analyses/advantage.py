@@ -85,7 +85,10 @@ class Advantage(Analysis):
         score = str(arrays["score"][0])
         rows = []
         for column in columns(arrays):
-            for level in self.levels if (both := pair(arrays, column)) else ():
+            both = pair(arrays, column)
+            if both is None:
+                continue
+            for level in self.levels:
                 found = {head: factor(*both, axis, score, level) for axis, head in FACTORS.items()}
                 if np.isfinite(found["c"][0]):
                     rows.append({"mechanism": column, score: level} | {f"{k} x": _text(*v) for k, v in found.items()})
@@ -124,7 +127,7 @@ def _draw_line(axes: np.ndarray, mine: Arrays, look: Look) -> None:
 def _against(ax: Axes, mine: Arrays, x: str, y: str, **look: Any) -> None:
     """One curve, in the order of c, with bars of one standard deviation over seeds on both axes."""
     (_, at, wide), (_, mean, high) = curve(mine, x), curve(mine, y)
-    bars = {"xerr": wide, "yerr": high} if (wide > 0).any() and look["linestyle"] == "-" else {}
+    bars: dict[str, Any] = {"xerr": wide, "yerr": high} if (wide > 0).any() and look["linestyle"] == "-" else {}
     ax.errorbar(np.where(at > 0, at, np.nan), mean, **bars, elinewidth=0.7, **look)
 
 

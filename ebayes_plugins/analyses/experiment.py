@@ -212,8 +212,8 @@ def _scatter(ax: Axes, x: np.ndarray, y: np.ndarray, row: dict[str, Any], tone: 
     into, back = (np.log, np.exp) if row["scale"] == "log" else (np.asarray, np.asarray)
     ends = np.linspace(into(x).min(), into(x).max(), 50)
     line = into(y).mean() + row["slope"] * (ends - into(x).mean())
-    style = {"markersize": 2, "alpha": 0.4, "rasterized": True} if len(x) > SMALL else {"markersize": 5, "alpha": 0.8}
-    ax.plot(x, y, ".", color=tone, **style)
+    size, alpha = (2, 0.4) if len(x) > SMALL else (5, 0.8)
+    ax.plot(x, y, ".", color=tone, markersize=size, alpha=alpha, rasterized=len(x) > SMALL)
     ax.plot(back(ends), back(line), color="tab:red")
     low, high = into(y).min(), into(y).max()
     room = (low - 0.3 * (high - low), high + 0.05 * (high - low))  # room for the numbers below the dots

@@ -196,7 +196,7 @@ class Predictive(Analysis):
     def draw(self, arrays: Arrays, figure: Figure) -> None:
         """VI and widths above; below, rho to the right and the multiplier downwards; for the first seed."""
         known = {name: np.unique(arrays[name][np.isfinite(arrays["rho"])]) for name in ("rho", "price")}
-        rhos, prices = spread(known["rho"], COLUMNS), spread(known["price"], ROWS - 1)
+        rhos, prices = spread(known["rho"].tolist(), COLUMNS), spread(known["price"].tolist(), ROWS - 1)
         axes = grid(figure, len(prices) + 1, max(len(rhos), 2), 2.5)
         first = arrays["seed"] == arrays["seed"][0]
         bayes, widths = _above(figure, axes[0])
@@ -237,7 +237,7 @@ def _members(run: Run) -> list[int]:
 
 def _compared(arrays: Arrays, data: dict[str, Any]) -> Arrays:
     """Divergence (within the data's range) and transport (over all x) from VI of the same seed, and between seeds."""
-    bayes = np.flatnonzero(~np.isfinite(arrays["rho"]))
+    bayes = np.flatnonzero(~np.isfinite(arrays["rho"])).tolist()
     by_seed = {int(arrays["seed"][i]): i for i in bayes}
     inside = ~places(data["x"], data["x_train"])["beyond"]
 
@@ -301,7 +301,7 @@ def _widths(ax: Axes, a: Arrays, first: np.ndarray, rhos: list[float]) -> None:
     for rho, mine in _rows(a, "rho"):
         own = np.flatnonzero(mine & first)
         if len(own) and rho in rhos:
-            i = own[a["divergence"][own].argmin()]
+            i = own[np.argmin(a["divergence"][own])]
             name = f"rho = {rho:.2g}, {a['priced_by'][0]} = {a['price'][i]:.2g}"
             ax.semilogy(a["x"], a["sd"][i], color=colour(rho), label=name)
     bayes = np.flatnonzero(first & ~np.isfinite(a["rho"]))[0]

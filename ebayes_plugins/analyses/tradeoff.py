@@ -41,7 +41,10 @@ def _grows(analysis: Tradeoff, arrays: Arrays) -> Iterator[Measured]:
 
 def _ratios(analysis: Tradeoff, arrays: Arrays) -> Iterator[Measured]:
     for column in columns(arrays):
-        for size in SIZES if (both := pair(arrays, column)) else ():
+        both = pair(arrays, column)
+        if both is None:
+            continue
+        for size in SIZES:
             (c, ours, _), (other, theirs, _) = (curve(mine, f"sigma_{size}") for mine in both)
             logs = np.log(ours) - np.interp(np.log(c), np.log(other), np.log(theirs))
             yield Measured(f"{column}, {SIZE_NAMES[size]}", float(np.exp(logs.mean())))
@@ -87,7 +90,7 @@ class Tradeoff(Analysis):
         for column in columns(arrays):
             for line, mine in lines(arrays, column):
                 c, _, _ = curve(mine, "c")
-                values = {"mechanism": [column] * len(c), "noise": [line] * len(c), "c": c}
+                values: dict[str, Any] = {"mechanism": [column] * len(c), "noise": [line] * len(c), "c": c}
                 values["seeds"] = [int((mine["c"] == at).sum()) for at in c]
                 values |= {_heading(name, arrays): curve(mine, name)[1] for name in (*names, "balance")}
                 for name, part in values.items():

@@ -27,7 +27,8 @@ PANELS = (
     ("median sigma", "sigma (weight)", True, "sigma_median", None),
     ("sigma: RMS (line), mean (dots)", "sigma (weight)", True, "sigma_rms", "sigma_mean"),
 )
-DASHES = ("-", "--", ":", "-.")
+Dash = Literal["-", "--", ":", "-."]
+DASHES: tuple[Dash, ...] = ("-", "--", ":", "-.")
 NAMED = 8  #: largest number of colours in the legend
 LINES, DOTS = (
     100,
@@ -61,7 +62,7 @@ class TrainingCurves(Analysis):
 
     def draw(self, arrays: dict[str, np.ndarray], figure: Figure) -> None:
         """One panel per quantity, one line per network: colour for the swept number, dashes for the rest."""
-        shown = spread(np.argsort(arrays["value"], kind="stable"), LINES)
+        shown = spread(np.argsort(arrays["value"], kind="stable").tolist(), LINES)
         panels = [panel for panel in PANELS if np.isfinite(arrays[panel[3]]).any()]
         axes = grid(figure, 2, 3).ravel()
         for ax, panel in zip(axes, panels, strict=False):
@@ -100,7 +101,7 @@ def _colours(arrays: dict[str, np.ndarray]) -> dict[float, Any]:
     return dict(zip(values.tolist(), colormaps["viridis"](np.linspace(0, 0.9, len(values))), strict=True))
 
 
-def _dashes(arrays: dict[str, np.ndarray]) -> dict[str, str]:
+def _dashes(arrays: dict[str, np.ndarray]) -> dict[str, Dash]:
     """Group -> dashes; solid lines for all if there are more groups than distinguishable dashes."""
     groups = list(dict.fromkeys(arrays["group"].tolist())) if arrays["field"][0] != "member" else []
     return dict(zip(groups, DASHES, strict=False)) if len(groups) <= len(DASHES) else {}

@@ -12,7 +12,18 @@ from torch import Tensor
 
 from ebayes_core.contract.registry import Registry
 from ebayes_core.engine.cohort import Cohort
-from ebayes_core.engine.fixed_point import FAR, LARGEST, MEMORY, MOST, WIDE, ceiling, changes, followed, newest
+from ebayes_core.engine.fixed_point import (
+    FAR,
+    LARGEST,
+    MEMORY,
+    MOST,
+    WIDE,
+    Condition,
+    ceiling,
+    newest,
+    newton,
+    rescaled,
+)  # fmt: skip
 from ebayes_core.engine.loop import train
 from ebayes_core.engine.randomness import MEASURE, generator
 from ebayes_core.measure.convergence import balance, slopes
@@ -36,7 +47,7 @@ INFERENCES = {
 def solved(c: Cohort, mu: Tensor, sigma: Tensor, curvature: Tensor, steps: int = 300) -> Tensor:
     """Where the steps end."""
     for _ in range(steps):
-        (change,) = changes(c.formulas, [mu], [sigma], [curvature], [torch.full_like(sigma, LARGEST)])
+        (change,) = newton(c.formulas, [mu], [Condition(sigma, curvature, torch.full_like(sigma, LARGEST))])
         assert change.abs().max() <= MOST
         sigma = sigma * change.exp()
     return sigma
@@ -111,7 +122,7 @@ def test_the_scale_makes_the_layers_condition_exact() -> None:
     log_scale = torch.zeros(2, 1, dtype=torch.float64)
     for step in range(1, 20_001):
         slope = sigma * curvature + torch.randn(2, 50, dtype=torch.float64)
-        log_scale = followed(log_scale, torch.tensor(newest(step)), sigma, slope, curvature / known)
+        log_scale = rescaled(log_scale, torch.tensor(newest(step)), sigma, slope, curvature / known)
         assert log_scale.abs().max() <= FAR
     torch.testing.assert_close(log_scale.exp(), known, rtol=0.03, atol=0)
 
@@ -124,7 +135,7 @@ def test_the_scale_undoes_what_sigma_owes_to_chance() -> None:
     log_scale = torch.zeros(1, 1, dtype=torch.float64)
     for step in range(1, 20_001):
         sigma = (log_scale.exp() * fisher) ** (-1 / 2.5)  # rho = 1/2, c rho = 1
-        log_scale = followed(log_scale, torch.tensor(newest(step)), sigma, sigma * curvature, fisher)
+        log_scale = rescaled(log_scale, torch.tensor(newest(step)), sigma, sigma * curvature, fisher)
     met, charged = (sigma**2 * curvature).sum(), (sigma ** (-1 / 2)).sum()
     assert met / charged == pytest.approx(1, rel=1e-3)
     assert log_scale.item() > 0.1
@@ -145,8 +156,13 @@ def exact_curvature(c: Cohort) -> Tensor:
     return x.square().mean(0) / c.data.task.noise_sd**2
 
 
-@pytest.mark.parametrize("compile", [False, True])
-@pytest.mark.parametrize("noise", ["heterogeneous", "homogeneous"])
+@pytest.mark.parametrize(
+    ("noise", "compile"),
+    [
+        ("heterogeneous", False), ("homogeneous", False), ("heterogeneous", True),
+        pytest.param("homogeneous", True, marks=pytest.mark.slow),
+    ],
+)  # fmt: skip
 def test_a_linear_readout_is_trained_to_its_optimum(registry: Registry, noise: str, compile: bool, caplog) -> None:
     """Its curvature is known and does not move: sigma to 2%, the error of a thousand steps' sampled labels."""
     options = (SOLVE, "training.epochs=3000", f"noise.kind={noise}", f"cost={COSTS['calcium']}")
@@ -159,6 +175,7 @@ def test_a_linear_readout_is_trained_to_its_optimum(registry: Registry, noise: s
     torch.testing.assert_close(sigma, known.expand_as(sigma), rtol=0.02, atol=0)
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_a_network_of_relus_ends_in_balance(registry: Registry) -> None:
     """Of which no closed form is known: each layer's B, on 2,000 fresh draws, is 1 once the means have come to rest."""

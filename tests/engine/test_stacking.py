@@ -16,7 +16,7 @@ SWEEP = ('sweep."cost.c"=[0.01, 0.1, 1.0, 10.0]', "network.hidden=[6]")
 
 
 def final(state):
-    return [t for part in state.parameters.lists() for t in part]
+    return state.parameters.tensors()
 
 
 @pytest.mark.parametrize("dtype, tolerance", [("float64", 1e-10), ("float32", 1e-4)])

@@ -11,6 +11,7 @@ from torch.distributions import Normal, kl_divergence
 
 from ebayes_core.contract.registry import Registry
 from ebayes_core.engine.compiler import compiled as compile_step
+from ebayes_core.engine.minibatch import ingredients
 from ebayes_core.engine.objective import gradients, sampled
 from ebayes_core.engine.randomness import NOISE, generator
 from ebayes_core.engine.step import make_step
@@ -172,7 +173,7 @@ def test_a_member_whose_moments_overflow_is_frozen_and_reported(registry: Regist
     a, b = trained(sick), trained(well)
     assert set(a.died) == {1} and not b.died
     assert a.died[1] == f"at step {sick.batches}: the squared gradient of reliability (cost 'power_law') is not finite"
-    for x, y in zip(sum(a.parameters.lists(), a.weights), sum(b.parameters.lists(), b.weights), strict=True):
+    for x, y in zip(a.parameters.tensors() + a.weights, b.parameters.tensors() + b.weights, strict=True):
         assert torch.equal(x[[0, 2]], y[[0, 2]])
 
 
@@ -193,7 +194,7 @@ def test_gradient_against_finite_differences(registry: Registry, noise: str) -> 
     residual = lambda o: c.data.task.residual(o, y) / len(x)
     c.network.gradients(c.layered(state.weights), x, residual, c.layered(slopes))
     g_mu, g_sigma = gradients(c.formulas, p.mu, p.sigma, slopes, xi)
-    g_phi = [g * d for g, d in zip(g_sigma, p.dsigma, strict=True)]
+    g_phi = [g * d.derivative for g, d in zip(g_sigma, p.deviations, strict=True)]
     for group, grads in enumerate((g_mu, g_phi)):
         for layer, g in enumerate(grads):
             at, h = g.abs().flatten().argmax().item(), 1e-5
@@ -229,10 +230,8 @@ def test_compiled_step_is_the_eager_step(registry: Registry, kind: str, noise: s
     def arguments():
         state = c.start()
         slopes = [torch.sin(torch.arange(w.numel(), dtype=w.dtype)).view_as(w) for w in state.weights]
-        xi, after = state.xi.split(c.sizes, 1), c.draw(state.noise).split(c.sizes, 1)
-        nothing = []  # squares and bounds: sigma is descended on
-        step = (state.parameters.lists(), state.weights, slopes, nothing, nothing, xi, after)
-        return state, (*step, c.clock(1), state.alive)
+        given, _ = ingredients(c, state, slopes, c.data.x[: c.batch_size])
+        return state, (state.parameters, state.weights, given, state.alive)
 
     torch.manual_seed(0)
     one, eager = arguments()
@@ -241,7 +240,7 @@ def test_compiled_step_is_the_eager_step(registry: Registry, kind: str, noise: s
     assert kernel is not None, "no compiler here, or the step does not trace"
     eager_step(*eager)
     kernel(*fused)
-    for a, b in zip(sum(one.parameters.lists(), one.weights), sum(two.parameters.lists(), two.weights), strict=True):
+    for a, b in zip(one.parameters.tensors() + one.weights, two.parameters.tensors() + two.weights, strict=True):
         torch.testing.assert_close(a, b, rtol=2e-6, atol=1e-7)
 
 

@@ -7,8 +7,8 @@ import torch
 
 from ebayes_core.contract.registry import Registry
 from ebayes_core.engine.cohort import Cohort, State
+from ebayes_core.engine.parameters import Parameters
 from ebayes_core.engine.randomness import MEASURE, generator
-from ebayes_core.engine.step import Parameters
 from ebayes_core.measure.convergence import balance, motion, slopes
 from tests.build import DIGITS, LINEAR, cohort, trained
 from tests.engine.test_step import COSTS
@@ -21,7 +21,7 @@ MANY = "measurement.balance_passes=80"
 
 def at(c: Cohort, mu: list[torch.Tensor], sigma: list[torch.Tensor]) -> Parameters:
     """Parameters of given means and standard deviations, phi = softplus^-1(sigma)."""
-    return Parameters(mu, [s + torch.log(-torch.expm1(-s)) for s in sigma])
+    return Parameters.fresh(mu, [s + torch.log(-torch.expm1(-s)) for s in sigma])
 
 
 def test_stein_on_a_small_smooth_network(registry: Registry) -> None:

@@ -115,7 +115,7 @@ def figure_of(analysis: Any, arrays: dict[str, np.ndarray], tmp_path: Any) -> An
 
     hdf5.save(tmp_path / "a.h5", arrays)
     arrays, _ = hdf5.load(tmp_path / "a.h5")
-    with matplotlib.style.context(str(files("ebayes_core") / "ebayes.mplstyle")):
+    with matplotlib.style.context(str(files("ebayes_core.report") / "ebayes.mplstyle")):
         figure = Figure()
         FigureCanvasAgg(figure)
         analysis.draw(arrays, figure)
@@ -360,7 +360,11 @@ RUNS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("case", RUNS)
+#: every figure is drawn for these, and the slow run draws the others
+DRAWN = {"seeds", "no noise beside noise"}
+
+
+@pytest.mark.parametrize("case", [pytest.param(c, marks=[] if c in DRAWN else pytest.mark.slow) for c in RUNS])
 @pytest.mark.parametrize("analysis", ANY_RUN)
 def test_figures_are_legible(analysis: Any, case: str, tmp_path: Any) -> None:
     run = FakeRun(*RUNS[case], power(2 / 3, 0.1))

@@ -218,8 +218,14 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("against", ["variational", "laplace"])
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    ("case", "against"),
+    [
+        pytest.param(case, against, marks=pytest.mark.slow if (case == "all") == (against == "variational") else [])
+        for case in CASES
+        for against in ("variational", "laplace")
+    ],
+)
 def test_the_figure_is_legible_and_finite(case: str, against: Any, tmp_path: Any) -> None:
     members, shape = CASES[case]
     analysis = Posterior(against=against)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ebayes_core import spec
-from ebayes_core.cli import main
+from ebayes_core.cli.main import main
 from ebayes_core.contract.claim import Claim, Measured
 from ebayes_core.contract.registry import Registry
 from ebayes_core.errors import UserError
@@ -90,11 +90,11 @@ def test_findings_of_a_run_come_by_number_with_every_mechanism(small: Path, regi
 
 
 def test_the_command_prints_each_claim_with_its_rule(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    main.main(["claims", str(small)], standalone_mode=False)
+    main(["claims", str(small)], standalone_mode=False)
     text = capsys.readouterr().out
     assert "9  sigma^2 falls with the Hessian  [rank correlation, middle layer: < 0]" in text
     assert "small: importance" in text and "23  " in text
-    main.main(["claims", str(small), "--json", "--parts"], standalone_mode=False)
+    main(["claims", str(small), "--json", "--parts"], standalone_mode=False)
     rows = json.loads(capsys.readouterr().out)
     assert {"claim", "verdict", "value", "of", "file", "B"} <= set(rows[0])
 
@@ -102,4 +102,4 @@ def test_the_command_prints_each_claim_with_its_rule(small: Path, capsys: pytest
 def test_files_without_claims_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match="specs/desk"):
-        main.main(["claims"], standalone_mode=False)
+        main(["claims"], standalone_mode=False)

@@ -237,7 +237,7 @@ def test_a_wheel_takes_the_template() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     patterns = project["tool"]["setuptools"]["package-data"]["ebayes_core"]
     for name in ("page.html", "page.css"):
-        assert any(Path("templates", name).match(pattern) for pattern in patterns)
+        assert any(Path("report", "templates", name).match(pattern) for pattern in patterns)
 
 
 WRAPPER = """<!doctype html><iframe style="width: 400px; height: 900px; border: 0" srcdoc="{page}"></iframe><script>

@@ -16,7 +16,7 @@ from torch import Tensor
 from ebayes_core.contract.likelihoods import Classification, Regression, Task
 from ebayes_core.contract.registry import Registry
 from ebayes_core.contract.slots import Dataset
-from ebayes_core.engine import data, loop
+from ebayes_core.engine import data, kernel
 from ebayes_core.errors import DataError, Interrupted
 from ebayes_core.results import provenance
 from ebayes_core.results.provenance import described, merged
@@ -181,13 +181,13 @@ def test_a_file_says_whether_its_run_was_compiled(
     registry: Registry, tmp_path: Path, monkeypatch, compile: bool | None, works: bool, how: str
 ) -> None:
     """The kernel itself is another test's matter: here the step stands for it."""
-    monkeypatch.setattr(loop, "compiled", lambda step, *_: step if works else None)
+    monkeypatch.setattr(kernel, "compiled", lambda step, *_: step if works else None)
     found = trained(DIGITS, registry, tmp_path / "a.h5", compile=compile)
     assert found["compiled"] == {how: 1}
 
 
 def test_a_run_that_goes_on_otherwise_says_so_and_keeps_both(registry: Registry, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(loop, "compiled", lambda step, *_: step)
+    monkeypatch.setattr(kernel, "compiled", lambda step, *_: step)
     text = DIGITS.replace("epochs = 1", "epochs = 3")
     with pytest.raises(Interrupted):
         trained(text, registry, tmp_path / "a.h5", watcher=StopAt(6), compile=True)

@@ -35,7 +35,12 @@ def test_both_ends_were_reached(trial: Trial) -> None:
     assert trial.counts["refused"] and trial.counts["accepted"] and trial.counts["trained"]
 
 
-@pytest.mark.parametrize("text", texts.EXTREMES, ids=lambda text: text[:20].decode(errors="replace"))
+#: a hundred thousand mistakes, or points of a sweep
+LONG = (b'name = "a"\n[t0]', b'name = "a"\n[sweep]')
+EXTREMES = [pytest.param(t, marks=pytest.mark.slow if t.startswith(LONG) else []) for t in texts.EXTREMES]
+
+
+@pytest.mark.parametrize("text", EXTREMES, ids=lambda text: text[:20].decode(errors="replace"))
 def test_extremes_are_settled(trial: Trial, text: bytes) -> None:
     trial.judge(text)
     assert not trial.lost

@@ -1,0 +1,58 @@
+"""What is noted while networks train: the sums of an epoch, the curves, and the networks that diverged."""
+
+from __future__ import annotations
+
+import logging
+import math
+
+import torch
+from torch import Tensor
+
+from ebayes_core.contract.likelihoods import Classification, Task
+from ebayes_core.engine import divergence
+from ebayes_core.engine.cohort import Cohort, State
+from ebayes_core.engine.evaluation import snapshot
+
+log = logging.getLogger("ebayes")
+
+
+def end_epoch(cohort: Cohort, state: State) -> None:
+    """Add a point to the curves, stop and report the networks that diverged, and start the next epoch's sums."""
+    state.curves.append(curve_point(cohort, state))
+    _report_diverged(cohort, state, "the loss")
+    _stop_overflown(state)
+    _report_diverged(cohort, state, "the squared gradient")
+    state.epoch, state.batch = state.epoch + 1, 0
+    state.loss, state.correct = torch.zeros_like(state.loss), torch.zeros_like(state.correct)
+
+
+def count(state: State, task: Task, outputs: Tensor, y: Tensor) -> None:
+    """Add a minibatch to the sums of the epoch; a network whose loss is no longer finite is stopped before its step."""
+    nll = task.nll(outputs, y).mean(-1)
+    state.loss += nll
+    if y.dtype == torch.int64:
+        state.correct += (outputs.argmax(-1) == y).to(nll.dtype).mean(-1)
+    state.alive &= nll.isfinite()[:, None]
+
+
+def curve_point(cohort: Cohort, state: State) -> dict[str, Tensor]:
+    """The loss terms apart, accuracy and sigma now, (member,) each; the training loss is the mean over its steps."""
+    done = state.batch or math.nan
+    right = state.correct / done if isinstance(cohort.data.task, Classification) else state.correct * math.nan
+    return {"nll": state.loss / done, "accuracy_train": right, **snapshot(cohort, state.parameters)}
+
+
+def _stop_overflown(state: State) -> None:
+    """Stop networks with an infinite second moment: Adam would divide by it, and never move again."""
+    parameters = state.parameters
+    for _, second in (*(m.memory for m in parameters.means), *(d.memory for d in parameters.deviations)):
+        state.alive &= second.isfinite().all(-1, keepdim=True)
+
+
+def _report_diverged(cohort: Cohort, state: State, seen: str) -> None:
+    """Record when a network diverged and which term was not finite, and log it once."""
+    for member in (~state.alive[:, 0]).nonzero()[:, 0].tolist():
+        if member not in state.died:
+            cause = divergence.cause(cohort, state, member, seen)
+            state.died[member] = f"at step {state.step}: {cause} is not finite"
+            log.warning("a network has diverged by step %d: %s is not finite; it is frozen", state.step, cause)
