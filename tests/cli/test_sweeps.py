@@ -155,7 +155,7 @@ def test_where_all_failed_the_reasons_are_said(tmp_path: Path, capsys: pytest.Ca
     )  # fmt: skip
     assert done.returncode == 1
     assert "the results lack networks: 1 network failed" in done.stderr
-    assert "not enough memory: take a smaller network or data set, or fewer networks at a time" in done.stderr
+    assert "not enough memory: use a smaller network or data set, or fewer networks at a time" in done.stderr
     assert exit_status("run", spec, "--out", f"{out}2/", "--workers", "0") == 0
     assert exit_status("gather", f"{out}2") == 1
     assert "the results lack networks: 1 network not finished; go on with  ebayes work" in capsys.readouterr().err

@@ -284,9 +284,13 @@ def without_gauss_newton(odd: Registry, tmp_path_factory: pytest.TempPathFactory
 @pytest.mark.parametrize(
     "kind, options, says",
     [
-        ("importance", {}, "Gauss-Newton is measured of tasks with at most 100 outputs.*would do: .*fisher_true_noise"),
-        ("importance", {"estimator": "input_abs"}, "a trace.*would do: .*learning_rate_rms"),
-        ("experiment", {"layer": 1}, "'input_abs' is not known of these networks .* a trace"),
+        (
+            "importance",
+            {},
+            "Gauss-Newton is measured for tasks with at most 100 outputs.*available are .*fisher_true_noise",
+        ),
+        ("importance", {"estimator": "input_abs"}, "a trace.*available are .*learning_rate_rms"),
+        ("experiment", {"layer": 1}, "'input_abs' was not measured for these networks .* a trace"),
         ("two_synapses", {"layer": 1}, "at most 100 outputs"),
         ("posterior", {"layer": 1, "against": "laplace"}, "at most 100 outputs"),
         ("importance", {"estimator": "fisher_true_noise"}, ""),

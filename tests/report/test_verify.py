@@ -150,7 +150,7 @@ def test_a_file_of_the_first_schema_is_read(changed: Any, registry: Registry) ->
 
 def test_no_results_file_and_a_newer_one(tmp_path: Path, changed: Any, registry: Registry) -> None:
     (tmp_path / "a.h5").write_bytes(b"no HDF5")
-    assert "is no HDF5 file of ebayes, or is damaged" in verify(tmp_path / "a.h5", registry).problems[0]
+    assert "is not an HDF5 file of ebayes, or is damaged" in verify(tmp_path / "a.h5", registry).problems[0]
     assert "there is no such file" in verify(tmp_path / "b.h5", registry).problems[0]
     path = changed(lambda file: file.attrs.__setitem__("schema_version", 9))
     assert "was written by a newer ebayes (schema 9); update ebayes" in verify(path, registry).problems[0]

@@ -283,7 +283,7 @@ UNFIT = {
     "infinity": ((at(X, (5, 0), -float("inf")), Y), "not all finite; example 5, counted from 0, has -inf"),
     "lengths": ((X, Y[:5]), "6 inputs and 5 targets"),
     "nothing": ((X[:0], Y[:0]), "0 inputs and 0 targets"),
-    "whole numbers": ((X.long(), Y), "inputs must be .* floating, not .*int64"),
+    "whole numbers": ((X.long(), Y), "inputs must be .* floating point, not .*int64"),
     "images": ((X[:, None], Y), r"not \(6, 1, 2\)"),
 }
 

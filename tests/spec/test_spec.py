@@ -243,7 +243,7 @@ def test_every_member_of_a_sweep_is_validated(registry: Registry) -> None:
 @pytest.mark.parametrize(
     "text, message",
     [
-        ("name = ", "this is no TOML: Invalid value (at end of document)"),
+        ("name = ", "this is not valid TOML: Invalid value (at end of document)"),
         ('name = "x"\nseeds = ' + "[" * 3000 + "]" * 3000, "nested too deeply"),
         ('name = "x"\ncost = 3', "cost = 3: must be a table"),
         ('name = "x"\ncost = {c = 1}', "cost: needs a kind"),
@@ -322,9 +322,9 @@ def test_a_spec_is_read_whichever_editor_saved_it(registry: Registry, tmp_path: 
     [
         *((TEXT.encode(name), f"is {name.upper()} text") for name in ("utf-16", "utf-32")),
         (codecs.BOM_UTF16_BE + TEXT.encode("utf-16-be"), "is UTF-16 text"),
-        (TEXT.encode("utf-16-le"), "holds bytes that are zero: it is UTF-16 text without a mark, or no text at all"),
-        (TEXT.encode("latin-1"), "line 2 holds the byte 0xe9, which is no UTF-8 there"),
-        (TEXT.replace("\n", "\r").encode("cp1252"), "line 2 holds the byte 0xe9, which is no UTF-8 there"),
+        (TEXT.encode("utf-16-le"), "contains zero bytes: it is UTF-16 without a byte order mark, or not a text file"),
+        (TEXT.encode("latin-1"), "line 2 contains the byte 0xe9, which is not valid UTF-8 there"),
+        (TEXT.replace("\n", "\r").encode("cp1252"), "line 2 contains the byte 0xe9, which is not valid UTF-8 there"),
     ],
 )
 def test_a_spec_in_another_encoding_is_told_so(registry: Registry, tmp_path: Path, content: bytes, said: str) -> None:

@@ -428,4 +428,4 @@ def test_errors_are_told_in_a_users_words() -> None:
     for much in (lambda: torch.empty(10**15), lambda: np.empty(10**15)):
         with pytest.raises((RuntimeError, MemoryError)) as caught:
             much()
-        assert told(caught.value).startswith("not enough memory: take a smaller network or data set")
+        assert told(caught.value).startswith("not enough memory: use a smaller network or data set")

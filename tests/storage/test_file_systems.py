@@ -172,7 +172,7 @@ if sys.stdin.readline() == "die":
     os._exit(1)
 """
 HELD = "is in use by another program (open for writing); close it there and try again"
-MARKED = "is marked as open for writing, by a program that has it open or that died"
+MARKED = "is marked as open for writing, by a program that has it open or that crashed"
 READERS: list[Callable[[Path], Any]] = [Run, hdf5.load, lambda path: add_analyses(path, {"x": {"y": np.ones(1)}})]
 
 

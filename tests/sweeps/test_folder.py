@@ -175,7 +175,7 @@ def test_a_failing_network_costs_itself_alone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "fault, says",
-    [("nan", "NaN"), ("shape", r"a tensor of shape \(1,\) in place of \(1, 3\)"), ("device", "device meta")],
+    [("nan", "NaN"), ("shape", r"a tensor of shape \(1,\) instead of \(1, 3\)"), ("device", "device meta")],
 )
 def test_what_breaks_the_contract_is_named(fault: str, says: str, tmp_path: Path) -> None:
     registry = Registry.of(faulty)
