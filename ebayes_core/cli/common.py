@@ -22,7 +22,11 @@ overrides = click.option(
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 device = click.option(
-    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Device to compute on."
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="Device to compute on.",
 )
 cache = click.option("--cache", type=click.Path(file_okay=False), help="Folder for downloaded data sets.")
 spec_file = click.argument("spec", type=click.Path(dir_okay=False))

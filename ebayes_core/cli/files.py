@@ -63,7 +63,9 @@ def _csv(path: Path, registry: Any, analysis: str | None, statistics: bool) -> s
 @click.command()
 @result_file
 @click.option("--analysis", metavar="KIND", help="Draw only this analysis.")
-@click.option("--into", type=click.Path(file_okay=False), help="Folder for the figures.  [default: beside RESULTS, same name]")
+@click.option(
+    "--into", type=click.Path(file_okay=False), help="Folder for the figures.  [default: beside RESULTS, same name]"
+)
 @without
 def draw(file: str, analysis: str | None, into: str | None, without: tuple[str, ...]) -> None:
     """Draw the figures of RESULTS again from the results file."""
@@ -73,7 +75,9 @@ def draw(file: str, analysis: str | None, into: str | None, without: tuple[str, 
     path = located(file, registry)
     names, problems = figures.draw(path, Path(into) if into else path.with_suffix(""), registry, analysis)
     if not names and not problems:
-        raise UserError(f"{path}: contains no analysis{f' {analysis!r}' if analysis else ''} to draw; add one to its spec")
+        raise UserError(
+            f"{path}: contains no analysis{f' {analysis!r}' if analysis else ''} to draw; add one to its spec"
+        )
     for name in names:
         say(name)
     if problems:

@@ -52,7 +52,12 @@ def main(debug: bool) -> None:
 @device
 @without
 @cache
-@click.option("--calibrate/--no-calibrate", default=True, show_default=True, help="Time a few steps of each cohort to estimate the training time.")
+@click.option(
+    "--calibrate/--no-calibrate",
+    default=True,
+    show_default=True,
+    help="Time a few steps of each cohort to estimate the training time.",
+)
 @as_json
 def check(
     spec: str, overrides: tuple[str, ...], device: str, without: tuple[str, ...], cache: str | None, calibrate: bool,
@@ -150,7 +155,11 @@ def schema(out: str | None, markdown: bool, without: tuple[str, ...]) -> None:
 @click.argument("slot", type=click.Choice(["cost", "noise", "inference", "network", "dataset", "analysis"]))
 @click.argument("name")
 @click.option(
-    "--into", type=click.Path(file_okay=False), default=".", show_default=True, help="Folder in which to create the package."
+    "--into",
+    type=click.Path(file_okay=False),
+    default=".",
+    show_default=True,
+    help="Folder in which to create the package.",
 )
 def new_plugin(slot: str, name: str, into: str) -> None:
     """Create a working package for a plugin of your own, with its tests.
@@ -167,7 +176,12 @@ def new_plugin(slot: str, name: str, into: str) -> None:
 
 @main.command()
 @click.option("--quick", is_flag=True, help="Measure only what the goals need; about five minutes.")
-@click.option("--growth", type=click.Path(dir_okay=False), metavar="FIGURE", help="Also measure how time and memory grow, and draw FIGURE.")
+@click.option(
+    "--growth",
+    type=click.Path(dir_okay=False),
+    metavar="FIGURE",
+    help="Also measure how time and memory grow, and draw FIGURE.",
+)
 @as_json
 def bench(quick: bool, growth: str | None, as_json: bool) -> None:
     """Measure time and memory of training on this machine.

@@ -50,9 +50,7 @@ if TYPE_CHECKING:
     help="Largest number of networks trained together as one cohort.  [default: by memory and workers]",
 )  # fmt: skip
 @click.option("--on", type=click.Choice(["dask", "slurm"]), help="Submit to a Dask cluster, or to Slurm through Dask.")
-@click.option(
-    "--scheduler", metavar="ADDRESS", help="Address of a running Dask scheduler.  [default: start a cluster]"
-)
+@click.option("--scheduler", metavar="ADDRESS", help="Address of a running Dask scheduler.  [default: start a cluster]")
 @click.option(
     "--cluster", multiple=True, metavar="KEY=VALUE",
     help="Argument of Dask's LocalCluster or SLURMCluster, value in TOML.",
@@ -134,7 +132,9 @@ def _run_folder(
     from ebayes_core.sweeps.run import begin, check_place
 
     if target.suffix == ".h5":
-        raise UserError(f"--out {target}: with --workers or --on the results go into a folder; give a folder instead of a file")
+        raise UserError(
+            f"--out {target}: with --workers or --on the results go into a folder; give a folder instead of a file"
+        )
     check_place(experiment, target, fresh)
     console = console_of()
     folder = begin(experiment, text, registry, target, _options(how), workers, how["without"])
@@ -177,7 +177,12 @@ def _arguments(how: dict[str, Any]) -> list[str]:
 @heartbeat
 @stuck
 @checkpoint
-@click.option("--wait/--no-wait", default=True, show_default=True, help="Wait for items that other workers hold, in case they do not finish them.")
+@click.option(
+    "--wait/--no-wait",
+    default=True,
+    show_default=True,
+    help="Wait for items that other workers hold, in case they do not finish them.",
+)
 @click.option("--only", metavar="ITEM", help="Train only this item (see `ebayes status`).")
 @click.option("--until-eof", is_flag=True, hidden=True, help="Stop when standard input closes.")
 def work(folder: str, until_eof: bool, **how: Any) -> None:

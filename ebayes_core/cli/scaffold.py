@@ -12,7 +12,12 @@ from ebayes_core.contract.registry import Registry
 from ebayes_core.contract.slots import HOOKS
 from ebayes_core.errors import UserError, nearest
 
-TAKEN = {"core", "plugins", "literal", "path"}  #: ebayes_core and ebayes_plugins exist already; the others would shadow an import
+TAKEN = {
+    "core",
+    "plugins",
+    "literal",
+    "path",
+}  #: ebayes_core and ebayes_plugins exist already; the others would shadow an import
 
 
 def create(slot: str, name: str, into: Path) -> tuple[Path, list[Path]]:

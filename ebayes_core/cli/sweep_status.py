@@ -94,4 +94,7 @@ def show_status(console: Console, found: Status) -> None:
 def failures(found: Status) -> list[str]:
     """A line for each failed item, up to a limit, and how many more there are."""
     more = len(found.failures) - SHOWN
-    return [*map(str, found.failures[:SHOWN]), *([f"... and {more} more (`ebayes status --json` lists all)"] if more > 0 else [])]
+    return [
+        *map(str, found.failures[:SHOWN]),
+        *([f"... and {more} more (`ebayes status --json` lists all)"] if more > 0 else []),
+    ]

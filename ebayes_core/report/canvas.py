@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 T = TypeVar("T")
-#: Width and height of the largest figure in inches. Printed on a page with room for 6.5 by 9 inches, its 9 point letters
-#: shrink to 5, the smallest legible size; at 150 dots per inch it is as wide as a screen.
+#: Width and height of the largest figure in inches. Printed on a page with room for 6.5 by 9 inches, its letters of
+#: 9 points shrink to 5, the smallest legible size; at 150 dots per inch it is as wide as a screen.
 LARGEST = (12.0, 16.0)
 
 

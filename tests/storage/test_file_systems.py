@@ -273,6 +273,6 @@ def test_a_checkpoint_in_use_is_waited_for_and_not_left_out(
     with pytest.raises(DiskError, match=re.escape(HELD)):
         work(folder, registry, FAST)
     with pytest.raises(Interrupted), Stop() as stop:
-        Worker(folder, registry, replace(FAST, watcher=Closing(1)), stop, patience=60.0).run()
+        Worker(folder, registry, replace(FAST, watcher=Closing(1)), stop, retry_seconds=60.0).run()
     assert notes[0] == f"{path}: {HELD}; trying again in 0 s" and steps == [3]
     assert not list(folder.work.glob("*.error"))
