@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 LEGEND = {
-    "verdict": "held if the whole interval of the value is inside the range in [ ], not held if it is outside, else open",
+    "verdict": "held if the whole interval is inside the range in [ ], not held if it is outside, else open",
     "value": "the statistic, with its 95% interval in brackets if there is one",
     "of": "the part the value belongs to, by default the one closest to failing",
     "file": "results file and analysis",

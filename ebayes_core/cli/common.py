@@ -91,7 +91,7 @@ def console_of() -> Console:
     """The console that a command prints to."""
     from rich.console import Console
 
-    # A file or a pipe has no width. 200 columns hold all but the widest tables in one block, for `less -S` or an editor;
+    # A file or a pipe has no width. All but the widest tables fit 200 columns in one block, for `less -S` or an editor;
     # COLUMNS overrides this. Brackets and colons in names and paths must not be read as markup or emoji.
     pipe = not (sys.stdout and sys.stdout.isatty()) and "COLUMNS" not in os.environ
     return Console(width=200 if pipe else None, markup=False, highlight=False, emoji=False)

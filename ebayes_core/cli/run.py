@@ -73,7 +73,8 @@ def run(spec: str, out: str | None, workers: int | None, on: str | None, fresh: 
     """Train the networks of SPEC, measure them, and draw its figures.
 
     With --workers or --on, or if --out is a folder, the results go into a sweep's folder, which several workers can
-    share; see `ebayes work`, `status` and `gather`. A run that was stopped continues if the same command is given again.
+    share; see `ebayes work`, `status` and `gather`. To continue a run that
+    was stopped, give the same command again.
     """
     from ebayes_core import spec as specs
 

@@ -52,7 +52,7 @@ class Part:
 
     @contextlib.contextmanager
     def guarded(self, failure: str, registry: Registry) -> Iterator[None]:
-        """A block in which an exception of a third-party plugin is recorded, so that the other parts are still written."""
+        """A block in which an exception is recorded, so that a faulty plugin does not affect other parts."""
         try:
             yield
         except Exception as error:

@@ -56,7 +56,7 @@ def _overview(console: Console, run: Run, registry: Registry, asked: Asked) -> N
 
 
 def findings(run: Run, registry: Registry) -> Iterator[str]:
-    """The findings: headlines of the analyses, or else a statement on the synapses; then whether this is the optimum."""
+    """The findings: headlines of the analyses, or a sentence on the synapses; then whether this is the optimum."""
     said, problems = headlines(run.path, registry)
     found = optimality.judged(run)
     if not said:

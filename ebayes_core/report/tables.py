@@ -31,16 +31,16 @@ MEMBERS_LEGEND = {
     "sample": "one sampled network for every few test examples (measurement.sample_batch)",
     "ensemble": "average of the predictions of several sampled networks (measurement.samples)",
     "mean": "the mean weights, without noise",
-    "B": "balance: what noise costs in loss over what it saves in energy; 1 at the optimum, below 1 if the energy still "
-    "drives sigma up, above 1 if the loss drives it down",
+    "B": "balance: what noise costs in loss over what it saves in energy; 1 at the optimum, below 1 if the energy "
+    "still drives sigma up, above 1 if the loss drives it down",
     "flat": "a flat synapse (silent input or dead unit) does not affect the loss: it has no finite optimal sigma",
     "sigma": "standard deviation of a synapse's weight; RMS is the root mean square over the synapses",
     "NLL": "negative log-likelihood per test example",
     "cost": "c times the energy, summed over all synapses; comparable with the loss summed over the training set",
 }
 CONVERGENCE_LEGEND = {
-    "B": "balance: what noise costs in loss over what it saves in energy, sum sigma E[g xi] / -sum sigma d cost/d sigma, "
-    "with its standard error (s.e.); 1 at the optimum",
+    "B": "balance: what noise costs in loss over what it saves in energy, sum sigma E[g xi] / -sum sigma d cost/d "
+    "sigma, with its standard error (s.e.); 1 at the optimum",
     "B1, B2 ..": "the balance of each layer, from the input",
     "B magnitude": "the balance of the means, -sum mu E[g] / sum mu d cost/d mu; 1 where they are stationary",
     "motion": "change of the mean of log sigma in the last tenth of training; 0 if sigma is constant",

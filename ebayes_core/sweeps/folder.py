@@ -139,7 +139,7 @@ class Folder:
         return sorted((part for item in whole for part in _parts(item, seen)), key=lambda i: (-i.work, i.name))
 
     def left(self, only: str | None = None) -> list[tuple[Item, ItemState]]:
-        """Items that are neither done nor given up, the largest first; or `only` one of them, with its parts if split."""
+        """Items that are neither done nor given up, the largest first; or `only` one, with its parts if split."""
         retries, seen = self.about()["retries"], self.states()
         items = [(item, seen.get(item.name, ItemState())) for item in self.items(seen)]
         return [

@@ -204,7 +204,7 @@ class _Clock:
 
 @contextlib.contextmanager
 def flushed_denormals() -> Iterator[None]:
-    """Treat denormal numbers as 0 within the block: Adam's second moments of silent synapses get there, and are slow."""
+    """Treat denormal numbers as 0 in the block: Adam's second moments of silent synapses get denormal, and so slow."""
     torch.set_flush_denormal(True)
     try:
         yield

@@ -58,7 +58,7 @@ class Pool:
         return self.folder.path / "logs" / f"worker-{number + 1}.log"
 
     def _start(self, number: int) -> None:
-        """Start a worker. When this process ends, the pipe to the worker closes, and it saves a checkpoint and stops."""
+        """Start a worker. If this process ends, the pipe to the worker closes, and it saves a checkpoint and stops."""
         self.log(number).parent.mkdir(exist_ok=True)
         command = [sys.executable, "-m", "ebayes_core", "work", str(self.folder.path), "--until-eof", *self.arguments]
         with self.log(number).open("ab") as log:

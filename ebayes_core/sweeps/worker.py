@@ -59,7 +59,7 @@ class Worker:
         self.record["digest"], self.retries = about["digest"], about["retries"]
 
     def run(self) -> None:
-        """See `work`. A folder in which the first lease cannot be written is an error; later, writing is tried again."""
+        """See `work`. It is an error if the first lease cannot be written; later ones are tried again."""
         more = True
         while more and not self.stop.asked:
             more = Retry(self.folder.path, self.retry_seconds, self.stop, self.options.watcher.note)(self._one)
@@ -125,7 +125,7 @@ class Worker:
                 self._put_down(job.item, reason, lasting, traceback.format_exception(error))
 
     def _put_down(self, item: Item, reason: str, lasting: bool, trace: Sequence[str] = ()) -> None:
-        """Record a failure; a cohort whose error is permanent is split in halves, to find the network that causes it."""
+        """Record a failure; a cohort whose error is permanent is split in halves, to isolate the faulty network."""
         number = max(self.folder.states().get(item.name, ItemState()).errors, default=0) + 1
         table = {"reason": reason, "host": self.record["host"], "pid": os.getpid(), "traceback": "".join(trace)}
         atomic.write_text(self.folder.file(item, "error", number), json.dumps(table, indent=2))
