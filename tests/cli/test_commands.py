@@ -17,8 +17,9 @@ import pytest
 import torch
 from rich.console import Console
 
-from ebayes_core.cli import main, progress
+from ebayes_core.cli import progress
 from ebayes_core.cli.exit_status import guarded
+from ebayes_core.cli.main import main
 from ebayes_core.contract.registry import Registry
 from ebayes_core.errors import EbayesError, Interrupted
 from ebayes_core.results.reader import Run
