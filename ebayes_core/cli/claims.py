@@ -32,9 +32,10 @@ LEGEND = {
 @without
 @as_json
 def claims(files: tuple[str, ...], parts: bool, markdown: bool, without: tuple[str, ...], as_json: bool) -> None:
-    """Test the claims of the paper on RESULTS, each by a fixed rule.  [default: results/*.h5]
+    """Test the claims of the paper on RESULTS, each by a fixed rule.
 
-    A claim has one or more parts, for example one per mechanism, layer or network.
+    Without RESULTS, results/*.h5 are used. A claim has one or more parts, for example one per mechanism, layer or
+    network.
     """
     from ebayes_core.contract.attribution import blamed
     from ebayes_core.report import claims as asked

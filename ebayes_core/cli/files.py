@@ -123,7 +123,7 @@ def verify(files: tuple[str, ...], without: tuple[str, ...], as_json: bool) -> N
     bad, unread = (sum(map(bool, found)) for found in zip(*((r.problems, r.unread) for r in reports), strict=True))
     wrong = {
         "are damaged or incomplete; restore them from copies, or run their specs again": bad,
-        "could not be read now, which does not mean that they are damaged": unread,
+        "could not be read now, which says nothing about their contents": unread,
     }
     if bad or unread:
         raise EbayesError("\n".join(f"{n} of {len(reports)} files {what}" for what, n in wrong.items() if n))

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 def main(debug: bool) -> None:
     """Train neural networks with noisy synapses whose reliability costs energy.
 
-    Start with  ebayes check SPEC  and  ebayes run SPEC,  then look at the results with  ebayes show RESULTS.
+    Start with `ebayes check SPEC` and `ebayes run SPEC`, then read the results with `ebayes show RESULTS`.
     """
     if debug:
         os.environ["EBAYES_DEBUG"] = "1"
@@ -100,7 +100,7 @@ def _show_check(console: Console, spec: str, rows: list[dict[str, Any]], found: 
         printing.paragraph(
             console,
             f"cohort {number + 1}: {networks(len(e.members))} of {e.synapses} synapses, {e.steps} steps{time}; "
-            f"{amount(e.megabytes)} MB including the data,  {e.bytes_per_synapse:.0f} bytes per synapse",
+            f"{amount(e.megabytes)} MB including the data, {e.bytes_per_synapse:.0f} bytes per synapse",
         )
     if len(found) > printing.SHOWN:
         console.print(more.format(len(found) - printing.SHOWN))
@@ -152,7 +152,9 @@ def schema(out: str | None, markdown: bool, without: tuple[str, ...]) -> None:
 
 
 @main.command("new-plugin")
-@click.argument("slot", type=click.Choice(["cost", "noise", "inference", "network", "dataset", "analysis"]))
+@click.argument(
+    "slot", metavar="SLOT", type=click.Choice(["cost", "noise", "inference", "network", "dataset", "analysis"])
+)
 @click.argument("name")
 @click.option(
     "--into",
@@ -164,7 +166,8 @@ def schema(out: str | None, markdown: bool, without: tuple[str, ...]) -> None:
 def new_plugin(slot: str, name: str, into: str) -> None:
     """Create a working package for a plugin of your own, with its tests.
 
-    SLOT is the slot that the plugin fills, NAME its kind: the name by which a spec refers to it.
+    SLOT is what the plugin provides: cost, noise, inference, network, dataset or analysis. NAME is its kind, the name
+    by which a spec refers to it.
     """
     from ebayes_core.cli import scaffold
 
@@ -186,7 +189,7 @@ def new_plugin(slot: str, name: str, into: str) -> None:
 def bench(quick: bool, growth: str | None, as_json: bool) -> None:
     """Measure time and memory of training on this machine.
 
-    They are compared with a plain network, a naive loop and other packages, and with the goals of the project.
+    The numbers are compared with a plain network, a naive loop and other packages, and with the goals of the project.
     """
     import time
 

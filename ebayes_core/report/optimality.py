@@ -150,11 +150,11 @@ def next_step(run: Run, v: Verdict) -> str:
 def _longer(run: Run, early: np.ndarray) -> Iterator[str]:
     """Twice the epochs; or the method that gets closer to the optimum in the same time."""
     training = _trained(run, early)
-    yield f"to train longer: {_option(run, 'training.epochs', 2 * training['epochs'])}"
+    yield f"to train longer:\n{_option(run, 'training.epochs', 2 * training['epochs'])}"
     if training["sigma"] == "descent":
-        yield f"or to solve for sigma: {_option(run, 'training.sigma', 'fixed_point')}"
+        yield f"or, to solve for sigma:\n{_option(run, 'training.sigma', 'fixed_point')}"
     elif training["schedule"] == "constant":
-        yield f"or to let the learning rate fall: {_option(run, 'training.schedule', 'cosine')}"
+        yield f"or, to let the learning rate fall to zero:\n{_option(run, 'training.schedule', 'cosine')}"
 
 
 def _more_passes(run: Run, v: Verdict) -> Iterator[str]:
@@ -163,7 +163,7 @@ def _more_passes(run: Run, v: Verdict) -> Iterator[str]:
     passes = run.member_spec(int(np.flatnonzero(v.unsure)[0]))["measurement"]["balance_passes"]
     if math.isfinite(error):
         needed = min(math.ceil(passes * (error / BALANCED) ** 2), 100_000)
-        yield f"to measure B more precisely: {_option(run, 'measurement.balance_passes', needed)}"
+        yield f"to measure B more precisely:\n{_option(run, 'measurement.balance_passes', needed)}"
 
 
 def _option(run: Run, name: str, value: object) -> str:

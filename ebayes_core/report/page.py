@@ -102,7 +102,9 @@ def write(file: Path, target: Path, registry: Registry) -> list[str]:
     with untrusted.reading(file):
         pictures, asked = _pictures(file, registry), _claims(file, registry)
         with Run(file) as run:
-            rendered = _template().render(_of_run(run), pictures=pictures, claims=asked, ebayes=version("ebayes"))
+            rendered = _template().render(
+                _of_run(run, registry), pictures=pictures, claims=asked, ebayes=version("ebayes")
+            )
     with atomic.replacing(target) as beside:
         beside.write_text(rendered, encoding="utf-8", errors=output.PLAINLY)  # a file name may not be valid text
     return [f"{file}: {problem}" for part in (*pictures, asked) for problem in part.problems]
@@ -119,7 +121,7 @@ def _template() -> Template:
     return environment.get_template("page.html")
 
 
-def _of_run(run: Run) -> dict[str, Any]:
+def _of_run(run: Run, registry: Registry) -> dict[str, Any]:
     """The contents of the page about the run itself."""
     return {
         "name": run.name,
@@ -129,7 +131,7 @@ def _of_run(run: Run) -> dict[str, Any]:
         "resolved": {name: json.dumps(value, ensure_ascii=False) for name, value in run.spec.items()},
         "provenance": _provenance(run.provenance),
         "members": tables.member_listing(run),
-        "members_legend": tables.MEMBERS_LEGEND,
+        "members_legend": tables.keys_legend(run, registry) | tables.MEMBERS_LEGEND,
         "convergence": tables.convergence_listing(run),
         "convergence_legend": tables.CONVERGENCE_LEGEND,
         "verdicts": optimality.verdicts(run),

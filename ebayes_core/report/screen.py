@@ -50,7 +50,7 @@ def _overview(console: Console, run: Run, registry: Registry, asked: Asked) -> N
     for sentence in findings(run, registry):
         printing.paragraph(console, sentence)
     console.print()
-    _members(console, run, asked)
+    _members(console, run, registry, asked)
     console.print()
     _elsewhere(console, run)
 
@@ -80,16 +80,20 @@ def headlines(path: Path, registry: Registry) -> tuple[list[str], list[str]]:
     return list(filter(None, said.values()))[:HEADLINES], problems
 
 
-def _members(console: Console, run: Run, asked: Asked) -> None:
+def _members(console: Console, run: Run, registry: Registry, asked: Asked) -> None:
     """A table of all networks if they are few or all are asked for; else the range of each number."""
     if run.n_members > SHOWN and not asked.all:
-        printing.show(console, summary.extremes(run), wide=asked.wide)
+        table = summary.extremes(run)
+        printing.show(console, table, wide=asked.wide)
         for line in summary.swept(run):
             printing.paragraph(console, line)
-        return
-    printed = printing.show(console, tables.member_listing(run), wide=asked.wide, rest=MORE)
-    words = {word for column in printed for word in column.name.split()}
-    printing.legend(console, {name: meaning for name, meaning in tables.MEMBERS_LEGEND.items() if name in words})
+        names = table.columns[0].cells
+    else:
+        names = [c.name for c in printing.show(console, tables.member_listing(run), wide=asked.wide, rest=MORE)]
+    words = {word for name in names for word in name.split()}
+    meanings = {"motion": tables.CONVERGENCE_LEGEND["motion"]} | tables.MEMBERS_LEGEND
+    shown = {name: meaning for name, meaning in meanings.items() if name in words}
+    printing.legend(console, tables.keys_legend(run, registry) | shown)
 
 
 def _elsewhere(console: Console, run: Run) -> None:

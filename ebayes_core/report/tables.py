@@ -15,7 +15,9 @@ from typing import Any
 import numpy as np
 
 from ebayes_core.console.printing import Column, Listing
+from ebayes_core.contract.registry import Registry
 from ebayes_core.results.reader import Run
+from ebayes_core.spec import Measurement, Training
 from ebayes_core.wording import networks, text
 
 Columns = dict[str, np.ndarray]  #: arrays of equal length by heading
@@ -75,6 +77,22 @@ def keys(run: Run) -> list[Column]:
 
 def _key(heading: str, values: list[Any]) -> Column:
     return Column(heading, [text(v) for v in values], words=any(isinstance(v, (str, dict)) for v in values), key=True)
+
+
+def keys_legend(run: Run, registry: Registry) -> dict[str, str]:
+    """What the swept fields mean, by heading: the descriptions in the classes that validate the spec."""
+    meanings = (_meaning(run.member_spec(0), name.split("."), registry) for name in run.swept)
+    return {column.heading: text for column, text in zip(keys(run), meanings, strict=False) if text}
+
+
+def _meaning(spec: dict[str, Any], path: list[str], registry: Registry) -> str:
+    """The description of a field of one of the spec's tables; empty if that is not known here."""
+    if len(path) != 2 or not isinstance(spec.get(path[0]), dict):
+        return ""
+    own = {"training": Training, "measurement": Measurement}
+    model = own.get(path[0]) or registry.kinds(path[0]).get(str(spec[path[0]].get("kind")))
+    field = model.model_fields.get(path[1]) if model else None
+    return (field.description or "") if field else ""
 
 
 def _numbers(heading: str, values: Iterable[float]) -> Column:

@@ -84,7 +84,7 @@ DESCRIPTIONS: dict[str, tuple[str, str]] = {
     "sigma_median": ("weight", "median of sigma over all synapses"),
     "sigma_rms": ("weight", "root mean square of sigma over all synapses"),
     "sigma_log_mean": ("1", "mean of the natural logarithm of sigma over all synapses"),
-    "sigma_rms_curved": ("weight", "RMS of sigma over the synapses that are not flat; the others have no finite optimum"),
+    "sigma_rms_curved": ("weight", "RMS of sigma over synapses that are not flat; the others have no finite optimum"),
     "sigma_rms_weights": ("weight", "RMS of sigma without biases (authors' code); NaN if biases are not marked"),
     "reliability_cost": ("nat", "reliability cost: c times the energy, summed over all synapses (Eq. 4)"),
     "reliability_cost_at_rms": ("nat", "the same if every synapse had the RMS sigma (the authors' axis)"),

@@ -51,7 +51,7 @@ def _within(path: Path) -> str:
     files = sorted(path.glob("*.h5"))
     if not files:
         return "give a results file or a sweep's folder"
-    return f"give one of its results files:  {', '.join(map(str, files[:5]))}{', ...' if len(files) > 5 else ''}"
+    return f"give one of its results files: {', '.join(map(str, files[:5]))}{', ...' if len(files) > 5 else ''}"
 
 
 def _complete(folder: Folder, target: Path, registry: Registry) -> bool:

@@ -282,7 +282,7 @@ def test_patience_ends(tmp_path: Path, hasty: None) -> None:
 
     stopped = Stop()
     stopped.asked = signal.SIGTERM
-    with pytest.raises(DiskError, match="No space left on device; when that is mended, the same command goes on"):
+    with pytest.raises(DiskError, match="No space left on device; once this is solved, run the same command again"):
         Retry(tmp_path, 0.05, Stop(), lambda _: None)(act)
     with pytest.raises(Interrupted, match=r"stopped by SIGTERM while waiting for a disk \(.*No space left"):
         Retry(tmp_path, 10.0, stopped, lambda _: None)(act)
@@ -337,7 +337,7 @@ def test_a_stop_without_a_checkpoint_does_not_say_that_all_is_saved(
 ) -> None:
     folder = begun(registry, tmp_path / "many")
     refusing(monkeypatch, hdf5, "save", 1, folder.work / "x.checkpoint.h5")
-    with pytest.raises(Interrupted, match="the checkpoint before this is kept; the same command goes on"):
+    with pytest.raises(Interrupted, match="the previous checkpoint is kept; run the same command again"):
         work(folder, registry, replace(FAST, watcher=StopAt(3)))
 
 
