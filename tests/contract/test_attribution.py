@@ -227,8 +227,9 @@ ODD = r"analysis 'odd' of odd_package 0 \("
 @pytest.mark.parametrize(
     "fault, says",
     [
-        ("measure", "boom"), ("measure returned", "what measure returned"), ("object", "'a' is no array of numbers"),
-        ("ragged", "what measure returned"), ("name", "'a/b' names no array"),
+        ("measure", "boom"), ("measure returned", "what measure returned"),
+        ("object", "'a' is not an array of numbers"),
+        ("ragged", "what measure returned"), ("name", "'a/b' is not a valid name of an array"),
         ("absent", "no 'nothing' in .*; there are"),
     ],
 )  # fmt: skip

@@ -137,7 +137,7 @@ def test_networks_of_one_sweep_trained_on_different_data_are_told(
     text = "seeds = [0, 1]\n" + DIGITS
     experiment, options = loads(text, registry), Options(device="cpu", wait=False)
     folder = begin(experiment, text, registry, tmp_path / "sweep", options)
-    first, second = (item.name for item in folder.items(folder.look()))
+    first, second = (item.name for item in folder.items(folder.states()))
     work(folder, registry, Options(device="cpu", only=first))
     flipped(monkeypatch)
     work(folder, registry, Options(device="cpu", only=second))

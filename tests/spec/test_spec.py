@@ -115,7 +115,7 @@ def test_some_points_may_have_more_seeds_than_others(registry: Registry) -> None
     assert [(p.member.cost.c, p.member.seed) for p in points[::2]] == [(0.1, 0), (1.0, 0), (1.0, 7)]
     assert all(set(p.swept) == {"cost", "cost.c"} for p in points)
     assert mistakes(registry, text.replace("[sweep]", "seeds = [3]\n[sweep]")) == [
-        "x.toml: [sweep] seed is set by the sweep and by the spec's field seeds; leave one of them out"
+        "x.toml: [sweep] seed is set by the sweep and by the field seeds of the spec; remove one of them"
     ]
     (wrong,) = mistakes(registry, text.replace("7]]", "-7]]"))
     assert "seed = -7: must be greater than or equal to 0" in wrong
@@ -337,7 +337,7 @@ def test_a_spec_in_another_encoding_is_told_so(registry: Registry, tmp_path: Pat
 
 def test_a_byte_of_the_command_line_that_is_no_character_is_told(registry: Registry) -> None:
     (found,) = mistakes(registry, TEXT, f"description={os.fsdecode(b'caf' + bytes([0xE9]))}")
-    assert found.endswith("holds a byte that is no character in the encoding of this terminal")
+    assert found.endswith("contains a byte that is not a character in the encoding of this terminal")
 
 
 def test_presentation_does_not_change_the_fingerprint(registry: Registry) -> None:

@@ -169,7 +169,7 @@ def test_a_failing_network_costs_itself_alone(tmp_path: Path) -> None:
         )
     missing = collect(folder, experiment, registry, tmp_path / "many.h5")
     assert [point.swept["cost.c"] for point in missing] == [2.0, 2.0]
-    folder.forgive()
+    folder.clear_errors()
     assert status(folder).left == 2
 
 
@@ -267,5 +267,5 @@ def test_nothing_to_gather_and_no_folder_are_said(registry: Registry, tmp_path: 
     folder = begun(registry, tmp_path / "many")
     with pytest.raises(UserError, match="no network of its spec is finished yet"):
         collect(folder, swept(registry), registry, tmp_path / "many.h5")
-    with pytest.raises(UserError, match="is no folder of a sweep; begin one with"):
+    with pytest.raises(UserError, match="is not a sweep's folder; start a sweep with"):
         Folder.open(tmp_path)
