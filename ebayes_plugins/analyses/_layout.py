@@ -63,9 +63,10 @@ def heading(text: str, width: int, lines: int = 3) -> str:
 
 
 def legend(place: Any, handles: Sequence[Any], **look: Any) -> None:
-    """The legend of a figure or panel: many entries are thinned out, and long ones are shortened."""
+    """The legend of a figure or panel, if it has entries: many are thinned out, and long ones are shortened."""
     shown = spread(handles, ENTRIES)
-    place.legend(handles=shown, labels=[short(str(handle.get_label())) for handle in shown], **look)
+    if shown:
+        place.legend(handles=shown, labels=[short(str(handle.get_label())) for handle in shown], **look)
 
 
 def axis_scale(values: np.ndarray) -> str:

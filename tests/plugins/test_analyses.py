@@ -191,6 +191,13 @@ def test_importance_recovers_a_planted_optimum(rho: float, c: float) -> None:
     np.testing.assert_allclose(found["line_y"], fitted, atol=1e-5)  # the planted synapses lie on the absolute line
 
 
+def test_a_figure_in_which_all_synapses_are_flat_says_so(tmp_path: Any) -> None:
+    analysis = Importance(layer=2)
+    found = analysis.measure(FakeRun(*sweep(dead=True), power(2 / 3, 1.0)))
+    texts = [text.get_text() for ax in figure_of(analysis, found, tmp_path).axes for text in ax.texts]
+    assert "all 600 synapses are flat" in texts
+
+
 @pytest.mark.parametrize("rho", MECHANISMS.values())
 def test_the_slopes_against_learning_rate_and_input_follow_from_the_curvatures(rho: float) -> None:
     """Eq. 7: the rate goes as H**(-1/2); Eq. 6: H goes as the mean square of the input."""
