@@ -19,6 +19,7 @@ from ebayes_core.contract.slots import HOOKS
 from ebayes_core.spec import loads, reference
 
 ROOT = Path(__file__).parents[1]
+MODULES = ("ebayes_core", "ebayes_plugins", "tests", "examples")
 GLIAL = ROOT / "examples" / "ebayes-glial"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 TUTORIAL = (ROOT / "docs" / "write_a_plugin.md").read_text(encoding="utf-8")
@@ -62,6 +63,15 @@ def test_links_lead_to_files(page: Path) -> None:
     targets = re.findall(r"\]\((?!https?:|#|mailto:)([^)#\s]+)", page.read_text(encoding="utf-8"))
     missing = [t for t in targets if not (page.parent / t).exists()]
     assert not missing
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CONTRIBUTING.md"], ids=lambda p: p.name)
+def test_modules_that_a_page_names_exist(page: Path) -> None:
+    """With the folder from the root, as in the map from the package, or a test's file name alone."""
+    text = page.read_text(encoding="utf-8")
+    named = set(re.findall(r"(?<![\w/.-])((?:\w+/)*\w+\.py)\b", text))
+    known = [str(p.relative_to(ROOT)) for folder in MODULES for p in (ROOT / folder).rglob("*.py")]
+    assert not [name for name in named if not any(f"/{path}".endswith(f"/{name}") for path in known)]
 
 
 def test_the_spec_reference_is_current(registry: Registry) -> None:
