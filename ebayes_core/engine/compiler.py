@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, ParamSpec
 from unittest.mock import patch
 
 import torch
@@ -17,7 +17,7 @@ from ebayes_core.engine.compiler_folder import CURE
 
 log = logging.getLogger("ebayes")
 
-F = TypeVar("F", bound=Callable[..., None])
+P = ParamSpec("P")
 #: a multiplication and an addition as one instruction, rounded once: a tenth off the update
 FUSED = {"cpp.enable_floating_point_contract_flag": "fast"}
 
@@ -69,7 +69,7 @@ def inlined() -> Iterator[None]:
     try:
         from torch._inductor.codegen.cpp import CppVecOverrides as table
 
-        ops = {name: _written(text, name, getattr(table, name)) for name, text in TEXTS.items()}
+        ops: dict[str, Any] = {name: _written(text, name, getattr(table, name)) for name, text in TEXTS.items()}
     except (ImportError, AttributeError):  # the table is private to torch, and may move
         yield
         return
@@ -77,17 +77,17 @@ def inlined() -> Iterator[None]:
         yield
 
 
-def _written(text: str, name: str, called: Callable[..., str]) -> staticmethod:  # type: ignore[type-arg]
+def _written(text: str, name: str, called: Callable[[Any], str]) -> staticmethod[[Any], str]:
     """An entry of inductor's table that writes text, or the call where the numbers are no float32."""
 
-    def op(x):  # type: ignore[no-untyped-def]
+    def op(x: Any) -> str:
         return f"{text}({x})" if x.dtype == torch.float32 else called(x)
 
     op.__name__ = name  # inductor looks the scalar version up by it
     return staticmethod(op)
 
 
-def compiled(function: F, *example: object) -> F | None:
+def compiled(function: Callable[P, None], *example: object) -> Callable[P, None] | None:
     """The same function as one fused kernel; None, with one line in the log, if no compiler works.
 
     The function is first traced to plain tensor operations, its gradient included. So whatever Python a plugin's
@@ -103,7 +103,7 @@ def compiled(function: F, *example: object) -> F | None:
         return None
 
 
-def _kernel(function: F, leaves: list[Any], structure: TreeSpec) -> F:
+def _kernel(function: Callable[..., None], leaves: list[Any], structure: TreeSpec) -> Callable[..., None]:
     """The compiled kernel takes the tensors of its arguments one by one: records are taken apart once."""
     from torch.fx.experimental.proxy_tensor import make_fx
 
