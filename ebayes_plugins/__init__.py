@@ -1,4 +1,4 @@
-"""The built-in plugins, registered through the same entry-point group as a stranger's."""
+"""The built-in plugins, registered through the same entry-point group as third-party plugins."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ebayes_plugins import costs, inference, networks, noise
 
 @hookimpl
 def ebayes_costs() -> list[type[Cost]]:
-    """The four mechanisms, their family, its limit, and sums of them."""
+    """The four mechanisms, their power-law family, its limit, and mixtures."""
     return [
         costs.Calcium, costs.Membrane, costs.Actin, costs.Trafficking,
         costs.PowerLaw, costs.Entropic, costs.Mixture,
@@ -17,7 +17,7 @@ def ebayes_costs() -> list[type[Cost]]:
 
 @hookimpl
 def ebayes_noises() -> list[type[Noise]]:
-    """A sigma per synapse, per network, or none."""
+    """Heterogeneous, homogeneous and no noise."""
     return [noise.Heterogeneous, noise.Homogeneous, noise.NoNoise]
 
 
@@ -35,7 +35,7 @@ def ebayes_networks() -> list[type[Network]]:
 
 @hookimpl
 def ebayes_datasets() -> list[type[Dataset]]:
-    """Images, digits and two problems with known answers."""
+    """Image data sets, digits, and two regression problems with known answers."""
     from ebayes_plugins import datasets
 
     return datasets.ALL
@@ -43,7 +43,7 @@ def ebayes_datasets() -> list[type[Dataset]]:
 
 @hookimpl
 def ebayes_analyses() -> list[type[Analysis]]:
-    """Training, importance, the trade-off of accuracy against cost, measured synapses, and what reliability costs."""
+    """Training, importance, the trade-off of accuracy and cost, measured synapses, and the costs of reliability."""
     from ebayes_plugins import analyses
 
     return analyses.ALL

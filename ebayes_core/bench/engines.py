@@ -1,4 +1,4 @@
-"""Populations of the engine, made through the registry and the spec as a user's are."""
+"""Populations trained by the engine, built through the registry and a spec like those of users."""
 
 from __future__ import annotations
 
@@ -19,30 +19,30 @@ from ebayes_core.engine.stacking import cohorts, key
 from ebayes_core.spec import SLOTS, Point, loads
 
 MEMBERS = 32
-OWN = "ebayes"  #: the distribution whose plugins the goals are about
-ENDLESS = 1_000_000  #: epochs: no variant ends before the bench does
+OWN = "ebayes"  #: the distribution whose plugins the goals apply to
+ENDLESS = 1_000_000  #: epochs, so that no variant ends before the bench does
 
 
 @lru_cache(maxsize=1)
 def registry() -> Registry:
-    """The installed plugins, and a stranger's cost."""
+    """The installed plugins and the third-party cost of the bench."""
     return Registry.of(stranger)
 
 
 @dataclass(frozen=True)
 class Population:
-    """Members that differ in c, as a recipe that a process can be given."""
+    """Networks that differ in c; picklable, so that it can be sent to another process."""
 
     members: int = MEMBERS
     shape: Shape = PAPER
-    cost: dict[str, Any] | None = None  #: the slot's table; None leaves it at its default
+    cost: dict[str, Any] | None = None  #: table of the slot; None for the default
     noise: dict[str, Any] | None = None
     inference: dict[str, Any] | None = None
     batch_size: int = BATCH
     compile: bool = True
 
     def points(self) -> list[Point]:
-        """The members, validated."""
+        """The networks, validated."""
         slots = {slot: table for slot in ("cost", "noise", "inference") if (table := getattr(self, slot))}
         network = {"kind": "mlp", "hidden": list(self.shape.hidden)}
         training = {"epochs": ENDLESS, "batch_size": self.batch_size}
@@ -51,19 +51,19 @@ class Population:
         return loads(tomli_w.dumps(table), registry()).members()
 
     def cohort(self, data: Data | None = None) -> Cohort:
-        """All members as one cohort, however large."""
+        """All networks as one cohort, however large."""
         (group,) = cohorts(self.points(), lambda _: 1)
         return Cohort(group, data or made_up(self.shape.inputs), self.compile)
 
     def __call__(self) -> Step:
-        """The population, ready to take a step."""
+        """Build the population and return its training step."""
         cohort = self.cohort()
         steps = train(cohort, cohort.start())
         return lambda: next(steps)
 
 
 def table_of(entry: Registered) -> dict[str, Any]:
-    """A kind with its defaults; a mixture is of the first two costs that are none."""
+    """The table of a kind with its defaults; a mixture contains the first two costs that are not mixtures."""
     if not entry.cls.__pydantic_generic_metadata__["parameters"]:
         return {"kind": entry.kind}
     costs = [e for e in entries(entry.slot) if e.cls is not entry.cls and e.kind != stranger.KIND]
@@ -72,15 +72,15 @@ def table_of(entry: Registered) -> dict[str, Any]:
 
 
 def entries(slot: str) -> list[Registered]:
-    """What is registered in a slot, the default kind first."""
+    """The registered kinds of a slot, the default kind first."""
     found = [entry for entry in registry().entries if entry.slot == slot]
     return sorted(found, key=lambda entry: entry.kind != SLOTS[slot])
 
 
 def by_formula(slot: str) -> list[list[Registered]]:
-    """The kinds of a slot, those that compute one formula together: the engine cannot tell their times apart.
+    """The kinds of a slot, grouped by formula: the engine takes the same time for kinds with the same formula.
 
-    A kind that has no default instance stands alone, and fails with its reason when it is started.
+    A kind without a default instance forms its own group; starting it fails with the reason.
     """
     found: dict[Any, list[Registered]] = {}
     for entry in entries(slot):

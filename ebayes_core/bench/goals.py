@@ -1,4 +1,4 @@
-"""The goals: each a quotient of two rows, which finds the rows by their tags and takes the worst."""
+"""The goals: each is a limit on the ratio of two rows, which are found by their tags; the worst row counts."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from ebayes_core.bench.rows import Row, Section
 
 @dataclass(frozen=True)
 class Goal:
-    """The rows tagged `tag`, to the row tagged `to` (or by themselves), against a limit and a later, harder one."""
+    """The rows tagged `tag`, divided by the row tagged `to` if given, against a limit and a later, stricter one."""
 
     what: str
     tag: str
     to: str | None
-    limit: float | None  #: None: stated, not judged
+    limit: float | None  #: None: reported without a limit
     then: float | None = None
     at_least: bool = False
 
     def holds(self, value: float, limit: float | None) -> bool | None:
-        """Whether a value is on the right side of a limit, or of none."""
+        """Whether a value satisfies a limit; None if there is no limit."""
         if limit is None:
             return None
         return value >= limit if self.at_least else value <= limit
@@ -28,7 +28,7 @@ class Goal:
 
 @dataclass(frozen=True)
 class Verdict:
-    """A goal with what was measured, and on which row."""
+    """A goal with the measured value and the row it comes from."""
 
     goal: Goal
     measured: float | None
@@ -38,33 +38,33 @@ class Verdict:
 
 
 GOALS = (
-    Goal("heterogeneous, 32 members, each built-in cost and inference, to the plain MLP",
+    Goal("heterogeneous, 32 networks, each built-in cost and inference, relative to the plain MLP",
          "heterogeneous", "plain", 0.55, 0.45),
-    Goal("the same, two 1-thread processes on both sides", "heterogeneous beside", "plain beside", 0.95, 0.75),
-    Goal("homogeneous, 32 members, to the plain MLP", "homogeneous", "plain", 0.30),
-    Goal("the naive float64 loop to the engine", "naive float64", "engine", 12, at_least=True),
-    Goal("a stranger's elementwise cost to a built-in one", "stranger", "engine", 1.05),
-    Goal("without a C++ compiler, to the plain MLP", "eager", "plain", 2),
-    Goal("the update kernel to a triad of the same bytes", "update", "triad", 1.5),
-    Goal("Fisher diagonal, 1,000 examples: torch.func to ours", "torch.func", "fisher", 50, at_least=True),
-    Goal("probes and evaluation, share of a run", "measuring", "run", 0.05),
+    Goal("the same, each in two 1-thread processes side by side", "heterogeneous beside", "plain beside", 0.95, 0.75),
+    Goal("homogeneous, 32 networks, relative to the plain MLP", "homogeneous", "plain", 0.30),
+    Goal("the naive float64 loop, relative to the engine", "naive float64", "engine", 12, at_least=True),
+    Goal("a third-party elementwise cost, relative to a built-in one", "third-party", "engine", 1.05),
+    Goal("without a C++ compiler, relative to the plain MLP", "eager", "plain", 2),
+    Goal("the update kernel, relative to a triad of the same bytes", "update", "triad", 1.5),
+    Goal("Fisher diagonal, 1,000 examples: torch.func, relative to ebayes", "torch.func", "fisher", 50, at_least=True),
+    Goal("measuring curvature and test scores, share of a run", "measuring", "run", 0.05),
     Goal("ebayes --help, seconds", "help", None, 0.4),
     Goal("ebayes plugins, seconds", "plugins", None, 0.4),
     Goal("a mistake in a spec, seconds", "mistake", None, 0.4),
-    Goal("memory of a member, measured to stated", "memory", "stated", 1.1),
+    Goal("memory of a network, measured relative to the estimate of `ebayes check`", "memory", "stated", 1.1),
     Goal("first step, warm compile cache, seconds", "warm", None, 10),
     Goal("first step, cold compile cache, seconds", "cold", None, None),
 )  # fmt: skip
 
 
 def judge(sections: Iterable[Section], goals: Iterable[Goal] = GOALS) -> list[Verdict]:
-    """Every goal with its verdict; None where a row that it needs was not measured."""
+    """The verdict on every goal; None if a row that it needs was not measured."""
     rows = [row for section in sections for row in section.rows]
     return [_verdict(goal, rows) for goal in goals]
 
 
 def _verdict(goal: Goal, rows: list[Row]) -> Verdict:
-    """The worst of the goal's rows decides; one that failed leaves the goal undecided, not met by the others."""
+    """The worst of the goal's rows decides; if one of them failed, the goal is undecided."""
     mine = [row for row in rows if goal.tag in row.tags]
     base = _base(goal, rows)
     failed = next((row.name for row in mine if row.median is None), None)
@@ -77,7 +77,7 @@ def _verdict(goal: Goal, rows: list[Row]) -> Verdict:
 
 
 def _base(goal: Goal, rows: list[Row]) -> float | None:
-    """What the goal's rows are divided by."""
+    """The number that the goal's rows are divided by."""
     if goal.to is None:
         return 1.0
     return next((row.median for row in rows if goal.to in row.tags), None)

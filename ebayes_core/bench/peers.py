@@ -1,4 +1,4 @@
-"""Other packages on the same network: a mean-field Gaussian posterior, one step each; only those installed.
+"""Other packages, each training a mean-field Gaussian posterior of the same architecture, if they are installed.
 
 `pip install "ebayes[bench]"` installs them. Each does what its documentation shows for variational inference in a
 classifier, with Adam, one sample of the weights per step.
@@ -31,7 +31,7 @@ class TorchBnn:
         self.optimiser = torch.optim.Adam(self.model.parameters(), lr=RATE, fused=True)
 
     def step(self, x: Tensor, y: Tensor) -> Tensor:
-        """Negative ELBO per datapoint, gradient, Adam."""
+        """Compute the negative ELBO per example and its gradient, and update with Adam."""
         self.optimiser.zero_grad()
         loss: Tensor = F.cross_entropy(self.model(x), y) + self.divergence(self.model).sum() / EXAMPLES
         loss.backward()
@@ -49,7 +49,7 @@ class BayesianTorch(TorchBnn):
 
         def linear(pre: int, post: int) -> Any:
             layer = LinearReparameterization(pre, post)
-            layer.dnn_to_bnn_flag = True  # without it a layer returns its KL too, which no Sequential takes
+            layer.dnn_to_bnn_flag = True  # otherwise a layer also returns its KL, which Sequential cannot handle
             return layer
 
         self.model, self.divergence = perceptron(shape, linear), get_kl_loss
@@ -101,7 +101,7 @@ class Posteriors:
 
 
 def functional(weights: list[Tensor], x: Tensor) -> Tensor:
-    """The same perceptron as a function of its weights, biases last."""
+    """The same perceptron as a function of its weights; the last column is the bias."""
     for i, w in enumerate(weights):
         x = x @ w[:, :-1].T + w[:, -1]
         x = x.relu() if i < len(weights) - 1 else x
@@ -109,7 +109,7 @@ def functional(weights: list[Tensor], x: Tensor) -> Tensor:
 
 
 def backpack_fisher() -> Step:
-    """BackPACK: squared per-example gradients, summed, as its extension gives them."""
+    """BackPACK: sum of squared per-example gradients, from its extension."""
     backpack = wanted("backpack")
     from backpack.extensions import SumGradSquared
 
@@ -126,7 +126,7 @@ def backpack_fisher() -> Step:
 
 
 def wanted(module: str) -> Any:
-    """A peer's module; EbayesError where it is not installed."""
+    """Import the module of a package; raises EbayesError if it is not installed."""
     import importlib
 
     if find_spec(module) is None:
@@ -140,6 +140,6 @@ PEERS: dict[str, Callable[[Shape], Loop]] = {
 
 
 def variants() -> list[Variant]:
-    """A row for each peer; one that is not installed says so."""
-    rows = [Variant(f"peer: {name}", Alone(peer), section=PAPER.name) for name, peer in PEERS.items()]
-    return [*rows, Variant("peer: BackPACK, SumGradSquared", backpack_fisher, section=FISHER)]
+    """A variant for each package; the row of one that is not installed says so."""
+    rows = [Variant(f"package: {name}", Alone(peer), section=PAPER.name) for name, peer in PEERS.items()]
+    return [*rows, Variant("package: BackPACK, SumGradSquared", backpack_fisher, section=FISHER)]

@@ -1,4 +1,4 @@
-"""Probes and evaluation: their speed beside torch.func, and their share of a whole run."""
+"""Measuring curvature and test scores: speed compared with torch.func, and share of a whole run."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ from ebayes_core.measure.collect import measure
 FISHER, TESTING = "Fisher diagonal, 1,000 examples", "test set, 1,000 examples"
 RUN = f"a run of {EPOCHS} epochs of {EXAMPLES // BATCH:,} steps, 10,000 test examples"
 SEEN, CHUNK = 1_000, 100
-SMALL, LARGE = 300, 1_200  #: examples of a measurement, small parts of a run's
-FEW = 8  #: members where a pass takes long
+SMALL, LARGE = 300, 1_200  #: numbers of examples from which the time of a full measurement is extrapolated
+FEW = 8  #: networks for slow passes
 
 
 def variants() -> list[Variant]:
-    """Rows that take turns with those that train."""
+    """Variants that are timed in turns with those that train."""
     fisher, testing = partial(Variant, section=FISHER), partial(Variant, section=TESTING)
     return [
-        fisher(f"ours, closed form, {MEMBERS} members", closed_form, MEMBERS, ("fisher",)),
+        fisher(f"ebayes, closed form, {MEMBERS} networks", closed_form, MEMBERS, ("fisher",)),
         fisher("torch.func, per-example gradients", per_example, tags=("torch.func",)),
         testing("plain MLP, one pass", plain_test),
-        testing(f"ours, {FEW} members: mean, sampled, and 20 averaged networks", our_test, FEW),
+        testing(f"ebayes, {FEW} networks: mean weights, sampled network, ensemble of 20", our_test, FEW),
     ]
 
 
 def closed_form() -> Step:
-    """The engine's probe, on a whole population."""
+    """The engine's measurement of curvature, on a whole population."""
     cohort, data = Population(compile=False).cohort(), made_up(PAPER.inputs)
     weights, task = cohort.layered(cohort.start().parameters.mu), data.task
 
@@ -52,7 +52,7 @@ def closed_form() -> Step:
 
 
 def per_example() -> Step:
-    """Every example's own gradient by torch.func, squared and summed, on one network."""
+    """Sum of the squared per-example gradients of one network, with torch.func."""
     model, data = perceptron(PAPER), made_up(PAPER.inputs)
     weights = {name: p.detach() for name, p in model.named_parameters()}
 
@@ -71,34 +71,34 @@ def per_example() -> Step:
 
 
 def plain_test() -> Step:
-    """The plain network on the test set."""
+    """One pass of the plain network over the test set."""
     model, data = Plain(PAPER).model, made_up(PAPER.inputs)
     return torch.no_grad()(lambda: model(data.x_test).argmax(-1))
 
 
 def our_test() -> Step:
-    """All scores of a population, with as many samples as a spec asks for by default."""
+    """All test scores of a population, with the default number of samples."""
     cohort = Population(FEW, compile=False).cohort()
     parameters = cohort.start().parameters
     return torch.no_grad()(lambda: evaluate(cohort, parameters, generator(0)))
 
 
 def share(training: Row) -> Section:
-    """Seconds per network that a run trains and measures, from the time of a step and from parts of MNIST."""
+    """Seconds per network for training and for measuring, extrapolated from a step and from small data sets."""
     if training.median is None:
         raise ValueError("the time of a training step is not known")
     train_seconds = training.median / 1e3 * EPOCHS * (EXAMPLES // BATCH)
     measuring = (measuring_seconds() + EPOCHS * snapshot_seconds()) / MEMBERS
     rows = (
-        Row("training, from the time of a step", (train_seconds,)),
-        Row(f"probes and evaluation, from {SMALL} and {LARGE:,} examples", (measuring,), ("measuring",)),
+        Row("training, extrapolated from a step", (train_seconds,)),
+        Row(f"curvature and test scores, from {SMALL} and {LARGE:,} examples", (measuring,), ("measuring",)),
         Row("both", (train_seconds + measuring,), ("run",)),
     )
     return Section(RUN, "s per network", rows)
 
 
 def measuring_seconds() -> float:
-    """`measure` on as many examples as MNIST has: it is linear in them, so two small parts tell."""
+    """Seconds to measure on as many examples as MNIST has, extrapolated linearly from two small numbers."""
     small, large = (_measuring(examples) for examples in (SMALL, LARGE))
     return small + (EXAMPLES - SMALL) * (large - small) / (LARGE - SMALL)
 
@@ -113,7 +113,7 @@ def _measuring(examples: int) -> float:
 
 
 def snapshot_seconds() -> float:
-    """What each epoch ends with, on 10,000 test examples."""
+    """Seconds of the evaluation at the end of an epoch, on 10,000 test examples."""
     cohort = _cohort(TESTS, 10_000)
     parameters = cohort.start().parameters
     began = time.perf_counter()

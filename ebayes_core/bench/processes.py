@@ -1,4 +1,4 @@
-"""Other processes: two that run side by side on one thread each, and fresh ones that answer a single question."""
+"""Other processes: two that run side by side with one thread each, and new ones that compute a single result."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from ebayes_core.bench.rows import Row, Say, Variant
 from ebayes_core.bench.timing import Effort, interleaved
 from ebayes_core.errors import EbayesError
 
-PATIENCE = 600.0  #: seconds that one process waits for the other, which may be compiling
+TIMEOUT = 600.0  #: seconds that one process waits for the other, which may be compiling
 _barrier: Any = None
 
 
 def side_by_side(variants: Sequence[Variant], effort: Effort) -> tuple[Row, ...]:
-    """Rows of two 1-thread processes that start each burst together, averaged round by round."""
+    """Rows timed in two 1-thread processes that start each burst together, averaged round by round."""
     context = multiprocessing.get_context("spawn")
     meet = context.Barrier(2)
     with ProcessPoolExecutor(2, context, _join, (meet,)) as pool:
@@ -32,7 +32,7 @@ def side_by_side(variants: Sequence[Variant], effort: Effort) -> tuple[Row, ...]
 
 
 def _join(meet: Any) -> None:
-    global _barrier  # noqa: PLW0603 - a worker's only door: a barrier cannot be sent later
+    global _barrier  # noqa: PLW0603 - a barrier can only be passed when the process starts
     _barrier = meet
 
 
@@ -45,11 +45,11 @@ def _one_thread(variants: Sequence[Variant], effort: Effort, loud: bool) -> list
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     say: Say = (lambda text: print(f"  1 thread: {text}", file=sys.stderr, flush=True)) if loud else (lambda _: None)
-    return interleaved(variants, effort, say, lambda: _barrier.wait(PATIENCE))
+    return interleaved(variants, effort, say, lambda: _barrier.wait(TIMEOUT))
 
 
 def _mean(a: Row, b: Row) -> Row:
-    """Both processes as one row; it fails where one of them does."""
+    """The average of both processes as one row, which fails if one of them failed."""
     problem = a.problem or b.problem
     samples = () if problem else tuple(float(m) for m in np.mean([a.samples, b.samples], axis=0))
     return Row(a.name, samples, a.tags, problem)
@@ -59,7 +59,7 @@ CALL = "import json, sys; from {} import {} as f; print(json.dumps(f(*json.loads
 
 
 def fresh(function: Callable[..., Any], *arguments: Any, **environment: str) -> Any:
-    """What a function returns in a process of its own; arguments and answer are JSON."""
+    """Call a function in a new process; arguments and result are passed as JSON."""
     code = CALL.format(function.__module__, function.__name__)
     done = python("-c", code, json.dumps(arguments), **environment)
     if done.returncode:
@@ -68,6 +68,6 @@ def fresh(function: Callable[..., Any], *arguments: Any, **environment: str) -> 
 
 
 def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run this Python."""
+    """Run the Python interpreter of this process with other arguments."""
     command = [sys.executable, *arguments]
     return subprocess.run(command, capture_output=True, text=True, env=os.environ | environment, check=False)

@@ -1,4 +1,4 @@
-"""Rows and sections: what was timed, how often, and how it stands to the first row."""
+"""Rows and sections of the bench: measured times, and their ratio to the first row."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Variant:
-    """Something to time: `start` prepares it, in whatever process, and returns what is repeated."""
+    """Something to time: `start` prepares it, in any process, and returns the step that is repeated."""
 
     name: str
     start: Callable[[], Step]
     networks: int = 1  #: times are per network
-    tags: tuple[str, ...] = ()  #: what the goals know it by
+    tags: tuple[str, ...] = ()  #: by which the goals find it
     section: str = ""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One variant's times, or why there are none."""
+    """The times of a variant, or the reason why there are none."""
 
     name: str
     samples: tuple[float, ...] = ()
@@ -48,14 +48,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Section:
-    """Rows of one unit; ratios are to the first of them."""
+    """Rows with a common unit; ratios are relative to the first one."""
 
     title: str
     unit: str
     rows: tuple[Row, ...]
 
     def ratio(self, row: Row) -> float | None:
-        """Median to the first row's median; None where either is missing."""
+        """The median divided by that of the first row; None if either is missing."""
         return quotient(row, self.rows[0])
 
     def record(self) -> dict[str, object]:
@@ -68,14 +68,14 @@ class Section:
 
 
 def quotient(row: Row, other: Row) -> float | None:
-    """One median by another, where both are there."""
+    """The ratio of two medians; None if either is missing."""
     if row.median is None or not other.median:
         return None
     return row.median / other.median
 
 
 def sections(variants: Iterable[Variant], rows: Iterable[Row], unit: str) -> list[Section]:
-    """Rows that ran together, sorted into the sections of their variants."""
+    """Rows that were timed together, sorted into the sections of their variants."""
     found: dict[str, list[Row]] = {}
     for variant, row in zip(variants, rows, strict=True):
         found.setdefault(variant.section, []).append(row)
@@ -83,7 +83,7 @@ def sections(variants: Iterable[Variant], rows: Iterable[Row], unit: str) -> lis
 
 
 def once(name: str, tag: str, measure: Callable[[], Iterable[float]]) -> Row:
-    """A row that is measured by itself and not in turns; one that fails says why."""
+    """A row that is measured once instead of in turns; if this fails, the row contains the reason."""
     try:
         return Row(name, tuple(measure()), (tag,))
     except Exception as error:
@@ -91,7 +91,7 @@ def once(name: str, tag: str, measure: Callable[[], Iterable[float]]) -> Row:
 
 
 def guarded(title: str, unit: str, measure: Callable[[], Section]) -> Section:
-    """A section that fails is a row that says why; the others go on."""
+    """Measure a section; if this fails, it has a single row with the reason, and the other sections go on."""
     try:
         return measure()
     except Exception as error:
@@ -99,6 +99,6 @@ def guarded(title: str, unit: str, measure: Callable[[], Section]) -> Section:
 
 
 def reason(error: Exception) -> str:
-    """An exception in one line."""
+    """An exception on one line."""
     first = (str(error).strip().splitlines() or [""])[0][:160]
     return f"{type(error).__name__}: {first}" if first else type(error).__name__

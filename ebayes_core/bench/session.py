@@ -1,4 +1,4 @@
-"""One run of the bench, from the first row to the last goal."""
+"""A run of the bench, from the first row to the verdict on the goals."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MS = "ms per network"
 
 @dataclass
 class Bench:
-    """Everything that was measured, and what it was measured on."""
+    """All measurements, and a description of the machine."""
 
     machine: dict[str, Any]
     sections: list[Section]
@@ -28,7 +28,7 @@ class Bench:
     growth: dict[str, Any] | None = None
 
     def record(self) -> dict[str, Any]:
-        """The bench as plain data; what is absent is None, never NaN."""
+        """The bench as plain data; missing numbers are None, never NaN."""
         return {
             "machine": self.machine, "seconds": self.seconds, "sections": [s.record() for s in self.sections],
             "goals": [asdict(v) for v in self.verdicts], "growth": self.growth,
@@ -36,10 +36,10 @@ class Bench:
 
 
 def bench(quick: bool, figure: Path | None, say: Say) -> Bench:
-    """Measure all rows, or only those that the goals need; the figure of growth where one is asked for."""
+    """Measure all rows, or only those that the goals need; with `figure`, also measure and draw growth."""
     began, about = time.perf_counter(), machine.describe()
     with flushed_denormals():  # as in a run
-        found = [*_by_themselves(say), *_in_turns(quick, say)]
+        found = [*_in_new_processes(say), *_in_turns(quick, say)]
     grown = None
     if figure is not None:
         grown = growth.grow(say)
@@ -47,20 +47,20 @@ def bench(quick: bool, figure: Path | None, say: Say) -> Bench:
     return Bench(about, found, judge(found), time.perf_counter() - began, grown)
 
 
-def _by_themselves(say: Say) -> list[Section]:
-    """What fresh processes measure, while this one still holds little memory."""
+def _in_new_processes(say: Say) -> list[Section]:
+    """Measurements in new processes, while this one still uses little memory."""
     say("start-up: commands, and the first step with a cold and a warm compile cache")
     waiting = guarded(startup.TITLE, "s", startup.waiting)
-    say("memory of a member")
+    say("memory of a network")
     return [waiting, guarded(memory.HELD, memory.BYTES, memory.held_by_members)]
 
 
 def _in_turns(quick: bool, say: Say) -> list[Section]:
-    """What takes turns here, then what needs its times, then two processes."""
+    """Rows timed in turns in this process, then those derived from them, then two processes side by side."""
     effort, training = QUICK if quick else FULL, lineup.training(quick)
     variants = [*training, *([] if quick else peers.variants()), *memory.update_variants(), *probing.variants()]
     rows = interleaved(variants, effort, say)
-    say("probes and evaluation on small parts of a run")
+    say("measuring curvature and test scores on small data sets")
     run = guarded(probing.RUN, "s per network", lambda: probing.share(_tagged(rows, "engine")))
     say("two 1-thread processes side by side")
     pair = guarded(lineup.BESIDE, MS, lambda: Section(lineup.BESIDE, MS, beside(lineup.beside(training), effort)))

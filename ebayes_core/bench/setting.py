@@ -1,4 +1,4 @@
-"""The networks that are timed, on made-up data of the right size: its values do not change the time."""
+"""The architectures that are timed, and random data of a realistic size: its values do not affect the time."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from ebayes_core.contract.likelihoods import Classification
 from ebayes_core.engine.data import Data
 
 BATCH, EPOCHS = 20, 50
-EXAMPLES = 60_000  #: as many as MNIST's, so that minibatches come from where the caches do not reach
+EXAMPLES = 60_000  #: as many as in MNIST, so that the data do not fit the caches
 TESTS = 1_000
 CLASSES = 10
 
 
 @dataclass(frozen=True)
 class Shape:
-    """A multilayer perceptron's widths."""
+    """The widths of a multilayer perceptron."""
 
     inputs: int
     hidden: tuple[int, ...]
 
     @property
     def name(self) -> str:
-        """Its widths, as 784-100-100-10."""
+        """Its widths, as in 784-100-100-10."""
         return "-".join(map(str, (self.inputs, *self.hidden, CLASSES)))
 
     @property
     def layers(self) -> list[tuple[int, int]]:
-        """(post, pre + 1) of each layer; a bias is a synapse."""
+        """The shape (post, pre + 1) of each layer, biases included."""
         return [(post, pre + 1) for pre, post in itertools.pairwise((self.inputs, *self.hidden, CLASSES))]
 
     @property

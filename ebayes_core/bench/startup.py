@@ -1,4 +1,4 @@
-"""Waiting at the start: for the command line, and for the first step, with and without a compile cache."""
+"""Start-up times: of the command line, and until the first step with a cold and a warm compile cache."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MISTAKE = 'name = "mistaken"\ncost = { kind = "membran" }\n'
 
 
 def waiting() -> Section:
-    """Seconds from calling a command to its end, and to the end of the first step."""
+    """Seconds that commands take, and seconds until the end of the first step."""
     with tempfile.TemporaryDirectory() as folder:
         spec = Path(folder, "mistake.toml")
         spec.write_text(MISTAKE, encoding="utf-8")
@@ -31,7 +31,7 @@ def waiting() -> Section:
 
 
 def command(name: str, tag: str, arguments: Sequence[str], status: int) -> Row:
-    """Wall times of a command in a process of its own."""
+    """Wall times of a command in a new process."""
     return once(name, tag, lambda: [_seconds(arguments, status) for _ in range(REPEATS)])
 
 
@@ -45,8 +45,8 @@ def _seconds(arguments: Sequence[str], status: int) -> float:
 
 
 def first_steps(cache: Path) -> tuple[Row, Row]:
-    """From the start of Python to the end of a step, twice: the first fills the compile cache, the second uses it."""
-    named = f"first step of {MEMBERS} members in a fresh process"
+    """Time from the start of Python to the end of the first step, with a cold and then with a warm compile cache."""
+    named = f"first step of {MEMBERS} networks in a new process"
     cold = once(f"{named}, cold cache", "cold", lambda: [_first_step(cache)])
     return once(f"{named}, warm cache", "warm", lambda: [_first_step(cache)]), cold
 
@@ -58,5 +58,5 @@ def _first_step(cache: Path) -> float:
 
 
 def take_a_step() -> None:
-    """What a fresh process does."""
+    """Train the default population for a single step."""
     Population()()()

@@ -1,4 +1,4 @@
-"""A stranger's cost, registered as a plugin registers: it inherits nothing from the power laws."""
+"""A third-party cost, registered like any plugin: it is not a power law and inherits nothing from them."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from ebayes_core.contract.slots import Cost, hookimpl
 if TYPE_CHECKING:
     from torch import Tensor
 
-KIND: Final = "bench_stranger"
+KIND: Final = "bench_third_party"
 
 
-class Stranger(Cost):
-    """Log-like reliability: log(1 + kappa / sigma), which no power law is (an invented example)."""
+class ThirdParty(Cost):
+    """An invented logarithmic cost: log(1 + kappa / sigma)."""
 
-    kind: Literal["bench_stranger"] = KIND
-    kappa: float = Field(0.1, gt=0, le=100, description="the sigma at which reliability is no longer cheap")
+    kind: Literal["bench_third_party"] = KIND
+    kappa: float = Field(0.1, gt=0, le=100, description="the sigma below which the energy grows (weight)")
 
     def energy(self, sigma: Tensor, mu: Tensor) -> Tensor:
-        """log(1 + kappa / sigma), elementwise."""
+        """log(1 + kappa / sigma) of each synapse."""
         return (1 + self.kappa / sigma).log()
 
 
 @hookimpl
 def ebayes_costs() -> list[type[Cost]]:
-    """The one cost."""
-    return [Stranger]
+    """Register the cost."""
+    return [ThirdParty]

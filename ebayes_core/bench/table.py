@@ -1,4 +1,4 @@
-"""The bench as a person reads it: the machine, the sections, the goals."""
+"""The bench as text: the machine, the sections, the goals."""
 
 from __future__ import annotations
 
@@ -12,45 +12,57 @@ from ebayes_core.bench.rows import Row, Section
 from ebayes_core.console import printing
 from ebayes_core.console.printing import Column, Listing
 
-BUSY = 0.5  #: load before the start from which threads that wait for each other are seen to suffer
+BUSY = 0.5  #: load before the start above which the times are noticeably disturbed
+
+
+#: what the columns of the tables mean
+LEGEND = {
+    "ms, s": "median time over the rounds of timing; per network where the heading says so",
+    "ratio": "to the first row of the table",
+    "quartiles": "lower and upper quartile over the rounds",
+    "limit": "of the measured ratio (or time), then the stricter one to be reached later",
+    "met": "whether the measured value is within the limit; with two limits: both, only the first, or NO",
+    "worst row": "the row with the worst value, which decides",
+}
 
 
 def show(console: Console, machine: dict[str, Any], sections: list[Section], verdicts: list[Verdict]) -> None:
-    """Print all of it."""
+    """Print the whole bench."""
     about(console, machine)
     for section in sections:
         console.print()
         printing.show(console, _section(section))
     console.print()
     printing.show(console, _goals(verdicts))
+    printing.legend(console, LEGEND)
 
 
 def about(console: Console, m: dict[str, Any]) -> None:
-    """What it was measured on, in two lines."""
+    """Print a description of the machine, and a warning if it was busy."""
     console.print(f"{m['processor']}, {m['cores']} cores, {m['threads']} threads, {m['system']}", soft_wrap=True)
     compiler = m["compiler"] or "no C++ compiler"
     console.print(f"torch {m['torch_version']}, {compiler}, {m['created']}", soft_wrap=True)
     if (m["load_before"] or 0) > BUSY:
         console.print(
-            f"THE MACHINE WAS BUSY (load {m['load_before']:.1f} before the start): do not trust these figures"
+            f"THE MACHINE WAS BUSY (load {m['load_before']:.1f} before the start): these numbers are not reliable"
         )
 
 
 def number(value: float | None) -> str:
-    """Three digits, or a dash."""
+    """A number with three digits, or a dash if there is none."""
     if value is None:
         return "-"
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def _section(section: Section) -> Listing:
-    """A row each: median, quartiles, ratio to the first; or the reason why there is none."""
+    """The table of a section: median, ratio to the first row, and quartiles; or the reason why a row has none."""
     rows = [_cells(section, row) for row in section.rows]
     return Listing(section.title, _columns(("", section.unit, "ratio", "quartiles"), rows, words=(0,), keys=1))
 
 
 def _columns(headings: Sequence[str], rows: Sequence[Sequence[str]], words: Sequence[int], keys: int) -> list[Column]:
-    """Columns from rows; the first ones say whose row it is."""
+    """Columns from rows; the first `keys` columns identify the row."""
     cells = list(zip(*rows, strict=True)) or [()] * len(headings)
     return [Column(h, list(c), i in words, i < keys) for i, (h, c) in enumerate(zip(headings, cells, strict=True))]
 
@@ -64,15 +76,15 @@ def _cells(section: Section, row: Row) -> tuple[str, ...]:
 
 
 def _goals(verdicts: list[Verdict]) -> Listing:
-    """Goal, limit, the harder limit, what was measured, and whether that will do."""
+    """The table of goals: limits, measured value, whether the goal is met, and the worst row."""
     rows = [(v.goal.what, _limits(v), number(v.measured), _met(v), v.row or "") for v in verdicts]
-    return Listing("Goals", _columns(("", "goal", "measured", "met", "worst row"), rows, words=(0, 3, 4), keys=1))
+    return Listing("Goals", _columns(("", "limit", "measured", "met", "worst row"), rows, words=(0, 3, 4), keys=1))
 
 
 def _limits(v: Verdict) -> str:
     sign = ">=" if v.goal.at_least else "<="
     then = "" if v.goal.then is None else f", then {number(v.goal.then)}"
-    return "stated" if v.goal.limit is None else f"{sign} {number(v.goal.limit)}{then}"
+    return "none" if v.goal.limit is None else f"{sign} {number(v.goal.limit)}{then}"
 
 
 def _met(v: Verdict) -> str:

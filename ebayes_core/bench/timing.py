@@ -16,10 +16,10 @@ WARM_UP = 3  #: steps before the first that counts; the first of them may wait f
 
 @dataclass(frozen=True)
 class Effort:
-    """How long to look."""
+    """How many rounds to time, and for how long."""
 
     rounds: int
-    seconds: float  #: of each variant in each round
+    seconds: float  #: per variant and round
 
 
 QUICK, FULL = Effort(rounds=7, seconds=0.15), Effort(rounds=15, seconds=0.3)
@@ -27,7 +27,7 @@ QUICK, FULL = Effort(rounds=7, seconds=0.15), Effort(rounds=15, seconds=0.3)
 
 @dataclass
 class Entrant:
-    """A variant on its way to a row."""
+    """A variant that is being timed."""
 
     variant: Variant
     step: Step | None = None
@@ -35,17 +35,17 @@ class Entrant:
     samples: list[float] = field(default_factory=list)
 
     @contextlib.contextmanager
-    def excused(self) -> Iterator[None]:
-        """What fails drops out with its reason; the others go on."""
+    def recorded(self) -> Iterator[None]:
+        """A block in which an exception is recorded as this variant's problem, so that the others go on."""
         try:
             yield
         except Exception as error:
             self.step, self.problem, self.samples = None, reason(error), []
 
     def begin(self, say: Say) -> None:
-        """Prepare, compile and warm up."""
+        """Prepare, compile and warm up the variant."""
         began = time.perf_counter()
-        with self.excused():
+        with self.recorded():
             step = self.variant.start()
             for _ in range(WARM_UP):
                 step()
@@ -54,13 +54,13 @@ class Entrant:
         say(f"{self.variant.name}: {self.problem or f'ready after {time.perf_counter() - began:.1f} s'}")
 
     def run(self, seconds: float) -> None:
-        """One burst, if it is still in the race."""
+        """Time one burst, unless the variant has failed."""
         if self.step is not None:
-            with self.excused():
+            with self.recorded():
                 self.samples.append(milliseconds(self.step, seconds) / self.variant.networks)
 
     def row(self) -> Row:
-        """What became of it."""
+        """The row of the variant."""
         return Row(self.variant.name, tuple(self.samples), self.variant.tags, self.problem)
 
 
@@ -72,7 +72,7 @@ def give_back() -> None:
 
 
 def milliseconds(step: Step, seconds: float) -> float:
-    """Mean time of a step over as many as fill a time."""
+    """Mean time of a step, repeated for at least `seconds`."""
     steps, began = 0, time.perf_counter()
     while True:
         step()
@@ -85,7 +85,7 @@ def milliseconds(step: Step, seconds: float) -> float:
 def interleaved(
     variants: Sequence[Variant], effort: Effort, say: Say, together: Callable[[], object] = lambda: None
 ) -> list[Row]:
-    """A row for each variant; `together` is called before each burst, so that processes can keep in step."""
+    """A row for each variant; `together` is called before each burst, to synchronise processes."""
     entrants = [Entrant(variant) for variant in variants]
     for entrant in entrants:
         entrant.begin(say)
@@ -95,6 +95,6 @@ def interleaved(
             together()
             entrant.run(effort.seconds)
     rows = [entrant.row() for entrant in entrants]
-    entrants.clear()  # all that they hold, before other processes want memory
+    entrants.clear()  # free their memory before other processes need it
     give_back()
     return rows

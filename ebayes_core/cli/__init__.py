@@ -1,4 +1,4 @@
-"""The command line: commands, options, exit statuses, and what a person sees while a run goes on.
+"""The command line: commands, options, exit statuses, and the display of a run in progress.
 
 May import from every room; nothing imports from it.
 """

@@ -1,4 +1,4 @@
-"""The command that sets what results files measured beside what the paper claims."""
+"""The command that tests the claims of the paper on results files."""
 
 from __future__ import annotations
 
@@ -15,14 +15,28 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
+LEGEND = {
+    "verdict": "held if the whole interval is inside the range in [ ], not held if it is outside, else open",
+    "value": "the statistic, with its 95% interval in brackets if there is one",
+    "of": "the part the value belongs to, by default the one closest to failing",
+    "file": "results file and analysis",
+    "sigma": "how sigma was trained: descent (as in the paper) or fixed_point",
+    "B": "range of the balance of the networks in the file; 1 at the optimum",
+}
+
+
 @click.command()
 @click.argument("files", nargs=-1, type=click.Path(), metavar="[RESULTS]...")
-@click.option("--parts", is_flag=True, help="Every mechanism, layer and network, and not only the hardest.")
-@click.option("--markdown", is_flag=True, help="As a table to paste.")
+@click.option("--parts", is_flag=True, help="Show every part, not only the one closest to failing.")
+@click.option("--markdown", is_flag=True, help="Print a Markdown table.")
 @without
 @as_json
 def claims(files: tuple[str, ...], parts: bool, markdown: bool, without: tuple[str, ...], as_json: bool) -> None:
-    """What the paper claims, as measured in RESULTS, with the rule by which it holds.  [default: results/*.h5]"""
+    """Test the claims of the paper on RESULTS, each by a fixed rule.
+
+    Without RESULTS, results/*.h5 are used. A claim has one or more parts, for example one per mechanism, layer or
+    network.
+    """
     from ebayes_core.contract.attribution import blamed
     from ebayes_core.report import claims as asked
 
@@ -34,7 +48,7 @@ def claims(files: tuple[str, ...], parts: bool, markdown: bool, without: tuple[s
         problems += [f"{file}: {name}: no claims: {blamed(e, registry)}" for name, e in lost.items()]
     rows = asked.table(asked.in_order(found), parts)
     if not rows and not problems:
-        raise UserError("no analysis in these files measures a claim; run a spec of specs/desk or specs/paper first")
+        raise UserError("no analysis in these files tests a claim; run a spec from specs/desk or specs/paper first")
     if as_json:
         print_json(rows)
     elif markdown:
@@ -46,7 +60,7 @@ def claims(files: tuple[str, ...], parts: bool, markdown: bool, without: tuple[s
 
 
 def _show(console: Console, rows: list[dict[str, str]]) -> None:
-    """Claim by claim: the statement and its rule once, then what each file says."""
+    """Print each claim once with its rule, then a row for each results file."""
     from ebayes_core.console import printing
     from ebayes_core.contract.claim import INTERPRETED
 
@@ -58,4 +72,5 @@ def _show(console: Console, rows: list[dict[str, str]]) -> None:
         printing.paragraph(console, statement, then="    ")
         printing.show(console, printing.Listing("", columns))
         console.print()
+    printing.legend(console, LEGEND)
     printing.paragraph(console, INTERPRETED, then="    ")

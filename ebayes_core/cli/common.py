@@ -1,4 +1,4 @@
-"""What the commands share: options, the registry, and how results are shown."""
+"""Options that the commands share, the registry of plugins, and the output of results."""
 
 from __future__ import annotations
 
@@ -16,37 +16,43 @@ if TYPE_CHECKING:
 
     from ebayes_core.contract.registry import Registry
 
-without = click.option("--without", multiple=True, metavar="NAME", help="Leave out an installed plugin.")
-overrides = click.option("--set", "overrides", multiple=True, metavar="FIELD=VALUE", help="Override a field; TOML.")
+without = click.option("--without", multiple=True, metavar="NAME", help="Ignore an installed plugin.")
+overrides = click.option(
+    "--set", "overrides", multiple=True, metavar="FIELD=VALUE", help="Override a field of the spec, value in TOML."
+)
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 device = click.option(
-    "--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True, help="Where to compute."
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="Device to compute on.",
 )
-cache = click.option("--cache", type=click.Path(file_okay=False), help="Folder of downloaded data sets.")
+cache = click.option("--cache", type=click.Path(file_okay=False), help="Folder for downloaded data sets.")
 spec_file = click.argument("spec", type=click.Path(dir_okay=False))
 result_file = click.argument("file", metavar="RESULTS", type=click.Path())
 COMPILE = {"auto": None, "on": True, "off": False}
 compile_ = click.option(
     "--compile", "compile_", type=click.Choice([*COMPILE]), default="auto", show_default=True,
-    help="Fuse the update into one kernel.",
+    help="Compile the update into one kernel.",
 )  # fmt: skip
 folder_ = click.argument("folder", metavar="DIR", type=click.Path(exists=True, file_okay=False))
 heartbeat = click.option(
     "--stale-after", type=click.FloatRange(min=0.5), default=120.0, show_default=True, metavar="SECONDS",
-    help="Without a heartbeat for so long, a worker counts as dead, and others take over.",
+    help="Time without a heartbeat after which other workers take over a worker's item.",
 )  # fmt: skip
 stuck = click.option(
     "--stuck-after", type=click.FloatRange(min=1), default=3600.0, show_default=True, metavar="SECONDS",
-    help="Without a step for so long, a network counts as failed.",
+    help="Time without a training step after which a network counts as failed.",
 )  # fmt: skip
 checkpoint = click.option(
     "--checkpoint-every", type=click.FloatRange(min=0), default=60.0, show_default=True, metavar="SECONDS",
-    help="Between two checkpoints.",
+    help="Time between two checkpoints.",
 )  # fmt: skip
 
 
 def figures_of(console: Console, experiment: Any, registry: Registry, target: Path) -> list[str]:
-    """Measure what the file lacks and draw; returns what went wrong."""
+    """Compute the analyses that the file does not have yet and draw all figures; returns error messages."""
     from ebayes_core.report import figures
 
     wanted = figures.named(experiment.analysis)
@@ -59,7 +65,7 @@ def figures_of(console: Console, experiment: Any, registry: Registry, target: Pa
 
 
 def located(path: str | Path, registry: Registry) -> Path:
-    """The results file that a path means, a sweep's folder included; that it was gathered is said on stderr."""
+    """The results file at a path, or that of the sweep's folder there; gathering it is reported on stderr."""
     from ebayes_core.console.output import say
     from ebayes_core.sweeps.locate import results
 
@@ -67,7 +73,10 @@ def located(path: str | Path, registry: Registry) -> Path:
 
 
 def registry_of(without: Sequence[str], cache: str | None = None) -> Registry:
-    """The installed plugins, less those that are left out; data sets come from `cache`. A broken one is told of."""
+    """The installed plugins except those in `without`, with a warning for each broken one.
+
+    cache: folder for downloaded data sets.
+    """
     from ebayes_core.contract.registry import Registry
     from ebayes_core.storage.cache import VARIABLE
 
@@ -79,15 +88,15 @@ def registry_of(without: Sequence[str], cache: str | None = None) -> Registry:
 
 
 def console_of() -> Console:
-    """Where a command prints."""
+    """The console that a command prints to."""
     from rich.console import Console
 
-    # a file or a pipe has no width: in 200 columns every table but the widest stands in one piece, for `less -S` and
-    # for an editor, and COLUMNS says otherwise. [ ] and : : in names and paths are neither markup nor emoji
+    # A file or a pipe has no width. All but the widest tables fit 200 columns in one block, for `less -S` or an editor;
+    # COLUMNS overrides this. Brackets and colons in names and paths must not be read as markup or emoji.
     pipe = not (sys.stdout and sys.stdout.isatty()) and "COLUMNS" not in os.environ
     return Console(width=200 if pipe else None, markup=False, highlight=False, emoji=False)
 
 
 def print_json(value: Any) -> None:
-    """For programs."""
+    """Print a value as JSON, for programs."""
     click.echo(json.dumps(value, indent=2))

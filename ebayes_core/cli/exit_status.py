@@ -16,15 +16,15 @@ from ebayes_core.errors import EbayesError, Interrupted
 
 
 class Stderr(logging.Handler):
-    """Log lines to whatever stderr is at the time, so that they appear above a live display and not in it."""
+    """Writes log lines to the current stderr, so that they appear above a live display and not within it."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """One plain line."""
+        """Print the record as one line."""
         print(self.format(record), file=sys.stderr)
 
 
 def guarded(command: Callable[[], Any]) -> int:  # noqa: PLR0911
-    """The exit status of a command: 0, 2 for the user's mistake, 130 for an interruption, 1 for anything else."""
+    """The exit status of a command: 0, 2 for a user error, 130 for an interruption, 1 for anything else."""
     try:
         result = command()
         return result if isinstance(result, int) else 0
@@ -37,7 +37,7 @@ def guarded(command: Callable[[], Any]) -> int:  # noqa: PLR0911
         say("stopped", err=True)
         return 130
     except Interrupted as error:
-        again = [a for a in sys.argv[1:] if a != "--fresh"]  # with it, the work would be thrown away
+        again = [a for a in sys.argv[1:] if a != "--fresh"]  # --fresh would discard the work
         say(f"{error}\n  {shlex.join(['ebayes', *again])}", err=True)
         return error.exit_code
     except EbayesError as error:
@@ -50,5 +50,5 @@ def guarded(command: Callable[[], Any]) -> int:  # noqa: PLR0911
 def _unexpected(error: Exception) -> int:
     from ebayes_core.contract.attribution import blamed
 
-    say(f"{blamed(error)}\n(EBAYES_DEBUG=1 shows where)", err=True)
+    say(f"{blamed(error)}\n(set EBAYES_DEBUG=1 for the traceback)", err=True)
     return 1

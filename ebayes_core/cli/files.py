@@ -1,4 +1,4 @@
-"""Commands that look at results files: show, draw, report, verify. A sweep's folder stands for its results."""
+"""Commands that read results files: show, draw, report, verify. Each also accepts a sweep's folder."""
 
 from __future__ import annotations
 
@@ -17,15 +17,18 @@ from ebayes_core.wording import networks
 
 @click.command()
 @result_file
-@click.option("--all", "all_", is_flag=True, help="Every network, and every row of a table.")
-@click.option("--statistics", is_flag=True, help="The numbers behind the figures.")
-@click.option("--analysis", metavar="KIND", help="Only this one's.")
-@click.option("--convergence", is_flag=True, help="How far each network is from an optimum, layer by layer.")
-@click.option("--wide", is_flag=True, help="Every column, though lines be longer than the screen.")
-@click.option("--csv", "as_csv", is_flag=True, help="Every network with every number as CSV, or an --analysis'.")
+@click.option("--all", "all_", is_flag=True, help="List every network, and every row of a table.")
+@click.option("--statistics", is_flag=True, help="Show the numbers behind the figures.")
+@click.option("--analysis", metavar="KIND", help="Show only the statistics of this analysis.")
+@click.option("--convergence", is_flag=True, help="Show how far each network is from the optimum.")
+@click.option("--wide", is_flag=True, help="Show all columns, even if lines get longer than the screen.")
+@click.option(
+    "--csv", "as_csv", is_flag=True,
+    help="Write all numbers of all networks as CSV, or the statistics of one --analysis.",
+)  # fmt: skip
 @as_json
 def show(file: str, as_json: bool, as_csv: bool, all_: bool, **asked: Any) -> None:
-    """What was found in RESULTS, a file or a sweep's folder; its networks; and where the rest is."""
+    """Print the results in RESULTS (a file or a sweep's folder) and a table of its networks."""
     from ebayes_core.report import screen, summary
     from ebayes_core.results.reader import Run
 
@@ -41,7 +44,7 @@ def show(file: str, as_json: bool, as_csv: bool, all_: bool, **asked: Any) -> No
 
 
 def _csv(path: Path, registry: Any, analysis: str | None, statistics: bool) -> str:
-    """The members, or the statistics of one analysis: a program reads one table at a time."""
+    """The table of networks, or the statistics of one analysis, as CSV."""
     from ebayes_core.report import screen, tables
     from ebayes_core.results.reader import Run
 
@@ -50,7 +53,7 @@ def _csv(path: Path, registry: Any, analysis: str | None, statistics: bool) -> s
             return tables.member_csv(found)
     known, problems = screen.statistics(path, registry, analysis)
     if len(known) > 1:
-        raise UserError(f"--csv writes one table: choose one with --analysis, of {', '.join(known)}")
+        raise UserError(f"--csv writes one table; choose one with --analysis: {', '.join(known)}")
     if problems:
         raise EbayesError("\n".join(problems))
     (columns,) = known.values()
@@ -59,18 +62,22 @@ def _csv(path: Path, registry: Any, analysis: str | None, statistics: bool) -> s
 
 @click.command()
 @result_file
-@click.option("--analysis", metavar="KIND", help="Only this one.")
-@click.option("--into", type=click.Path(file_okay=False), help="Folder.  [default: beside RESULTS, named as it is]")
+@click.option("--analysis", metavar="KIND", help="Draw only this analysis.")
+@click.option(
+    "--into", type=click.Path(file_okay=False), help="Folder for the figures.  [default: beside RESULTS, same name]"
+)
 @without
 def draw(file: str, analysis: str | None, into: str | None, without: tuple[str, ...]) -> None:
-    """Draw the figures of RESULTS again, from the file alone."""
+    """Draw the figures of RESULTS again from the results file."""
     from ebayes_core.report import figures
 
     registry = registry_of(without)
     path = located(file, registry)
     names, problems = figures.draw(path, Path(into) if into else path.with_suffix(""), registry, analysis)
     if not names and not problems:
-        raise UserError(f"{path}: holds no analysis{f' {analysis!r}' if analysis else ''} to draw; add one to its spec")
+        raise UserError(
+            f"{path}: contains no analysis{f' {analysis!r}' if analysis else ''} to draw; add one to its spec"
+        )
     for name in names:
         say(name)
     if problems:
@@ -80,11 +87,11 @@ def draw(file: str, analysis: str | None, into: str | None, without: tuple[str, 
 @click.command()
 @click.argument("files", metavar="RESULTS...", nargs=-1, required=True, type=click.Path())
 @click.option(
-    "--out", type=click.Path(file_okay=False), default="report", show_default=True, help="Folder of the pages."
+    "--out", type=click.Path(file_okay=False), default="report", show_default=True, help="Folder for the pages."
 )
 @without
 def report(files: tuple[str, ...], out: str, without: tuple[str, ...]) -> None:
-    """One HTML page for each of RESULTS, to send to a colleague: spec, tables, figures and claims in one file."""
+    """Write an HTML page for each of RESULTS: spec, tables, figures and claims in one file that can be sent by mail."""
     from ebayes_core.report import page
 
     registry, problems = registry_of(without), []
@@ -92,7 +99,7 @@ def report(files: tuple[str, ...], out: str, without: tuple[str, ...]) -> None:
         try:
             problems += page.write(file, target, registry)
             say(target)
-        except (EbayesError, OSError, MemoryError) as error:  # it costs its own page and no other
+        except (EbayesError, OSError, MemoryError) as error:  # the other pages are still written
             problems.append(told(error))
     if problems:
         raise EbayesError("\n".join(problems))
@@ -103,7 +110,7 @@ def report(files: tuple[str, ...], out: str, without: tuple[str, ...]) -> None:
 @without
 @as_json
 def verify(files: tuple[str, ...], without: tuple[str, ...], as_json: bool) -> None:
-    """Whether RESULTS are whole: every digest, nothing missing, and a spec that validates."""
+    """Check that RESULTS are complete and unchanged, and that their spec validates."""
     from ebayes_core.report.verify import verify as look
 
     registry = registry_of(without)
@@ -115,8 +122,8 @@ def verify(files: tuple[str, ...], without: tuple[str, ...], as_json: bool) -> N
             say(line)
     bad, unread = (sum(map(bool, found)) for found in zip(*((r.problems, r.unread) for r in reports), strict=True))
     wrong = {
-        "are not whole; restore them from copies, or run their specs again": bad,
-        "could not be looked at, which says nothing against them": unread,
+        "are damaged or incomplete; restore them from copies, or run their specs again": bad,
+        "could not be read now, which says nothing about their contents": unread,
     }
     if bad or unread:
         raise EbayesError("\n".join(f"{n} of {len(reports)} files {what}" for what, n in wrong.items() if n))
@@ -127,9 +134,9 @@ def _lines(report: Any) -> list[str]:
     if count:
         first = f"{count} problem{'' if count == 1 else 's'}"
     elif report.unread:
-        first = "could not be looked at"
+        first = "could not be read"
     else:
-        first = f"whole; {networks(report.networks)}, schema {report.schema}"
+        first = f"complete and unchanged; {networks(report.networks)}, schema {report.schema}"
     more = [f"... and {count - SHOWN} more: --json lists them"] if count > SHOWN else []
     texts = [*report.problems[:SHOWN], *more, *report.unread, *(f"note: {text}" for text in report.notes)]
     return [f"{report.path}: {first}", *(f"  {text}" for text in texts)]

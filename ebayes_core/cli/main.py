@@ -1,4 +1,4 @@
-"""The command line. Torch is imported only where a command needs it: help and a misspelt spec should be quick."""
+"""The command line. Torch is imported only by commands that need it, so that help and errors in a spec are quick."""
 
 from __future__ import annotations
 
@@ -35,9 +35,12 @@ if TYPE_CHECKING:
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(version("ebayes"), prog_name="ebayes")
-@click.option("--debug", is_flag=True, help="Show tracebacks, as EBAYES_DEBUG=1 does.")
+@click.option("--debug", is_flag=True, help="Show tracebacks of errors (the same as EBAYES_DEBUG=1).")
 def main(debug: bool) -> None:
-    """Energy-efficient synapses: train noisy networks whose reliability costs energy."""
+    """Train neural networks with noisy synapses whose reliability costs energy.
+
+    Start with `ebayes check SPEC` and `ebayes run SPEC`, then read the results with `ebayes show RESULTS`.
+    """
     if debug:
         os.environ["EBAYES_DEBUG"] = "1"
     refuse_windows()
@@ -49,13 +52,21 @@ def main(debug: bool) -> None:
 @device
 @without
 @cache
-@click.option("--calibrate/--no-calibrate", default=True, show_default=True, help="Time a few steps of each cohort.")
+@click.option(
+    "--calibrate/--no-calibrate",
+    default=True,
+    show_default=True,
+    help="Time a few steps of each cohort to estimate the training time.",
+)
 @as_json
 def check(
     spec: str, overrides: tuple[str, ...], device: str, without: tuple[str, ...], cache: str | None, calibrate: bool,
     as_json: bool,
 ) -> None:  # fmt: skip
-    """Validate SPEC; show its members, cohorts, time and memory."""
+    """Validate SPEC and show its networks, cohorts, and estimates of time and memory.
+
+    A cohort is a group of networks that are trained together.
+    """
     from ebayes_core import spec as specs
 
     experiment = specs.load(spec, registry_of(without, cache), overrides)
@@ -80,7 +91,7 @@ def _show_check(console: Console, spec: str, rows: list[dict[str, Any]], found: 
     from ebayes_core.wording import amount, text
 
     cohorts = "1 cohort" if len(found) == 1 else f"{len(found)} cohorts"
-    printing.paragraph(console, f"{spec}: valid; {networks(len(rows))} in {cohorts}")
+    printing.paragraph(console, f"{spec}: valid; {networks(len(rows))} in {cohorts} (networks trained together)")
     columns = [printing.Column(name, [text(row[name]) for row in rows], key=True) for name in rows[0]]
     more = "... and {} more: --json lists them"
     printing.show(console, printing.Listing("", columns).first(printing.SHOWN, more))
@@ -89,22 +100,22 @@ def _show_check(console: Console, spec: str, rows: list[dict[str, Any]], found: 
         printing.paragraph(
             console,
             f"cohort {number + 1}: {networks(len(e.members))} of {e.synapses} synapses, {e.steps} steps{time}; "
-            f"{amount(e.megabytes)} MB with the data, {e.bytes_per_synapse:.0f} bytes per synapse",
+            f"{amount(e.megabytes)} MB including the data, {e.bytes_per_synapse:.0f} bytes per synapse",
         )
     if len(found) > printing.SHOWN:
         console.print(more.format(len(found) - printing.SHOWN))
     if found[0].seconds is not None:
         shorter, longer = zip(*(e.seconds for e in found if e.seconds), strict=True)
         total = in_words((sum(shorter), sum(longer)))
-        busy = " (longer while other programs are as busy as now)" if " to " in total else ""
-        printing.paragraph(console, f"in all {total} of training{busy}; compiling and measuring come on top")
+        busy = " (longer if other programs stay as busy as now)" if " to " in total else ""
+        printing.paragraph(console, f"in total {total} of training{busy}, plus the time for compiling and measuring")
 
 
 @main.command()
 @without
 @as_json
 def plugins(without: tuple[str, ...], as_json: bool) -> None:
-    """What is registered, and by whom."""
+    """List the registered plugins and the packages that provide them."""
     from dataclasses import asdict
 
     from ebayes_core.contract.registry import Registry
@@ -126,11 +137,11 @@ def plugins(without: tuple[str, ...], as_json: bool) -> None:
 
 
 @main.command()
-@click.option("--out", type=click.Path(dir_okay=False), help="Write it to a file.")
-@click.option("--markdown", is_flag=True, help="As a page to read.")
+@click.option("--out", type=click.Path(dir_okay=False), help="Write to this file.  [default: standard output]")
+@click.option("--markdown", is_flag=True, help="Write the reference of all fields in Markdown instead.")
 @without
 def schema(out: str | None, markdown: bool, without: tuple[str, ...]) -> None:
-    """The JSON Schema of specs, or their reference, with every registered plugin."""
+    """Print the JSON Schema of specs, or the reference of their fields, with every registered plugin."""
     from ebayes_core import spec as specs
     from ebayes_core.spec import reference
 
@@ -142,13 +153,23 @@ def schema(out: str | None, markdown: bool, without: tuple[str, ...]) -> None:
 
 
 @main.command("new-plugin")
-@click.argument("slot", type=click.Choice(["cost", "noise", "inference", "network", "dataset", "analysis"]))
+@click.argument(
+    "slot", metavar="SLOT", type=click.Choice(["cost", "noise", "inference", "network", "dataset", "analysis"])
+)
 @click.argument("name")
 @click.option(
-    "--into", type=click.Path(file_okay=False), default=".", show_default=True, help="Where to put the package."
+    "--into",
+    type=click.Path(file_okay=False),
+    default=".",
+    show_default=True,
+    help="Folder in which to create the package.",
 )
 def new_plugin(slot: str, name: str, into: str) -> None:
-    """A working package for a plugin of yours, with its tests."""
+    """Create a working package for a plugin of your own, with its tests.
+
+    SLOT is what the plugin provides: cost, noise, inference, network, dataset or analysis. NAME is its kind, the name
+    by which a spec refers to it.
+    """
     from ebayes_core.cli import scaffold
 
     folder, files = scaffold.create(slot, name, Path(into))
@@ -158,11 +179,19 @@ def new_plugin(slot: str, name: str, into: str) -> None:
 
 
 @main.command()
-@click.option("--quick", is_flag=True, help="Only what the goals need; ends within five minutes.")
-@click.option("--growth", type=click.Path(dir_okay=False), metavar="FIGURE", help="Also growth, with a figure.")
+@click.option("--quick", is_flag=True, help="Measure only what the goals need; about five minutes.")
+@click.option(
+    "--growth",
+    type=click.Path(dir_okay=False),
+    metavar="FIGURE",
+    help="Also measure how time and memory grow, and draw FIGURE.",
+)
 @as_json
 def bench(quick: bool, growth: str | None, as_json: bool) -> None:
-    """Time and memory of training here, beside a plain network, a naive loop and other packages; the goals."""
+    """Measure time and memory of training on this machine.
+
+    The numbers are compared with a plain network, a naive loop and other packages, and with the goals of the project.
+    """
     import time
 
     from ebayes_core.bench import session, table
@@ -185,7 +214,7 @@ def entry() -> None:
     """The `ebayes` command: exceptions become messages and exit statuses."""
     output.install()
     logging.basicConfig(handlers=[Stderr()], format="%(message)s", level=logging.WARNING)
-    # the compiler looks for CUDA's tools on machines without a GPU and says so
+    # the compiler looks for CUDA's tools also on machines without a GPU, and logs a warning
     logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
     Command.own()
     sys.exit(guarded(lambda: main(standalone_mode=False)))

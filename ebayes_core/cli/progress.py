@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on: a live line in a terminal, plain lines elsewhere."""
+"""The display of a run in progress: a live bar in a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 REFRESH_SECONDS = 0.25
 PLAIN_SECONDS = 30.0
 BAR = 10  #: columns of the bar
-BESIDE = BAR + len(" 999:59:59 left ")  #: and of the time left
+BESIDE = BAR + len(" 999:59:59 left ")  #: columns of the bar and the time left
 
 
 def watcher(console: Console) -> Watcher:
@@ -32,7 +32,10 @@ def watcher(console: Console) -> Watcher:
 
 
 def terms(cohort: Cohort, state: State) -> list[str]:
-    """The terms of the objective at the last epoch's end, data-set scale, mean over members that still train."""
+    """The terms of the objective at the end of the last epoch, averaged over the networks still training.
+
+    All are summed over the training set (nat).
+    """
     if len(state.curves) < 2:
         return []
     scales = {"nll": cohort.data.examples, "reliability": 1, "magnitude": 1}
@@ -41,7 +44,7 @@ def terms(cohort: Cohort, state: State) -> list[str]:
 
 
 def fitted(parts: Sequence[str], width: int) -> str:
-    """As many of the parts as there is room for beside each other, from the first, which matters most; never cut."""
+    """As many of the parts as fit beside each other; the most important come first, and none is cut."""
     line = ""
     for part in parts:
         longer = f"{line}  {part}" if line else part
@@ -52,23 +55,23 @@ def fitted(parts: Sequence[str], width: int) -> str:
 
 
 def epochs(cohort: Cohort, state: State) -> str:
-    """The epoch that is going on, of all."""
+    """The current epoch and the number of epochs."""
     return f"epoch {min(state.epoch + 1, cohort.training.epochs)}/{cohort.training.epochs}"
 
 
 def total_steps(cohort: Cohort) -> int:
-    """Steps of a cohort from start to end."""
+    """Number of training steps of a cohort."""
     return int(cohort.training.epochs * cohort.batches)
 
 
 class _Speed:
-    """Steps per second since the last look, from the end of the first step on: that one may wait for the compiler."""
+    """Steps per second since the last display. The first step does not count: it may wait for the compiler."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds, self.when, self.step = seconds, 0.0, -1
 
     def due(self, state: State) -> float | None:
-        """Steps per second, if it is time to show them."""
+        """Steps per second if it is time to show them, else None."""
         now = time.monotonic()
         if self.step < 0:
             self.when, self.step = now, state.step
@@ -80,14 +83,14 @@ class _Speed:
 
 
 class _Left(TimeRemainingColumn):
-    """The time left, so named."""
+    """The remaining time, followed by the word "left"."""
 
     def render(self, task: Task) -> Text:
         return super().render(task) + Text(" left", style="progress.remaining")
 
 
 class Live(Watcher):
-    """The cohort that is going on, with rich, in two lines: time left, epoch, cohort, speed; terms of the objective."""
+    """Two lines for the current cohort: bar, time left, epoch, cohort and speed; terms of the objective."""
 
     def __init__(self, console: Console) -> None:
         columns = (BarColumn(bar_width=BAR), _Left(), TextColumn("{task.fields[state]}"))
@@ -101,7 +104,7 @@ class Live(Watcher):
         self.progress.stop()
 
     def begin(self, cohort: Cohort, index: int, count: int, state: State) -> None:
-        """A new bar in place of the last cohort's: there may be more cohorts than a screen has lines."""
+        """Replace the bar of the last cohort: there may be more cohorts than a screen has lines."""
         for done in self.progress.task_ids:
             self.progress.remove_task(done)
         self.name = [f"cohort {index + 1}/{count}", networks(len(cohort))]
@@ -111,7 +114,7 @@ class Live(Watcher):
         self.speed = _Speed(REFRESH_SECONDS)
 
     def tick(self, cohort: Cohort, state: State) -> None:
-        """Refresh a few times a second."""
+        """Refresh the display a few times a second."""
         rate = self.speed.due(state)
         if rate is not None:
             text = self._lines([epochs(cohort, state), *self.name, f"{rate:.0f} steps/s"], terms(cohort, state))
@@ -121,30 +124,30 @@ class Live(Watcher):
             self.progress.update(self.task, completed=state.step, state=text)
 
     def _lines(self, *lines: Sequence[str]) -> str:
-        """Lines beside the bar and the time left, in the width that these leave."""
+        """Lines beside the bar and the time left, in the remaining width."""
         width = self.progress.console.width - BESIDE
         return "\n".join(fitted(parts, width) for parts in lines).strip()
 
     def note(self, text: str) -> None:
-        """Above the bars."""
+        """Print a message above the bar."""
         printing.paragraph(self.progress.console, text)
 
 
 class Plain(Watcher):
-    """A line now and then."""
+    """A line every 30 seconds, for files and pipes."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
 
     def begin(self, cohort: Cohort, index: int, count: int, state: State) -> None:
-        """Say what starts."""
+        """Print the size of the cohort that starts."""
         how = "compiling the update (up to a minute), then " if cohort.compile else ""
         size = f"{networks(len(cohort))} of {sum(cohort.sizes)} synapses"
         self.note(f"cohort {index + 1} of {count}: {size}; {how}{total_steps(cohort) - state.step} steps")
         self.speed = _Speed(PLAIN_SECONDS)
 
     def tick(self, cohort: Cohort, state: State) -> None:
-        """Say where it stands."""
+        """Print epoch, speed, remaining time and objective, if it is time to."""
         rate = self.speed.due(state)
         if rate is not None:
             left = (total_steps(cohort) - state.step) / max(rate, 1e-9)
@@ -152,6 +155,6 @@ class Plain(Watcher):
             self.note(f"  {'  '.join(parts)}")
 
     def note(self, text: str) -> None:
-        """One line; that it cannot be said, as on a full disk, ends nothing."""
+        """Print one line; an error of the output, as on a full disk, does not stop training."""
         with contextlib.suppress(OSError):
             self.console.print(text, soft_wrap=True)

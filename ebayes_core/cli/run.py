@@ -1,4 +1,4 @@
-"""Commands that train: into one file, or as a sweep's folder by many workers."""
+"""Commands that train: into one results file, or with several workers into a sweep's folder."""
 
 from __future__ import annotations
 
@@ -39,22 +39,30 @@ if TYPE_CHECKING:
 
 @click.command()
 @spec_file
-@click.option("--out", help="Results file, or folder of a sweep.  [default: results/NAME.h5]")
+@click.option("--out", help="Results file, or a folder for a sweep with workers.  [default: results/NAME.h5]")
 @click.option(
     "--workers", type=click.IntRange(0, 1024),
-    help="Processes, one thread each; the results go into a folder. 0 only plans it, for `ebayes work`.",
+    help="Number of worker processes, one thread each; the results go into a folder. With 0, only plan the sweep, for "
+    "`ebayes work`.",
 )  # fmt: skip
-@click.option("--cohort", type=click.IntRange(min=1), metavar="NETWORKS", help="At most so many train as one.")
-@click.option("--on", type=click.Choice(["dask", "slurm"]), help="Submit to a Dask cluster, or to Slurm through Dask.")
-@click.option("--scheduler", metavar="ADDRESS", help="Of a running Dask scheduler.  [default: a cluster is started]")
 @click.option(
-    "--cluster", multiple=True, metavar="KEY=VALUE", help="An argument of dask's LocalCluster or SLURMCluster; TOML."
-)
+    "--cohort", type=click.IntRange(min=1), metavar="NETWORKS",
+    help="Largest number of networks trained together as one cohort.  [default: by memory and workers]",
+)  # fmt: skip
+@click.option("--on", type=click.Choice(["dask", "slurm"]), help="Submit to a Dask cluster, or to Slurm through Dask.")
+@click.option("--scheduler", metavar="ADDRESS", help="Address of a running Dask scheduler.  [default: start a cluster]")
+@click.option(
+    "--cluster", multiple=True, metavar="KEY=VALUE",
+    help="Argument of Dask's LocalCluster or SLURMCluster, value in TOML.",
+)  # fmt: skip
 @overrides
 @device
-@click.option("--fresh", is_flag=True, help="Train again, in place of what is there.")
-@click.option("--retries", type=click.IntRange(0, 100), default=2, show_default=True, help="Of networks that fail.")
-@click.option("--retry-failed", is_flag=True, help="Try networks again that were given up.")
+@click.option("--fresh", is_flag=True, help="Discard existing results and train again.")
+@click.option(
+    "--retries", type=click.IntRange(0, 100), default=2, show_default=True,
+    help="How many more times to try a network that fails.",
+)  # fmt: skip
+@click.option("--retry-failed", is_flag=True, help="Try failed networks again.")
 @without
 @cache
 @compile_
@@ -64,8 +72,9 @@ if TYPE_CHECKING:
 def run(spec: str, out: str | None, workers: int | None, on: str | None, fresh: bool, **how: Any) -> None:
     """Train the networks of SPEC, measure them, and draw its figures.
 
-    With --workers or --on, or where --out is a folder, the sweep is a folder of work that can be stopped, added to and
-    shared: `ebayes work`, `status` and `gather` know it.
+    With --workers or --on, or if --out is a folder, the results go into a sweep's folder, which several workers can
+    share; see `ebayes work`, `status` and `gather`. To continue a run that
+    was stopped, give the same command again.
     """
     from ebayes_core import spec as specs
 
@@ -83,8 +92,8 @@ def run(spec: str, out: str | None, workers: int | None, on: str | None, fresh: 
 def _run_file(experiment: Any, text: str, registry: Registry, target: Path, fresh: bool, how: dict[str, Any]) -> None:
     if not target.suffix:
         raise UserError(
-            f"--out {target}: end it with .h5, and the figures go into the folder {target} beside it; "
-            f"or with / for the folder of a sweep"
+            f"--out {target}: end the name with .h5 for a results file (figures go into the folder {target}), "
+            f"or with {os.sep} for a sweep's folder"
         )
     console = console_of()
     from ebayes_core.cli.progress import watcher
@@ -93,7 +102,7 @@ def _run_file(experiment: Any, text: str, registry: Registry, target: Path, fres
     with watcher(console) as shown:
         new = train(experiment, text, registry, target, _options(how, fresh=fresh, watcher=shown))
     if not new:
-        console.print(f"{target} holds this spec's result already; --fresh trains it again", soft_wrap=True)
+        console.print(f"{target} already contains the result of this spec; use --fresh to train again", soft_wrap=True)
     _conclude(console, experiment, registry, target, [])
 
 
@@ -107,7 +116,7 @@ def _options(how: dict[str, Any], **more: Any) -> Any:
 
 
 def _conclude(console: Console, experiment: Any, registry: Registry, target: Path, problems: list[str]) -> None:
-    """Figures of a results file, and what was found; what went wrong comes last."""
+    """Draw the figures of a results file and print its results; error messages come last."""
     from ebayes_core.report import screen
 
     problems = problems + figures_of(console, experiment, registry, target)
@@ -121,15 +130,17 @@ def _run_folder(
     experiment: Any, text: str, registry: Registry, target: Path, fresh: bool, workers: int, on: str | None,
     how: dict[str, Any],
 ) -> None:  # fmt: skip
-    from ebayes_core.sweeps.run import begin, place_of
+    from ebayes_core.sweeps.run import begin, check_place
 
     if target.suffix == ".h5":
-        raise UserError(f"--out {target}: with --workers or --on the results go into a folder; name one")
-    place_of(experiment, target, fresh)
+        raise UserError(
+            f"--out {target}: with --workers or --on the results go into a folder; give a folder instead of a file"
+        )
+    check_place(experiment, target, fresh)
     console = console_of()
     folder = begin(experiment, text, registry, target, _options(how), workers, how["without"])
     if how["retry_failed"]:
-        folder.forgive()
+        folder.clear_errors()
     if not workers:
         items = len(folder.left())
         what = f"{items} item{'' if items == 1 else 's'} to do"
@@ -153,7 +164,7 @@ def _work_at(folder: Folder, workers: int, on: str | None, how: dict[str, Any], 
 
 
 def _arguments(how: dict[str, Any]) -> list[str]:
-    """How a worker is told to work."""
+    """The command-line arguments of a worker."""
     names = ("device", "stale_after", "stuck_after", "checkpoint_every")
     given = [f"--{name.replace('_', '-')}={how[name]}" for name in names]
     return [*given, f"--compile={how['compile_']}", *([f"--cache={how['cache']}"] if how["cache"] else [])]
@@ -167,14 +178,19 @@ def _arguments(how: dict[str, Any]) -> list[str]:
 @heartbeat
 @stuck
 @checkpoint
-@click.option("--wait/--no-wait", default=True, show_default=True, help="For work that others may leave undone.")
-@click.option("--only", metavar="ITEM", help="Of the items that `ebayes status` names, this one alone.")
+@click.option(
+    "--wait/--no-wait",
+    default=True,
+    show_default=True,
+    help="Wait for items that other workers hold, in case they do not finish them.",
+)
+@click.option("--only", metavar="ITEM", help="Train only this item (see `ebayes status`).")
 @click.option("--until-eof", is_flag=True, hidden=True, help="Stop when standard input closes.")
 def work(folder: str, until_eof: bool, **how: Any) -> None:
-    """A worker at the sweep in DIR: trains what nobody else does, until all is done.
+    """Start a worker for the sweep in DIR; it trains free items until all are done.
 
-    Start as many as there are cores, on any hosts that share DIR; one thread each, so that numbers do not hang on how
-    many there are.
+    Start one worker per core, on any hosts that share DIR. Each uses one thread, so the numbers do not depend on how
+    many workers there are.
     """
     from ebayes_core.sweeps.folder import Folder
 
@@ -184,7 +200,7 @@ def work(folder: str, until_eof: bool, **how: Any) -> None:
 
     import torch
 
-    faulthandler.enable()  # of a crash in a library's own code, the log then says where Python was
+    faulthandler.enable()  # after a crash in a library's native code, the log shows where Python was
     torch.set_num_threads(1)
     if until_eof:
         threading.Thread(target=_stop_at_eof, daemon=True).start()
@@ -196,10 +212,10 @@ def work(folder: str, until_eof: bool, **how: Any) -> None:
 
 
 def _stop_at_eof() -> None:
-    """Whoever started us holds the other end; if it dies, we save and go."""
+    """Stop, with a checkpoint, when the process that started this one ends: it holds the other end of the pipe."""
     import signal
 
-    while os.read(0, 1):  # not through sys.stdin, whose lock Python needs when it ends
+    while os.read(0, 1):  # not through sys.stdin, whose lock Python needs at exit
         pass
     os.kill(os.getpid(), signal.SIGTERM)
 
@@ -208,7 +224,7 @@ def _stop_at_eof() -> None:
 @folder_
 @as_json
 def status(folder: str, as_json: bool) -> None:
-    """How the sweep in DIR stands: done, running, failed, left, and the time to go."""
+    """Show the state of the sweep in DIR: networks done, running, failed and left; time remaining."""
     from ebayes_core.cli.sweep_status import show_status
     from ebayes_core.sweeps.folder import Folder
     from ebayes_core.sweeps.status import status as stands
@@ -224,7 +240,7 @@ def status(folder: str, as_json: bool) -> None:
 @folder_
 @click.option("--out", type=click.Path(dir_okay=False), help="Results file.  [default: DIR/results.h5]")
 def gather(folder: str, out: str | None) -> None:
-    """One results file of all that is done in DIR, with its figures."""
+    """Combine all finished networks of DIR into one results file, and draw its figures."""
     from ebayes_core.sweeps.folder import Folder
 
     place = Folder.open(Path(folder))
@@ -233,7 +249,7 @@ def gather(folder: str, out: str | None) -> None:
 
 
 def _gather(folder: Folder, registry: Registry, target: Path, console: Console) -> None:
-    """Gather, draw, and say what is missing and why."""
+    """Gather and draw, and report which networks are missing and why."""
     from ebayes_core.sweeps.run import collect
     from ebayes_core.sweeps.status import status as stands
 
@@ -249,7 +265,7 @@ def _lacks(folder: Folder, found: Any) -> list[str]:
 
     unfinished = found.running + found.left
     how = [
-        f"{networks(found.failed)} failed; --retry-failed tries them again" if found.failed else "",
-        f"{networks(unfinished)} not finished; go on with  ebayes work {folder.path}" if unfinished else "",
+        f"{networks(found.failed)} failed (run again with --retry-failed to try them again)" if found.failed else "",
+        f"{networks(unfinished)} not finished (continue with  ebayes work {folder.path})" if unfinished else "",
     ]
-    return [f"the results lack networks: {'; '.join(filter(None, how))}", *failures(found)]
+    return [f"the results are incomplete: {'; '.join(filter(None, how))}", *failures(found)]

@@ -1,4 +1,4 @@
-"""How a sweep stands, as a person reads it: a line while workers are at it, and all of it on request."""
+"""The state of a sweep as text: one line while workers train, and a full report for `ebayes status`."""
 
 from __future__ import annotations
 
@@ -20,9 +20,17 @@ if TYPE_CHECKING:
     from ebayes_core.sweeps.folder import Folder
 
 
+LEGEND = {
+    "item": "networks that one worker trains together",
+    "trained": "share of the item's training steps that are done, as of its last checkpoint",
+    "heartbeat": "the worker's last sign of life; without one for --stale-after (120 s), another worker takes over",
+    "worker": "its host and process number",
+}
+
+
 @contextlib.contextmanager
 def sweep_watcher(console: Console, folder: Folder) -> Iterator[Callable[[], None]]:
-    """What to call now and then while workers are at a folder: it shows how the sweep stands, when that is due."""
+    """Yields a function to call repeatedly while workers train; it shows the state of the sweep every few seconds."""
     seconds = 2.0 if console.is_terminal else PLAIN_SECONDS
     spinner = "dots" if console.encoding.startswith("utf") else "line"
     line = console.status("starting", spinner=spinner) if console.is_terminal else None
@@ -34,8 +42,8 @@ def sweep_watcher(console: Console, folder: Folder) -> Iterator[Callable[[], Non
             return
         when = time.monotonic()
         try:
-            text = standing(status(folder))
-        except OSError as error:  # the workers wait for the disk, and so do we
+            text = progress_line(status(folder))
+        except OSError as error:  # the workers wait for the disk as well
             text = told(error)
         if line:
             line.update(text)
@@ -45,20 +53,20 @@ def sweep_watcher(console: Console, folder: Folder) -> Iterator[Callable[[], Non
 
     with line or contextlib.nullcontext():
         yield look
-    console.print(standing(status(folder)), soft_wrap=True)
+    console.print(progress_line(status(folder)), soft_wrap=True)
 
 
-def standing(found: Status) -> str:
-    """A sweep in one line."""
+def progress_line(found: Status) -> str:
+    """The state of a sweep in one line."""
     counts = f"{found.done} of {networks(found.networks)} done, {found.running} running, {found.left} left"
     failed = f", {found.failed} failed" if found.failed else ""
     if found.seconds_to_go is None or not found.left + found.running:
         return counts + failed
-    return f"{counts}{failed}; about {duration(found.seconds_to_go)} to go"
+    return f"{counts}{failed}; about {duration(found.seconds_to_go)} remaining"
 
 
 def duration(seconds: float) -> str:
-    """In the unit that a person would choose."""
+    """A time in a readable unit."""
     for size, unit in ((86_400, "days"), (3600, "h"), (60, "min")):
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit}"
@@ -66,8 +74,8 @@ def duration(seconds: float) -> str:
 
 
 def show_status(console: Console, found: Status) -> None:
-    """A sweep, who works at it, and what failed."""
-    printing.paragraph(console, standing(found))
+    """Print the state of a sweep, its workers, and the networks that failed."""
+    printing.paragraph(console, progress_line(found))
     workers = found.workers
     columns = [
         Column("item", [w.item for w in workers], key=True),
@@ -77,12 +85,16 @@ def show_status(console: Console, found: Status) -> None:
         Column("worker", [f"{w.host} {w.pid}" for w in workers], words=True),
     ]
     if workers:
-        printing.show(console, Listing("", columns).first(SHOWN, "... and {} more: --json lists them"))
+        printing.show(console, Listing("", columns).first(SHOWN, "... and {} more (--json lists all)"))
+        printing.legend(console, LEGEND)
     for failed in failures(found):
         printing.paragraph(console, failed, then="  ")
 
 
 def failures(found: Status) -> list[str]:
-    """What failed, a line each, and how many more of very many."""
+    """A line for each failed item, up to a limit, and how many more there are."""
     more = len(found.failures) - SHOWN
-    return [*map(str, found.failures[:SHOWN]), *([f"... and {more} more: ebayes status --json"] if more > 0 else [])]
+    return [
+        *map(str, found.failures[:SHOWN]),
+        *([f"... and {more} more (`ebayes status --json` lists all)"] if more > 0 else []),
+    ]

@@ -1,4 +1,4 @@
-"""What every command prints with: tables of any width, and an output that may close at any time.
+"""Output of all commands: tables that fit the width of the screen, and streams that survive a closed terminal.
 
 Imports `wording` alone.
 """

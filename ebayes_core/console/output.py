@@ -1,4 +1,4 @@
-"""Where a command prints: an output that nobody reads any longer, or that cannot show a character, ends nothing."""
+"""Standard streams that stay usable when their reader goes away, or when their encoding lacks a character."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
-PLAINLY = "ebayes.plain"  #: how it is asked of a codec, as `errors`
-#: what stands for a character in an encoding that lacks it, where no letter is left when its mark is taken off
+PLAINLY = "ebayes.plain"  #: name of the error handler, to pass as `errors`
+#: ASCII substitutes for characters that do not decompose into a letter and an accent
 PLAIN = {
     "\N{PLUS-MINUS SIGN}": "+/-", "\N{MULTIPLICATION SIGN}": "x", "\N{EN DASH}": "-", "\N{EM DASH}": "-",
     "\N{RIGHT SINGLE QUOTATION MARK}": "'", "\N{LEFT DOUBLE QUOTATION MARK}": '"',
@@ -25,11 +25,11 @@ PLAIN = {
 
 
 def _plain(error: UnicodeError) -> tuple[str, int]:
-    """The nearest that the encoding has: +/- for the sign, e for an accented one, else a question mark."""
+    """The closest ASCII text: +/- for the sign, e for an accented e, a question mark if there is none."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     lacking = error.object[error.start : error.end]
-    # where Python could not read a file's name it kept the bytes, which are mostly UTF-8 all the same
+    # Python keeps the bytes of a file name that it cannot decode; they are mostly UTF-8
     known = lacking.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     return "".join(map(_nearest, known)), error.end
 
@@ -43,19 +43,19 @@ codecs.register_error(PLAINLY, _plain)
 
 
 def shown(text: str, encoding: str) -> str:
-    """A text as an output of this encoding shows it."""
+    """A text as it appears in this encoding."""
     return text.encode(encoding, PLAINLY).decode(encoding)
 
 
 class _Outlet(io.FileIO):
-    """A descriptor that may lose its reader: a pipe that closes, a terminal that hangs up."""
+    """A file descriptor whose reader may go away: a pipe that closes, a terminal that hangs up."""
 
     def __init__(self, descriptor: int) -> None:
         super().__init__(descriptor, "w", closefd=False)
         self.gone = {errno.EPIPE, errno.EIO} if os.isatty(descriptor) else {errno.EPIPE}
 
     def write(self, data: ReadableBuffer, /) -> int:
-        """Write, or, where there is no reader any longer, into nothing from now on."""
+        """Write; once there is no reader any more, discard this and everything after it."""
         try:
             return super().write(data)
         except OSError as error:
@@ -67,10 +67,10 @@ class _Outlet(io.FileIO):
 
 
 def lasting(stream: TextIO | None) -> TextIO | None:
-    """A stream in place of a standard one, which nobody's leaving and no character ends."""
+    """A standard stream that neither a vanished reader nor an unknown character can break."""
     below = getattr(stream, "buffer", None)
     if not isinstance(stream, io.TextIOWrapper) or type(getattr(below, "raw", below)) is not io.FileIO:
-        return stream  # none, a console of Windows, or what a test put there
+        return stream  # no stream, a Windows console, or a replacement made by a test
     raw = _Outlet(stream.fileno())
     buffer: Any = raw if isinstance(below, io.FileIO) else io.BufferedWriter(raw)  # of python -u
     how: dict[str, Any] = {"line_buffering": stream.line_buffering, "write_through": stream.write_through}
@@ -78,10 +78,10 @@ def lasting(stream: TextIO | None) -> TextIO | None:
 
 
 def say(text: object, *, err: bool = False) -> None:
-    """A line for a person, at once, in what the output can show; what a program reads goes through click as UTF-8."""
+    """Print a line for a person and flush it. (Output for programs goes through click, as UTF-8.)"""
     print(text, file=sys.stderr if err else sys.stdout, flush=True)
 
 
 def install() -> None:
-    """Let both standard streams last."""
+    """Replace both standard streams by lasting ones."""
     sys.stdout, sys.stderr = lasting(sys.stdout), lasting(sys.stderr)

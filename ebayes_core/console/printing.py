@@ -1,7 +1,7 @@
-"""A table in words, and how it is set into whatever width there is: no number is ever cut or broken.
+"""Tables of text, fitted to the width of the screen without cutting or breaking a number.
 
-Columns stand in the order of their importance. What does not fit beside the rest goes below it, in a block that repeats
-the columns which say whose row it is; or is left out, where the table says what else shows it.
+Columns are given in order of importance. Those that do not fit go into another block below, which repeats the key
+columns; or they are left out, if the caller says how else to see them.
 """
 
 from __future__ import annotations
@@ -17,34 +17,34 @@ from rich.table import Table
 
 from ebayes_core.console import output
 
-SHOWN = 20  #: rows that a person reads; of more, a command shows the first
+SHOWN = 20  #: rows of a table that are shown by default
 GAP = 2  #: between two columns
-NARROW = 16  #: a column of words gets so much before a line breaks in it
-LONGEST = 40  #: a longer word is broken
+NARROW = 16  #: smallest width of a column of words before its lines are wrapped
+LONGEST = 40  #: longer words are broken
 
 
 @dataclass(frozen=True)
 class Column:
-    """Cells below a heading."""
+    """A heading and the cells below it."""
 
-    heading: str  #: on several lines, the unit last
+    heading: str  #: may have several lines, the unit last
     cells: list[str]
-    words: bool = False  #: to the left, and may go on in the next line between words; a number never does
-    key: bool = False  #: says whose row it is: stands in every block
+    words: bool = False  #: left-aligned and may be wrapped between words, unlike numbers
+    key: bool = False  #: identifies the row, so it is repeated in every block
 
     @property
     def name(self) -> str:
-        """The heading in one line, without its unit."""
+        """The heading on one line, without its unit."""
         return " ".join(line for line in self.heading.split("\n") if not line.startswith("(")).strip()
 
     @property
     def natural(self) -> int:
-        """The width in which no line breaks."""
+        """The width at which no line is wrapped."""
         return max(map(cell_len, (*self.heading.split("\n"), *self.cells)))
 
     @property
     def least(self) -> int:
-        """The width it cannot do without."""
+        """The smallest possible width."""
         if not self.words:
             return self.natural
         longest = max((cell_len(w) for text in (self.heading, *self.cells) for w in text.split()), default=0)
@@ -53,11 +53,11 @@ class Column:
 
 @dataclass(frozen=True)
 class Listing:
-    """A table in words: whoever shows it only has to set it."""
+    """A table as text, ready to be shown on the screen or a page."""
 
     title: str
     columns: list[Column]
-    note: str = ""  #: what it leaves out
+    note: str = ""  #: below the table, such as what is left out
 
     @property
     def headings(self) -> list[str]:
@@ -71,11 +71,11 @@ class Listing:
 
     @property
     def left(self) -> set[int]:
-        """The columns of words; numbers stand to the right."""
+        """Indices of the left-aligned columns (words); numbers are right-aligned."""
         return {i for i, column in enumerate(self.columns) if column.words}
 
     def first(self, most: int, note: str) -> Listing:
-        """The first rows, with a note where there are more: {} in it is how many."""
+        """The first rows; if there are more, with a note in which {} is replaced by how many."""
         more = len(self.rows) - most
         if more <= 0:
             return self
@@ -84,13 +84,13 @@ class Listing:
 
 
 def total(widths: Iterable[int]) -> int:
-    """The width of columns beside each other."""
+    """The width of columns beside each other, gaps included."""
     found = list(widths)
     return sum(found) + GAP * (len(found) - 1)
 
 
 def blocks(columns: list[Column], width: float) -> list[list[Column]]:
-    """The columns by blocks that fit: in each the keys, then as many others as there is room for, at least one."""
+    """Divide the columns into blocks that fit: each has the keys and as many other columns as fit, at least one."""
     keys = [column for column in columns if column.key]
     others = [column for column in columns if not column.key]
     if others and keys and not _room(keys, others, width):
@@ -105,13 +105,13 @@ def blocks(columns: list[Column], width: float) -> list[list[Column]]:
 
 
 def _room(keys: list[Column], others: list[Column], width: float) -> bool:
-    """Whether the keys leave enough: for each other column, and a third of the screen."""
+    """Whether the keys leave room for every other column and take at most two thirds of the screen."""
     taken = [c.least for c in keys]
     return total((*taken, max(c.least for c in others))) <= width and total(taken) <= 2 * width / 3
 
 
 def _even(columns: list[Column], width: float) -> list[list[Column]]:
-    """As few blocks as fit, and alike in width: no column stands alone that could stand in company."""
+    """As few blocks as possible, of similar width, so that no column is left alone in the last block."""
     found = blocks(columns, width)
     while len(found) > 1 and len(narrower := blocks(columns, width - 1)) == len(found):
         found, width = narrower, width - 1
@@ -119,7 +119,7 @@ def _even(columns: list[Column], width: float) -> list[list[Column]]:
 
 
 def _widths(columns: list[Column], width: float) -> list[int]:
-    """What each column gets: what it needs, and the columns of words what is left over."""
+    """The width of each column: the smallest possible, plus the remaining space for columns of words."""
     found = [column.least for column in columns]
     for i, column in enumerate(columns):
         found[i] += int(max(0, min(column.natural - found[i], width - total(found))))
@@ -127,7 +127,7 @@ def _widths(columns: list[Column], width: float) -> list[int]:
 
 
 def _table(columns: list[Column], width: float) -> Table:
-    """A block, wider than the screen rather than with a number cut."""
+    """A block as a table; it gets wider than the screen rather than cutting a number."""
     widths = _widths(columns, width)
     table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, GAP, 0, 0), width=total(widths))
     for column, size in zip(columns, widths, strict=True):
@@ -139,9 +139,10 @@ def _table(columns: list[Column], width: float) -> Table:
 
 
 def show(console: Console, listing: Listing, *, wide: bool = False, rest: str = "") -> list[Column]:
-    """Print a table: in blocks, or, where `rest` says what shows the others, the most important columns alone.
+    """Print a table in blocks, or, if `rest` is given, only the most important columns. Returns the printed columns.
 
-    wide: every column in one line, however long that is. Returns the columns that were printed.
+    wide: print all columns beside each other, however long the lines get.
+    rest: how else to see the columns that do not fit, such as an option of the command.
     """
     width = float("inf") if wide else console.width
     found = (blocks if rest else _even)([_shown(column, console) for column in listing.columns], width)
@@ -156,20 +157,20 @@ def show(console: Console, listing: Listing, *, wide: bool = False, rest: str = 
         paragraph(console, listing.note)
     if len(printed) < len(found):
         names = ", ".join(c.name for block in found[1:] for c in block if c not in found[0])
-        paragraph(console, f"not shown for want of width: {names}; {rest}")
+        paragraph(console, f"columns that do not fit: {names} ({rest})")
     return [column for block in printed for column in block]
 
 
 def _shown(column: Column, console: Console) -> Column:
-    """As the screen's encoding can show it, so that what is measured is what is printed."""
+    """The column in the screen's encoding, so that the measured width is the printed one."""
     heading, *cells = (output.shown(text, console.encoding) for text in (column.heading, *column.cells))
     return replace(column, heading=heading, cells=cells)
 
 
 def paragraph(console: Console, words: str, first: str = "", then: str | None = None) -> None:
-    """Print a text that breaks between words only: names of files stay whole, and what no-break spaces hold together.
+    """Print a text wrapped between words only; file names and no-break spaces are never broken.
 
-    first, then: what its first line and the others begin with.
+    first, then: prefixes of the first line and of the others.
     """
     rest = " " * cell_len(first) if then is None else then
     how: dict[str, Any] = {"subsequent_indent": rest, "break_long_words": False, "break_on_hyphens": False}
@@ -180,7 +181,7 @@ def paragraph(console: Console, words: str, first: str = "", then: str | None = 
 
 
 def legend(console: Console, entries: Mapping[str, str]) -> None:
-    """Print what names mean, the explanations below each other."""
+    """Print names with their explanations, aligned below each other."""
     width = max(map(len, entries), default=0) + GAP
     for name, words in entries.items():
         paragraph(console, words, f"{name:<{width}}")

@@ -1,4 +1,4 @@
-"""Whose code failed: the plugin nearest to where an error arose, so that a user knows whom to write to."""
+"""Attribution of errors to plugins: which plugin raised an error, so that the message says whom to report it to."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ from ebayes_core.contract.registry import OWN, Registered, Registry, everything
 from ebayes_core.contract.slots import Plugin
 from ebayes_core.errors import SHORT, EbayesError, told
 
-Place = tuple[FrameType, int]  #: a frame, and the line where it stands
-Blamed = tuple[list[Registered], str]  #: a kind, or several that it may be, and where in its code
+Place = tuple[FrameType, int]  #: a frame and its current line
+Attribution = tuple[list[Registered], str]  #: the plugin (several if it is ambiguous), and where in its code
 
 
 @contextlib.contextmanager
 def asking(plugin: Plugin, where: str) -> Iterator[None]:
-    """Around the use of what a plugin's method returns: an error there is the plugin's, though no frame of it is left.
+    """Attribute errors to a plugin while the value that its method returned is used.
 
-    The plugin is noted on the error, which goes on as what it is.
+    By then no frame of the plugin is on the stack. The plugin is recorded on the error, which is raised again
+    unchanged.
     """
     try:
         yield
@@ -33,10 +34,10 @@ def asking(plugin: Plugin, where: str) -> Iterator[None]:
 
 
 def blamed(error: BaseException, registry: Registry | None = None) -> str:
-    """The error in one line: slot, kind, distribution, method and line of the plugin that it is of, and what to do.
+    """The error in one line; if a plugin raised it, with slot, kind, distribution, method, line, and what to do.
 
-    registry: where the plugin is looked for; all that is installed if left out. With EBAYES_DEBUG the traceback goes to
-    stderr. What ebayes says itself, of a spec or a file, is left as it is.
+    registry: where to look for the plugin; everything that is installed if omitted. With EBAYES_DEBUG the traceback is
+    printed to stderr. Errors that ebayes raises itself, about a spec or a file, are left unchanged.
     """
     if os.environ.get("EBAYES_DEBUG"):
         traceback.print_exception(error)
@@ -50,30 +51,30 @@ def blamed(error: BaseException, registry: Registry | None = None) -> str:
 
 
 def standing_in(registry: Registry) -> str:
-    """Where the main thread is now, as for an error."""
+    """What the main thread is executing now: a plugin, described as for an error, or the engine."""
     frame = sys._current_frames().get(threading.main_thread().ident or 0)
     found = _innermost(reversed(list(_inner(frame))), registry.entries)
     return _named(*found) if found else "the engine"
 
 
 def _outer(tb: TracebackType | None) -> Iterator[Place]:
-    """From the outermost frame to where the error arose."""
+    """From the outermost frame to the one where the error arose."""
     while tb is not None:
         yield tb.tb_frame, tb.tb_lineno
         tb = tb.tb_next
 
 
 def _inner(frame: FrameType | None) -> Iterator[Place]:
-    """From where it stands now outwards."""
+    """From the current frame outwards."""
     while frame is not None:
         yield frame, frame.f_lineno
         frame = frame.f_back
 
 
-def _innermost(places: Iterable[Place], entries: Sequence[Registered]) -> Blamed | None:
-    """The plugin of the innermost frame that is a method, or a function of its module that one called."""
+def _innermost(places: Iterable[Place], entries: Sequence[Registered]) -> Attribution | None:
+    """The plugin of the innermost frame that is one of its methods, or a function of its module called by one."""
     known, found = _code_of(entries), None
-    methods: dict[str, Blamed] = {}
+    methods: dict[str, Attribution] = {}
     for frame, line in places:
         module, name = frame.f_globals.get("__name__", ""), frame.f_code.co_name
         of = _whose(frame, known)
@@ -85,10 +86,11 @@ def _innermost(places: Iterable[Place], entries: Sequence[Registered]) -> Blamed
     return found
 
 
-def _beside(places: Iterable[Place], entries: Sequence[Registered]) -> Blamed | None:
-    """The plugins of the module in which an error arose that no method led to, as in a backward pass of its own.
+def _beside(places: Iterable[Place], entries: Sequence[Registered]) -> Attribution | None:
+    """The plugins of the module in which the error arose if no method is on the stack, as in a custom backward pass.
 
-    Whoever only calls the engine, from a notebook that defines a plugin too, has frames of the engine further in.
+    A notebook that defines a plugin and also calls the engine is not meant: there, frames of the engine are
+    further in.
     """
     known, found = _code_of(entries), None
     for frame, line in places:
@@ -101,7 +103,7 @@ def _beside(places: Iterable[Place], entries: Sequence[Registered]) -> Blamed | 
 
 
 def _code_of(entries: Sequence[Registered]) -> dict[Any, list[Registered]]:
-    """Code of a method, or name of a module -> the kinds that have it."""
+    """Code object of a method, or name of a module -> the plugins that define it."""
     found: dict[Any, list[Registered]] = {}
     for entry in entries:
         for part in dict.fromkeys([entry.cls.__module__, *_codes(entry)]):
@@ -110,14 +112,14 @@ def _code_of(entries: Sequence[Registered]) -> dict[Any, list[Registered]]:
 
 
 def _whose(frame: FrameType, known: dict[Any, list[Registered]]) -> list[Registered]:
-    """The kinds whose method a frame is: the one that it was called on, where several inherit it."""
+    """The plugins whose method a frame is; if several inherit it, the one that it was called on."""
     of = known.get(frame.f_code, [])
     me = next(iter(frame.f_locals.values()), None) if of else None
     return [entry for cls in type(me).__mro__ for entry in of if entry.cls is cls][:1] or of
 
 
-def _asked(error: BaseException, entries: Sequence[Registered]) -> Blamed | None:
-    """The plugin that was noted on the error."""
+def _asked(error: BaseException, entries: Sequence[Registered]) -> Attribution | None:
+    """The plugin that `asking` recorded on the error."""
     cls, where = getattr(error, "asked", (object, ""))
     found = [entry for parent in cls.__mro__ for entry in entries if entry.cls is parent][:1]
     return (found, where) if found else None
@@ -130,7 +132,7 @@ def _named(of: list[Registered], where: str) -> str:
 
 
 def _advice(error: BaseException, of: list[Registered]) -> str:
-    """What to do about a mistake in the code; a full disk, or too little memory, is none."""
+    """What to do about a mistake in the plugin's code; nothing for a full disk or too little memory."""
     if isinstance(error, (EbayesError, OSError, MemoryError)) or SHORT.search(str(error)):
         return ""
     whom = "the developers of ebayes" if of[0].distribution == OWN else "its author"
@@ -139,7 +141,7 @@ def _advice(error: BaseException, of: list[Registered]) -> str:
 
 
 def _codes(entry: Registered) -> Iterator[CodeType]:
-    """The code of every method that the plugin's class, or a base of it that is no base of ours, defines."""
+    """The code of every method that the plugin's class defines or inherits, except from bases of ebayes_core."""
     for cls in entry.cls.__mro__:
         for item in vars(cls).values() if not cls.__module__.startswith("ebayes_core.") else ():
             function = getattr(item, "fget", None) or getattr(item, "__func__", None) or item

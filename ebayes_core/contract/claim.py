@@ -1,4 +1,6 @@
-"""A claim: what a paper states, the statistic that decides, and the rule by which it holds, set before the run."""
+"""A claim of a paper: the statement, the statistic that tests it, and the rule, fixed before the run, by which it
+holds.
+"""
 
 from __future__ import annotations
 
@@ -10,16 +12,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     import numpy as np
 
-#: What no statistic decides.
+#: A claim that no statistic can test.
 INTERPRETED = (
-    "23  energy-efficient synapses mimic Bayesian ones and cannot be told from them by these predictions alone  [an "
-    "interpretation of claims 9 to 18: nothing to measure]"
+    "23  energy-efficient synapses mimic Bayesian ones and cannot be distinguished from them by these predictions "
+    "alone  [an interpretation of claims 9 to 18: nothing to measure]"
 )
 HELD, FAILED, OPEN = "held", "not held", "open"
 
 
 class Measured(NamedTuple):
-    """The statistic of one mechanism, layer or network, with its 95% interval where it has one."""
+    """The statistic of one mechanism, layer or network, with its 95% interval if it has one."""
 
     part: str
     value: float
@@ -35,10 +37,10 @@ class Measured(NamedTuple):
 
 @dataclass(frozen=True)
 class Claim:
-    """One statement, and the open range in which the whole interval of its statistic has to lie.
+    """One statement, and the open interval in which the whole 95% interval of its statistic has to lie.
 
-    measure(analysis, arrays) yields a statistic per mechanism, layer or network, from what the analysis measured;
-    nothing where its options do not speak of the claim.
+    measure(analysis, arrays) yields the statistic of each mechanism, layer or network from the arrays of the analysis;
+    it yields nothing if the options of the analysis do not concern the claim.
     """
 
     number: int
@@ -56,7 +58,7 @@ class Claim:
         return f"{low:g} to {high:g}"
 
     def verdict(self, found: Measured) -> str:
-        """Held, not held, or open where the interval reaches over an end of the range; a claim about NaN is open."""
+        """Held, not held, or open if the interval extends beyond one end of the range; so is NaN."""
         (low, high), (least, most) = found.interval, self.within
         if least < low and high < most:
             return HELD

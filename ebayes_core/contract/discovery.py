@@ -1,4 +1,4 @@
-"""What a distribution provides: its module imported, its hooks asked, and each class looked at before anything runs."""
+"""Discovery of plugins: import a distribution's module, call its hooks, and check each class before anything runs."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from ebayes_core.contract.slots import BASES, HOOKS, Hooks, Plugin
 from ebayes_core.errors import PluginError
 
 GROUP = "ebayes"
-#: what a stranger's code may raise that shall cost nobody but the stranger
+#: what third-party code may raise on import; it must not affect other plugins
 ANYTHING = (Exception, SystemExit)
 
 
 @dataclass(frozen=True)
 class Registered:
-    """One kind and who provides it."""
+    """One kind, and the distribution that provides it."""
 
     slot: str
     kind: str
@@ -37,7 +37,7 @@ class Registered:
 
 @dataclass(frozen=True)
 class Broken:
-    """An entry point that is installed and provides nothing, and why."""
+    """An installed entry point whose plugins cannot be used, and why."""
 
     name: str
     distribution: str
@@ -54,22 +54,22 @@ def first_line(cls: type) -> str:
 
 
 def names_of(point: EntryPoint) -> tuple[str, ...]:
-    """The names by which it can be left out: its own, and its distribution's."""
+    """The names by which `--without` excludes it: its own and its distribution's."""
     return tuple(dict.fromkeys((point.name, owner(point)[0])))
 
 
 def owner(point: EntryPoint) -> tuple[str, str]:
-    """Distribution and version; of one whose metadata are half deleted, as much as is known."""
+    """Distribution and version of an entry point; as much as is known if its metadata are incomplete."""
     found: Any
     try:
         found = point.dist.metadata if point.dist else {}
-    except FileNotFoundError:  # of importlib_metadata, which other packages put in place of Python's own
+    except FileNotFoundError:  # raised by importlib_metadata, which other packages substitute for Python's own
         found = {}
     return found.get("Name") or point.name, found.get("Version") or "?"
 
 
 def installed(point: EntryPoint) -> list[Registered]:
-    """The kinds of an entry point. Raises PluginError with the reason where any of them cannot be used."""
+    """The kinds of an entry point. Raises PluginError with the reason if any of them cannot be used."""
     try:
         module = point.load()
     except ANYTHING as error:
@@ -78,7 +78,7 @@ def installed(point: EntryPoint) -> list[Registered]:
 
 
 def provided(module: object, distribution: str, version: str) -> list[Registered]:
-    """The kinds that a module's hooks return. Raises PluginError with the reason where any of them cannot be used."""
+    """The kinds that a module's hooks return. Raises PluginError with the reason if any of them cannot be used."""
     manager = _manager(module)
     return [
         Registered(slot, kind_of(cls, slot), cls, distribution, version)
@@ -110,9 +110,9 @@ def _told(error: BaseException) -> str:
 
 
 def kind_of(cls: Any, slot: str) -> str:
-    """The kind of a class, if it is a finished plugin of the slot. Raises PluginError with what it lacks."""
+    """The kind of a class, if it is a complete plugin of the slot. Raises PluginError with what is missing."""
     if not (isinstance(cls, type) and issubclass(cls, BASES[slot])):
-        raise PluginError(f"{HOOKS[slot]} returned {cls!r}, which is no subclass of {BASES[slot].__name__}")
+        raise PluginError(f"{HOOKS[slot]} returned {cls!r}, which is not a subclass of {BASES[slot].__name__}")
     if cls.__abstractmethods__:
         missing = ", ".join(sorted(cls.__abstractmethods__))
         raise PluginError(f"the {slot} {cls.__name__} does not define {missing}")
@@ -129,24 +129,26 @@ def kind_of(cls: Any, slot: str) -> str:
 
 
 def _complete(cls: type[Plugin], slot: str) -> None:
-    """A field whose type pydantic cannot find would end the program where the spec is put together."""
+    """Check that pydantic can resolve every field's type: otherwise composing the spec model would fail later."""
     try:
         cls.model_rebuild()
-    except Exception as error:  # pydantic has one of its own, and annotations raise what they like
-        raise PluginError(f"the {slot} {cls.__name__} has a field of no known type: {_told(error)}") from error
+    except Exception as error:  # pydantic has its own error, and evaluating an annotation may raise anything
+        raise PluginError(f"the {slot} {cls.__name__} has a field whose type is unknown: {_told(error)}") from error
 
 
 def _changeable(annotation: Any) -> bool:
-    """Whether a type is, or holds, a list, a dict or a set, which cannot tell which networks compute the same."""
+    """Whether a type is or contains a list, dict or set: such values are not hashable, and networks that compute the
+    same could not be found by comparing plugins.
+    """
     kind = get_origin(annotation) or annotation
     return kind in (list, dict, set) or any(map(_changeable, get_args(annotation)))
 
 
 def miscalled(cls: type[Plugin], base: type[Plugin]) -> Iterator[str]:
-    """The methods that cannot be called as the engine calls those of the base.
+    """The methods that cannot be called as the engine calls those of the base class.
 
-    Python itself says so at the call, when hours may have gone by, and of the call alone: no line of the plugin is in
-    such a traceback. Other names for the arguments, and more of them with defaults, are fine.
+    Without this check Python would raise at the call, possibly hours into a run, and no line of the plugin would be in
+    the traceback. Other names for the arguments, and more arguments with defaults, are allowed.
     """
     for name, asked in vars(base).items():
         mine = inspect.getattr_static(cls, name)
@@ -160,7 +162,7 @@ def miscalled(cls: type[Plugin], base: type[Plugin]) -> Iterator[str]:
 
 
 def _takes(method: Any, cls: type, count: int) -> bool:
-    """Whether so many arguments besides `self` may be given; of a method that does not say, it is assumed."""
+    """Whether `count` arguments besides `self` are accepted; assumed if the method has no signature."""
     bound = method.__get__(object(), cls) if hasattr(method, "__get__") else method
     try:
         inspect.signature(bound).bind(*range(count))

@@ -1,6 +1,6 @@
-"""Elementwise functions that the engine, the plugins and the tests share, and how softplus is compiled.
+"""Elementwise functions shared by the engine, the plugins and the tests, and the compiled form of softplus.
 
-The training step spends its time in them, so each has the cheapest derivative.
+The training step spends most of its time in them, so each has a derivative that is cheap to compute.
 """
 
 from __future__ import annotations
@@ -17,20 +17,21 @@ aten = torch.ops.aten
 
 
 def softplus(phi: Tensor) -> Tensor:
-    """log(1 + exp(phi)), elementwise, without overflow, to 5e-7 of itself in float32, and so is its derivative.
+    """log(1 + exp(phi)), elementwise, without overflow. In float32 it and its derivative have a relative error below
+    5e-7.
 
-    It is exact far below zero too: networks start at sigma = 1e-4, phi = -9.2.
+    That also holds far below zero: training starts at sigma = 1e-4, phi = -9.2.
     """
-    return F.softplus(phi, threshold=40)  # from there on it is phi itself, in float64 as well
+    return F.softplus(phi, threshold=40)  # beyond the threshold softplus equals phi, in float64 too
 
 
 def entropy_cost(sigma: Tensor) -> Tensor:
-    """C_VI, minus the entropy of a Gaussian weight (Eq. 41)."""
+    """Entropic cost C_VI, minus the entropy of a Gaussian weight (Eq. 41), elementwise, in nats."""
     return -sigma.log() - 0.5 * math.log(2 * math.pi * math.e)
 
 
 def elasticity(energy: Callable[[Tensor], Tensor], sigma: Tensor) -> Tensor:
-    """-sigma d energy / d sigma, elementwise; that of the entropic cost is 1 everywhere."""
+    """-sigma d energy / d sigma, elementwise: 1 everywhere for the entropic cost."""
     with torch.enable_grad():
         leaf = sigma.detach().requires_grad_()
         (slope,) = torch.autograd.grad(energy(leaf).sum(), leaf)
@@ -40,8 +41,8 @@ def elasticity(energy: Callable[[Tensor], Tensor], sigma: Tensor) -> Tensor:
 def power(x: Tensor, exponent: Tensor | float) -> Tensor:
     """x ** exponent for x >= 0 and a constant exponent, elementwise.
 
-    In float32 it and its derivative are true to 4e-7 + 1.8e-7 |exponent log x| of themselves.
-    Its derivative is a power again, and not the quotient by x that autograd would find: a division less.
+    In float32 it and its derivative have a relative error below 4e-7 + 1.8e-7 |exponent log x|. The derivative is
+    computed as a power again and not, as autograd would, as a quotient by x; this saves a division.
     """
     value: Tensor = _Power.apply(x, torch.as_tensor(exponent, dtype=x.dtype, device=x.device))
     return value
@@ -52,7 +53,7 @@ class _Power(torch.autograd.Function):
 
     @staticmethod
     def forward(x: Tensor, exponent: Tensor) -> Tensor:
-        return (exponent * x.log()).exp()  # vectorised exp and log are quicker than pow
+        return (exponent * x.log()).exp()  # vectorised exp and log are faster than pow
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
@@ -65,10 +66,11 @@ class _Power(torch.autograd.Function):
 
 
 def expected_abs(mu: Tensor, sigma: Tensor) -> Tensor:
-    """E|w| of w ~ N(mu, sigma^2), the folded normal's mean; |mu| where sigma is 0.
+    """E|w| for w ~ N(mu, sigma^2), the mean of the folded normal distribution; |mu| if sigma is 0.
 
-    The strict form of the bound in Eq. 49 charges this and not |mu| (Jensen). Its derivatives are erf(mu / sigma
-    sqrt 2) in mu and sqrt(2 / pi) exp(-mu^2 / 2 sigma^2) in sigma: all else that autograd would compute cancels.
+    The strict form of the bound in Eq. 49 contains E|w| instead of |mu| (Jensen's inequality). Its derivatives are
+    erf(mu / (sigma sqrt 2)) in mu and sqrt(2 / pi) exp(-mu^2 / 2 sigma^2) in sigma; the other terms that autograd would
+    compute cancel.
     """
     value: Tensor = _FoldedMean.apply(*torch.broadcast_tensors(mu, sigma))
     return value
@@ -93,15 +95,15 @@ class _FoldedMean(torch.autograd.Function):
 
 
 def _folded(mu: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
-    """The slopes of the folded mean in mu and sigma; their limits where sigma is 0."""
+    """Derivatives of the folded mean in mu and sigma; their limits if sigma is 0."""
     z = mu / (math.sqrt(2) * sigma.clamp_min(1e-30))
     return z.erf(), math.sqrt(2 / math.pi) * (-z * z).exp()
 
 
 def _softplus_series(phi: Tensor, beta: float = 1, threshold: float = 20) -> Tensor | Any:
-    """softplus with log(1 + e) as a series: a call of log1p costs more than everything else here.
+    """softplus with log(1 + e) as a series, because a call of log1p costs more than everything else here.
 
-    float64 is left to torch: the series would lose half of its digits.
+    In float64 torch's own is used: the series would lose half of the digits.
     """
     if phi.dtype != torch.float32 or beta != 1:
         return NotImplemented
@@ -113,14 +115,14 @@ def _softplus_series(phi: Tensor, beta: float = 1, threshold: float = 20) -> Ten
 
 
 def _softplus_slope(grad: Tensor, phi: Tensor, beta: float, threshold: float) -> Tensor | Any:
-    """Its derivative, the logistic function, from the same exponential."""
+    """The derivative of softplus, the logistic function, from the same exponential."""
     if phi.dtype != torch.float32 or beta != 1:
         return NotImplemented
     e = (-phi.abs()).exp()
     return grad * torch.where(phi < 0, e, 1.0) / (1 + e)
 
 
-#: what the compiled update computes in place of torch's own
+#: what the compiled update computes instead of torch's own
 DECOMPOSITIONS: dict[Any, Callable[..., Any]] = {
     aten.softplus.default: _softplus_series,
     aten.softplus_backward.default: _softplus_slope,

@@ -1,6 +1,6 @@
-"""What the outputs of a network mean: a likelihood, its derivatives, and samples from it.
+"""Likelihoods: what the outputs of a network mean, with derivatives, samples and scores.
 
-Outputs are (member, batch, outputs); everything per example is (member, batch).
+Shapes: outputs are (member, batch, outputs); quantities per example are (member, batch).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Classification:
         return self.classes
 
     def nll(self, outputs: Tensor, y: Tensor) -> Tensor:
-        """Cross-entropy of each example, in nats."""
+        """Cross-entropy of each example (nat)."""
         return -outputs.log_softmax(-1).gather(-1, y.expand(outputs.shape[:-1])[..., None])[..., 0]
 
     def residual(self, outputs: Tensor, y: Tensor) -> Tensor:
@@ -34,15 +34,16 @@ class Classification:
         return outputs.softmax(-1) - F.one_hot(y, self.classes).to(outputs.dtype)
 
     def sample(self, outputs: Tensor, generator: torch.Generator) -> Tensor:
-        """Labels (member, batch) drawn from the model itself, as the true Fisher needs (Eq. 31).
+        """Labels (member, batch) sampled from the predictive distribution, as the true Fisher information requires (Eq.
+        31).
 
-        Gumbel's trick, with one draw of noise for all members, keeps members comparable.
+        Sampled with the Gumbel-max trick and one draw of noise for all members, so that members stay comparable.
         """
         uniform = torch.rand(outputs.shape[1:], generator=generator, device=outputs.device, dtype=outputs.dtype)
         return (outputs - (-(uniform.clamp_min(1e-30).log())).log()).argmax(-1)
 
     def predict(self, outputs: Tensor) -> Tensor:
-        """What predictions of several sampled networks are averaged as: probabilities."""
+        """The quantity that an ensemble averages: class probabilities."""
         return outputs.softmax(-1)
 
     def scores(self, prediction: Tensor, y: Tensor) -> dict[str, Tensor]:
@@ -68,7 +69,7 @@ class Regression:
     noise_sd: float
 
     def nll(self, outputs: Tensor, y: Tensor) -> Tensor:
-        """Minus the Gaussian log-density of each example, constants included."""
+        """Minus the Gaussian log-density of each example (nat), constants included."""
         constant = 0.5 * self.outputs * math.log(2 * math.pi * self.noise_sd**2)
         return 0.5 * (((outputs - y) / self.noise_sd) ** 2).sum(-1) + constant
 
@@ -77,16 +78,18 @@ class Regression:
         return (outputs - y) / self.noise_sd**2
 
     def sample(self, outputs: Tensor, generator: torch.Generator) -> Tensor:
-        """Targets (member, batch, outputs) drawn from the model itself, with one draw of noise for all members."""
+        """Targets (member, batch, outputs) sampled from the predictive distribution, with one draw of noise for all
+        members.
+        """
         noise = torch.empty(outputs.shape[1:], device=outputs.device, dtype=outputs.dtype)
         return outputs + self.noise_sd * noise.normal_(generator=generator)
 
     def predict(self, outputs: Tensor) -> Tensor:
-        """What predictions of several sampled networks are averaged as: the outputs themselves."""
+        """The quantity that an ensemble averages: the outputs themselves."""
         return outputs
 
     def scores(self, prediction: Tensor, y: Tensor) -> dict[str, Tensor]:
-        """Root mean squared error, in the targets' units."""
+        """Root mean squared error, in the units of the targets."""
         return {"rmse": ((prediction - y) ** 2).mean((-2, -1)).sqrt()}
 
     def curvature_roots(self, outputs: Tensor) -> Iterator[Tensor]:
@@ -98,10 +101,12 @@ class Regression:
 
 
 def _calibration_error(confidence: Tensor, right: Tensor, bins: int = 15) -> Tensor:
-    """Mean gap of confidence and accuracy over equal bins of confidence (Guo et al. 2017), per member."""
-    index = (confidence.nan_to_num() * bins).long().clamp(max=bins - 1)  # NaN has no bin, and makes its sum NaN
+    """Expected calibration error: mean gap between confidence and accuracy over equal bins of confidence (Guo et al.
+    2017).
+    """
+    index = (confidence.nan_to_num() * bins).long().clamp(max=bins - 1)  # NaN falls into no bin and makes the sum NaN
     gap = right - confidence
-    # a sum for each bin, and no addition at an index: on a GPU those come in another order every time
+    # one sum per bin instead of index_add: on a GPU the order of its additions varies between runs
     gaps = [torch.where(index == b, gap, 0).sum(-1).abs() for b in range(bins)]
     return torch.stack(gaps).sum(0) / confidence.shape[-1]
 

@@ -1,7 +1,7 @@
-"""Plugins: found through the entry-point group `ebayes`, checked, and held as slot -> kind -> class.
+"""The registry of plugins: found through the entry-point group `ebayes`, checked, and kept as slot -> kind -> class.
 
-There is no global registry: `Registry.load()` in the command line and `Registry.of(MyPlugin)` in a test are
-the same construction.
+There is no global registry: `Registry.load()` on the command line and `Registry.of(MyPlugin)` in a test build the same
+object.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from ebayes_core.errors import PluginError, UserError, nearest
 __all__ = ["Broken", "Registered", "Registry", "first_line"]
 
 log = logging.getLogger("ebayes")
-OWN = "ebayes"  #: the distribution whose plugins come with the program
+OWN = "ebayes"  #: the distribution of the built-in plugins
 
 
 class Registry:
-    """Every kind of every slot. Composed types are made once and held here."""
+    """Every kind of every slot. The composed spec types are built once and cached here."""
 
     def __init__(self, entries: Iterable[Registered], broken: Sequence[Broken] = ()) -> None:
         self.entries, self.broken = list(entries), list(broken)
@@ -33,10 +33,10 @@ class Registry:
 
     @classmethod
     def load(cls, without: Iterable[str] = ()) -> Registry:
-        """The installed plugins, less those named (entry point or distribution); a broken one is kept as such.
+        """The installed plugins, except those named (entry point or distribution); broken ones are kept in `broken`.
 
-        Raises PluginError for a clash, and where the program's own plugins are broken; UserError for a name in
-        `without` that is not installed.
+        Raises PluginError if two plugins clash or a built-in plugin is broken; UserError for a name in `without` that
+        is not installed.
         """
         found = sorted(entry_points(group=GROUP), key=lambda point: point.name)
         left_out = set(without)
@@ -52,7 +52,7 @@ class Registry:
     def of(cls, *modules: object, builtins: bool = True) -> Registry:
         """The installed plugins and `modules` (anything with hook implementations), for tests and notebooks.
 
-        builtins=False leaves out all that is installed. Raises PluginError where one of `modules` is broken.
+        builtins=False excludes everything that is installed. Raises PluginError if one of `modules` is broken.
         """
         base = cls.load() if builtins else cls([])
         return cls([*base.entries, *(entry for module in modules for entry in _named(module))], base.broken)
@@ -68,14 +68,14 @@ class Registry:
                 )
 
     def suspects(self) -> str:
-        """What to add where a kind is unknown: the broken plugins that may provide it, and what to do."""
+        """What to add to a message about an unknown kind: the broken plugins that may provide it, and what to do."""
         if not self.broken:
             return ""
         them = "; ".join(map(str, self.broken))
-        return f"; it may be of a plugin that is broken: {them}; update, reinstall or uninstall it"
+        return f"; a broken plugin may provide it: {them}; update, reinstall or uninstall it"
 
     def warn(self) -> None:
-        """A line in the log for each plugin that is broken."""
+        """Log one warning for each broken plugin."""
         for broken in self.broken:
             log.warning("%s; update, reinstall or uninstall it, or leave it out with --without %s", broken, broken.name)
 
@@ -89,11 +89,11 @@ class Registry:
 
     @cached_property
     def unions(self) -> dict[str, Any]:
-        """Per slot, the type that a spec field of that slot has: any registered kind, told apart by `kind`."""
+        """Per slot, the type of a spec field of that slot: any registered kind, discriminated by `kind`."""
         return {slot: _union([self.composed(cls) for cls in self.kinds(slot).values()]) for slot in HOOKS}
 
     def composed(self, cls: type[Plugin]) -> type[Plugin]:
-        """A class that is generic in costs (a mixture), filled with the costs that are not."""
+        """A class that is generic in costs (a mixture), parametrised with those that are not."""
         if not cls.__pydantic_generic_metadata__["parameters"]:
             return cls
         parts = [c for c in self.kinds("cost").values() if not c.__pydantic_generic_metadata__["parameters"]]
@@ -104,13 +104,13 @@ class Registry:
 
 
 def _union(classes: list[type[Plugin]]) -> Any:
-    if len(classes) < 2:  # pydantic wants two kinds to discriminate
+    if len(classes) < 2:  # pydantic needs two kinds for a discriminated union
         return classes[0] if classes else Plugin
     return Annotated[Union[tuple(classes)], Field(discriminator="kind")]  # noqa: UP007
 
 
 def everything() -> list[Registered]:
-    """All that is installed, kinds that clash among them."""
+    """Every installed plugin, including kinds that clash."""
     return _looked_at(entry_points(group=GROUP))[0]
 
 

@@ -1,9 +1,9 @@
-"""The contract: one abstract base per plugin slot, and the hook that registers its kinds.
+"""The contract: one abstract base class per plugin slot, and the hook that registers its kinds.
 
-A plugin is a frozen, closed Pydantic class with a `kind`. Its fields are its table in the spec, its
-methods are its formula. Formulas are written for one network: the engine stacks K members into tensors
-with a leading `member` axis, turns every float field into a tensor that broadcasts over it, and
-differentiates. Write them with tensor methods and operators, never with `math` or `float()`.
+A plugin is a frozen Pydantic class with a `kind` that forbids unknown fields. Its fields are its table in the spec, its
+methods are its formulas. Formulas are written for one network: the engine stacks K networks into tensors with a leading
+`member` axis, turns every float field into a tensor that broadcasts over it, and differentiates. Write them with tensor
+methods and operators, never with `math` or `float()`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple, Protocol
 import pluggy
 from pydantic import BaseModel, ConfigDict, Field
 
-if TYPE_CHECKING:  # torch takes two seconds to import: a misspelt spec should not wait for it
+if TYPE_CHECKING:  # importing torch takes two seconds, too long before a misspelt spec is reported
     import numpy as np
     from matplotlib.figure import Figure
     from torch import Tensor
@@ -29,7 +29,9 @@ hookimpl = pluggy.HookimplMarker("ebayes")
 
 
 class Plugin(BaseModel, ABC):
-    """What every slot shares: a frozen, closed table of bounded fields, chosen by its `kind`."""
+    """Base of all plugins: a frozen table of fields with bounds, which forbids unknown fields and is selected by
+    `kind`.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
     slot: ClassVar[str]
@@ -37,39 +39,39 @@ class Plugin(BaseModel, ABC):
 
 
 class Cost(Plugin):
-    """The energy that a synapse pays to be reliable, per synapse (Eq. 4)."""
+    """The energy that a synapse spends on reliability (Eq. 4), before the multiplier c."""
 
     slot: ClassVar[str] = "cost"
-    c: float | None = Field(None, gt=0, le=1e12, description="multiplier of the cost; 1 where it is left out")
+    c: float | None = Field(None, gt=0, le=1e12, description="multiplier c of the energy; 1 if omitted")
 
     @property
     def multiplier(self) -> Tensor | float:
-        """The number c in front of the mechanism's energy."""
+        """The multiplier c."""
         return 1.0 if self.c is None else self.c
 
     @abstractmethod
     def energy(self, sigma: Tensor, mu: Tensor) -> Tensor:
         """Energy of each synapse, elementwise: tensors of one shape (member, ...) in, the same shape out.
 
-        It falls as sigma grows; sigma > 0. The multiplier is applied outside.
+        It decreases with sigma; sigma > 0. The multiplier is applied elsewhere.
         """
 
     def __call__(self, sigma: Tensor, mu: Tensor) -> Tensor:
-        """Multiplier times energy, elementwise: what the objective is charged."""
+        """Multiplier times energy, elementwise (nat): the term of the objective."""
         return self.multiplier * self.energy(sigma, mu)
 
 
 class Noise(Plugin):
-    """How the standard deviations sigma of a network's synapses hang on free parameters phi (Methods)."""
+    """How the standard deviations sigma of a network's synapses depend on the free parameters phi (Methods)."""
 
     slot: ClassVar[str] = "noise"
 
     @abstractmethod
     def init(self, mu: Tensor) -> Tensor | None:
-        """Free parameters at the start; mu is (member, synapses) over the whole network.
+        """Initial free parameters; mu is (member, synapses) over the whole network.
 
-        Shape (member, synapses) for one sigma per synapse, (member, 1) for one per network, and None for
-        a network without noise.
+        Return shape (member, synapses) for heterogeneous noise, (member, 1) for homogeneous noise, and None for a
+        deterministic network.
         """
 
     @abstractmethod
@@ -78,9 +80,9 @@ class Noise(Plugin):
 
 
 class Inference(Plugin):
-    """What a network pays besides its expected loss on the data set: the other terms of the objective.
+    """The terms that the objective adds to the expected loss on the data set.
 
-    Both terms are elementwise, are summed over synapses, and stand beside the negative log-likelihood summed
+    Both terms are elementwise and are summed over synapses; they are on the scale of the negative log-likelihood summed
     over the whole training set.
     """
 
@@ -88,46 +90,50 @@ class Inference(Plugin):
 
     @abstractmethod
     def magnitude_cost(self, mu: Tensor, sigma: Tensor) -> Tensor:
-        """What the weights' size costs (Eq. 3), or minus their expected log prior (Eq. 38). sigma may be 0."""
+        """Magnitude cost (Eq. 3), or minus the expected log prior (Eq. 38), elementwise (nat). sigma may be 0."""
 
     @abstractmethod
     def reliability_cost(self, mu: Tensor, sigma: Tensor, cost: Cost) -> Tensor:
-        """What reliability costs (Eq. 4), or minus the entropy of the weights (Eq. 41). sigma > 0."""
+        """Reliability cost (Eq. 4), or minus the entropy of the weights (Eq. 41), elementwise (nat). sigma > 0."""
 
     def log_prior(self, mu: Tensor, sigma: Tensor) -> Tensor | None:
-        """E_Q log P(w) of the prior that the magnitude cost stands for (Eq. 38-40), elementwise; None without one.
+        """E_Q log P(w) under the prior that the magnitude cost represents (Eq. 38-40), elementwise (nat); None without
+        one.
 
-        With it the report states the ELBO and the bound that the overall cost gives (Eq. 49).
+        With it the report states the ELBO and the bound that follows from the objective (Eq. 49).
         """
         return None
 
     def penalty(self, mu: Tensor, sigma: Tensor, cost: Cost) -> Tensor:
-        """Both terms together, elementwise."""
+        """The sum of both terms, elementwise (nat)."""
         return self.magnitude_cost(mu, sigma) + self.reliability_cost(mu, sigma, cost)
 
 
 class Trace(NamedTuple):
-    """What a network of linear layers did to a batch: enough for closed-form per-example gradients."""
+    """Intermediate quantities of a network of linear layers on a batch, sufficient for per-example gradients."""
 
     outputs: Tensor  #: (member, batch, outputs)
-    inputs: list[Tensor]  #: per layer, (batch, pre) or (member, batch, pre), the constant one of the bias last
+    inputs: list[Tensor]  #: per layer, (batch, pre) or (member, batch, pre); the bias's constant one comes last
     drives: list[Tensor]  #: per layer, (member, batch, post), before the activation; in the autograd graph
 
 
 class Network(Plugin):
-    """A network as a function of its weights; a bias is a synapse from a unit that is always one (Eq. 6)."""
+    """An architecture: the outputs as a function of the weights. A bias is a synapse from a unit that is always 1 (Eq.
+    6).
+    """
 
     slot: ClassVar[str] = "network"
-    init: float = Field(0.1, gt=0, le=10, description="means start uniform in [-init, init]")
+    init: float = Field(0.1, gt=0, le=10, description="initial means are uniform in [-init, init]")
 
     @abstractmethod
     def shapes(self, inputs: int, outputs: int) -> list[tuple[int, ...]]:
         """Shape of each layer's weights, without the member axis; (post, pre + 1) for a linear layer."""
 
     def biases(self, inputs: int, outputs: int) -> list[Tensor] | None:
-        """Which weights are biases, per layer a boolean tensor shaped as its weights; None says that nobody knows.
+        """Which weights are biases: per layer a boolean tensor of the weights' shape; None if unknown.
 
-        The engine takes no column for a bias by itself: what it reports of the weights without them is NaN then.
+        The engine does not assume that any column is a bias; without this method, what it reports of the weights
+        without biases is NaN.
         """
         return None
 
@@ -139,7 +145,7 @@ class Network(Plugin):
         """
 
     def trace(self, weights: list[Tensor], x: Tensor) -> Trace | None:
-        """The forward pass with its inner quantities, if all layers are linear maps; else None."""
+        """The forward pass with its intermediate quantities if all layers are linear maps, otherwise None."""
         return None
 
     def gradients(
@@ -147,8 +153,8 @@ class Network(Plugin):
     ) -> Tensor:
         """Write dLoss/dweights into `out` (shaped as weights) and return the outputs.
 
-        residual maps the outputs to dLoss/doutputs. This default goes through autograd; a network may offer
-        a faster one, which the tests compare with this.
+        residual maps the outputs to dLoss/doutputs. This default uses autograd; a plugin may provide a faster one,
+        which the tests compare with this one.
         """
         import torch
 
@@ -161,16 +167,16 @@ class Network(Plugin):
 
 
 class Dataset(Plugin):
-    """Examples and the task they set."""
+    """Examples, and the task: classification or regression."""
 
     slot: ClassVar[str] = "dataset"
 
     @abstractmethod
     def load(self, split: str) -> tuple[Tensor, Tensor]:
-        """Inputs (examples, inputs), floating, and targets of the split "train" or "test".
+        """Inputs (examples, inputs), floating point, and targets of the split "train" or "test".
 
-        Targets are (examples,) int64 for classification, (examples, outputs) floating for regression. Two
-        calls give the same values.
+        Targets are (examples,) int64 for classification, (examples, outputs) floating point for regression. Repeated
+        calls return the same values.
         """
 
     @abstractmethod
@@ -179,33 +185,33 @@ class Dataset(Plugin):
 
 
 class Analysis(Plugin):
-    """A figure and its numbers, from a results file alone."""
+    """A figure and the numbers behind it, computed from a results file alone."""
 
     slot: ClassVar[str] = "analysis"
-    claims: ClassVar[tuple[Claim, ...]] = ()  #: what `ebayes claims` asks of the arrays that measure() returned
+    claims: ClassVar[tuple[Claim, ...]] = ()  #: what `ebayes claims` tests on the arrays that measure() returned
 
     @abstractmethod
     def measure(self, run: Run) -> dict[str, np.ndarray]:
-        """The numbers behind the figure, as named arrays; stored under /analyses/<kind>."""
+        """The numbers behind the figure as named arrays; stored under /analyses/<kind>."""
 
     def statistics(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """The numbers behind the figure for `ebayes show --statistics` and the page: columns of one length, by heading.
+        """Statistics for `ebayes show --statistics` and the page: columns of equal length, by heading.
 
-        A unit stands in the heading, in brackets. None for a figure without.
+        Units are given in the heading, in brackets. Return an empty dict for a figure without statistics.
         """
         return {}
 
     def headline(self, arrays: dict[str, np.ndarray]) -> str:
-        """What was found in one sentence with its numbers, to stand first after a run; empty for nothing to say."""
+        """The result in one sentence with its numbers, printed first after a run; empty if there is nothing to say."""
         return ""
 
     @abstractmethod
     def draw(self, arrays: dict[str, np.ndarray], figure: Figure) -> None:
-        """Draw what measure() returned, and nothing else, into an empty figure."""
+        """Draw the arrays that measure() returned, and nothing else, into an empty figure."""
 
 
 class Hooks(Protocol):
-    """One hook per slot; each returns the classes that a distribution adds."""
+    """One hook per slot; each returns the plugin classes of a distribution."""
 
     @hookspec
     def ebayes_costs(self) -> list[type[Cost]]:

@@ -91,8 +91,8 @@ class Cohort:
         with asking(self.member.noise, "what init returned"):
             phi = self.formulas.noise.init(mu)
             per_layer = [] if phi is None else [phi] if phi.shape[1] == 1 else phi.split(self.sizes, 1)
-        copies = ([t.clone() for t in parts] for parts in (mu.split(self.sizes, 1), per_layer))
-        parameters = Parameters.fresh(*copies, solves=self.formulas.solves)
+        means, free = ([t.clone() for t in parts] for parts in (mu.split(self.sizes, 1), per_layer))
+        parameters = Parameters.fresh(means, free, self.formulas.solves)
         for deviation in parameters.deviations:
             sigma, derivative = self.formulas.spread(deviation.phi)
             deviation.sigma.copy_(sigma)

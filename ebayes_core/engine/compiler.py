@@ -1,4 +1,4 @@
-"""The one place that knows about compilation: a step as one fused kernel, or as it was where no compiler works."""
+"""Compilation of the training step into one kernel, and the fallback to the plain step if no compiler works."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from ebayes_core.engine.compiler_folder import CURE
 log = logging.getLogger("ebayes")
 
 P = ParamSpec("P")
-#: a multiplication and an addition as one instruction, rounded once: a tenth off the update
+#: allow fused multiply-add, rounded once: makes the update 10% faster
 FUSED = {"cpp.enable_floating_point_contract_flag": "fast"}
 
-# Inductor calls a vector library for exp, log and erf, and around a call every register of the loop goes to memory:
-# written into the loop, they take a fifth off the update. exp and log split off a power of two and end in a minimax
-# polynomial on half an octave (coefficients of Cephes' expf and logf, S. Moshier); in ATen's vector type one text
-# serves any processor.
+# Inductor calls a vector library for exp, log and erf, and around each call every register of the loop is saved to
+# memory. Inlined, they make the update 20% faster. exp and log split off a power of two and then use a minimax
+# polynomial on half an octave (coefficients of Cephes' expf and logf, S. Moshier); ATen's vector type makes the same
+# code work on any processor.
 EXP = """[](auto x) {
     using V = at::vec::Vectorized<float>; using I = at::vec::Vectorized<int32_t>;
-    x = at::vec::clamp(x, V(-87.6f), V(89.f));  // exp is 0 and inf from there on
+    x = at::vec::clamp(x, V(-87.6f), V(89.f));  // beyond, exp is 0 or inf
     auto n = (x * V(1.44269504f)).round();
     auto r = at::vec::fmadd(n, V(2.12194440e-4f), at::vec::fmadd(n, V(-0.693359375f), x));
     auto p = V(1.9875691500e-4f);
@@ -35,7 +35,7 @@ EXP = """[](auto x) {
         p = at::vec::fmadd(p, r, V(c));
     p = at::vec::fmadd(p, r * r, r) + V(1.f);
     auto i = at::vec::convert_to_int_of_same_size(n);
-    auto half = at::vec::cast<float>((i + I(126)) << I(23));  // 2**(n - 1): 2**n overflows before exp(x) does
+    auto half = at::vec::cast<float>((i + I(126)) << I(23));  // 2**(n - 1), since 2**n overflows before exp(x)
     return p * half * V(2.f);
 }"""
 LOG = """[](auto x) {
@@ -65,41 +65,41 @@ TEXTS = {"exp": EXP, "log": LOG, "erf": ERF}
 
 @contextmanager
 def inlined() -> Iterator[None]:
-    """While it lasts, inductor writes float32's exp, log and erf into its loops; if torch has that place."""
+    """A block in which inductor inlines float32's exp, log and erf into loops, if this version of torch allows it."""
     try:
         from torch._inductor.codegen.cpp import CppVecOverrides as table
 
         ops: dict[str, Any] = {name: _written(text, name, getattr(table, name)) for name, text in TEXTS.items()}
-    except (ImportError, AttributeError):  # the table is private to torch, and may move
+    except (ImportError, AttributeError):  # the table is private to torch and may move
         yield
         return
     with patch.multiple(table, **ops):
         yield
 
 
-def _written(text: str, name: str, called: Callable[[Any], str]) -> staticmethod[[Any], str]:
-    """An entry of inductor's table that writes text, or the call where the numbers are no float32."""
+def _written(text: str, name: str, called: Callable[..., str]) -> staticmethod:  # type: ignore[type-arg]
+    """An entry of inductor's table that writes `text`, or the original call if the type is not float32."""
 
-    def op(x: Any) -> str:
+    def op(x):  # type: ignore[no-untyped-def]
         return f"{text}({x})" if x.dtype == torch.float32 else called(x)
 
-    op.__name__ = name  # inductor looks the scalar version up by it
+    op.__name__ = name  # by this name inductor finds the scalar version
     return staticmethod(op)
 
 
-def compiled(function: Callable[P, None], *example: object) -> Callable[P, None] | None:
-    """The same function as one fused kernel; None, with one line in the log, if no compiler works.
+def compiled(function: Callable[P, None], *example: P.args, **none: P.kwargs) -> Callable[P, None] | None:
+    """The same function as one compiled kernel; None, with one warning in the log, if no compiler works.
 
-    The function is first traced to plain tensor operations, its gradient included. So whatever Python a plugin's
-    formula is written in, the compiler sees only arithmetic, and an autograd.Function keeps its own backward.
+    The step, including its gradient, is first traced to plain tensor operations. So the compiler sees only arithmetic,
+    however the formula of a third-party plugin is written, and an autograd.Function keeps its own backward.
     """
     try:
         # in this order: when inductor is imported, it looks for its folder
         with compiler_folder.opened(), inlined(), torch.no_grad():
             return _kernel(function, *tree_flatten(example))
-    except Exception as error:  # a missing compiler shows as any of a dozen exceptions
+    except Exception as error:  # a missing compiler can raise any of a dozen exceptions
         why = compiler_folder.told(error)
-        log.warning("no compiled update: %s; going on without, several times slower; %s", why, CURE)
+        log.warning("no compiled update: %s; continuing without, several times slower; %s", why, CURE)
         return None
 
 

@@ -1,7 +1,8 @@
-"""Where torch writes what it compiles: a folder that a compiler can be told of, and never the current one.
+"""Folders for torch's compilation: writable, with a path that a compiler's command can contain, and never the current
+one.
 
-torch cuts the compiler's command at spaces, paths and all, so that a space or a quote in the path of its cache, or of
-temporary files, is the end of it. Where no folder for temporary files can be written, Python takes the current one.
+torch splits the compiler's command at spaces, including those in paths, so that a space or a quote in the path of its
+cache or of temporary files makes it fail. If no folder for temporary files can be written, Python uses the current one.
 """
 
 from __future__ import annotations
@@ -20,23 +21,23 @@ from ebayes_core.errors import DataError
 from ebayes_core.storage.cache import cache_dir
 
 CACHE, TEMPORARY = "TORCHINDUCTOR_CACHE_DIR", "TMPDIR"
-#: the lines of a compiler's message that say most, the best first
+#: patterns of the most informative lines in a compiler's message, best first
 TELLING = (r"\berror: (?!ld returned)", r"cannot find|denied|not found|No such file|No space")
 CURE = (
-    f"to mend it, install a C++ compiler, name one in CXX, or name another folder in {CACHE} and {TEMPORARY}; "
-    "--compile off does without, and without this line"
+    f"install a C++ compiler, name one in CXX, or name another folder in {CACHE} and {TEMPORARY}; "
+    "--compile off turns compilation and this message off"
 )
 
 
 class NoFolder(Exception):
-    """There is none to compile in."""
+    """There is no folder to compile in."""
 
 
 @contextlib.contextmanager
 def opened() -> Iterator[None]:
-    """While it lasts, torch has folders that it can compile in: its own where they will do. Raises NoFolder.
+    """A block in which torch has folders that it can compile in: its own if they are suitable. Raises NoFolder.
 
-    That of its cache stays in the environment, as torch leaves it: a GPU's kernels are compiled when they are called.
+    The cache folder stays set in the environment afterwards, since a GPU's kernels are compiled when they are called.
     """
     temporary, before = _temporary(), (tempfile.tempdir, os.environ.get(TEMPORARY))
     if CACHE in os.environ and not _fit(Path(os.environ[CACHE])):
@@ -51,20 +52,22 @@ def opened() -> Iterator[None]:
 
 
 def told(error: BaseException) -> str:
-    """What went wrong, in one line with the folder in which torch compiles."""
+    """The error in one line, with the folder in which torch compiles."""
     where = "" if isinstance(error, NoFolder) else f" (in {os.environ.get(CACHE) or tempfile.gettempdir()})"
     return telling(error) + where
 
 
 def telling(error: BaseException) -> str:
-    """The line of a long error that says most."""
+    """The most informative line of a long error message."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
     best = (line for pattern in TELLING for line in lines if re.search(pattern, line))
     return next(best, lines[0])[:300]
 
 
 def _temporary() -> Path:
-    """Python's folder of temporary files, unless it is unfit, or the current one for want of any other."""
+    """Python's folder for temporary files, unless it is unsuitable, or is the current folder only for lack of any
+    other.
+    """
     with contextlib.suppress(OSError):
         found = Path(tempfile.gettempdir())
         asked = {Path(os.environ[name]).absolute() for name in (TEMPORARY, "TEMP", "TMP") if os.environ.get(name)}
@@ -74,7 +77,7 @@ def _temporary() -> Path:
 
 
 def _fit(path: Path) -> bool:
-    """Whether it can be written, and is one word of a command."""
+    """Whether the folder can be written and its path is one word of a command."""
     if re.search(r"[\s'\"]" if os.name == "nt" else r"[\s'\"\\]", str(path.absolute())):
         return False
     try:
@@ -87,7 +90,7 @@ def _fit(path: Path) -> bool:
 
 @cache
 def _ours() -> Path:
-    """A folder of ours in the user's cache, where what is compiled is kept; else one that goes with the process."""
+    """A folder in the user's cache, where compiled code is kept; otherwise one that is removed with the process."""
     with contextlib.suppress(DataError):
         if _fit(kept := cache_dir().absolute() / "compiled"):
             return kept
@@ -96,4 +99,4 @@ def _ours() -> Path:
             passing = tempfile.mkdtemp(prefix="ebayes-", dir=base)
             atexit.register(shutil.rmtree, passing, ignore_errors=True)
             return Path(passing)
-    raise NoFolder("no folder can be written whose path has no space or quote in it")
+    raise NoFolder("there is no writable folder whose path contains no space or quote")

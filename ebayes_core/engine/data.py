@@ -1,4 +1,4 @@
-"""What a data set gave, looked at once before it is trained on, and a digest that tells it from any other."""
+"""The data of a data set, checked once before training, and a digest that identifies them."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ from ebayes_core.contract.likelihoods import Classification, Task
 from ebayes_core.contract.slots import Dataset
 from ebayes_core.errors import DataError
 
-#: what numbers are digested as, whatever type they are loaded in or trained in
+#: type in which numbers are digested, whatever type they are loaded or trained in (floating point or not)
 CANONICAL = {True: torch.float32, False: torch.int64}
 
 
 @dataclass(frozen=True)
 class Data:
-    """A data set on its device, in the run's floating type."""
+    """A data set on its device, in the floating-point type of the run."""
 
     x: Tensor
     y: Tensor
     x_test: Tensor
     y_test: Tensor
     task: Task
-    digest: str = ""  #: of the data as loaded, whatever type they are trained in
+    digest: str = ""  #: digest of the data as loaded, whatever type they are trained in
 
     @property
     def examples(self) -> int:
-        """Number of training examples, N: the objective is on the scale of their sum."""
+        """Number of training examples N; the objective is summed over them."""
         return len(self.x)
 
 
 def load(dataset: Dataset, task: Task) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Inputs and targets of the training set, then of the test set, as the data set gives them.
+    """Inputs and targets of the training set, then of the test set.
 
-    Raises DataError naming the data set, the split and the example, where they do not fit the contract of
-    `Dataset.load`, and TypeError where that gives no tensors at all.
+    Raises DataError naming the data set, the split and the example if they violate the contract of `Dataset.load`, and
+    TypeError if they are not tensors.
     """
     train, test = (_split(dataset, task, split) for split in ("train", "test"))
     if train[0].shape[1] != test[0].shape[1]:
@@ -49,9 +49,9 @@ def load(dataset: Dataset, task: Task) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 def _split(dataset: Dataset, task: Task, split: str) -> tuple[Tensor, Tensor]:
     found = dataset.load(split)
     if not (isinstance(found, tuple) and len(found) == 2 and all(isinstance(t, Tensor) for t in found)):
-        raise TypeError("load must give two tensors, inputs and targets")
+        raise TypeError("load must return two tensors, inputs and targets")
     for fault in faults(task, found):
-        raise DataError(f"{_name(dataset)}: load('{split}') gave what cannot be trained on: {fault}")
+        raise DataError(f"{_name(dataset)}: load('{split}') returned data that cannot be trained on: {fault}")
     return found
 
 
@@ -60,10 +60,10 @@ def _name(dataset: Dataset) -> str:
 
 
 def faults(task: Task, found: tuple[Tensor, Tensor]) -> Iterator[str]:
-    """What is wrong with the inputs and targets of a split, the worst first; nothing where they fit the task."""
+    """What is wrong with the inputs and targets of a split, most serious first; nothing if they fit the task."""
     x, y = found
     if not (x.ndim == 2 and x.is_floating_point()):
-        yield f"inputs must be (examples, inputs), floating, not {tuple(x.shape)} {x.dtype}"
+        yield f"inputs must be (examples, inputs), floating point, not {tuple(x.shape)} {x.dtype}"
     elif not len(x) == len(y) > 0:
         yield f"{len(x)} inputs and {len(y)} targets"
     else:
@@ -76,7 +76,7 @@ def _targets(task: Task, y: Tensor) -> Iterator[str]:
         wanted = f"targets of a classification are (examples,) int64 from 0 to {task.classes - 1}"
         shaped, outside = y.ndim == 1 and y.dtype == torch.int64, lambda: (y < 0) | (y >= task.classes)
     else:
-        wanted = f"targets of this regression are (examples, {task.outputs}), floating and finite"
+        wanted = f"targets of this regression are (examples, {task.outputs}), floating point and finite"
         shaped = y.ndim == 2 and y.shape[1] == task.outputs and y.is_floating_point()
         outside = lambda: ~y.isfinite().all(-1)
     if not shaped:
@@ -86,12 +86,12 @@ def _targets(task: Task, y: Tensor) -> Iterator[str]:
 
 
 def _spoilt(x: Tensor) -> bool:
-    """Whether anything is not finite: least and greatest are NaN where any is, and need no memory."""
+    """Whether any value is not finite: minimum and maximum are NaN if any value is, and take no extra memory."""
     return bool(x.numel()) and not torch.stack(torch.aminmax(x.detach())).isfinite().all()
 
 
 def _unfit(bad: Tensor, values: Tensor, words: str) -> Iterator[str]:
-    """The words with the first example that is unfit, if there is one."""
+    """The message with the first example that violates it, if there is one."""
     if bad.any():
         at = int(bad.int().argmax())
         row = values[at].flatten()
@@ -100,10 +100,10 @@ def _unfit(bad: Tensor, values: Tensor, words: str) -> Iterator[str]:
 
 
 def digest(parts: Sequence[Tensor]) -> str:
-    """SHA-256 of shapes and numbers, in 64 hexadecimal digits.
+    """SHA-256 of shapes and numbers, as 64 hexadecimal digits.
 
-    Floating numbers count to single precision, so that runs in float32 and float64 agree, and so do processors whose
-    linear algebra rounds a data set that is generated in other last bits.
+    Floating-point numbers are rounded to single precision, so that runs in float32 and float64 agree, and so do
+    processors on which a generated data set differs by rounding.
     """
     found = hashlib.sha256()
     for part in parts:

@@ -1,8 +1,8 @@
-"""Which term of the objective was not finite, where a network had to be frozen; asked only once it is.
+"""Diagnosis of a diverged network: which term of the objective was not finite.
 
-A loss that is not finite freezes a network before its next step. A gradient that is not goes through that step first,
-and leaves a NaN in place of the parameter that it moved: the formulas are then asked at what is left of the network,
-and at all that the lost values can have been.
+If the loss is not finite, training of the network stops before its next step. If a gradient is not finite, that step
+has already replaced a parameter by NaN; the formulas are then evaluated at the remaining parameters, and at all values
+that the lost ones can have had.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from ebayes_core.engine.fixed_point import MOST
 from ebayes_core.engine.objective import Formulas
 from ebayes_core.engine.terms import Formula, blamed, derivatives, doubled, terms
 
-MUS, SIGMAS = 17, 257  #: values that a lost mean and a lost sigma are looked for at
-#: how far beyond the known means, and within which sigmas
+MUS, SIGMAS = 17, 257  #: number of values tried for a lost mean and a lost sigma
+#: range of the values: this factor beyond the known means, and these bounds of sigma
 BEYOND, WIDEST = 2.0, (1e-6, 1e3)
 
 Place = tuple[Tensor, Tensor]  #: mu and sigma, (1, synapses)
@@ -24,9 +24,9 @@ Place = tuple[Tensor, Tensor]  #: mu and sigma, (1, synapses)
 
 @torch.no_grad()
 def cause(cohort: Cohort, state: State, member: int, seen: str) -> str:
-    """What of this frozen network was not finite: `reliability (cost 'mine')`, `the loss` and so on.
+    """The quantity of a diverged network that was not finite: `reliability (cost 'mine')`, `the loss` and so on.
 
-    seen: what to say where the formulas are finite, and nothing is lost.
+    seen: the answer if the formulas are finite and no parameter is lost.
     """
     f, point = cohort.formulas_of(cohort.points[member : member + 1]), cohort.points[member].member
     mu = _row(state.parameters.mu, member)
@@ -58,7 +58,7 @@ def _start(f: Formulas, mu: Tensor) -> Tensor:
 
 
 def _ends(f: Formulas, mu: Tensor, steps: int) -> list[Tensor]:
-    """The start of sigma, and the least and the greatest that so many steps can have led to."""
+    """The initial sigma, and the smallest and largest that this number of steps can have led to."""
     phi, far = _start(f, mu), f.learning_rate_phi * steps
     if not f.solves:
         return [f.noise.sigma(phi + by).flatten() for by in (0 * far, -far, far)]
@@ -66,7 +66,7 @@ def _ends(f: Formulas, mu: Tensor, steps: int) -> list[Tensor]:
 
 
 def _here(f: Formulas, mu: Tensor, phi: Tensor | None) -> Place:
-    """The network as it stands; a lost mean counts as 0, where formulas fail most, a lost sigma as at its start."""
+    """The parameters; a lost mean counts as 0, where formulas fail most often, a lost sigma as its initial value."""
     sigma = torch.zeros_like(mu) if phi is None else f.noise.sigma(phi)
     filled = sigma if phi is None else torch.where(sigma.isfinite(), sigma, f.noise.sigma(_start(f, mu)))
     return mu.nan_to_num(0.0, 0.0, 0.0), filled.expand_as(mu)
@@ -75,7 +75,7 @@ def _here(f: Formulas, mu: Tensor, phi: Tensor | None) -> Place:
 def _around(f: Formulas, mu: Tensor, phi: Tensor | None, state: State, member: int) -> Place:
     """Every pair of a mean and a sigma that the network can have had, in double precision."""
     size = BEYOND * mu.nan_to_num(0.0, 0.0, 0.0).abs().max().double()
-    means = size * torch.linspace(-1, 1, MUS, dtype=torch.float64, device=mu.device)  # 0 among them
+    means = size * torch.linspace(-1, 1, MUS, dtype=torch.float64, device=mu.device)  # including 0
     if phi is None:
         return means[None], torch.zeros_like(means)[None]
     told = [point["sigma_rms"][member].flatten() for point in state.curves]
@@ -87,15 +87,15 @@ def _around(f: Formulas, mu: Tensor, phi: Tensor | None, state: State, member: i
 
 
 def _broken(formula: Formula, place: Place, curved: bool) -> bool:
-    """Whether its value or a slope is not finite somewhere."""
+    """Whether the value or a derivative is not finite anywhere."""
     return not all(bool(t.isfinite().all()) for t in derivatives(formula, *place, curved).values())
 
 
 def _overflows(f: Formulas, formula: Formula, place: Place, phi: Tensor | None) -> bool:
     """Whether the square of a gradient that Adam takes from the formula is not finite."""
     found = derivatives(formula, *place)
-    slopes = [found["slope in mu"]]
+    slopes = [found["derivative in mu"]]
     if phi is not None and not f.solves:
-        slope = found["slope in sigma"]
+        slope = found["derivative in sigma"]
         slopes.append((slope if phi.shape == slope.shape else slope.sum(-1, keepdim=True)) * f.spread(phi)[1])
     return not all(bool((g / f.examples).square().isfinite().all()) for g in slopes)

@@ -1,4 +1,4 @@
-"""What a trained network does: predictions with mean and sampled weights, and the sizes of its noise and its costs."""
+"""Evaluation of networks: predictions with mean and sampled weights, and the sizes of sigma and of the costs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CHUNK = 1000  #: examples per forward pass
 
 
 def snapshot(cohort: Cohort, p: Parameters) -> dict[str, Tensor]:
-    """Costs, sigma, and accuracy on the test set with the mean weights; (member,) each."""
+    """Costs, sigma, and test accuracy with the mean weights; (member,) each."""
     magnitude, reliability = costs(cohort, p)
     sigma = torch.cat(cohort.formulas.sigmas(p.mu, p.phi), -1)
     accuracy = mean_weights(cohort, p).get("accuracy_mean", torch.full_like(magnitude, math.nan))
@@ -28,7 +28,7 @@ def snapshot(cohort: Cohort, p: Parameters) -> dict[str, Tensor]:
 
 
 def spread(sigma: Tensor) -> dict[str, Tensor]:
-    """Mean, median and RMS of sigma over the synapses of each network; biases are synapses."""
+    """Mean, median and RMS of sigma over the synapses of each network, biases included."""
     return {
         "sigma_mean": sigma.mean(-1),
         "sigma_median": sigma.median(-1).values,
@@ -37,7 +37,7 @@ def spread(sigma: Tensor) -> dict[str, Tensor]:
 
 
 def costs(cohort: Cohort, p: Parameters) -> tuple[Tensor, Tensor]:
-    """Magnitude and reliability terms of the objective, summed over the network (Eq. 3, 4)."""
+    """Magnitude cost and reliability cost, summed over the network (Eq. 3, 4); (member,) each, in nats."""
     f = cohort.formulas
     zero = torch.zeros(len(cohort), device=cohort.device, dtype=cohort.dtype)
     magnitude, reliability = zero, zero
@@ -49,20 +49,20 @@ def costs(cohort: Cohort, p: Parameters) -> tuple[Tensor, Tensor]:
 
 
 def energy_bill(cost: Cost, mu: Tensor, sigma: Tensor) -> dict[str, Tensor]:
-    """The energy of all synapses, truly summed, and as if each had the network's RMS sigma (the authors' axis)."""
+    """Reliability cost summed over synapses, and as if each synapse had the network's RMS sigma (the authors' axis)."""
     rms = sigma.square().mean(-1, keepdim=True).sqrt().expand_as(sigma)
     return {"reliability_cost": cost(sigma, mu).sum(-1), "reliability_cost_at_rms": cost(rms, mu).sum(-1)}
 
 
 class Predictive:
-    """The average over sampled networks of what each predicts, and of each one's likelihood."""
+    """Average over sampled networks of their predictions, and of their likelihoods."""
 
     def __init__(self, cohort: Cohort) -> None:
         self.task, self.samples = cohort.data.task, 0
         self.prediction, self.log_likelihood = (torch.tensor(v, device=cohort.device) for v in (0.0, -math.inf))
 
     def add(self, outputs: Tensor, y: Tensor) -> None:
-        """Count one sampled network's outputs (member, examples, outputs) on all examples."""
+        """Add one sampled network's outputs (member, examples, outputs) on all examples."""
         log_likelihood = -self.task.nll(outputs, y)
         self.log_likelihood = torch.logaddexp(self.log_likelihood, log_likelihood)
         self.prediction = self.prediction + self.task.predict(outputs)
@@ -76,15 +76,15 @@ class Predictive:
 
 
 def mean_weights(cohort: Cohort, p: Parameters) -> dict[str, Tensor]:
-    """Test scores with the mean weights, noise switched off."""
+    """Test scores with the mean weights, without noise."""
     return _scores(cohort, iter([p.mu]), 1, "mean")
 
 
 def evaluate(cohort: Cohort, p: Parameters, noise: torch.Generator) -> dict[str, Tensor]:
-    """Test scores with the mean weights, with one sampled network per few examples, and with the average over samples.
+    """Test scores with the mean weights, with a sampled network for every few examples, and with an ensemble.
 
-    One sampled network serves `sample_batch` examples (20, as in the authors' code), so that the score is that
-    of a typical network and not of one lucky draw.
+    One sampled network predicts `sample_batch` examples (20, as in the authors' code), so that the score is that of a
+    typical network and not of a single draw.
     """
     options = cohort.member.measurement
     weights = sampled_weights(cohort, p, noise)
@@ -97,7 +97,7 @@ def evaluate(cohort: Cohort, p: Parameters, noise: torch.Generator) -> dict[str,
 
 
 def sampled_weights(cohort: Cohort, p: Parameters, noise: torch.Generator) -> Iterator[list[Tensor]]:
-    """Endless sampled networks, per layer (member, synapses); members share the draws."""
+    """An endless iterator of sampled networks, per layer (member, synapses); members share the draws."""
     sigmas = cohort.formulas.sigmas(p.mu, p.phi)
     while True:
         xi = cohort.draw(noise).split(cohort.sizes, 1)
@@ -107,7 +107,7 @@ def sampled_weights(cohort: Cohort, p: Parameters, noise: torch.Generator) -> It
 def _scores(
     cohort: Cohort, weights: Iterator[list[Tensor]], samples: int, label: str, per_network: int | None = None
 ) -> dict[str, Tensor]:
-    """Scores of the average over `samples` networks; each serves all examples, or only `per_network` of them."""
+    """Scores of the average over `samples` networks; each predicts all examples, or only `per_network` of them."""
     x, y, predictive = cohort.data.x_test, cohort.data.y_test, Predictive(cohort)
     for _ in range(samples):
         fixed = None if per_network else cohort.layered(next(weights))

@@ -1,8 +1,8 @@
-"""Whether every formula, and its slopes, are finite wherever training may come: asked before the first step.
+"""Check, before the first step, that every formula and its derivatives are finite wherever training may lead.
 
-In double precision, which no bound of a spec overflows that single precision could start from: what is found is the
-formula's own. Training comes as far as its steps add up to, at most as far as `ebayes_core.testing` asks of a plugin's
-author; and in a few of a thousand networks a mean starts at exactly 0.
+It is done in double precision, which does not overflow within the bounds of a spec if single precision does not at the
+start; so what fails is the formula itself. Training can move as far as the sum of its steps, but it is followed at most
+as far as `ebayes_core.testing` checks. In a few of a thousand networks an initial mean is exactly 0.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from ebayes_core.engine.objective import Formulas
 from ebayes_core.engine.terms import Formula, blamed, derivatives, doubled, terms
 from ebayes_core.errors import PluginError
 
-FEW = 3  #: synapses of each member and layer
-#: how far a mean, sigma and phi are followed; beyond, formulas are left to their own tests
+FEW = 3  #: number of synapses of each network and layer that are checked
+#: range in which a mean, sigma and phi are followed; beyond it, formulas are left to the plugin's own tests
 FAR_MU, SMALLEST, FAR_PHI = 3.0, 1e-6, 10.0
-#: from here on a bound of the spec is about to overflow single precision, which is nobody's mistake
+#: values above this are about to overflow single precision because of the spec, which is not the plugin's mistake
 LARGE = 1e30
 AT_ZERO = (
-    "a mean may be 0, where |mu| ** a with a < 1, a root and a logarithm have no slope: "
-    "put (mu ** 2 + delta ** 2) ** 0.5, with a small delta, for |mu|"
+    "a mean may be 0, where |mu| ** a with a < 1, a root and a logarithm are not differentiable: "
+    "replace |mu| by (mu ** 2 + delta ** 2) ** 0.5 with a small delta"
 )
-ELSEWHERE = "it must be finite for every mu and every sigma > 0: keep away from 0 what it divides by or takes a root of"
-ANYWHERE = "it must be positive, and its slope finite, for every phi"
+ELSEWHERE = "it must be finite for every mu and every sigma > 0: keep divisors and arguments of roots away from 0"
+ANYWHERE = "it must be positive, and its derivative finite, for every phi"
 
 
 class Place(NamedTuple):
-    """What fails, in which network, and for which values."""
+    """What is not finite, in which network, and at which values."""
 
     what: str
     member: int
@@ -43,7 +43,7 @@ class Place(NamedTuple):
 
 @torch.no_grad()
 def check(cohort: Cohort, state: State) -> None:
-    """Raise PluginError naming the plugin, the method, what is not finite, for which values, and what to do."""
+    """Raise PluginError naming the plugin, the method, what is not finite, at which values, and what to do."""
     mu, phi = (_few(t) for t in (state.parameters.mu, state.parameters.phi))
     double = doubled(cohort.formulas, [p.member for p in cohort.points])
     _check(cohort, cohort.formulas, mu, _sigmas(cohort, cohort.formulas, phi, mu)[:1], False)
@@ -69,28 +69,28 @@ def _steps(cohort: Cohort) -> int:
 
 
 def _mus(cohort: Cohort, mu: Tensor) -> list[Tensor]:
-    """The means at the start, at 0, and as far as Adam's steps add up to."""
+    """The initial means, 0, and the means as far as the sum of Adam's steps can lead."""
     far = mu.abs() + cohort.formulas.learning_rate.to(mu.dtype) * _steps(cohort)
     far = far.clamp(max=FAR_MU).maximum(mu.abs())
     return [mu, torch.zeros_like(mu), far, -far]
 
 
 def _sigmas(cohort: Cohort, f: Formulas, phi: Tensor, mu: Tensor) -> list[Tensor]:
-    """sigma at the start, and the least and the greatest that training may come to; shaped as mu, 0 without noise."""
+    """Initial sigma, and the smallest and largest that training may lead to; shaped as mu, 0 without noise."""
     if not phi.numel():
         return [torch.zeros_like(mu)]
     far = (cohort.formulas.learning_rate_phi.to(phi.dtype) * _steps(cohort)).clamp(max=FAR_PHI)
     start, *ends = [_spread(cohort, f, phi, by) for by in (0 * far, -far, far)]
-    if f.solves:  # log sigma moves then, and not phi
+    if f.solves:  # with the fixed point, log sigma moves and not phi
         ends = [start * torch.full_like(start, by * MOST * _steps(cohort)).exp() for by in (-1, 1)]
     return [s.expand_as(mu) for s in (start, *(e.clamp(SMALLEST, LARGEST) for e in ends))]
 
 
 def _spread(cohort: Cohort, f: Formulas, phi: Tensor, by: Tensor) -> Tensor:
-    """sigma where phi has moved by so much."""
+    """sigma after phi has changed by `by`."""
     sigma, slope = f.spread(phi + by)
     usable = f.noise.sigma(phi) >= SMALLEST
-    wrong = {"its value": ~(sigma > 0), "its slope": ~slope.isfinite() & ~(sigma > LARGE)}
+    wrong = {"its value": ~(sigma > 0), "its derivative": ~slope.isfinite() & ~(sigma > LARGE)}
     for what, bad in wrong.items():
         for i, j in (usable & bad).nonzero().tolist():
             found = (sigma if what == "its value" else slope)[i, j]
@@ -99,7 +99,7 @@ def _spread(cohort: Cohort, f: Formulas, phi: Tensor, by: Tensor) -> Tensor:
 
 
 def _failing(formula: Formula, mus: list[Tensor], sigma: Tensor, curved: bool) -> Iterator[Place]:
-    """Where the formula is not finite, though at the mean's start it is not about to overflow."""
+    """Where the formula is not finite, unless it is about to overflow at the initial means already."""
     usable = (sigma >= SMALLEST) | (sigma == 0)
     for number, mu in enumerate(mus):
         found = derivatives(formula, mu, sigma, curved)
@@ -112,7 +112,7 @@ def _failing(formula: Formula, mus: list[Tensor], sigma: Tensor, curved: bool) -
 
 def _refuse(cohort: Cohort, slot: str, method: str, place: Place | None) -> None:
     assert place
-    where = f"at mu = {place.mu:.3g}, sigma = {place.sigma:.3g}, to which training may come"
+    where = f"at mu = {place.mu:.3g}, sigma = {place.sigma:.3g}, which training may reach"
     advice = ELSEWHERE if place.mu else AT_ZERO
     _raise(cohort, slot, method, place.member, f"its {place.what} is not finite {where}; {advice}")
 
@@ -120,4 +120,4 @@ def _refuse(cohort: Cohort, slot: str, method: str, place: Place | None) -> None
 def _raise(cohort: Cohort, slot: str, method: str, member: int, what: str) -> None:
     plugin = getattr(cohort.points[member].member, slot)
     where = f"the {slot} '{plugin.kind}' ({type(plugin).__module__}): {method}()"
-    raise PluginError(f"{where}: {what}; this is a mistake of the plugin")
+    raise PluginError(f"{where}: {what}; this is a mistake in the plugin")

@@ -9,6 +9,7 @@ rest.
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import NamedTuple
 
 import torch
@@ -33,7 +34,7 @@ def collected(parts: list[Tensor], sigma: list[Tensor]) -> list[Tensor]:
     """A quantity of each synapse, per layer, as that of each free sigma: one that is shared takes the sum."""
     if len(sigma) == len(parts) and all(s.shape == q.shape for s, q in zip(sigma, parts, strict=True)):
         return parts
-    return [sum(q.sum(-1, keepdim=True) for q in parts)]
+    return [reduce(torch.add, [q.sum(-1, keepdim=True) for q in parts])]
 
 
 def newest(step: int) -> float:
@@ -76,17 +77,15 @@ def newton(formulas: Formulas, mu: list[Tensor], conditions: list[Condition]) ->
         logs = [torch.zeros_like(s).requires_grad_() for s in sigma]
         moved = [s.detach() * u.exp() for s, u in zip(sigma, logs, strict=True)]
         spread = per_layer(moved, mu)
-        magnitude = sum(formulas.inference.magnitude_cost(m, s).sum() for m, s in zip(mu, spread, strict=True))
-        reliability = sum(
-            formulas.inference.reliability_cost(m, s, formulas.cost).sum() for m, s in zip(mu, spread, strict=True)
-        )
-        in_magnitude, in_reliability = _derivatives(magnitude, logs), _derivatives(reliability, logs)
+        layers, f = list(zip(mu, spread, strict=True)), formulas
+        in_magnitude = _derivatives([f.inference.magnitude_cost(m, s) for m, s in layers], logs)
+        in_reliability = _derivatives([f.inference.reliability_cost(m, s, f.cost) for m, s in layers], logs)
         curved = [formulas.examples * k.curvature * s**2 for k, s in zip(conditions, moved, strict=True)]
         excess = [
             (h + m).clamp_min(TINY).log() - (-r).clamp_min(TINY).log()
             for h, m, r in zip(curved, in_magnitude, in_reliability, strict=True)
         ]
-        derivatives = torch.autograd.grad(sum(e.sum() for e in excess), logs)
+        derivatives = torch.autograd.grad(_total(excess), logs)
     return [
         (-e.detach() / d.clamp_min(1)).clamp(-MOST, MOST).minimum((k.ceiling / k.sigma).log())
         for e, d, k in zip(excess, derivatives, conditions, strict=True)
@@ -98,8 +97,13 @@ def ceiling(sigma: Tensor) -> Tensor:
     return (WIDE * sigma.mean(-1, keepdim=True)).clamp_max(LARGEST)
 
 
-def _derivatives(total: Tensor, logs: list[Tensor]) -> tuple[Tensor, ...]:
-    """Derivatives that can be differentiated once more; zeros if the total does not depend on sigma."""
+def _total(parts: list[Tensor]) -> Tensor:
+    return reduce(torch.add, [part.sum() for part in parts])
+
+
+def _derivatives(terms: list[Tensor], logs: list[Tensor]) -> tuple[Tensor, ...]:
+    """Derivatives that can be differentiated once more; zeros if no term depends on sigma."""
+    total = _total(terms)
     if not total.requires_grad:
         return tuple(torch.zeros_like(u) for u in logs)
     return torch.autograd.grad(total, logs, create_graph=True, allow_unused=True, materialize_grads=True)

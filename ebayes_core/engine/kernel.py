@@ -7,9 +7,10 @@ from torch.utils._pytree import tree_map
 
 from ebayes_core.engine.cohort import Cohort, State
 from ebayes_core.engine.compiler import compiled
-from ebayes_core.engine.ingredients import limits, time_of
+from ebayes_core.engine.ingredients import Fisher, Ingredients
+from ebayes_core.engine.minibatch import limits, time_of
 from ebayes_core.engine.parameters import Parameters
-from ebayes_core.engine.step import Fisher, Ingredients, Step, make_step
+from ebayes_core.engine.step import Step, make_step
 from ebayes_core.results.provenance import COMPILED
 
 # Synapses that a step takes at a time if it is not compiled: with fewer, calls dominate; more leave the cache.

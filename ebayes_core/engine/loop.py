@@ -8,8 +8,8 @@ import torch
 
 from ebayes_core.engine.bookkeeping import count, curve_point, end_epoch
 from ebayes_core.engine.cohort import Cohort, State
-from ebayes_core.engine.ingredients import ingredients
 from ebayes_core.engine.kernel import kernel
+from ebayes_core.engine.minibatch import ingredients
 
 
 @torch.no_grad()

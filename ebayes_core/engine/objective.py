@@ -66,6 +66,6 @@ def gradients(
         weight = mu[0].new_tensor(1 / formulas.examples)
         upstream = [*loss, *(g * x for g, x in zip(loss, xi, strict=True)), *(weight.expand_as(t) for t in terms)]
         moved = [(t, g) for t, g in zip((*means, *spreads, *terms), upstream, strict=True) if t.requires_grad]
-        outputs, upstream = zip(*moved, strict=True)
-        found = torch.autograd.grad(outputs, leaves, upstream, allow_unused=True, materialize_grads=True)
+        outputs, factors = zip(*moved, strict=True)
+        found = torch.autograd.grad(outputs, leaves, factors, allow_unused=True, materialize_grads=True)
     return list(found[: len(mu)]), list(found[len(mu) :])

@@ -1,4 +1,4 @@
-"""Squared gradients of every example by itself, summed over a batch: what any diagonal Fisher is made of."""
+"""Per-example squared gradients, summed over a batch: the ingredients of every diagonal Fisher information."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ Deltas = Callable[[Tensor], Iterable[Tensor]]
 def squared_gradients(network: Network, weights: list[Tensor], x: Tensor, deltas: Deltas) -> list[Tensor]:
     """Squared per-example gradients, summed over the batch and over deltas; per layer (member, *shape).
 
-    deltas maps the outputs (member, batch, outputs) to derivatives of some loss in them. For linear layers the square
-    of an outer product is the outer product of squares, so one matrix product serves the whole batch and all deltas
-    (Goodfellow 2015); a network without a trace goes through torch.func.
+    deltas maps the outputs (member, batch, outputs) to derivatives of a loss in them. For linear layers the square of
+    an outer product is the outer product of squares, so one matrix product suffices for the whole batch and all deltas
+    (Goodfellow 2015); for a network without a trace torch.func is used.
     """
     with torch.enable_grad():
         leaves = [w.detach().requires_grad_() for w in weights]

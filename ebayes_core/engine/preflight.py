@@ -1,6 +1,7 @@
-"""What a cohort's plugins return, looked at once before training: a wrong shape would surface far from its author.
+"""Check what a cohort's plugins return, once before training: the error from a wrong shape would arise elsewhere.
 
-Each formula is asked for a few synapses and a few examples; `ebayes_core.testing` asks more, of a plugin's author.
+Each formula is evaluated for a few synapses and a few examples; the checks of `ebayes_core.testing`, for authors of
+plugins, are more thorough.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ from ebayes_core.engine.cohort import Cohort, State
 from ebayes_core.engine.objective import Formulas
 from ebayes_core.errors import PluginError
 
-FEW = 3  #: synapses of each member, and examples
+FEW = 3  #: number of synapses of each network, and of examples
 
 
 @torch.no_grad()
 def check(cohort: Cohort, state: State) -> None:
-    """Every formula once, at the start. Raises PluginError naming the plugin, the method and what it returned."""
+    """Evaluate every formula once at the initial values. Raises PluginError naming plugin, method and result."""
     _check_network(cohort, state)
     formulas, member = cohort.formulas, cohort.member
     mu = [m[:, :FEW] for m in state.parameters.mu]
@@ -44,16 +45,16 @@ def _check_network(cohort: Cohort, state: State) -> None:
 
 
 def _check_biases(cohort: Cohort) -> None:
-    """They are asked for when all is trained: too late for a mistake."""
+    """Checked now because biases are used only after training."""
     marked = cohort.network.biases(cohort.data.x.shape[1], cohort.data.task.outputs)
     if marked is not None and len(marked) != len(cohort.shapes):
-        raise PluginError(_says(cohort.network, "biases", f"{len(marked)} layers in place of {len(cohort.shapes)}"))
+        raise PluginError(_says(cohort.network, "biases", f"{len(marked)} layers instead of {len(cohort.shapes)}"))
     for found, shape in zip(marked or [], cohort.shapes, strict=False):
         _compare(cohort.network, "biases", found, torch.zeros(shape, dtype=torch.bool))
 
 
 def _check_speedups(cohort: Cohort, weights: list[Tensor], x: Tensor, wanted: Tensor) -> None:
-    """What a network may offer in place of the defaults: the training loop, and the probes after it, lean on it."""
+    """Methods that a network may override for speed, used by the training loop and by the measurements after it."""
     network, data = cohort.network, cohort.data
     slopes = [torch.zeros_like(w) for w in weights]
     outputs = network.gradients(weights, x, lambda o: data.task.residual(o, data.y[:FEW]), slopes)
@@ -94,18 +95,18 @@ def _check_costs(member: Any, formulas: Formulas, mu: Tensor, sigma: Tensor, noi
 
 
 def _compare(plugin: Plugin, method: str, found: Any, wanted: Tensor) -> None:
-    """Shape, type and device as wanted, and no NaN."""
+    """Check that shape, type and device are as wanted, and that there is no NaN."""
     if not isinstance(found, Tensor):
-        raise PluginError(_says(plugin, method, f"{type(found).__name__}, and no tensor"))
+        raise PluginError(_says(plugin, method, f"{type(found).__name__}, not a tensor"))
     for name in ("shape", "dtype", "device"):
         mine, theirs = (getattr(t, name) for t in (found, wanted))
         if mine != theirs:
             shown = (tuple(mine), tuple(theirs)) if name == "shape" else (mine, theirs)
-            raise PluginError(_says(plugin, method, f"a tensor of {name} {shown[0]} in place of {shown[1]}"))
-    if found.isnan().any() and wanted.isfinite().all():  # at the bounds of a spec an overflow is nobody's mistake
-        raise PluginError(_says(plugin, method, "NaN for the finite parameters at the start"))
+            raise PluginError(_says(plugin, method, f"a tensor of {name} {shown[0]} instead of {shown[1]}"))
+    if found.isnan().any() and wanted.isfinite().all():  # an overflow at the bounds of a spec is allowed
+        raise PluginError(_says(plugin, method, "NaN for the initial parameters, which are finite"))
 
 
 def _says(plugin: Plugin, method: str, what: str) -> str:
     module = type(plugin).__module__
-    return f"the {plugin.slot} '{plugin.kind}' ({module}): {method}() returned {what}; this is a mistake of the plugin"
+    return f"the {plugin.slot} '{plugin.kind}' ({module}): {method}() returned {what}; this is a mistake in the plugin"

@@ -1,4 +1,4 @@
-"""Random numbers that belong to a seed and a purpose, so that a network is the same alone as in a cohort."""
+"""Random numbers determined by a seed and a purpose, so that a network does not depend on its cohort."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import torch
 
 
 def generator(seed: int, *purpose: int, device: torch.device | str = "cpu") -> torch.Generator:
-    """Random numbers that belong to a seed and a purpose, never to a member's place in a cohort."""
+    """A generator determined by a seed and a purpose, never by a network's position in a cohort."""
     mixed = np.random.SeedSequence([seed, *purpose]).generate_state(1, np.uint64)[0]
     return torch.Generator(device).manual_seed(int(mixed >> np.uint64(1)))
 
 
-INIT, NOISE, ORDER, MEASURE, CHOICE = range(5)  #: purposes
+INIT, NOISE, ORDER, MEASURE, CHOICE = range(5)  #: the purposes

@@ -1,4 +1,4 @@
-"""Many networks as one: which members compute the same formula, and their numbers along a member axis."""
+"""Stack many networks into one: which of them compute the same formulas, and their numbers along a member axis."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 M = TypeVar("M", bound=BaseModel)
 
-# About 32 networks of the paper's size: enough to amortise noise and dispatch, still kind to the caches.
+# About 32 networks of the paper's size: enough to amortise drawing noise and dispatch, and small enough for the caches.
 MEMBER_SYNAPSES = 32 * 89_610
 
 
 def stack(models: Sequence[M], dtype: torch.dtype | None = None, device: torch.device | str | None = None) -> M:
-    """One model whose float fields are (member, 1) tensors, so that its formulas serve all members at once.
+    """One model whose float fields are (member, 1) tensors, so that its formulas compute all members at once.
 
-    The models must agree in whatever is not a float (see `key`). Nested models stack in the same way.
+    The models must agree in everything that is not a float (see `key`). Nested models are stacked in the same way.
     """
     import torch
 
@@ -45,9 +45,9 @@ def stack(models: Sequence[M], dtype: torch.dtype | None = None, device: torch.d
 
 
 def key(model: Any) -> Hashable:
-    """What must agree for two models to stack: the formulas of their classes, and all values but floats.
+    """What must agree for two models to be stacked: the formulas of their classes, and all values except floats.
 
-    The kind itself does not count: calcium and trafficking inherit one `energy`, so they train together.
+    The kind itself does not matter: calcium and trafficking inherit the same `energy`, so they are trained together.
     """
     if isinstance(model, BaseModel):
         fields = [name for name in type(model).model_fields if name != "kind"]
@@ -68,10 +68,10 @@ def _formulas(cls: type) -> type | tuple[tuple[str, int], ...]:
 def cohorts(
     points: Sequence[Point], synapses: Callable[[Point], int], most: int = MEMBER_SYNAPSES, members: int | None = None
 ) -> list[list[Point]]:
-    """Groups of members that train as one: one seed, one data set, one formula, and not too large.
+    """Divide networks into cohorts: one seed, one data set, the same formulas, and a limited size.
 
-    synapses: the number of synapses of a member's network; a group of more than `most` in all, or of more than
-    `members`, is cut.
+    synapses: number of synapses of a network; a cohort of more than `most` synapses, or of more than `members`
+    networks, is divided.
     """
     groups: dict[Hashable, list[Point]] = {}
     for point in points:
@@ -93,7 +93,7 @@ def _cut(group: list[Point], most: int) -> list[list[Point]]:
 
 
 def per_layer(sigma: list[Tensor], mu: list[Tensor]) -> list[Tensor]:
-    """A sigma for each mean: one that all layers share is spread over them; zeros without noise."""
+    """A sigma for each mean: homogeneous noise is expanded over all synapses; zeros without noise."""
     if not sigma:
         return [m.new_zeros(m.shape) for m in mu]
     return [sigma[i % len(sigma)].expand_as(m) for i, m in enumerate(mu)]

@@ -1,4 +1,4 @@
-"""The terms of the objective one at a time: whose formula each is, with its value and its slopes."""
+"""The terms of the objective one by one: the plugin that each comes from, its value and its derivatives."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ Formula = Callable[[Tensor, Tensor], Tensor]  #: of mu and sigma, elementwise
 
 
 class Term(NamedTuple):
-    """A formula of a population, and where it comes from."""
+    """A term of the objective, and where it comes from."""
 
-    name: str  #: as the curves and the report call it
+    name: str  #: its name in curves and reports
     slot: str
     method: str
     formula: Formula
@@ -31,14 +31,14 @@ class Term(NamedTuple):
 
 
 def terms(f: Formulas, noisy: bool) -> list[Term]:
-    """What the objective charges besides the loss; without noise there is no reliability to pay for."""
+    """The terms that the objective adds to the loss; without noise there is no reliability cost."""
     magnitude = Term("magnitude", "inference", "magnitude_cost", f.inference.magnitude_cost)
     charged: Formula = lambda mu, sigma: f.inference.reliability_cost(mu, sigma, f.cost)
     return [magnitude] + [Term("reliability", "inference", "reliability_cost", charged)] * noisy
 
 
 def blamed(term: Term, f: Formulas, fails: Callable[[Formula], object]) -> Term:
-    """The term, or the cost's energy where that fails too: the inference only passes it on."""
+    """The term, or the cost's energy if that fails too, because the inference only passes it on."""
     charged: Formula = lambda mu, sigma: f.cost(sigma, mu)
     if term.method == "reliability_cost" and fails(charged):
         return Term("reliability", "cost", "energy", charged)
@@ -46,14 +46,15 @@ def blamed(term: Term, f: Formulas, fails: Callable[[Formula], object]) -> Term:
 
 
 def doubled(f: Formulas, members: Sequence[Any]) -> Formulas:
-    """The same formulas in double precision, which does not overflow where single precision starts."""
+    """The same formulas in double precision, which does not overflow if single precision does not at the start."""
     device = f.learning_rate.device
     stacked = lambda name: stack([getattr(m, name) for m in members], torch.float64, device)
     return replace(f, **{name: stacked(name) for name in ("cost", "noise", "inference")})
 
 
 def derivatives(formula: Formula, mu: Tensor, sigma: Tensor, curved: bool = False) -> dict[str, Tensor]:
-    """Value and slopes of a formula, by what each is called; with its second derivative, which the solver divides by.
+    """Value and first derivatives of a formula, by name; with `curved` also the second derivative that the solver
+    divides by.
 
     mu, sigma: of one shape, (member, synapses), as are the results.
     """
@@ -62,11 +63,12 @@ def derivatives(formula: Formula, mu: Tensor, sigma: Tensor, curved: bool = Fals
         value = formula(*leaves)
         slopes = _slopes(value, leaves, curved)
         second = {"second derivative in sigma": _slopes(slopes[1], leaves)[1].detach()} if curved else {}
-    return {"value": value.detach(), "slope in mu": slopes[0].detach(), "slope in sigma": slopes[1].detach(), **second}
+    first = {"derivative in mu": slopes[0].detach(), "derivative in sigma": slopes[1].detach()}
+    return {"value": value.detach(), **first, **second}
 
 
 def _slopes(value: Tensor, leaves: list[Tensor], again: bool = False) -> list[Tensor]:
-    """Zeros of what does not depend on the leaves."""
+    """Gradients in the leaves; zeros for leaves that the value does not depend on."""
     if not value.requires_grad:
         return [torch.zeros_like(leaf) for leaf in leaves]
     found = torch.autograd.grad(value.sum(), leaves, create_graph=again, allow_unused=True, materialize_grads=True)

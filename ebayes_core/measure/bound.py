@@ -1,4 +1,4 @@
-"""Appendix 4: the energy of a network bounds a variational free energy."""
+"""The bound of Appendix 4: minus the objective plus a constant is a lower bound of the ELBO."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ Energy = Callable[[Tensor], Tensor]
 
 
 def scale(energy: Energy, like: Tensor) -> Tensor:
-    """The sigma at which an energy is as steep as the entropy: s of Eq. 48, for any energy; NaN where there is none.
+    """The sigma at which energy and entropic cost have equal derivatives: s of Eq. 48, for any energy; NaN if there is
+    none.
 
-    energy: elementwise in sigma, shaped as `like`, with an elasticity that falls (every power law, every sum of them).
-    Found by bisection on log sigma, in double: s ranges over many decades.
+    energy: elementwise in sigma, of the shape of `like`, with an elasticity that decreases (every power law, every sum
+    of power laws). Found by bisection on log sigma in float64, since s ranges over many decades.
     """
     low, high = torch.full_like(like, -80.0), torch.full_like(like, 80.0)
     for _ in range(60):
@@ -29,7 +30,7 @@ def scale(energy: Energy, like: Tensor) -> Tensor:
 
 
 def constant(energy: Energy, like: Tensor) -> Tensor:
-    """const_i of Eq. 45: the smallest number for which C_VI <= energy + const at every sigma; NaN where none is.
+    """const_i of Eq. 45: the smallest number with C_VI <= energy + const at every sigma; NaN if there is none.
 
     The two curves touch at sigma = s (Eq. 53).
     """

@@ -1,4 +1,4 @@
-"""Everything that is measured on a trained cohort, put together as one result per member."""
+"""All measurements on a trained cohort, collected into one result per network."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ Layers = dict[str, list[Tensor]]
 
 @torch.no_grad()
 def measure(cohort: Cohort, state: State) -> list[MemberResult]:
-    """Test scores, sigma, costs, the bound, probes and the convergence report of every member."""
+    """Test scores, sigma, costs, the bound, curvature and the convergence report of every network."""
     p = state.parameters
     noise = generator(cohort.seed, MEASURE, device=cohort.device)
     found = convergence.slopes(cohort, p, noise)
     nll, nll_error = convergence.expected_loss(cohort, found)
-    scores = evaluate(cohort, p, noise)  # before what draws by chunks: so the scores do not hang on their size
+    scores = evaluate(cohort, p, noise)  # before what draws once per chunk: scores must not depend on the chunks
     layers = _synapses(cohort, p, noise)
     curves = {name: torch.stack([point[name] for point in state.curves]) for name in state.curves[0]}
     by_layer = {**convergence.balance(cohort, p, found), **_layer_sizes(cohort, p, layers)}
@@ -52,7 +52,7 @@ def _member(
     layers: Layers,
     per_layer: dict[str, Tensor],
 ) -> MemberResult:
-    """One member's share of what the cohort measured."""
+    """The part of the cohort's measurements that belongs to one network."""
     status = f"diverged {state.died[i]}" if i in state.died else "done"
     return MemberResult(
         status=status,
@@ -67,7 +67,7 @@ def _member(
 
 
 def _synapses(cohort: Cohort, p: Parameters, noise: torch.Generator) -> Layers:
-    """All that is known of each synapse, per layer (member, *shape)."""
+    """Everything known about each synapse, per layer (member, *shape)."""
     layers: Layers = {
         "mu": cohort.layered(p.mu),
         "sigma": cohort.layered(cohort.formulas.sigmas(p.mu, p.phi)),
@@ -84,16 +84,16 @@ def _synapses(cohort: Cohort, p: Parameters, noise: torch.Generator) -> Layers:
 
 
 def _curved(layers: Layers) -> list[Tensor]:
-    """Which synapses have curvature: the others' sigma has no finite optimum. (member, synapses) per layer.
+    """Which synapses are not flat; a flat synapse has no finite optimal sigma. (member, synapses) per layer.
 
-    Gauss-Newton is zero there to the last bit: a silent input or a dead unit multiplies it.
+    Gauss-Newton is exactly zero for a flat synapse: a silent input or a dead unit is one of its factors.
     """
     name = "gauss_newton_noise" if "gauss_newton_noise" in layers else "fisher_true_noise"
     return [h.flatten(1) > 0 for h in layers[name]]
 
 
 def _layer_sizes(cohort: Cohort, p: Parameters, layers: Layers) -> dict[str, Tensor]:
-    """Synapses, those without curvature, the median sigma and the RMS mean; (layer + 1, member), the network last."""
+    """Number of synapses, of flat ones, median sigma and RMS mean; (layer + 1, member), the network last."""
     sigmas = [s.flatten(1) for s in layers["sigma"]]
     curved, every = _curved(layers), torch.cat(sigmas, 1)
     count = torch.tensor([*cohort.sizes, sum(cohort.sizes)])[:, None].expand(-1, len(cohort)).double()
@@ -101,14 +101,14 @@ def _layer_sizes(cohort: Cohort, p: Parameters, layers: Layers) -> dict[str, Ten
     return {
         "n_synapses": count,
         "flat_synapses": torch.stack([*flat, torch.stack(flat).sum(0)]).double(),
-        # contiguous: the median of an expanded tensor, one sigma for all synapses, reads unset memory (torch 2.14)
+        # contiguous: the median of an expanded tensor (homogeneous noise) reads uninitialised memory in torch 2.14
         "sigma_median": torch.stack([s.contiguous().median(-1).values for s in (*sigmas, every)]).double(),
         "mu_rms": torch.stack([m.square().mean(-1).sqrt() for m in (*p.mu, torch.cat(p.mu, 1))]).double(),
     }
 
 
 def _sigma(cohort: Cohort, p: Parameters, layers: Layers) -> dict[str, Tensor]:
-    """Sizes of the noise and what it costs."""
+    """Statistics of sigma, and the reliability cost."""
     sigma, mu = torch.cat([s.flatten(1) for s in layers["sigma"]], 1), torch.cat(p.mu, 1)
     curved = torch.cat(_curved(layers), 1)
     sizes = {
@@ -123,7 +123,7 @@ def _sigma(cohort: Cohort, p: Parameters, layers: Layers) -> dict[str, Tensor]:
 
 
 def _rms_without_biases(cohort: Cohort, sigma: Tensor) -> Tensor:
-    """RMS over the weights that the network does not call biases; NaN where it does not say, or has no others."""
+    """RMS over the weights that are not biases; NaN if the architecture does not tell, or has no others."""
     biases = cohort.network.biases(cohort.data.x.shape[1], cohort.data.task.outputs)
     if biases is None:
         return torch.full((len(cohort),), math.nan, device=sigma.device)
@@ -132,7 +132,7 @@ def _rms_without_biases(cohort: Cohort, sigma: Tensor) -> Tensor:
 
 
 def _stuck(cohort: Cohort, p: Parameters, sigma: Tensor) -> Tensor:
-    """Share of synapses whose sigma left its start by less than a factor of 2."""
+    """Share of synapses whose sigma is still within a factor of 2 of its initial value."""
     phi = cohort.formulas.noise.init(torch.cat(p.mu, 1)) if p.phi else None
     if phi is None:
         return torch.full((len(cohort),), math.nan, device=sigma.device)
@@ -141,10 +141,10 @@ def _stuck(cohort: Cohort, p: Parameters, sigma: Tensor) -> Tensor:
 
 
 def free_energy(cohort: Cohort, p: Parameters, nll: Tensor) -> dict[str, Tensor]:
-    """The ELBO, the bound -(overall cost) - const below it, and the slack between them (Eq. 33-49), in double.
+    """The ELBO, the bound -(objective) - const below it, and the slack between them (Eq. 33-49), in float64 (nat).
 
-    nll: expected loss over the training set under the noise, (member,). NaN where the magnitude cost stands for no
-    proper prior, where there is no noise, or where no constant makes the energy a bound.
+    nll: expected loss over the training set under the noise, (member,). NaN if the magnitude cost corresponds to no
+    proper prior, if there is no noise, or if no constant makes the energy a bound.
     """
     cost, inference = (
         stack([getattr(point.member, name) for point in cohort.points], torch.float64, cohort.device)

@@ -1,9 +1,9 @@
-"""How far a trained network is from a stationary point, without computing a Hessian.
+"""Convergence: how far a trained network is from its optimum, measured without computing a Hessian.
 
-For Gaussian xi, integration by parts gives E[g_i xi_i] = sigma_i E[d2L/dw_i2] (Stein). So at any stationary point of
-the objective, for every synapse, E[g_i xi_i] = -d penalty / d sigma_i. Weighted by sigma_i and summed over a layer,
-the left over the right is the balance: 1 at a stationary point, below 1 while reliability cost still drives sigma up.
-With one sigma for the whole network only the sum over all layers has to balance.
+For Gaussian xi, integration by parts gives E[g_i xi_i] = sigma_i E[d2L/dw_i2] (Stein's lemma). Where the objective is
+stationary, E[g_i xi_i] = -d penalty / d sigma_i holds for every synapse. Both sides are multiplied by sigma_i and
+summed over a layer; the left side divided by the right is the balance B: 1 at the optimum, below 1 while the energy
+still drives sigma up. With homogeneous noise only the sum over all layers has to balance.
 """
 
 from __future__ import annotations
@@ -20,21 +20,22 @@ from ebayes_core.engine.evaluation import sampled_weights
 from ebayes_core.engine.parameters import Parameters
 from ebayes_core.engine.randomness import CHOICE, generator
 
-#: Training examples that share a pair of sampled networks, and pairs at least: whatever batches training took, since
-#: one pair alone says little, and what it says must not hang on them.
+#: Training examples per pair of sampled networks, and smallest number of pairs. They do not depend on the size of the
+#: minibatches, so that the estimate does not either, and a single pair would be too noisy.
 EXAMPLES, PAIRS = 20, 100
-#: Minibatches of training, at least, whose gradients are averaged.
+#: Smallest number of minibatches whose gradients are averaged.
 MINIBATCHES = 10
 
 
 @dataclass
 class Slopes:
-    """What pairs of sampled networks met on their share of the training set, per datapoint.
+    """Inner products with the gradient that pairs of sampled networks have on their part of the training set, per
+    example.
 
-    Shares weigh every average: the last chunk of a pass is short where the set does not divide.
+    Averages are weighted by `share`: the last chunk of a pass is smaller if the set does not divide evenly.
     """
 
-    share: Tensor  #: (pair,): its part of all examples that were seen; sums to 1
+    share: Tensor  #: (pair,): fraction of all examples; sums to 1
     along_sigma: Tensor  #: (pair, layer, member): sum_i sigma_i g_i xi_i
     along_mu: Tensor  #: (pair, layer, member): sum_i mu_i g_i
     added: Tensor  #: (pair, member): the loss that noise adds to that of the mean weights
@@ -42,7 +43,7 @@ class Slopes:
 
 
 def slopes(cohort: Cohort, p: Parameters, noise: torch.Generator) -> Slopes:
-    """Passes over the training set, a few examples at a time, each few at two weight samples mu +- sigma xi."""
+    """Passes over the training set, a few examples at a time, each chunk with two sampled networks mu +- sigma xi."""
     pair, met, sizes = _Pair(cohort, p), [], []
     for x, y in _chunks(cohort):
         pair.draw(noise)
@@ -54,10 +55,10 @@ def slopes(cohort: Cohort, p: Parameters, noise: torch.Generator) -> Slopes:
 
 
 class _Pair:
-    """Two sampled networks mu +- sigma xi, and room for what they meet: new memory is slow memory.
+    """Two sampled networks mu +- sigma xi, with buffers for their gradients, because allocating memory is slow.
 
-    The pair is antithetic: in the difference of its gradients the mean gradient drops out, which is most of the
-    variance of g xi.
+    The pair is antithetic: in the difference of its gradients the mean gradient cancels, which is most of the variance
+    of g xi.
     """
 
     def __init__(self, cohort: Cohort, p: Parameters) -> None:
@@ -65,14 +66,14 @@ class _Pair:
         self.steps, self.weights, self.plus, self.minus = ([torch.empty_like(m) for m in p.mu] for _ in range(4))
 
     def draw(self, noise: torch.Generator) -> None:
-        """A fresh sigma xi."""
+        """Sample a new sigma xi."""
         for step, s, xi in zip(
             self.steps, self.sigma, self.cohort.draw(noise).split(self.cohort.sizes, 1), strict=True
         ):
             torch.mul(s, xi, out=step)
 
     def meet(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """What some examples say, per datapoint: as the fields of Slopes, without the axis of pairs."""
+        """Results for one chunk of examples, per example: the fields of Slopes, without the axis of pairs."""
         at_mean = _mean_loss(self.cohort, self.cohort.network.forward(self.cohort.layered(self.mu), x), y)
         nll = (self._slope(1, x, y, self.plus) + self._slope(-1, x, y, self.minus)) / 2
         along_sigma = (_dots(self.steps, self.plus) - _dots(self.steps, self.minus)) / 2
@@ -87,9 +88,9 @@ class _Pair:
 
 
 def average(share: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean of values (pair, ...) by share, and its standard error from their spread: too large rather than too small.
+    """Mean of values (pair, ...) weighted by share, and its standard error, which is conservative.
 
-    It counts the difference between examples as chance, though every pass sees them all.
+    The difference between examples counts as random here, although every pass includes them all.
     """
     weights = share.view(-1, *[1] * (values.ndim - 1))
     mean = (weights * values).sum(0)
@@ -97,7 +98,7 @@ def average(share: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _chunks(cohort: Cohort) -> Iterator[tuple[Tensor, Tensor]]:
-    """Passes over the training set in random order, a few examples at a time."""
+    """Passes over the training set in random order, in chunks of EXAMPLES."""
     data, chance = cohort.data, generator(cohort.seed, CHOICE)
     enough = math.ceil(PAIRS / math.ceil(data.examples / EXAMPLES))
     for _ in range(max(cohort.member.measurement.balance_passes, enough)):
@@ -107,18 +108,18 @@ def _chunks(cohort: Cohort) -> Iterator[tuple[Tensor, Tensor]]:
 
 
 def expected_loss(cohort: Cohort, found: Slopes) -> tuple[Tensor, Tensor]:
-    """Loss summed over the training set, averaged over the noise, with its standard error; (member,) each.
+    """Expected loss summed over the training set (nat), with its standard error; (member,) each.
 
-    Only what noise adds is left to chance: the mean weights' own loss is exact.
+    Only what the noise adds is estimated by sampling: the loss of the mean weights is exact.
     """
     added, error = average(found.share, found.added)
     return cohort.data.examples * (found.nll_mean + added), cohort.data.examples * error
 
 
 def absolute_gradients(cohort: Cohort, p: Parameters, noise: torch.Generator) -> list[Tensor]:
-    """Mean |gradient| of the minibatches of training at noisy weights, per layer (member, synapses).
+    """Mean |gradient| of training minibatches at noisy weights, per layer (member, synapses).
 
-    As in training, the few examples that fill no minibatch are left out: a short one has larger gradients.
+    As in training, the examples that do not fill a minibatch are left out: a smaller one has larger gradients.
     """
     totals, found = [torch.zeros_like(m) for m in p.mu], [torch.empty_like(m) for m in p.mu]
     networks, data, passes = sampled_weights(cohort, p, noise), cohort.data, math.ceil(MINIBATCHES / cohort.batches)
@@ -130,7 +131,7 @@ def absolute_gradients(cohort: Cohort, p: Parameters, noise: torch.Generator) ->
 
 
 def _gradients(cohort: Cohort, weights: list[Tensor], x: Tensor, y: Tensor, out: list[Tensor]) -> Tensor:
-    """Mean loss (member,) of a minibatch; its gradient in the weights goes into out, per layer (member, synapses)."""
+    """Mean loss (member,) of a minibatch; writes its gradient to out, per layer (member, synapses)."""
     task = cohort.data.task
     outputs = cohort.network.gradients(
         cohort.layered(weights), x, lambda o: task.residual(o, y) / len(x), cohort.layered(out)
@@ -148,7 +149,7 @@ def _dots(a: list[Tensor], b: list[Tensor]) -> Tensor:
 
 
 def charges(cohort: Cohort, p: Parameters) -> tuple[Tensor, Tensor]:
-    """-sum sigma d penalty/d sigma and sum mu d penalty/d mu, (layer, member): what the loss's slopes must meet."""
+    """-sum sigma d penalty/d sigma and sum mu d penalty/d mu, (layer, member): the denominators of the balances."""
     down, up = [], []
     for mu, sigma in zip(p.mu, cohort.formulas.sigmas(p.mu, p.phi), strict=True):
         with torch.enable_grad():
@@ -161,9 +162,9 @@ def charges(cohort: Cohort, p: Parameters) -> tuple[Tensor, Tensor]:
 
 
 def balance(cohort: Cohort, p: Parameters, found: Slopes) -> dict[str, Tensor]:
-    """The balance with its standard error and the magnitude's, (layer + 1, member); the last row is the network.
+    """B with its standard error, and the magnitude balance; (layer + 1, member), the last row for the network.
 
-    NaN where nothing is charged: no noise, or no magnitude cost.
+    NaN if the denominator is zero: without noise, or without a magnitude cost.
     """
     n = cohort.data.examples
     down, up = (_with_total(t) for t in charges(cohort, p))
@@ -182,9 +183,9 @@ def _with_total(t: Tensor, dim: int = 0) -> Tensor:
 
 
 def motion(log_sigma: Tensor) -> Tensor:
-    """Change of mean log sigma in the last tenth of training: 0.1 means that sigma still moved by a tenth.
+    """Change of mean log sigma over the last tenth of training: 0.1 means that sigma still grew by a tenth.
 
-    log_sigma: (epochs + 1, member), the start first.
+    log_sigma: (epochs + 1, member), initial value first.
     """
     last = len(log_sigma) - 1
     at = 0.9 * last

@@ -1,8 +1,8 @@
-"""What curvature, gradients and inputs each synapse saw, measured after training with the parameters held.
+"""Curvature and inputs of each synapse, measured after training at fixed parameters.
 
-Everything is per datapoint: times the number of training examples it is the data-set sum of the paper's equations.
-The suffix tells where: `_mean` at the mean weights, `_noise` averaged over the noise, which is what the stationarity
-condition sigma**(rho + 2) = c rho / E_xi[H] knows.
+Everything is per training example; multiplied by the number of examples it is the sum over the data set of the paper's
+equations. The suffix `_mean` means at the mean weights, `_noise` averaged over the noise, as in the condition of
+stationarity sigma**(rho + 2) = c rho / E_xi[H].
 """
 
 from __future__ import annotations
@@ -19,16 +19,17 @@ from ebayes_core.engine.parameters import Parameters
 from ebayes_core.engine.per_example import Deltas, squared_gradients
 from ebayes_core.engine.randomness import CHOICE, generator
 
-CLASSES_FOR_GAUSS_NEWTON = 100  #: its price is one backward pass per class
-NETWORKS = 20  #: sampled networks, at least, that an average over the noise is of, however large the chunks may be
+CLASSES_FOR_GAUSS_NEWTON = 100  #: it takes one backward pass per class
+NETWORKS = 20  #: smallest number of sampled networks in an average over the noise, however large the chunks are
 
 
 def curvature(cohort: Cohort, p: Parameters, noise: torch.Generator) -> dict[str, list[Tensor]]:
-    """Six diagonals of curvature per layer: true and empirical Fisher and exact Gauss-Newton, at the mean and noisy.
+    """Six diagonals of the curvature per layer: true Fisher, empirical Fisher and Gauss-Newton, at the mean and noisy.
 
-    The true Fisher samples one label per example from the model (Eq. 31); the empirical one takes the data's labels,
-    as the authors do, and underestimates where the fit is good. For softmax and Gaussian likelihoods Gauss-Newton is
-    the true Fisher with its expectation over labels taken exactly. A fresh weight sample serves each chunk.
+    The true Fisher samples one label per example from the predictive distribution (Eq. 31). The empirical one uses the
+    labels of the data, as the authors do, and underestimates the curvature where the fit is good. For softmax and
+    Gaussian likelihoods Gauss-Newton equals the true Fisher with the exact expectation over labels. Each chunk has a
+    new weight sample.
     """
     task = cohort.data.task
     sums: dict[str, list[Tensor]] = {}
@@ -53,7 +54,7 @@ def _estimators(task: Task, y: Tensor, noise: torch.Generator) -> dict[str, Delt
 
 
 def inputs(cohort: Cohort, p: Parameters, noise: torch.Generator) -> dict[str, list[Tensor]]:
-    """Mean |x| and mean x^2 of each layer's inputs under noise, (member, pre + 1); nothing without a trace."""
+    """Mean |x| and mean x^2 of each layer's inputs under noise, (member, pre + 1); an empty dict without a trace."""
     sums: dict[str, list[Tensor]] = {}
     networks = sampled_weights(cohort, p, noise)
     for x, _ in training_chunks(cohort):
@@ -67,7 +68,7 @@ def inputs(cohort: Cohort, p: Parameters, noise: torch.Generator) -> dict[str, l
 
 
 def training_chunks(cohort: Cohort) -> Iterator[tuple[Tensor, Tensor]]:
-    """The training examples that the probes see, in chunks that share a weight sample; chosen at random, if not all."""
+    """The training examples that are measured, chosen at random if not all, in chunks that share a weight sample."""
     data, n = cohort.data, _examples(cohort)
     chosen = torch.randperm(data.examples, generator=generator(cohort.seed, CHOICE))[:n].to(cohort.device)
     for few in chosen.split(min(cohort.member.measurement.probe_batch, max(1, n // NETWORKS))):

@@ -1,4 +1,4 @@
-"""Claims held against results files: what each analysis measured, with its verdict, as rows and as Markdown."""
+"""Claims tested on results files: what each analysis measured, and its verdict, as rows and as Markdown."""
 
 from __future__ import annotations
 
@@ -16,38 +16,38 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Finding:
-    """A claim as one analysis of one results file has measured it."""
+    """A claim as measured by one analysis of one results file."""
 
     claim: Claim
     parts: tuple[Measured, ...]
     file: Path
     analysis: str
     sigma: str  #: how sigma was trained: descent, or fixed_point
-    balance: tuple[float, float]  #: least and largest balance of a network
+    balance: tuple[float, float]  #: smallest and largest balance of a network
 
     @property
     def verdicts(self) -> list[str]:
-        """One per part."""
+        """The verdict on each part."""
         return [self.claim.verdict(part) for part in self.parts]
 
     @property
     def verdict(self) -> str:
-        """All parts in one word: held, not held, open where none decides, else in how many."""
+        """The common verdict of all parts, or else in how many of them the claim held."""
         kinds = set(self.verdicts)
         return kinds.pop() if len(kinds) == 1 else f"held in {self.verdicts.count(HELD)} of {len(self.parts)}"
 
     @property
     def hardest(self) -> Measured:
-        """The part that lies deepest in the range's wrong side, or nearest to it."""
+        """The part furthest outside the claim's range, or closest to its edge: the one closest to failing."""
         low, high = self.claim.within
         inside = lambda part: min(part.value - low, high - part.value)
         return min((p for p in self.parts if not math.isnan(p.value)), key=inside, default=self.parts[0])
 
 
 def findings(file: Path, registry: Registry) -> tuple[list[Finding], dict[str, Exception]]:
-    """Every claim that the analyses in a file measured, and by name, which analyses could not be asked, and why.
+    """Every claim measured by the analyses in a file, and for each analysis that failed, its error.
 
-    Raises StoreError for what is no results file.
+    Raises StoreError if it is not a results file.
     """
     from ebayes_core.contract.attribution import asking
     from ebayes_core.report import figures
@@ -59,7 +59,7 @@ def findings(file: Path, registry: Registry) -> tuple[list[Finding], dict[str, E
         try:
             with asking(analysis, "its claims"):
                 measured = [(claim, tuple(claim.measure(analysis, arrays))) for claim in analysis.claims]
-        except Exception as error:  # a stranger's claim, or arrays of another version; nor may it cost the others
+        except Exception as error:  # of a third-party claim, or arrays of another version; the other claims go on
             problems[name] = error
             continue
         found += [Finding(claim, parts, file, name, sigma, balance) for claim, parts in measured if parts]
@@ -67,13 +67,13 @@ def findings(file: Path, registry: Registry) -> tuple[list[Finding], dict[str, E
 
 
 def in_order(found: Sequence[Finding]) -> list[Finding]:
-    """By number, and what is found of one statement together."""
+    """Sort findings by number of the claim; those of one statement stay together."""
     statements = list(dict.fromkeys(finding.claim.statement for finding in found))
     return sorted(found, key=lambda finding: (finding.claim.number, statements.index(finding.claim.statement)))
 
 
 def _regime(file: Path) -> tuple[str, tuple[float, float]]:
-    """How sigma was trained in a file, and how near its networks came to the optimum."""
+    """How sigma was trained in a file, and the range of its networks' balance."""
     import numpy as np
 
     from ebayes_core.results.reader import Run
@@ -86,7 +86,7 @@ def _regime(file: Path) -> tuple[str, tuple[float, float]]:
 
 
 def table(found: Sequence[Finding], parts: bool = False) -> list[dict[str, str]]:
-    """The findings as rows of text, each by its hardest part, or part by part."""
+    """The findings as rows of text: for each the part closest to failing, or all parts."""
     rows = []
     for finding in found:
         for part in finding.parts if parts else (finding.hardest,):
@@ -108,7 +108,7 @@ def _row(finding: Finding, part: Measured, verdict: str) -> dict[str, str]:
 
 
 def markdown(rows: Sequence[dict[str, str]]) -> str:
-    """A table with a row per claim, and a column for each way of training sigma: the paper's, and the optimum's."""
+    """A table with a row per claim and a column for each way of training sigma (descent, fixed_point)."""
     cells: dict[tuple[str, ...], dict[str, list[str]]] = {}
     for row in rows:
         head = tuple(row[name] for name in ("claim", "statement", "statistic", "holds if"))

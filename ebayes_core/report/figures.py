@@ -1,4 +1,4 @@
-"""Analyses of a results file: measured once into the file, drawn from it as often as one likes."""
+"""Analyses of a results file: computed once and stored in the file, from which they can be drawn again at any time."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FORMATS = ("pdf", "png")
 
 
 def named(analyses: Sequence[Analysis]) -> dict[str, Analysis]:
-    """A name for each analysis of a spec: its kind, and a number from the second of a kind on."""
+    """A name for each analysis of a spec: its kind, with a number from the second of the same kind on."""
     found: dict[str, Analysis] = {}
     for analysis in analyses:
         count = sum(1 for other in found.values() if other.kind == analysis.kind)
@@ -35,14 +35,14 @@ def named(analyses: Sequence[Analysis]) -> dict[str, Analysis]:
 
 
 def measure(path: Path, analyses: dict[str, Analysis], registry: Registry | None = None) -> list[str]:
-    """Measure analyses into the file; what went wrong, by analysis, does not stop the others."""
+    """Compute analyses and store them in the file; returns error messages. One that fails does not stop the others."""
     measured: dict[str, dict[str, Any]] = {}
     problems = []
     with Run(path) as run:
         for name, analysis in analyses.items():
             try:
                 measured[name] = _stamped(analysis, analysis.measure(run))
-            except Exception as error:  # a stranger's analysis must not cost the run
+            except Exception as error:  # of a third-party analysis: the run goes on
                 problems.append(f"{name}: {blamed(error, registry)}")
     if measured:
         add_analyses(path, measured)
@@ -50,31 +50,31 @@ def measure(path: Path, analyses: dict[str, Analysis], registry: Registry | None
 
 
 def _stamped(analysis: Analysis, arrays: dict[str, Any]) -> dict[str, Any]:
-    """The arrays with the options that made them, so that changed options are measured again."""
+    """The arrays with the options they were computed with, so that changed options lead to a new computation."""
     with asking(analysis, "what measure returned"):
         plain = {name: _plain(name, np.asarray(array)) for name, array in arrays.items()}
     return {**plain, "_options": analysis.model_dump_json()}
 
 
 def _plain(name: str, array: np.ndarray) -> np.ndarray:
-    """An array that a file can hold; else a TypeError now, since in the file it would cost the other analyses too."""
+    """Check that a file can hold the array. Raises TypeError here, because writing it would fail for all analyses."""
     text = array.dtype.kind == "U" or (array.dtype.kind == "O" and all(isinstance(v, str) for v in array.flat))
     if not text and array.dtype.kind not in "fiub":
-        raise TypeError(f"'{name}' is no array of numbers, truth or text, but of {array.dtype}")
+        raise TypeError(f"'{name}' is not an array of numbers, booleans or text, but of {array.dtype}")
     if "/" in name or name in ("", "."):
-        raise TypeError(f"'{name}' names no array: a name has no '/' and is not empty")
+        raise TypeError(f"'{name}' is not a valid name of an array: it must not be empty or contain '/'")
     return array
 
 
 def missing(path: Path, analyses: dict[str, Analysis]) -> dict[str, Analysis]:
-    """Those that the file lacks, or holds with other options."""
+    """The analyses that the file does not have, or has with other options."""
     with Run(path) as run:
         held = {name: str(run.analysis(name).get("_options", "")) for name in run.analyses}
     return {name: a for name, a in analyses.items() if held.get(name) != a.model_dump_json()}
 
 
 def stored(path: Path, registry: Registry, only: str | None = None) -> tuple[dict[str, Stored], dict[str, str]]:
-    """The analyses in a file, or one, each with its arrays; and by name, why the others cannot be drawn here."""
+    """The analyses in a file (or only one) with their arrays, and for those that cannot be drawn here, the reason."""
     with Run(path) as run:
         found = {name: run.analysis(name) for name in run.analyses}
     kinds: dict[str, Any] = registry.kinds("analysis")
@@ -90,13 +90,13 @@ def stored(path: Path, registry: Registry, only: str | None = None) -> tuple[dic
             continue
         try:
             known[name] = kinds[options["kind"]].model_validate(options), arrays
-        except ValidationError as error:  # a plugin of another version; nor may it cost the other figures
+        except ValidationError as error:  # a plugin of another version; the other figures are still drawn
             problems[name] = f"cannot be drawn: {type(error).__name__}: {error}"
     return known, problems
 
 
 def draw(path: Path, folder: Path, registry: Registry, only: str | None = None) -> tuple[list[Path], list[str]]:
-    """Draw every stored analysis, or one, from the file alone; the pictures' names, and what went wrong."""
+    """Draw every stored analysis (or only one); returns the files written, and error messages."""
     pictures: list[Path] = []
     known, unknown = stored(path, registry, only)
     problems = [f"{name}: {words}" for name, words in unknown.items()]
@@ -106,13 +106,13 @@ def draw(path: Path, folder: Path, registry: Registry, only: str | None = None) 
                 analysis.draw(arrays, figure)
                 problems += [f"{name}: {words}" for words in too_large(figure)]
                 pictures += saved(figure, folder / name)
-        except Exception as error:  # nor may it cost the other figures
+        except Exception as error:  # the other figures are still drawn
             problems.append(f"{name}: cannot be drawn: {blamed(error, registry)}")
     return pictures, problems
 
 
 def saved(figure: Figure, stem: Path) -> Iterator[Path]:
-    """Write a figure in every format."""
+    """Write a figure in every format; yields the files."""
     from matplotlib import rcParams
 
     stem.parent.mkdir(parents=True, exist_ok=True)
@@ -124,7 +124,7 @@ def saved(figure: Figure, stem: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def house_figure() -> Iterator[Figure]:
-    """An empty figure; the house style holds while it is drawn and saved."""
+    """An empty figure in the project's style, to be drawn and saved within the block."""
     from importlib.resources import files
 
     import matplotlib.style

@@ -1,40 +1,42 @@
-"""Whether the networks of a file are at their optimum, in sentences: what the convergence report means."""
+"""Whether the networks of a results file are at their optimum, in sentences, and what to do if they are not."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from ebayes_core.results.reader import Run
 from ebayes_core.wording import networks, span
 
-#: A balance this close to 1, a sigma that moved this little: taken as the optimum.
+#: Tolerances: a network whose balance is this close to 1 is at the optimum; sigma that changed less is constant.
 BALANCED, STILL = 0.1, 0.05
-#: Within this share of its largest value, sigma counts as one number for the whole network.
+#: If sigma varies by less than this, relative to its largest value, the network has a single sigma.
 ONE_SIGMA = 1e-5
-NAMED = 3  #: networks that ended early and are named; of more, these are the first
+NAMED = 3  #: diverged networks that are named; of more, only the first
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Which members are where: arrays (member,) of booleans, and what they were read from."""
+    """The state of each network: arrays (member,) of booleans, and the numbers they are derived from."""
 
-    ended: np.ndarray  #: before the end of training, frozen
-    noisy: np.ndarray  #: finished, with noise that has a balance
-    done: np.ndarray  #: at the optimal sigma
+    ended: np.ndarray  #: diverged, so training stopped early
+    noisy: np.ndarray  #: finished, and with a balance, hence with noise
+    done: np.ndarray  #: at the optimal sigma: every balance is close to 1
     below: np.ndarray  #: noisy and not done, B below 1
-    above: np.ndarray
+    above: np.ndarray  #: noisy and not done, B above 1
     unsure: np.ndarray  #: B has a large standard error
-    moving: np.ndarray  #: sigma is not still
-    stuck: np.ndarray  #: most sigmas are where they started
-    balances: np.ndarray  #: (member, layer), those that have to be 1; NaN elsewhere
-    flat: np.ndarray  #: synapses without curvature
+    moving: np.ndarray  #: sigma still changes
+    stuck: np.ndarray  #: most sigmas are close to their initial value
+    balances: np.ndarray  #: (member, layer), those that are 1 at the optimum; NaN elsewhere
+    flat: np.ndarray  #: number of flat synapses
 
 
 def judged(run: Run) -> Verdict:
-    """Look at the balance, motion and spread of all members."""
+    """Judge all networks by their balance, its standard error, and the motion of sigma."""
     ended = np.array([status != "done" for status in run.status])
     balance, error, motion, stuck = (
         np.where(ended, np.nan, run.metric(name))
@@ -51,7 +53,7 @@ def judged(run: Run) -> Verdict:
 
 
 def _balances(run: Run, ended: np.ndarray) -> np.ndarray:
-    """The balance of each layer; where one sigma serves the whole network, only the sum over layers has to balance."""
+    """The balance of each layer; with a single sigma for the whole network, that of the network in every layer."""
     found = run.layer_metric("balance").copy()
     found[ended] = np.nan
     for i, total in enumerate(run.metric("balance")):
@@ -61,7 +63,7 @@ def _balances(run: Run, ended: np.ndarray) -> np.ndarray:
 
 
 def _one_sigma(run: Run, member: int) -> bool:
-    """Whether one number is the sigma of the whole network."""
+    """Whether all synapses of a network have the same sigma."""
     low, high = math.inf, -math.inf
     for layer in range(1, run.n_layers(member) + 1):
         sigma = run.layer(member, layer, "sigma")
@@ -72,56 +74,101 @@ def _one_sigma(run: Run, member: int) -> bool:
 
 
 def verdicts(run: Run, found: Verdict | None = None) -> list[str]:
-    """What the report means, a sentence for each thing to know."""
+    """What the convergence report means, in sentences; the last one says what to do next."""
     v = found or judged(run)
-    near, last, moment = f"{BALANCED:.0%}", "in the last tenth of training", "a moment of training and not the optimum"
+    near, last = f"{BALANCED:.0%}", "in the last tenth of training"
     sentences = (
         (v.done, f"{{}} of {v.noisy.sum()} noisy networks are at their optimal sigma (each B within {near} of 1)"),
-        (v.below, f"{{}} have B below 1: cost still drives sigma up, {moment}; train longer"),
-        (v.above, f"{{}} have B above 1: the loss now drives sigma down, {moment}"),
-        (v.unsure, f"in {{}} the standard error of B is over {near}: B is not known so well"),
-        (v.moving, f"in {{}} sigma is still moving: by over {STILL:.0%} {last}"),
-        (v.stuck, "in {} most sigmas hardly left their start: train longer, or raise learning_rate_phi or sigma_0"),
+        (v.below, "in {}, B is below 1: the energy still drives sigma up, and training ended before the optimum"),
+        (v.above, "in {}, B is above 1: sigma is larger than optimal, and the loss drives it down"),
+        (v.unsure, f"in {{}}, the standard error of B is over {near}: B is too uncertain to tell"),
+        (v.moving, f"in {{}}, sigma still changed by over {STILL:.0%} {last}"),
+        (v.stuck, "in {}, most sigmas are still near their initial value; raise learning_rate_phi or sigma_0"),
     )
     said = [w.format(n.sum()) for n, w in sentences if n.any() or (n is v.done and v.noisy.any())]
     if v.flat.any():
         said.append(
-            f"up to {v.flat.max():.0f} synapses of a network have no curvature, hence no finite optimal sigma; "
+            f"up to {v.flat.max():.0f} synapses of a network are flat and have no finite optimal sigma; "
             "log-log fits leave them out"
         )
-    return [*_frozen(run, v), *said]
+    return [*_diverged(run, v), *said, next_step(run, v)]
 
 
-def _frozen(run: Run, v: Verdict) -> list[str]:
-    """The members that ended early: all of a few, the first of many."""
+def _diverged(run: Run, v: Verdict) -> list[str]:
+    """The networks that diverged: all of a few, or the first of many."""
     members, status = np.flatnonzero(v.ended).tolist(), run.status
-    said = [f"member {i} {status[i]}; it is frozen there" for i in members[:NAMED]]
+    said = [f"network {i} {status[i]}; its values are those from then" for i in members[:NAMED]]
     more = len(members) - len(said)
-    return [*said, f"and {networks(more)} more that ended early; --all names them"] if more > 0 else said
+    return [*said, f"{networks(more)} more diverged (see their status with --all)"] if more > 0 else said
 
 
 def optimum(run: Run, found: Verdict | None = None) -> str:
-    """Whether these networks are at their optimum, and what to do about it, in a sentence or two."""
+    """Whether the networks are at their optimum, and what to do if not, in a sentence or two."""
     v = found or judged(run)
     noisy, done = int(v.noisy.sum()), int(v.done.sum())
-    lost = f" {networks(int(v.ended.sum()))} diverged and count no further." if v.ended.any() else ""
+    diverged = int(v.ended.sum())
+    lost = f" {networks(diverged)} diverged and {'is' if diverged == 1 else 'are'} not included." if diverged else ""
     if not noisy:
-        return f"No network that ended well has noise, so there is no sigma that could be optimal.{lost}"
+        return f"No network has noise and finished training, so no sigma could be at its optimum.{lost}"
     if done == noisy:
         which = "The noisy network is at its" if noisy == 1 else f"All {noisy} noisy networks are at their"
-        return f"{which} optimal sigma: B, the balance of the cost and the loss, is within {BALANCED:.0%} of 1.{lost}"
+        return f"{which} optimal sigma: the balance B of noise and energy is within {BALANCED:.0%} of 1.{lost}"
     which = "The noisy network is not at its" if noisy == 1 else f"{done or 'None'} of {noisy} noisy networks "
     which += "" if noisy == 1 else "is at its" if done < 2 else "are at their"
     return f"{which} optimal sigma: B, which is 1 there, is {span(v.balances.ravel())}.{lost} {_advice(run, v)}"
 
 
 def _advice(run: Run, v: Verdict) -> str:
-    """What brings those that are not there to the optimum."""
-    of = {"the cost still drives sigma up": v.below.sum(), "the loss drives it down": v.above.sum()}
+    """How to bring the networks that are not at the optimum there."""
+    of = {"the energy still drives sigma up": v.below.sum(), "the loss drives it down": v.above.sum()}
     drives = [f"in {'each' if n == v.noisy.sum() else n} {what}" for what, n in of.items() if n]
-    (member,) = np.flatnonzero(v.noisy & ~v.done)[:1].tolist()
-    training = run.member_spec(member)["training"]
+    training = _trained(run, v.noisy & ~v.done)
     how = f"train longer (training.epochs\N{NO-BREAK SPACE}is\N{NO-BREAK SPACE}{training['epochs']})"
     if training["sigma"] == "descent":
         how = f"{how}, or solve for sigma (--set\N{NO-BREAK SPACE}training.sigma=fixed_point)"
-    return f"So they show a moment of training: {', '.join(drives)}; {how}."
+    return f"Training ended before sigma reached its optimum: {', '.join(drives)}; {how}."
+
+
+def _trained(run: Run, chosen: np.ndarray) -> dict[str, Any]:
+    """The table `training` of the first chosen network."""
+    training: dict[str, Any] = run.member_spec(int(np.flatnonzero(chosen)[0]))["training"]
+    return training
+
+
+def next_step(run: Run, v: Verdict) -> str:
+    """What to do next: the options that bring the networks closer to the optimum, or that nothing is to be done."""
+    early = (v.noisy & ~v.done) | v.moving
+    steps = [*(_longer(run, early) if early.any() else ()), *(_more_passes(run, v) if v.unsure.any() else ())]
+    if v.ended.any():
+        steps.append(
+            "so that no network diverges: lower training.learning_rate, or change the term that is named above"
+        )
+    if steps:
+        return "\n".join(["what to do next:", *steps])
+    return "what to do next: nothing, " + ("sigma is at its optimum" if v.noisy.any() else "no network has noise")
+
+
+def _longer(run: Run, early: np.ndarray) -> Iterator[str]:
+    """Twice the epochs; or the method that gets closer to the optimum in the same time."""
+    training = _trained(run, early)
+    yield f"to train longer:\n{_option(run, 'training.epochs', 2 * training['epochs'])}"
+    if training["sigma"] == "descent":
+        yield f"or, to solve for sigma:\n{_option(run, 'training.sigma', 'fixed_point')}"
+    elif training["schedule"] == "constant":
+        yield f"or, to let the learning rate fall to zero:\n{_option(run, 'training.schedule', 'cosine')}"
+
+
+def _more_passes(run: Run, v: Verdict) -> Iterator[str]:
+    """As many passes as bring the standard error of B below its limit: it falls with their square root."""
+    error = float(np.max(run.metric("balance_error")[v.unsure]))
+    passes = run.member_spec(int(np.flatnonzero(v.unsure)[0]))["measurement"]["balance_passes"]
+    if math.isfinite(error):
+        needed = min(math.ceil(passes * (error / BALANCED) ** 2), 100_000)
+        yield f"to measure B more precisely:\n{_option(run, 'measurement.balance_passes', needed)}"
+
+
+def _option(run: Run, name: str, value: object) -> str:
+    """How to set a field for the next run: with an option, or in the sweep if that sets it."""
+    if any(name == field or name.startswith(f"{field}.") for field in run.swept):
+        return f"change {name} in [sweep]"
+    return f"ebayes run SPEC --out NEW.h5 --set\N{NO-BREAK SPACE}{name}={value}"

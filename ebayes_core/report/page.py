@@ -1,8 +1,8 @@
-"""A results file as one HTML page to send to a colleague: it asks the network for nothing and runs no script.
+"""A results file as one self-contained HTML page: it loads nothing from the network and runs no script.
 
-Names, specs and options come from strangers' files: the template escapes every value, and the page's own content
-security policy would stop whatever got through. Of the machine only what explains the numbers is told: no host, no
-command line, no folder, and of an error its kind alone, since its words may name a file.
+Names, specs and options may come from untrusted files: the template escapes every value, and the page's content
+security policy blocks whatever might get through. The page describes the machine only as far as the numbers depend on
+it: no host, command line or folder. Of an error it shows only the type, since the message may name a file.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ if TYPE_CHECKING:
     from jinja2 import Template
     from matplotlib.figure import Figure
 
-#: An SVG of more bytes than this has a path for every dot of a cloud; as PNG it is smaller.
+#: A larger SVG (bytes) has a path for each of many dots; the figure is smaller as PNG.
 LARGEST_SVG = 1_500_000
-PRINTED = 60  #: rows of a table of statistics
-DPI = 200  #: of what is no line: sharp in print
+PRINTED = 60  #: rows shown of a table of statistics
+DPI = 200  #: of bitmaps: sharp in print
 
 
 @dataclass
 class Part:
-    """A part of the page that a plugin makes, and what went wrong in it: for the page, and in full."""
+    """A part of the page made by a plugin, with its error messages: short ones for the page, and complete ones."""
 
     name: str
     told: list[str] = field(default_factory=list)
@@ -52,7 +52,7 @@ class Part:
 
     @contextlib.contextmanager
     def guarded(self, failure: str, registry: Registry) -> Iterator[None]:
-        """Within, an exception costs this part and nothing else: a stranger's plugin may raise anything."""
+        """A block in which an exception is recorded, so that a faulty plugin does not affect other parts."""
         try:
             yield
         except Exception as error:
@@ -62,7 +62,7 @@ class Part:
 
 @dataclass
 class Picture(Part):
-    """One stored analysis: its figure as a data URI, its options where they are not the default, its statistics."""
+    """A stored analysis: its figure as a data URI, the options that are not at their defaults, and its statistics."""
 
     kind: str = ""
     summary: str = ""
@@ -73,36 +73,40 @@ class Picture(Part):
 
 @dataclass
 class Claims(Part):
-    """What the analyses of the file say of the paper's claims."""
+    """The claims of the paper as tested by the analyses of the file."""
 
     findings: list[claims.Finding] = field(default_factory=list)
 
 
 def targets(files: Iterable[Path], folder: Path) -> dict[Path, Path]:
-    """File -> its page in the folder, named as the file, or the sweep, is.
+    """The page of each file in the folder, named after the file or the sweep.
 
-    Raises UserError where two files would share a page.
+    Raises UserError if two files would share a page.
     """
     found: dict[Path, Path] = {}
     for file in files:
         page = folder / f"{title(file)}.html"
         if page in found.values() and file not in found:
-            raise UserError(f"{file}: another file has {page} for its page too; rename one, or give it another --out")
+            raise UserError(
+                f"{file}: its page {page} would be that of another file as well; rename one, or use another --out"
+            )
         found[file] = page
     return found
 
 
 def write(file: Path, target: Path, registry: Registry) -> list[str]:
-    """Write the page of a results file, whole or not at all; returns what it lacks, and why.
+    """Write the page of a results file atomically; returns error messages about parts that are missing.
 
-    Raises StoreError for a file that is no results file, or cannot be read.
+    Raises StoreError if the file is not a results file or cannot be read.
     """
     with untrusted.reading(file):
         pictures, asked = _pictures(file, registry), _claims(file, registry)
         with Run(file) as run:
-            rendered = _template().render(_of_run(run), pictures=pictures, claims=asked, ebayes=version("ebayes"))
+            rendered = _template().render(
+                _of_run(run, registry), pictures=pictures, claims=asked, ebayes=version("ebayes")
+            )
     with atomic.replacing(target) as beside:
-        beside.write_text(rendered, encoding="utf-8", errors=output.PLAINLY)  # a file's name may be no text
+        beside.write_text(rendered, encoding="utf-8", errors=output.PLAINLY)  # a file name may not be valid text
     return [f"{file}: {problem}" for part in (*pictures, asked) for problem in part.problems]
 
 
@@ -117,8 +121,8 @@ def _template() -> Template:
     return environment.get_template("page.html")
 
 
-def _of_run(run: Run) -> dict[str, Any]:
-    """What the page says of the run itself."""
+def _of_run(run: Run, registry: Registry) -> dict[str, Any]:
+    """The contents of the page about the run itself."""
     return {
         "name": run.name,
         "file": run.path.name,
@@ -127,7 +131,7 @@ def _of_run(run: Run) -> dict[str, Any]:
         "resolved": {name: json.dumps(value, ensure_ascii=False) for name, value in run.spec.items()},
         "provenance": _provenance(run.provenance),
         "members": tables.member_listing(run),
-        "members_legend": tables.MEMBERS_LEGEND,
+        "members_legend": tables.keys_legend(run, registry) | tables.MEMBERS_LEGEND,
         "convergence": tables.convergence_listing(run),
         "convergence_legend": tables.CONVERGENCE_LEGEND,
         "verdicts": optimality.verdicts(run),
@@ -135,7 +139,7 @@ def _of_run(run: Run) -> dict[str, Any]:
 
 
 def _provenance(found: dict[str, Any]) -> dict[str, str]:
-    """Where the run comes from, by name: what a colleague needs to repeat it, and nothing private."""
+    """The provenance that is needed to repeat the run, without anything private."""
     packages = found.get("versions", {}) | found.get("plugins", {})
     rows = {
         "trained": found.get("created"),
@@ -157,7 +161,7 @@ def _time(seconds: float | None) -> str | None:
 
 
 def _pictures(file: Path, registry: Registry) -> list[Picture]:
-    """Every stored analysis in the file's order, drawn, or with the reason why not."""
+    """Every stored analysis, sorted by name, with its figure or the reason why there is none."""
     known, problems = figures.stored(file, registry)
     lost = {name: Picture(name, [words.splitlines()[0]], [f"{name}: {words}"]) for name, words in problems.items()}
     drawn = {name: _picture(name, *stored, registry) for name, stored in known.items()}
@@ -177,7 +181,7 @@ def _picture(name: str, analysis: Analysis, arrays: dict[str, np.ndarray], regis
 
 
 def _data_uri(figure: Figure) -> str:
-    """The figure inside its own address: lines stay sharp at any size as SVG, unless that would be too large."""
+    """The figure as a data URI: as SVG, which stays sharp at any size, or as PNG if the SVG is too large."""
     kind, content = "svg+xml", _saved(figure, "svg", Date=None)
     if len(content) > LARGEST_SVG:
         kind, content = "png", _saved(figure, "png")

@@ -1,4 +1,4 @@
-"""A results file on the screen: first what was found, then the networks, then where the rest is."""
+"""A results file on the screen: first the findings, then the networks, then how to see more."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from ebayes_core.report.tables import Columns
 from ebayes_core.results import provenance
 from ebayes_core.results.reader import Run
 
-HEADLINES = 3  #: analyses that speak before the tables, one of each kind
-MORE = "--wide shows them, and so do --csv and the page of `ebayes report`"
+HEADLINES = 3  #: analyses whose headline is shown before the tables, one of each kind
+MORE = "shown by --wide, by --csv and in `ebayes report`"
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What to show of a file, and how wide."""
+    """The parts of a file to show."""
 
     all: bool = False  #: every network, and every row of the statistics
-    statistics: bool = False  #: the numbers behind the figures, in place of the networks
-    convergence: bool = False  #: how far each network is from an optimum, in place of them
-    wide: bool = False
-    analysis: str | None = None  #: only this one's statistics
+    statistics: bool = False  #: the numbers behind the figures, instead of the overview
+    convergence: bool = False  #: how far each network is from the optimum, instead of the overview
+    wide: bool = False  #: all columns, even if lines get longer than the screen
+    analysis: str | None = None  #: only the statistics of this analysis
 
 
 def show(console: Console, path: Path, registry: Registry, asked: Asked | None = None) -> None:
-    """Print what was asked of a file; without a wish, what matters and where the rest is."""
+    """Print the parts that were asked for; by default an overview that says how to see the rest."""
     asked = asked or Asked()
     with Run(path) as run:
         if asked.statistics or asked.analysis:
@@ -50,13 +50,13 @@ def _overview(console: Console, run: Run, registry: Registry, asked: Asked) -> N
     for sentence in findings(run, registry):
         printing.paragraph(console, sentence)
     console.print()
-    _members(console, run, asked)
+    _members(console, run, registry, asked)
     console.print()
     _elsewhere(console, run)
 
 
 def findings(run: Run, registry: Registry) -> Iterator[str]:
-    """What was found: what the analyses say, or else the synapses; then whether this is the optimum, and what to do."""
+    """The findings: headlines of the analyses, or a sentence on the synapses; then whether this is the optimum."""
     said, problems = headlines(run.path, registry)
     found = optimality.judged(run)
     if not said:
@@ -67,7 +67,7 @@ def findings(run: Run, registry: Registry) -> Iterator[str]:
 
 
 def headlines(path: Path, registry: Registry) -> tuple[list[str], list[str]]:
-    """What the analyses of a file say in a sentence, the first of each kind; and which could not be asked."""
+    """The headlines of the analyses of a file, one of each kind; and messages about those that failed."""
     said: dict[str, str] = {}
     problems = []
     for name, (analysis, arrays) in figures.stored(path, registry)[0].items():
@@ -75,55 +75,59 @@ def headlines(path: Path, registry: Registry) -> tuple[list[str], list[str]]:
             try:
                 with asking(analysis, "what headline returned"):
                     said[analysis.kind] = str(analysis.headline(arrays))
-            except Exception as error:  # a stranger's sentence must not cost the report
+            except Exception as error:  # of a third-party analysis: the report goes on
                 problems.append(f"{name}: no headline: {blamed(error, registry)}")
     return list(filter(None, said.values()))[:HEADLINES], problems
 
 
-def _members(console: Console, run: Run, asked: Asked) -> None:
-    """Every network of a few, or where all are asked for; of many their ranges."""
+def _members(console: Console, run: Run, registry: Registry, asked: Asked) -> None:
+    """A table of all networks if they are few or all are asked for; else the range of each number."""
     if run.n_members > SHOWN and not asked.all:
-        printing.show(console, summary.extremes(run), wide=asked.wide)
+        table = summary.extremes(run)
+        printing.show(console, table, wide=asked.wide)
         for line in summary.swept(run):
             printing.paragraph(console, line)
-        return
-    printed = printing.show(console, tables.member_listing(run), wide=asked.wide, rest=MORE)
-    words = {word for column in printed for word in column.name.split()}
-    printing.legend(console, {name: meaning for name, meaning in tables.MEMBERS_LEGEND.items() if name in words})
+        names = table.columns[0].cells
+    else:
+        names = [c.name for c in printing.show(console, tables.member_listing(run), wide=asked.wide, rest=MORE)]
+    words = {word for name in names for word in name.split()}
+    meanings = {"motion": tables.CONVERGENCE_LEGEND["motion"]} | tables.MEMBERS_LEGEND
+    shown = {name: meaning for name, meaning in meanings.items() if name in words}
+    printing.legend(console, tables.keys_legend(run, registry) | shown)
 
 
 def _elsewhere(console: Console, run: Run) -> None:
-    """Where the numbers come from, and where the rest is."""
+    """Print how the networks were trained, and the options that show more."""
     for line in provenance.described(run.provenance).splitlines():
         printing.paragraph(console, line)
-    more = {"--convergence": "how far each network is from an optimum, layer by layer"}
+    more = {"--convergence": "how far each network is from the optimum, and what to do next"}
     if run.analyses:
         more["--statistics"] = "the numbers behind the figures"
     if run.n_members > SHOWN:
-        more["--all"] = "every network; --csv writes them with every number"
-    console.print(f"more: ebayes show {run.path} with", soft_wrap=True)
+        more["--all"] = "every network (--csv writes all their numbers)"
+    console.print(f"to see more: ebayes show {run.path} with", soft_wrap=True)
     printing.legend(console, {f"  {name}": words for name, words in more.items()})
-    console.print(f"as a page: ebayes report {run.path}", soft_wrap=True)
+    console.print(f"as an HTML page: ebayes report {run.path}", soft_wrap=True)
 
 
 def _convergence(console: Console, run: Run, asked: Asked) -> None:
-    """The convergence report, its legend, and what it means."""
-    for line in optimality.verdicts(run):
-        printing.paragraph(console, line, "- ")
-    console.print()
+    """Print the convergence report: table and legend, then what they mean and what to do next."""
     table = tables.convergence_listing(run)
     if not asked.all:
-        table = table.first(SHOWN, "... and {} more: --all")
+        table = table.first(SHOWN, "... and {} more (--all lists them)")
     printing.show(console, table, wide=asked.wide, rest=MORE)
     printing.legend(console, tables.CONVERGENCE_LEGEND)
+    console.print()
+    for line in optimality.verdicts(run):
+        printing.paragraph(console, line, "- ")
 
 
 def _statistics(console: Console, path: Path, registry: Registry, asked: Asked) -> None:
-    """The numbers behind the figures of a file, and why some have none to show."""
+    """Print the numbers behind the figures of a file, and messages about analyses that have none."""
     found, problems = statistics(path, registry, asked.analysis)
     for name, columns in found.items():
         table = tables.statistics_listing(name, columns)
-        shown = table if asked.all else table.first(SHOWN, "... and {} more: --all")
+        shown = table if asked.all else table.first(SHOWN, "... and {} more (--all lists them)")
         printing.show(console, shown, wide=asked.wide, rest=MORE)
         console.print()
     for problem in problems:
@@ -131,9 +135,9 @@ def _statistics(console: Console, path: Path, registry: Registry, asked: Asked) 
 
 
 def statistics(path: Path, registry: Registry, only: str | None = None) -> tuple[dict[str, Columns], list[str]]:
-    """The statistics of each stored analysis that has some, or of one; and why others have none to show.
+    """The statistics of the stored analyses (or only one), and messages about those that have none to show.
 
-    Raises UserError where there are none.
+    Raises UserError if there are none at all.
     """
     stored, unknown = figures.stored(path, registry, only)
     found, problems = {}, [f"{name}: {words}" for name, words in unknown.items()]
@@ -141,10 +145,10 @@ def statistics(path: Path, registry: Registry, only: str | None = None) -> tuple
         try:
             with asking(analysis, "what statistics returned"):
                 found[name] = tables.aligned(analysis.statistics(arrays))
-        except Exception as error:  # a stranger's table must not cost the report
+        except Exception as error:  # of a third-party analysis: the report goes on
             problems.append(f"{name}: no statistics: {blamed(error, registry)}")
     found = {name: columns for name, columns in found.items() if columns}
     if not found and not problems:
         which = f" {only!r}" if only else ""
-        raise UserError(f"{path}: holds no analysis{which} with statistics; add one to its spec")
+        raise UserError(f"{path}: contains no analysis{which} with statistics; add one to its spec")
     return found, problems

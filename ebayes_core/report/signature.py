@@ -1,4 +1,4 @@
-"""The signature, from the networks' own synapses: how sigma^2 goes with the curvature of the loss."""
+"""The relation of sigma^2 and the curvature of the loss over the synapses of the networks."""
 
 from __future__ import annotations
 
@@ -8,32 +8,32 @@ from ebayes_core.results.reader import Run
 from ebayes_core.wording import span
 
 CURVATURE = "gauss_newton_noise"
-#: of many networks and synapses these serve: a rank correlation is known from them to a hundredth
+#: largest numbers of networks and synapses to use: they determine a rank correlation to about 0.01
 LOOKED_AT, SYNAPSES = 20, 20_000
-WEAK = 0.1  #: a rank correlation below this is none to speak of
+WEAK = 0.1  #: a smaller rank correlation counts as none
 
 
 def sentence(run: Run, members: np.ndarray) -> str:
-    """Whether the synapses with curvature are the precise ones, with the rank correlations that say how strongly.
+    """Whether synapses of higher curvature have smaller sigma, with the range of the rank correlations.
 
-    members: numbers of those to look at. Empty where none has a spread of sigma.
+    members: indices of the networks to use. Empty if sigma does not vary in any of them.
     """
     looked = members[np.unique(np.linspace(0, len(members) - 1, LOOKED_AT).round().astype(int))] if len(members) else []
     ranks = np.array([rank(run, int(member)) for member in looked])
     ranks = ranks[np.isfinite(ranks)]
     if not len(ranks):
         return ""
-    looked_at = " looked at" if len(members) > len(looked) else ""
-    found = trend("sigma^2", "the curvature of the loss", ranks, "network", looked_at)
+    sampled = " sampled" if len(members) > len(looked) else ""
+    found = trend("sigma^2", "the curvature of the loss", ranks, "network", sampled)
     return f"{found}: rank correlation {span(ranks)} over the synapses."
 
 
 def trend(what: str, against: str, ranks: np.ndarray, noun: str, of: str = "") -> str:
-    """`sigma^2 falls strongly with the curvature in all 7 networks`: sign and strength of rank correlations (n,)."""
+    """A sentence such as `sigma^2 falls strongly with the curvature in all 7 networks` from rank correlations (n,)."""
     middle, n = float(np.median(ranks)), len(ranks)
     every = f"the one {noun}" if n == 1 else f"both {noun}s" if n == 2 else f"all {n} {noun}s"
     if abs(middle) < WEAK:
-        return f"{what} hardly goes with {against} in {every}{of}"
+        return f"{what} is hardly correlated with {against} in {every}{of}"
     strength = "strongly" if abs(middle) >= 0.7 else "moderately" if abs(middle) >= 0.4 else "weakly"
     alike = int((np.sign(ranks) == np.sign(middle)).sum())
     share = every if alike == n else f"{alike} of {n} {noun}s"
@@ -41,9 +41,9 @@ def trend(what: str, against: str, ranks: np.ndarray, noun: str, of: str = "") -
 
 
 def rank(run: Run, member: int) -> float:
-    """Rank correlation of sigma^2 and the noise-averaged Gauss-Newton diagonal over synapses with curvature.
+    """Rank correlation of sigma^2 and the noise-averaged Gauss-Newton diagonal over the synapses that are not flat.
 
-    Of more than SYNAPSES, so many drawn at random; NaN without a spread of sigma.
+    Computed from at most SYNAPSES of them, drawn at random; NaN if sigma does not vary.
     """
     from scipy.stats import spearmanr
 

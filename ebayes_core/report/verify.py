@@ -1,4 +1,4 @@
-"""Whether a results file is whole: it opens, nothing in it has changed, nothing is missing, and its spec is one."""
+"""Checks that a results file can be read, is complete and unchanged, and that its spec validates."""
 
 from __future__ import annotations
 
@@ -21,30 +21,29 @@ SLOTS = ("dataset", "network", "cost", "noise", "inference")
 
 @dataclass
 class Report:
-    """What is off, why it could not be looked at, and what is only worth knowing.
+    """Problems of a file, reasons why it could not be read, and notes.
 
-    schema and networks are those of a file that could say so.
+    schema and networks are None if the file could not be read far enough.
     """
 
     path: Path
     problems: list[str] = field(default_factory=list)
-    unread: list[str] = field(
-        default_factory=list
-    )  #: of the disk, memory, or another program: nothing against the file
+    #: errors of the disk, of memory or by another program, which do not mean that the file is damaged
+    unread: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     schema: int | None = None
     networks: int | None = None
 
 
 def verify(path: Path, registry: Registry) -> Report:
-    """Look at all of a file. Never raises for anything that a file holds, or that keeps it from being read."""
+    """Check all of a file. Never raises, whatever the file contains and even if it cannot be read."""
     report = Report(path)
     try:
         with Run(path) as run:
             report.schema, report.networks = run.schema, run.n_members
             report.problems += run.broken()
             if run.schema < 2:
-                report.notes.append("written before files were sealed: only the checksums of its arrays were looked at")
+                report.notes.append("written before files had a seal: only the checksums of its arrays were checked")
             if not report.problems:
                 report.problems += _incomplete(run)
                 _specs(run, registry, report)
@@ -52,29 +51,29 @@ def verify(path: Path, registry: Registry) -> Report:
         report.unread.append(told(error).removeprefix(f"{path}: "))
     except EbayesError as error:
         report.problems.append(str(error).removeprefix(f"{path}: "))
-    except Exception as error:  # HDF5 of a damaged file raises what it likes
+    except Exception as error:  # HDF5 raises many types of errors for a damaged file
         report.problems.append(f"cannot be read: {type(error).__name__}: {error}")
     return report
 
 
 def _incomplete(run: Run) -> Iterator[str]:
-    """Members that are missing, or that stand where they should not."""
+    """Messages about networks that are missing or stored in the wrong place."""
     n = run.n_members
     for name, length in run.lengths().items():
         if length != n:
-            yield f"{name} has {length} members in place of {n}"
+            yield f"{name} has {length} members instead of {n}"
     stand = run.standing()
     if not np.array_equal(np.sort(stand), np.arange(n)):
-        yield f"the networks of {n} members should stand in /networks once each; there are {len(stand)}"
+        yield f"/networks should contain each of the {n} networks once; it contains {len(stand)}"
     missing = run.provenance.get("missing", [])
     if missing:
-        yield f"{networks(len(missing))} of its spec failed or were not finished when it was gathered"
+        yield f"{networks(len(missing))} of its spec failed or were not finished when the file was gathered"
 
 
 def _specs(run: Run, registry: Registry, report: Report) -> None:
-    """The file's spec and its members' validate, as far as their plugins are registered here."""
+    """Check that the spec of the file and of each network validates, as far as the plugins are registered here."""
     asked = [("Experiment", run.spec, "its spec")]
-    asked += [("Member", run.member_spec(i), f"the spec of member {i}") for i in range(run.n_members)]
+    asked += [("Member", run.member_spec(i), f"the spec of network {i}") for i in range(run.n_members)]
     for model, table, what in asked:
         strange = _unregistered(table, registry)
         try:
@@ -83,7 +82,7 @@ def _specs(run: Run, registry: Registry, report: Report) -> None:
             if not strange:
                 report.problems.append(str(error))
         for name in strange:
-            note = f"its {name} belongs to a plugin that is not registered here: what is asked of it was not looked at"
+            note = f"its {name} belongs to a plugin that is not registered here, so its options were not checked"
             note += registry.suspects()
             report.notes += [note] if note not in report.notes else []
 

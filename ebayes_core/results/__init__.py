@@ -1,4 +1,4 @@
-"""The results file: what is known of a network, where it is stored, and how it is written, read and merged.
+"""The results file: what is recorded about a network, where it is stored, and how it is written, read and merged.
 
 May import from `storage` and the modules at the top; it knows no spec model and no plugin.
 """

@@ -1,4 +1,4 @@
-"""A results file that is open, and in nobody's way: no lock is held, and whoever replaces it replaces it for others."""
+"""An open results file. No lock is held, so that other programs may replace the file meanwhile."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ import numpy as np
 from ebayes_core.errors import InUse, StoreError, UserError
 from ebayes_core.storage import untrusted
 
-#: 1 had no seal
+#: version of the layout; version 1 had no seal
 SCHEMA_VERSION = 2
 GATHERED = "results.h5"  #: the results file in a sweep's folder
 PARTS = ("members", "members/spec", "members/seed", "members/status", "curves", "layer_metrics", "networks", "analyses")
 
 
 class OpenFile:
-    """Open from the start; closed by `with`, by `close`, or when the program ends.
+    """Open from construction until `with` ends, `close` is called, or the program ends.
 
-    Raises StoreError for what is no results file, InUse for one that another program is writing to.
+    Raises StoreError for a file that is not a results file, InUse for one that another program is writing to.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -35,7 +35,7 @@ class OpenFile:
             self._held, self._looked = held.enter_context(untrusted.opened(self.path)), self._look()
             with self.reading():
                 _refuse_other_files(self.path, self._held)
-            # HDF5, which reads through Python, must not have it open when Python ends
+            # HDF5 reads through Python, so it must have closed the file before Python ends
             self._end = weakref.finalize(self, held.pop_all().close)
 
     def _look(self) -> tuple[int, ...]:
@@ -44,16 +44,16 @@ class OpenFile:
 
     @property
     def closed(self) -> bool:
-        """Whether nothing can be read from it any more."""
+        """Whether the file has been closed and can no longer be read."""
         return not self._end.alive
 
     def close(self) -> None:
-        """Let go of the file; once more does no harm."""
+        """Close the file; calling it again has no effect."""
         self._end()
 
     def __enter__(self) -> Self:
-        """Itself, opened again if it was closed."""
-        if self.closed:  # and what was remembered may be of another file
+        """The file itself, opened again if it was closed."""
+        if self.closed:  # cached values may be those of another file
             path = self.path
             vars(self).clear()
             OpenFile.__init__(self, path)
@@ -70,7 +70,7 @@ class OpenFile:
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[None]:
-        """As `strangers.reading`; what was written in place since it was opened is not damaged either."""
+        """As `untrusted.reading`, but a file changed in place since it was opened does not count as damaged."""
         try:
             with untrusted.reading(self.path):
                 yield
@@ -85,10 +85,10 @@ class OpenFile:
 
 
 def _refuse_other_files(path: Path, file: h5py.File) -> None:
-    """Raise StoreError for what no `ebayes run` of this version or an older one wrote."""
+    """Raise StoreError for a file that was not written by `ebayes run` of this or an older version."""
     found = file.attrs.get("schema_version")
     if not isinstance(found, np.integer):
-        raise StoreError(f"{path}: is no results file of ebayes; name one that `ebayes run` wrote")
+        raise StoreError(f"{path}: is not a results file of ebayes; name one that `ebayes run` wrote")
     if found > SCHEMA_VERSION:
         raise StoreError(f"{path}: was written by a newer ebayes (schema {found}); update ebayes to read it")
     missing = [part for part in PARTS if part not in file]
@@ -98,6 +98,6 @@ def _refuse_other_files(path: Path, file: h5py.File) -> None:
 
 
 def title(file: Path) -> str:
-    """What a results file is called: by its own name, or by that of the sweep's folder in which it was gathered."""
+    """Name of a results file: its own, or that of the sweep's folder in which it was gathered."""
     gathered = file.name == GATHERED and (file.parent / "sweep.json").is_file()
     return file.resolve().parent.name if gathered else file.stem

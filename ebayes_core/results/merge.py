@@ -1,4 +1,4 @@
-"""One results file from the files of finished items, with never more than one item's networks in memory."""
+"""Merge the files of finished items into one results file, with the networks of only one item in memory."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from ebayes_core.results.schema import Shapes
 from ebayes_core.results.writer import head
 from ebayes_core.storage import hdf5, seal
 
-#: what tells one item's provenance from another's, worth keeping for each
+#: fields of the provenance that may differ between items, kept for each
 KEPT = (
     "created", "duration_s", "ebayes_version", "torch_version", "device", "host", "threads", "git_commit", "compiled",
     "data",
 )  # fmt: skip
-#: what the gathered file has from the first
+#: fields that the gathered file takes from the first item
 OF_THE_FIRST = ("device", "processor", "threads")
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where a finished network lies: its row among the members of a file."""
+    """Where a finished network is stored: a file, and its row along the `member` axis."""
 
     path: Path
     row: int
 
 
 def sources(paths: Iterable[Path]) -> dict[str, Source]:
-    """Digest of a member -> where it lies; the first file that holds it, since a second holds the same."""
+    """Digest of a network -> where it is stored; the first file, since any other has the same content."""
     found: dict[str, Source] = {}
     for path in paths:
         with Run(path) as run:
@@ -49,9 +49,10 @@ def gather(
     path: Path, spec: dict[str, Any], settings: Sequence[Setting], found: dict[str, Source], record: dict[str, Any],
     spec_text: str,
 ) -> None:  # fmt: skip
-    """Write networks, in the order of their settings, as one results file. Raises StoreError where one is damaged.
+    """Write networks, in the order of their settings, as one results file. Raises StoreError if a source is damaged.
 
-    found: where each lies; record: the provenance of whoever gathers, to which that of the items is added.
+    found: where each network is stored; record: the provenance of the gathering process, to which that of the items is
+    added.
     """
     places = [found[setting.digest] for setting in settings]
     results, shapes, origins = _numbers(places)
@@ -69,7 +70,7 @@ def gather(
 
 
 def _by_file(places: Sequence[Source]) -> Iterator[tuple[Path, list[int]]]:
-    """The numbers of the members that each file holds."""
+    """Indices of the networks that each file provides."""
     files: dict[Path, list[int]] = {}
     for i, place in enumerate(places):
         files.setdefault(place.path, []).append(i)
@@ -77,7 +78,7 @@ def _by_file(places: Sequence[Source]) -> Iterator[tuple[Path, list[int]]]:
 
 
 def _numbers(places: Sequence[Source]) -> tuple[list[MemberResult], list[Shapes], list[dict[str, Any]]]:
-    """All but the synapses: each member's numbers, the shapes of its layers, and each file's provenance."""
+    """Everything except synapses: each network's numbers, the shapes of its layers, and each file's provenance."""
     results: dict[int, MemberResult] = {}
     shapes: dict[int, Shapes] = {}
     origins = []
@@ -92,7 +93,7 @@ def _numbers(places: Sequence[Source]) -> tuple[list[MemberResult], list[Shapes]
 
 
 def _provenance(record: dict[str, Any], origins: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The gatherer's, with the first start and the seconds of all; and where each item was trained."""
+    """That of the gathering process, with the earliest start and the total seconds; and where each item was trained."""
     kept = [{name: origin.get(name) for name in ("networks", *KEPT)} for origin in origins]
     first, seconds = min(o["created"] for o in origins), sum(o["duration_s"] for o in origins)
     own = {"created": first, "duration_s": seconds} | {name: origins[0].get(name) for name in OF_THE_FIRST}
@@ -100,7 +101,9 @@ def _provenance(record: dict[str, Any], origins: Sequence[dict[str, Any]]) -> di
 
 
 def _copy(path: Path, rows: Sequence[tuple[int, int, int]], room: Sequence[Sequence[dict[str, h5py.Dataset]]]) -> None:
-    """The synapses of one file's members, (row there, architecture, row here) each; one array in memory at a time."""
+    """Copy the synapses of one file's networks, (row there, architecture, row here) each; one array in memory at a
+    time.
+    """
     with Run(path) as run:
         blocks: dict[tuple[str, int], list[tuple[int, int]]] = {}
         for member, kind, here in rows:
@@ -113,7 +116,7 @@ def _copy(path: Path, rows: Sequence[tuple[int, int, int]], room: Sequence[Seque
 
 
 def _write(item: h5py.Dataset, block: np.ndarray, pairs: Sequence[tuple[int, int]]) -> None:
-    """Rows that follow each other on both sides go at once."""
+    """Copy rows that are consecutive on both sides in one write."""
     start = 0
     for stop in range(1, len(pairs) + 1):
         if stop == len(pairs) or pairs[stop] != (pairs[stop - 1][0] + 1, pairs[stop - 1][1] + 1):

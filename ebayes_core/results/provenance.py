@@ -1,4 +1,4 @@
-"""Where a result comes from: versions, machine, time, and the state of the code."""
+"""Provenance of a result: versions, machine, time, and the state of the code."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 log = logging.getLogger("ebayes")
 
 PACKAGES = ("ebayes", "torch", "torchvision", "numpy", "scipy", "h5py", "pydantic", "scikit-learn", "mlxtend")
-COMPILED = "yes"  #: a run whose update was one fused kernel; of others it is said why not
-WIDTH = 80  #: of a line
+COMPILED = "yes"  #: the update was one compiled kernel; any other value says why not
+WIDTH = 80  #: width of a line in columns
 
 
 def collect(plugins: dict[str, str], device: torch.device) -> dict[str, Any]:
-    """Everything about this run that its spec does not say; never fails. plugins: version of each distribution."""
+    """Everything about this run that its spec does not contain; never fails. plugins: version of each distribution."""
     import torch
 
     return {
@@ -45,7 +45,7 @@ def collect(plugins: dict[str, str], device: torch.device) -> dict[str, Any]:
 
 
 def _processor() -> str:
-    """The processor's name, which Python itself does not know on Linux."""
+    """The name of the processor, which Python itself does not provide on Linux."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
@@ -62,7 +62,7 @@ def _version(name: str) -> str:
 
 
 def _commit() -> str:
-    """The commit of the working folder, with a mark if it has changes; empty where there is none."""
+    """The commit of the working folder, marked if it has changes; empty without a repository."""
     command = ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
     try:
         return subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout.strip()
@@ -71,12 +71,14 @@ def _commit() -> str:
 
 
 def made(how: str, networks: int, dataset: dict[str, Any], digest: str) -> dict[str, Any]:
-    """How many networks' update was computed how, and the digest of their data; `merged` adds up several of these."""
+    """How the update of `networks` networks was computed, and the digest of their data; `merged` combines several of
+    these.
+    """
     return {"compiled": {how: networks}, "data": {json.dumps(dataset): [digest]}}
 
 
 def merged(origins: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The same of a file that is gathered from items, with `networks` of each; warns of different data of one name."""
+    """The same for a file gathered from items, with `networks` of each; warns if data of one name differ."""
     compiled: Counter[str] = Counter()
     data: dict[str, list[str]] = {}
     for origin in origins:
@@ -89,12 +91,12 @@ def merged(origins: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def since(before: str, now: str) -> str:
-    """How an update was computed over interruptions: `yes`, or `yes, then no: --compile off`."""
+    """How an update was computed across interruptions: `yes`, or `yes, then no: --compile off`."""
     return f"{before}, then {now}" if before and before.rsplit(", then ", maxsplit=1)[-1] != now else before or now
 
 
 def changes(before: dict[str, Any], threads: int, how: str) -> Iterator[str]:
-    """What a run that goes on does otherwise than before, in sentences."""
+    """What a resumed run does differently than before, in sentences."""
     if before["threads"] != threads:
         yield f"the run had {before['threads']} threads and now has {threads}"
     last = before.get("compiled", how).split(", then ")[-1]
@@ -103,16 +105,16 @@ def changes(before: dict[str, Any], threads: int, how: str) -> Iterator[str]:
 
 
 def described(record: dict[str, Any]) -> str:
-    """The machine that trained a result, and its data, in at most two lines of 80 columns; names no host or folder.
+    """The machine that trained a result, and its data, in at most two lines of 80 columns; no host or folder is named.
 
-    Whatever an old file does not say is left out, and so is what is not as this program writes it.
+    What an old file does not contain is left out, and so is anything not in this program's format.
     """
     how, known = _compiled(_table(record, "compiled")), _named(_table(record, "data"))
     return "\n".join(line for line in (_machine(record), _listed(how, known)) if line)
 
 
 def _machine(record: dict[str, Any]) -> str:
-    """`trained on AMD EPYC 7B13, 2 threads`; of a sweep that several machines worked at, how many they were."""
+    """`trained on AMD EPYC 7B13, 2 threads`; for a sweep trained on several machines, also their number."""
     device, threads = record.get("device"), record.get("threads")
     name = record.get("processor") if device == "cpu" else device
     others = len({(item.get("device"), item.get("host")) for item in record.get("items", [])}) - 1
@@ -122,7 +124,7 @@ def _machine(record: dict[str, Any]) -> str:
 
 
 def _compiled(counts: dict[str, Any]) -> str:
-    """How the update was computed, from the numbers of networks by how."""
+    """How the update was computed, from the number of networks for each way."""
     if len(counts) > 1:
         return f"compiled for {counts.get(COMPILED, 0)} of {sum(counts.values())} networks"
     (how,) = counts or ("",)
@@ -130,12 +132,12 @@ def _compiled(counts: dict[str, Any]) -> str:
 
 
 def _named(known: dict[str, Any]) -> list[str]:
-    """`mnist 3f2a91c04b7d` for each data set; two digests where different data bear one name."""
+    """`mnist 3f2a91c04b7d` for each data set; two digests if different data have the same name."""
     return [f"{_kind(spec)} {' or '.join(digest[:12] for digest in digests)}" for spec, digests in known.items()]
 
 
 def _kind(spec: str) -> str:
-    """The kind in a table of the spec, as JSON; a stranger's file may have any text there."""
+    """The kind in a table of the spec, as JSON; an untrusted file may contain any text there."""
     try:
         return str(json.loads(spec)["kind"])
     except (ValueError, TypeError, KeyError):
@@ -148,7 +150,7 @@ def _table(record: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def _listed(how: str, names: Sequence[str]) -> str:
-    """As many of the data sets as the line has room for, and how many more there are."""
+    """As many of the data sets as fit into the line, and how many more there are."""
     start = "; ".join([how] * bool(how) + ["data: "] * bool(names))
     for shown in range(len(names), 0, -1):
         more = f" and {len(names) - shown} more" if shown < len(names) else ""

@@ -1,4 +1,4 @@
-"""The results file of a run, to read: for analyses, `show`, `draw` and everybody else."""
+"""Reading a results file: for analyses, `ebayes show`, `ebayes draw` and users' own scripts."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from ebayes_core.wording import networks
 
 
 class Run(OpenFile):
-    """A results file to read from; arrays are read when asked for.
+    """A results file to read from; arrays are read on access.
 
-    It is open from the start until `with` ends, `close` is called, or the program ends. Raises StoreError for a file
-    that is none, and InUse for one that another program is writing to.
+    It is open from construction until `with` ends, `close` is called, or the program ends. Raises StoreError for a file
+    that is not a results file, and InUse for one that another program is writing to.
     """
 
     def __repr__(self) -> str:
@@ -30,21 +30,21 @@ class Run(OpenFile):
 
     @property
     def schema(self) -> int:
-        """The version of the layout."""
+        """Version of the layout."""
         return int(self._file.attrs["schema_version"])
 
     def broken(self) -> list[str]:
-        """What is not as it was written; of a file without seal, what its checksums tell."""
+        """What differs from what was written; for a file without a seal, what HDF5's checksums find."""
         with self.reading():
             return seal.broken(self._file) if self.schema > 1 else seal.unreadable(self._file)
 
     def lengths(self) -> dict[str, int]:
-        """Members in each array that has one value, or one row, for each."""
+        """Number of networks in each array that has one value, or one row, per network."""
         groups = ("members", "curves", "layer_metrics")
         return {f"/{group}/{name}": len(self._file[group][name]) for group in groups for name in self._names(group)}
 
     def standing(self) -> np.ndarray:
-        """The members whose synapses there are, as often as there are."""
+        """The networks whose synapses are stored, each as often as it is stored."""
         found = [group["layer_1/member"][()] for group in self._file["networks"].values()]
         return np.concatenate([np.empty(0, int), *found])
 
@@ -61,7 +61,7 @@ class Run(OpenFile):
         return found
 
     def _names(self, part: str) -> list[str]:
-        """Names of the arrays of a group; a scale is a coordinate and no array."""
+        """Names of the arrays of a group, without scales, which are coordinates."""
         with self.reading():
             return [name for name, item in self._file[part].items() if not item.is_scale]
 
@@ -81,7 +81,7 @@ class Run(OpenFile):
 
     @property
     def spec_text(self) -> str:
-        """The spec as the user wrote it."""
+        """The spec as written by the user."""
         return self._text("spec_text")
 
     @property
@@ -91,22 +91,22 @@ class Run(OpenFile):
 
     @property
     def name(self) -> str:
-        """The experiment's name."""
+        """Name of the experiment."""
         return str(self.spec["name"])
 
     @property
     def n_members(self) -> int:
-        """How many networks."""
+        """Number of networks."""
         return len(self._file["members/seed"])
 
     @property
     def metrics(self) -> list[str]:
-        """Names of the numbers that each member has."""
+        """Names of the numbers that each network has."""
         names = [name for name in self._names("members") if not name.startswith(SWEPT)]
         return [name for name in names if self._file["members"][name].dtype.kind == "f"]
 
     def metric(self, name: str) -> np.ndarray:
-        """One number per member, (member,). Raises AbsentError with the known names."""
+        """One number per network, (member,). Raises AbsentError with the known names."""
         if name not in self._file["members"]:
             known = self.metrics
             raise AbsentError(f"no metric '{name}'{nearest(name, known) or ';'} there are {', '.join(known)}")
@@ -114,17 +114,17 @@ class Run(OpenFile):
 
     @property
     def status(self) -> list[str]:
-        """Per member: done, or when it diverged."""
+        """Per network: done, or when and why it diverged."""
         return [str(status) for status in self._array("members", "status")]
 
     @cached_property
     def seeds(self) -> np.ndarray:
-        """Per member its seed."""
+        """Seed of each network, (member,)."""
         return self._array("members", "seed")
 
     @cached_property
     def swept(self) -> dict[str, list[Any]]:
-        """Dotted field -> its value for each member."""
+        """Dotted field -> its value for each network."""
         found = {}
         for name in self._names("members"):
             if name.startswith(SWEPT):
@@ -134,7 +134,7 @@ class Run(OpenFile):
         return found
 
     def member_spec(self, member: int) -> dict[str, Any]:
-        """The resolved spec of one member."""
+        """The resolved spec of one network."""
         return self._table(str(self._array("members", "spec", member)))
 
     @property
@@ -143,7 +143,9 @@ class Run(OpenFile):
         return self._names("curves")
 
     def curve(self, name: str) -> np.ndarray:
-        """A curve over training, (member, epoch), the start first; NaN where a member has ended. Raises AbsentError."""
+        """A curve over training, (member, epoch), initial value first; NaN after a network's training ended. Raises
+        AbsentError.
+        """
         return self._array("curves", name)
 
     @property
@@ -152,43 +154,43 @@ class Run(OpenFile):
         return self._names("layer_metrics")
 
     def layer_metric(self, name: str) -> np.ndarray:
-        """A number per layer, (member, layer); NaN where a member has fewer layers. Raises AbsentError."""
+        """One number per layer, (member, layer); NaN where a network has fewer layers. Raises AbsentError."""
         return self._array("layer_metrics", name)
 
     @cached_property
     def _networks(self) -> dict[int, tuple[str, int]]:
-        """Member -> the group of its architecture, and its row in the arrays there."""
+        """Network -> the group of its architecture, and its row in the arrays there."""
         with self.reading():
             groups = {name: group["layer_1/member"][()] for name, group in self._file["networks"].items()}
         return {int(m): (f"networks/{name}", row) for name, members in groups.items() for row, m in enumerate(members)}
 
     def network(self, member: int) -> tuple[str, int]:
-        """The group in which a member's synapses stand, and its row there. Raises AbsentError."""
+        """The group in which a network's synapses are stored, and its row there. Raises AbsentError."""
         if member not in self._networks:
-            raise AbsentError(f"no member {member}; there are {self.n_members}")
+            raise AbsentError(f"no network {member}; there are {self.n_members}, counted from 0")
         return self._networks[member]
 
     def n_layers(self, member: int) -> int:
-        """How many layers of weights a member has."""
+        """Number of layers of weights of a network."""
         return len(self._file[self.network(member)[0]])
 
     def layer_names(self, member: int) -> list[str]:
-        """Names of what is known of each synapse."""
+        """Names of the arrays stored for each synapse."""
         return self._names(f"{self.network(member)[0]}/layer_1")
 
     def layer(self, member: int, layer: int, name: str) -> np.ndarray:
         """An array of one layer, counted from 1, shaped as its weights (post, pre + 1). Raises AbsentError."""
         group, row = self.network(member)
         if not 1 <= layer <= self.n_layers(member):
-            raise AbsentError(f"no layer {layer}; member {member} has {self.n_layers(member)}, counted from 1")
+            raise AbsentError(f"no layer {layer}; network {member} has {self.n_layers(member)}, counted from 1")
         return self._array(f"{group}/layer_{layer}", name, row)
 
     def block(self, group: str, layer: int, name: str) -> np.ndarray:
-        """An array of one layer for all members of a group, (member, post, pre + 1)."""
+        """An array of one layer for all networks of a group, (member, post, pre + 1)."""
         return self._array(f"{group}/layer_{layer}", name)
 
     def results(self) -> list[MemberResult]:
-        """Every member's status, numbers and curves, without its synapses."""
+        """Status, numbers and curves of every network, without its synapses."""
         metrics = {name: self.metric(name).tolist() for name in self.metrics}
         curves = {name: self.curve(name) for name in self.curves}
         layers = {name: self.layer_metric(name) for name in self.layer_metrics}
@@ -204,7 +206,7 @@ class Run(OpenFile):
         ]
 
     def shapes(self) -> list[Shapes]:
-        """Names, shapes and types of every member's synapses, layer by layer."""
+        """Names, shapes and types of the arrays of every network's synapses, layer by layer."""
         with self.reading():
             found = {
                 name: tuple(kept(self._file[f"{name}/layer_{i + 1}"]) for i in range(len(self._file[name])))
@@ -213,7 +215,7 @@ class Run(OpenFile):
         return [found[self.network(i)[0]] for i in range(self.n_members)]
 
     def member_table(self) -> list[dict[str, Any]]:
-        """Swept fields, seed, status and numbers of every member as plain values; None where one does not apply."""
+        """Swept fields, seed, status and numbers of every network as plain values; None if one does not apply."""
         columns = {**self.swept, "seed": self.seeds.tolist(), "status": self.status}
         for name in self.metrics:
             columns[name] = [v if math.isfinite(v) else None for v in self.metric(name).tolist()]
@@ -221,7 +223,7 @@ class Run(OpenFile):
 
     @property
     def analyses(self) -> list[str]:
-        """Names of the analyses that are stored."""
+        """Names of the stored analyses."""
         return list(self._file["analyses"])
 
     def analysis(self, name: str) -> dict[str, np.ndarray]:

@@ -1,6 +1,6 @@
-"""Where things lie in a results file: members, curves, networks and analyses, with the scales of netCDF-4.
+"""The layout of a results file: members, curves, networks and analyses, with netCDF-4 dimension scales.
 
-No scale stands at the root: xarray aligns a group's dimensions with its ancestors', and architectures differ.
+No scale is at the root: xarray aligns a group's dimensions with those of its ancestors, and architectures differ.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ import numpy as np
 from ebayes_core.results.record import MemberResult, Setting, described
 from ebayes_core.storage import hdf5
 
-#: swept fields stand among the members' numbers, and some are named as these
+#: prefix of swept fields, which are stored among the networks' numbers and may have the same names
 SWEPT = "swept."
 
 
 def members(group: h5py.Group, settings: Sequence[Setting], results: Sequence[MemberResult]) -> None:
-    """One value per member: its spec, the swept fields, status, numbers."""
+    """One value per network: its spec, the swept fields, status, numbers."""
     scales = {"member": _scale(group, "member", np.arange(len(settings)))}
     names = list(dict.fromkeys(name for r in results for name in r.metrics))
     columns: dict[str, list[Any]] = {name: [r.metrics.get(name, math.nan) for r in results] for name in names}
@@ -37,7 +37,7 @@ def members(group: h5py.Group, settings: Sequence[Setting], results: Sequence[Me
 
 
 def padded(group: h5py.Group, tables: Sequence[dict[str, np.ndarray]], axis: str, first: int) -> None:
-    """Arrays (member, axis) of members that may differ in length: NaN stands where one has ended."""
+    """Arrays (member, axis) of networks that may differ in length, padded with NaN."""
     length = max((len(v) for table in tables for v in table.values()), default=0)
     scales = {
         "member": _scale(group, "member", np.arange(len(tables))),
@@ -56,20 +56,21 @@ Shapes = tuple[Layer, ...]
 
 
 def shapes(layers: Sequence[dict[str, np.ndarray]]) -> Shapes:
-    """What two networks must agree in to stand together."""
+    """Names, shapes and types of a network's arrays; networks that agree in them are stored together."""
     return tuple(tuple((n, a.shape, a.dtype.str) for n, a in sorted(layer.items())) for layer in layers)
 
 
 def kept(group: h5py.Group) -> Layer:
-    """The same of a layer that a file holds."""
+    """The same for a layer stored in a file."""
     return tuple((n, item.shape[1:], item.dtype.str) for n, item in sorted(group.items()) if not item.is_scale)
 
 
 def networks(group: h5py.Group, kinds: Sequence[tuple[Shapes, Sequence[int]]]) -> list[list[dict[str, h5py.Dataset]]]:
-    """Room for synapses, (member, post, pre + 1): members of one architecture stand together, and are filled in later.
+    """Empty arrays for synapses, (member, post, pre + 1), shared by the networks of one architecture and filled in
+    later.
 
-    kinds: the shapes of each architecture and the numbers of its members. A row of an array is a chunk of its own, so
-    that rows may be written in any order, a few at a time.
+    kinds: the shapes of each architecture and the indices of its networks. A row of an array is a chunk of its own, so
+    that rows can be written in any order, a few at a time.
     """
     return [
         [_layer(group.create_group(f"{i}/layer_{n + 1}"), layer, members) for n, layer in enumerate(layers)]
@@ -78,7 +79,7 @@ def networks(group: h5py.Group, kinds: Sequence[tuple[Shapes, Sequence[int]]]) -
 
 
 def _layer(group: h5py.Group, arrays: Layer, members: Sequence[int]) -> dict[str, h5py.Dataset]:
-    """One layer of the networks of one architecture; weights of other ranks than 2 have axes without meaning."""
+    """One layer of the networks of one architecture; weights that are not matrices have unnamed axes."""
     weights = max((shape for _, shape, _ in arrays), key=len)
     names = ["post", "pre"] if len(weights) == 2 else [f"dim_{i}" for i in range(len(weights))]
     scales = {"member": _scale(group, "member", np.array(members))}
@@ -110,7 +111,9 @@ def _described(item: h5py.Dataset, name: str, scales: dict[str, h5py.Dataset]) -
 
 
 def analysis(group: h5py.Group, arrays: dict[str, np.ndarray]) -> None:
-    """An analysis names no axes: arrays share a scale where position and length agree, so that xarray opens them."""
+    """Write the arrays of an analysis, whose axes have no names: arrays whose axes agree in position and length share a
+    scale, so that xarray can open them.
+    """
     shapes = {name: np.shape(array) for name, array in arrays.items()}
     sizes = dict.fromkeys((axis, size) for shape in shapes.values() for axis, size in enumerate(shape))
     scales = {(axis, size): _scale(group, f"_axis{axis}_{size}", np.arange(size)) for axis, size in sizes}

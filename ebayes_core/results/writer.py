@@ -1,4 +1,4 @@
-"""The results file of a run, to write: whole or not at all, and sealed."""
+"""Writing a results file: atomically, and with a seal."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ebayes_core.results.reader import Run
 from ebayes_core.results.record import MemberResult, Setting
 from ebayes_core.storage import hdf5, seal
 
-#: what is wanted most of the provenance is an attribute of its own too
+#: fields of the provenance that are also stored as attributes of their own
 FLAT = ("created", "duration_s", "device", "ebayes_version", "torch_version", "digest", "git_commit")
 
 
@@ -29,7 +29,7 @@ def write_run(
     *,
     spec_text: str,
 ) -> None:
-    """Write a finished run, whole or not at all: the resolved spec, and in spec_text as the user wrote it."""
+    """Write a finished run atomically: the resolved spec, and in spec_text the spec as written by the user."""
     with hdf5.writing(path) as file:
         head(file, spec, settings, results, provenance, spec_text)
         _fill_networks(file["networks"], results)
@@ -41,7 +41,7 @@ def head(
     file: h5py.File, spec: dict[str, Any], settings: Sequence[Setting], results: Sequence[MemberResult],
     provenance: dict[str, Any], spec_text: str,
 ) -> None:  # fmt: skip
-    """All of a results file but the synapses, for which there is an empty group."""
+    """Write everything in a results file except the synapses, for which an empty group is created."""
     file.attrs["schema_version"] = SCHEMA_VERSION
     file.attrs["spec_text"] = spec_text
     file.attrs["spec"] = json.dumps(spec)
@@ -66,8 +66,8 @@ def _fill_networks(group: h5py.Group, results: Sequence[MemberResult]) -> None:
 
 
 def add_analyses(path: Path, analyses: dict[str, dict[str, np.ndarray]]) -> None:
-    """Add, or replace, analyses of a finished file: in a copy that then takes its place. Raises StoreError."""
-    with Run(path) as run:  # is a results file, and nothing strange
+    """Add or replace analyses of a finished file, in a copy that then replaces it. Raises StoreError."""
+    with Run(path) as run:  # checks that it is a results file
         sealed = run.schema > 1
     with hdf5.writing(path, original=path) as file:
         for name, arrays in analyses.items():

@@ -1,4 +1,4 @@
-"""Members of an experiment: each point of the sweep validated alone, before anything trains."""
+"""The networks of an experiment: each point of the sweep is validated on its own, before anything trains."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Values = dict[str, Any]
 
 @dataclass(frozen=True)
 class Point:
-    """One member of a population: its place, its whole spec, and the fields that the sweep set."""
+    """One network of a population: its index, its complete spec, and the fields that the sweep set."""
 
     index: int
     member: Any
@@ -28,7 +28,7 @@ class Point:
 
     @cached_property
     def setting(self) -> Setting:
-        """The same as plain data, as files hold it."""
+        """The same as plain data, as stored in files."""
         return Setting(resolved(self.member), self.swept)
 
 
@@ -38,14 +38,14 @@ def resolved(model: BaseModel) -> dict[str, Any]:
 
 
 def strictly(model: type[M], table: dict[str, Any]) -> M:
-    """Validate as JSON: arrays are tuples, 1 is a float and 1e2 an integer there, but "1" and true are no numbers."""
+    """Validate as JSON: arrays become tuples, and 1 and 1e2 are floats and integers, but not "1" or true."""
     return model.model_validate_json(json.dumps(_whole(table), default=str), strict=True)
 
 
 def _whole(value: Any) -> Any:
-    """Whole numbers as integers, however they are written: a field of floats takes those too.
+    """Write integral floats as integers, since a field of floats accepts those too.
 
-    Minus zero stays: as an integer it would lose its sign, and its spec the fingerprint.
+    Minus zero is kept: as an integer it would lose its sign, and the spec its digest.
     """
     if isinstance(value, dict):
         return {name: _whole(inner) for name, inner in value.items()}
@@ -58,9 +58,9 @@ def _whole(value: Any) -> Any:
 def points(
     base: dict[str, Any], rows: dict[str, sweep.Row], seeds: Sequence[int], model: type[BaseModel], source: str
 ) -> tuple[tuple[Point, ...], list[str]]:
-    """Every member, seeds fastest, and the mistakes of the sweep and of its points.
+    """Every network, seeds varying fastest, and the mistakes of the sweep and of its points.
 
-    A row of the sweep may set `seed` itself: then some points have more seeds than others.
+    A row of the sweep may set `seed` itself; then some points have more seeds than others.
     """
     problems = sweep.problems(rows, seeds)
     if problems:
@@ -81,20 +81,20 @@ def points(
 
 
 def _held(member: BaseModel, values: Values) -> Values:
-    """The swept numbers as the member has them: which are whole is for its fields to say."""
+    """The swept numbers as the validated network has them: whether a number is an integer depends on its field."""
     table = member.model_dump(mode="json")
     return {k: sweep.get(table, k.split(".")) if isinstance(v, (int, float)) else v for k, v in values.items()}
 
 
 def _seeded(member: M, values: Values, seeds: Sequence[int]) -> list[tuple[M, Values]]:
-    """A point once per seed, or with its own; the seed is no field that the sweep set."""
+    """A point once per seed, or with its own seed; the seed does not count as a field that the sweep set."""
     if "seed" in values:
         return [(member, {name: value for name, value in values.items() if name != "seed"})]
     return [(member.model_copy(update={"seed": seed}), values) for seed in seeds]
 
 
 def _together(same: list[tuple[Mistake, Values]], every: list[Values]) -> str:
-    """One line for the same mistake at many points: its values, and where."""
+    """One line for the same mistake at many points: its values, and at which points."""
     mistakes, at = zip(*same, strict=True)
     shown = list(dict.fromkeys(m.value for m in mistakes))
     text = str(mistakes[0]._replace(value=listed(shown)))
@@ -102,7 +102,7 @@ def _together(same: list[tuple[Mistake, Values]], every: list[Values]) -> str:
 
 
 def _where(at: list[Values], every: list[Values]) -> str:
-    """Which points of a sweep, in few words: the fields that tell them from the others, with their values there."""
+    """Which points of a sweep, briefly: the fields that distinguish them from the others, with their values there."""
     if len(at) == len(every):
         return f"every one of the {len(every)} sweep points" if len(every) > 1 else _named(at[0])
     telling = {name: _distinct(at, name) for name in at[0]}
@@ -121,7 +121,7 @@ def _named(values: Values) -> str:
 
 
 def _twins(found: list[tuple[BaseModel, Values]], source: str) -> list[str]:
-    """Two points with the same spec: one would be trained for nothing."""
+    """A mistake if two points have the same spec, since one network would be trained twice."""
     seen: dict[str, Values] = {}
     for member, values in found:
         other = seen.setdefault(member.model_dump_json(), values)

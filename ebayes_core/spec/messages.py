@@ -1,4 +1,4 @@
-"""Validation errors in a user's words: where, what, which names would do, what to do next."""
+"""Validation errors as messages for users: where the mistake is, what it is, and what is allowed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ UNKNOWN = "unknown kind"
 
 
 class Mistake(NamedTuple):
-    """One mistake: where it is, the value that stands there if that helps, and what is allowed."""
+    """One mistake: where it is, its value if that helps, and what is allowed."""
 
     where: str
     value: str
@@ -25,12 +25,12 @@ class Mistake(NamedTuple):
 
 
 def describe(error: ValidationError, source: str, model: type[BaseModel]) -> list[Mistake]:
-    """One line per mistake: `file: [table] field = value: what is allowed`."""
+    """A message for each mistake: `file: [table] field = value: what is allowed`."""
     return [_mistake(entry, source, model) for entry in error.errors(include_url=False) if not _echo(entry)]
 
 
 def short(value: Any, quoted: bool = True) -> str:
-    """A value in at most 80 characters of one line."""
+    """A value on one line of at most 80 characters."""
     text = repr(value) if quoted else str(value)
     return text if len(text) <= 80 else text[:77] + "..."
 
@@ -42,7 +42,7 @@ def listed(values: list[str]) -> str:
 
 
 def _echo(entry: Any) -> bool:
-    """pydantic calls a list too short when its items are wrong; the items have said so."""
+    """Whether an error repeats others: pydantic calls a list too short if its items are wrong."""
     return entry["type"] == "too_short" and bool(entry["input"])
 
 
@@ -65,17 +65,17 @@ def _dotted(path: list[str | int]) -> str:
 
 
 def _key(name: str) -> str:
-    """A key as TOML writes it: in quotes unless it is bare."""
+    """A key in TOML syntax: in quotes unless it is a bare key."""
     return name if re.fullmatch(r"[A-Za-z0-9_-]{1,80}", name) else short(json.dumps(name), quoted=False)
 
 
 def _walk(loc: tuple[str | int, ...], model: type[BaseModel]) -> tuple[list[str | int], type[BaseModel] | None]:
-    """The path as the user wrote it, without pydantic's tags, and the model that the last part is a field of."""
+    """The path as the user wrote it, without pydantic's tags, and the model to which its last part belongs."""
     path: list[str | int] = []
     here: Any = model
     for part in loc:
         tagged = _choices(here).get(part) if isinstance(part, str) else None
-        if tagged is not None:  # the tag of a union: not in the file
+        if tagged is not None:  # the tag of a union, which is not in the file
             here = tagged
             continue
         path.append(part)
@@ -97,7 +97,7 @@ def _inside(here: Any, part: str | int) -> Any:
 
 
 def _choices(here: Any) -> dict[str, type[BaseModel]]:
-    """Kind -> model of a union of plugins, through Annotated and tuples."""
+    """The models of a union of plugins by kind, inside Annotated and tuples."""
     found = {}
     for argument in (here, *get_args(here)):
         for option in (argument, *get_args(argument)):
@@ -107,7 +107,7 @@ def _choices(here: Any) -> dict[str, type[BaseModel]]:
 
 
 def _what(entry: Any, model: type[BaseModel] | None, name: str) -> tuple[str, str]:
-    """The value, as far as it helps, and what is allowed."""
+    """The value, if it helps, and what is allowed."""
     kind, value = entry["type"], entry.get("input")
     context = entry.get("ctx", {})
     if kind == "extra_forbidden":
@@ -120,7 +120,7 @@ def _what(entry: Any, model: type[BaseModel] | None, name: str) -> tuple[str, st
     if kind == "union_tag_not_found":
         return "", "needs a kind, for example { kind = ... }; see `ebayes plugins`"
     if kind == "missing":
-        return "", "is required and missing"
+        return "", "is required but missing"
     return "" if isinstance(value, dict) else short(value), _message(kind, entry["msg"], context)
 
 
@@ -129,7 +129,7 @@ def _fields(model: type[BaseModel] | None) -> list[str]:
 
 
 def _message(kind: str, text: str, context: dict[str, Any]) -> str:
-    """pydantic's message in the words of TOML."""
+    """pydantic's message in terms of TOML."""
     if kind in ("model_type", "model_attributes_type", "dict_type"):
         return "must be a table, for example { kind = ... }" if kind != "dict_type" else "must be a table"
     if kind == "int_type":

@@ -1,6 +1,6 @@
-"""The models of a spec: frozen and closed, composed from the plugins that are registered.
+"""The Pydantic models of a spec: frozen, without extra fields, and composed from the registered plugins.
 
-So the cost of a third-party plugin appears in validation errors and in the JSON Schema like a built-in one.
+Therefore a third-party cost appears in validation errors and in the JSON Schema like a built-in one.
 """
 
 from __future__ import annotations
@@ -41,52 +41,55 @@ class Training(BaseModel):
 
     model_config = CLOSED
     epochs: int = Field(50, ge=1, le=1_000_000, description="passes over the training set")
-    batch_size: int = Field(20, ge=1, le=100_000, description="examples per step; all share one weight sample")
-    learning_rate: float = Field(5e-4, gt=0, le=100, description="Adam's step for the means")
+    batch_size: int = Field(20, ge=1, le=100_000, description="examples per step; all share one sample of the weights")
+    learning_rate: float = Field(5e-4, gt=0, le=100, description="Adam's learning rate for the means")
     learning_rate_phi: float | None = Field(
         None,
         gt=0,
         le=100,
-        description="Adam's step for phi, hence for log sigma while it is small; learning_rate if left out",
+        description="Adam's learning rate for phi, so for log sigma while it is small; learning_rate if left out",
     )
     schedule: Literal["constant", "cosine"] = Field(
         "constant",
-        description="the learning rates over training: as they are (the paper's way), or falling to zero along half a "
-        "cosine",
+        description="learning rates over training: constant (as in the paper), or falling to zero along half a cosine",
     )
     sigma: Literal["descent", "fixed_point"] = Field(
         "descent",
-        description="how sigma moves: with phi by Adam (the paper's way), or at each step toward its condition of "
-        "stationarity, in which a running true Fisher stands for the curvature; with a schedule that falls it arrives",
+        description="how sigma is trained: by gradient descent on phi with Adam (as in the paper), or by moving it at "
+        "each step towards its fixed point, estimated with a running average of the true Fisher information; to reach "
+        "the optimum, combine the latter with schedule = cosine",
     )
-    beta1: float = Field(0.9, ge=0, lt=1, description="Adam's decay of the mean gradient")
-    beta2: float = Field(0.999, ge=0, lt=1, description="Adam's decay of the squared gradient")
-    epsilon: float = Field(1e-8, gt=0, le=1, description="Adam's guard against division by zero")
-    dtype: Literal["float32", "float64"] = Field("float32", description="floating type of everything that is trained")
+    beta1: float = Field(0.9, ge=0, lt=1, description="Adam's decay rate of the average gradient")
+    beta2: float = Field(0.999, ge=0, lt=1, description="Adam's decay rate of the average squared gradient")
+    epsilon: float = Field(1e-8, gt=0, le=1, description="Adam's constant that avoids division by zero")
+    dtype: Literal["float32", "float64"] = Field("float32", description="floating-point type of training")
 
 
 class Measurement(BaseModel):
     """How a trained network is measured."""
 
     model_config = CLOSED
-    samples: int = Field(20, ge=1, le=10_000, description="sampled networks whose predictions are averaged")
+    samples: int = Field(20, ge=1, le=10_000, description="number of sampled networks in an ensemble")
     sample_batch: int = Field(20, ge=1, le=100_000, description="test examples that share one sampled network")
     balance_passes: int = Field(
         1,
         ge=1,
         le=100_000,
-        description="passes over the training set, at least, that the balance is taken from, with fresh noise",
+        description="least number of passes over the training set, each with new noise, to measure the balance",
     )
     probe_batch: int = Field(
-        100, ge=1, le=100_000, description="training examples per weight sample in the probes, at most"
+        100,
+        ge=1,
+        le=100_000,
+        description="largest number of examples that share one sample of the weights to measure curvature",
     )
     probe_examples: int | None = Field(
-        None, ge=1, description="training examples in the probes, at most, chosen at random; all if left out"
+        None, ge=1, description="number of training examples, chosen at random, to measure curvature; all if left out"
     )
 
 
 def _row(row: Any) -> Any:
-    """The form of a sweep's row, chosen by its key, so that a mistake in it gets one message and not four."""
+    """Validate a row as the form that its key indicates, so that a mistake gives one message and not four."""
     if isinstance(row, BaseModel):
         return row
     if isinstance(row, dict):
@@ -108,29 +111,32 @@ def _row(row: Any) -> Any:
 
 
 class Parts(BaseModel):
-    """What every experiment has besides its slots."""
+    """The fields of an experiment besides its slots."""
 
     model_config = CLOSED
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$", description="names the results file")
-    description: str = Field("", max_length=10_000, description="for the reader")
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$",
+        description="name of the experiment and, by default, of its results file",
+    )
+    description: str = Field("", max_length=10_000, description="free text, shown in reports")
     seeds: tuple[Seed, ...] = Field(
         (0,),
         min_length=1,
         max_length=MOST_SEEDS,
-        description="every point of the sweep is trained once per seed; "
-        "a row of the sweep that sets `seed` takes their place",
+        description="every combination of swept values is trained once per seed; unused if the sweep sets `seed`",
     )
-    training: Training = Field(Training(), description="how to train")
-    measurement: Measurement = Field(Measurement(), description="how to measure")
+    training: Training = Field(Training(), description="how networks are trained")
+    measurement: Measurement = Field(Measurement(), description="how trained networks are measured")
     sweep: dict[str, Annotated[sweeps.Row, BeforeValidator(_row)]] = Field(
-        {}, description="dotted field, whole table, or several fields separated by commas -> its values; rows multiply"
+        {},
+        description="values of each swept field; a key is a dotted field, a table, or several separated by commas",
     )
 
     @field_validator("seeds")
     @classmethod
     def _seeds(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
         if len(set(seeds)) < len(seeds):
-            raise ValueError("a seed stands in the list twice")
+            raise ValueError("a seed occurs twice in the list")
         return seeds
 
     if TYPE_CHECKING:
@@ -139,18 +145,18 @@ class Parts(BaseModel):
     _members: tuple[Point, ...] = PrivateAttr(())
 
     def members(self) -> list[Point]:
-        """Every member, validated alone when the spec was loaded; seeds vary fastest.
+        """All networks, each validated when the spec was loaded; seeds vary fastest.
 
         Raises ValueError for an experiment that was not loaded: `loads(dumps(experiment), registry)` expands its sweep.
         """
         if not self._members:
-            raise ValueError("only a loaded experiment has members; take loads(dumps(experiment), registry)")
+            raise ValueError("only a loaded experiment has members; use loads(dumps(experiment), registry)")
         return list(self._members)
 
 
 @dataclass(frozen=True)
 class Models:
-    """The two models of a registry: Experiment is a spec, Member is one network of it."""
+    """The two Pydantic models of a registry: Experiment is a spec, Member the spec of one network."""
 
     Experiment: type[Parts]
     Member: type[BaseModel]
@@ -158,21 +164,21 @@ class Models:
 
 @lru_cache(maxsize=8)
 def compose(registry: Registry) -> Models:
-    """The models whose slots take any registered kind, told apart by `kind`."""
+    """Compose the models: each slot accepts any registered kind, selected by the field `kind`."""
     slots: dict[str, Any] = {name: _slot(registry, name, default) for name, default in SLOTS.items()}
     member = create_model(
         "Member", __config__=CLOSED, **slots, training=(Training, Training()), measurement=(Measurement, Measurement()),
         seed=(Seed, 0),
     )  # fmt: skip
     analyses: Any = GenericAlias(tuple, (registry.unions["analysis"], ...))
-    described = Field((), max_length=100, description="figures and their numbers, drawn when the run is done")
+    described = Field((), max_length=100, description="analyses, each with a figure, computed at the end")
     experiment = create_model("Experiment", __base__=Parts, **slots, analysis=(analyses, described))
     experiment.__doc__ = "One experiment: a population of networks over a sweep, and its figures."
     return Models(experiment, member)
 
 
 def _slot(registry: Registry, slot: str, default: str) -> tuple[Any, Any]:
-    """A field of a slot, with its default kind where that is registered."""
+    """The field of a slot, with its default kind if that is registered."""
     kinds = registry.kinds(slot)
     text = f"one of the registered kinds: {', '.join(kinds)}"
     if default in kinds:

@@ -1,4 +1,4 @@
-"""Fields set on the command line: `--set network.hidden=[50]`, TOML on both sides."""
+"""Fields set on the command line, as in `--set network.hidden=[50]`: a TOML key and a TOML value."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from ebayes_core.spec.messages import short
 
 
 def override(table: dict[str, Any], texts: Iterable[str]) -> list[str]:
-    """Set each `dotted.field=value` in a spec's tables; returns the mistakes.
+    """Set each `dotted.field=value` in the tables of a spec; returns messages about mistakes.
 
-    A table whose kind is set keeps its other fields; those that the new kind lacks are then unknown fields.
+    Setting a table's kind keeps its other fields; those that the new kind does not have are reported as unknown.
     """
     mistakes = []
     for text in texts:
@@ -27,11 +27,11 @@ def override(table: dict[str, Any], texts: Iterable[str]) -> list[str]:
 
 
 def _encoded(text: str) -> None:
-    """Refuse bytes that are no characters: Python makes surrogates of them, which nothing can write."""
+    """Raise ValueError for bytes that are not characters: Python makes surrogates of them, which nothing can write."""
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise ValueError("holds a byte that is no character in the encoding of this terminal") from error
+        raise ValueError("contains a byte that is not a character in the encoding of this terminal") from error
 
 
 def _path(name: str, text: str) -> list[str]:
@@ -45,12 +45,12 @@ def _path(name: str, text: str) -> list[str]:
             ((part, inner),) = inner.items()
             path.append(part)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{short(name)} is no dotted field") from error
+        raise ValueError(f"{short(name)} is not a dotted field") from error
     return path
 
 
 def toml_value(text: str) -> Any:
-    """A TOML value; what is none, as the bare word in `dataset.kind=mnist`, is a string."""
+    """Parse a TOML value; anything else, like the bare word in `dataset.kind=mnist`, is a string."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except (ValueError, RecursionError):

@@ -1,4 +1,4 @@
-"""From TOML to a validated experiment with all of its networks; every mistake in it is reported at once."""
+"""From TOML to a validated experiment with all of its networks; all mistakes in it are reported together."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from ebayes_core.spec.overrides import override
 from ebayes_core.storage import text_file
 
 P = TypeVar("P", bound=Parts)
-DEEP = re.compile(r"(?<![\w-])(?:[\w-]++[ \t]*+\.[ \t]*+){500}")  # possessive: no text takes it long
+DEEP = re.compile(r"(?<![\w-])(?:[\w-]++[ \t]*+\.[ \t]*+){500}")  # possessive quantifiers: linear time on any text
 
 
 def load(path: str | Path, registry: Registry, overrides: Iterable[str] = ()) -> Parts:
-    """The experiment of a TOML file. Raises SpecError with every mistake at once."""
+    """The experiment of a TOML file. Raises SpecError that lists every mistake."""
     return loads(read(path), registry, overrides, source=str(path))
 
 
 def read(path: str | Path) -> str:
-    """The text of a spec's file, as a results file keeps it. Raises SpecError."""
+    """The text of a spec's file, as a results file stores it. Raises SpecError."""
     path = Path(path)
     try:
         return text_file.read(path)
@@ -42,17 +42,17 @@ def read(path: str | Path) -> str:
 def loads(text: str, registry: Registry, overrides: Iterable[str] = (), source: str = "spec") -> Parts:
     """The experiment of a TOML text; overrides are `dotted.field=value`.
 
-    Raises SpecError with every mistake at once.
+    Raises SpecError that lists every mistake.
     """
     try:
-        if DEEP.search(text):  # of a dotted key of thousands of parts, tomllib's time is quadratic
+        if DEEP.search(text):  # tomllib takes quadratic time on a dotted key of thousands of parts
             raise RecursionError
         table = tomllib.loads(text.removeprefix(text_file.MARK))
     except RecursionError as error:
         raise SpecError([f"{source}: tables or lists are nested too deeply"]) from error
-    except ValueError as error:  # no TOML, or an integer of thousands of digits
-        raise SpecError([f"{source}: this is no TOML: {error}"]) from error
-    for slot, kind in SLOTS.items():  # so that one field of a table left out can be swept or set
+    except ValueError as error:  # not TOML, or an integer of thousands of digits
+        raise SpecError([f"{source}: this is not valid TOML: {error}"]) from error
+    for slot, kind in SLOTS.items():  # so that a field of an omitted table can be swept or set
         if kind in registry.kinds(slot):
             table.setdefault(slot, {"kind": kind})
     wrong = override(table, overrides)
@@ -62,11 +62,13 @@ def loads(text: str, registry: Registry, overrides: Iterable[str] = (), source: 
 
 
 def _validate(table: dict[str, Any], registry: Registry, source: str) -> Parts:
-    """The experiment with its members, or every mistake: the spec's own, and those that only a sweep's point has."""
+    """The experiment with its networks; raises every mistake, those of the spec and those of single points of the
+    sweep.
+    """
     models = compose(registry)
     experiment, mistakes = _read(models.Experiment, table, source)
     rows, _ = _read(Parts, {"name": "rows", "sweep": table.get("sweep", {})}, source)
-    if rows is not None:  # the points are worth checking though the rest may be wrong
+    if rows is not None:  # the points are checked even if the rest is wrong
         base = {k: v for k, v in table.items() if k in models.Member.model_fields and k != "seed"}
         seeds = experiment.seeds if experiment else (0,)
         members, more = points(base, rows.sweep, seeds, models.Member, source)
@@ -79,7 +81,7 @@ def _validate(table: dict[str, Any], registry: Registry, source: str) -> Parts:
 
 
 def _refused(mistakes: Iterable[str], registry: Registry) -> SpecError:
-    """The mistakes; where a kind is unknown, a plugin that is broken may be the reason."""
+    """The mistakes as an error; if a kind is unknown, it names the broken plugins that may provide it."""
     return SpecError(f"{text}{registry.suspects()}" if f": {UNKNOWN}" in text else text for text in mistakes)
 
 
@@ -93,9 +95,9 @@ def _read(model: type[P], table: dict[str, Any], source: str) -> tuple[P | None,
 
 
 def revived(model: str, table: dict[str, Any], registry: Registry, source: str) -> Any:
-    """An `Experiment`, its sweep not expanded, or a `Member`, from its resolved table.
+    """An `Experiment`, without expanding its sweep, or a `Member`, from its resolved table.
 
-    Raises SpecError, as where one of its plugins is not registered.
+    Raises SpecError, also if one of its plugins is not registered.
     """
     found, mistakes = _read(getattr(compose(registry), model), table, source)
     if found is None:

@@ -1,4 +1,4 @@
-"""The spec reference as a page: every table and field of a spec, from the same classes that validate it."""
+"""The spec reference as a Markdown page, generated from the classes that validate specs."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 HEAD = """# Spec reference
 
 One experiment is one TOML file. This page is generated from the classes that validate it (`ebayes schema --markdown`,
-which also lists the plugins that are installed at your place); [specs/schema.json](../specs/schema.json) says the same
-to an editor. Every field may be set from the command line, `--set network.hidden=[50]`, and every field of the tables
-may be swept.
+which also lists the plugins installed on your machine); [specs/schema.json](../specs/schema.json) contains the same for
+editors. Every field can be set on the command line, as in `--set network.hidden=[50]`, and every field of the tables
+can be swept.
 """
 SWEEP = """
 ## `[sweep]`
 
-Each row names a dotted field and its values; rows multiply, the last one fastest, and seeds vary fastest of all. A row
-is one of
+Each row gives a dotted field and its values. All combinations of the rows are trained; the last row varies faster than
+the others, and seeds vary fastest of all. A row has one of these forms:
 
 | form | example |
 |---|---|
@@ -36,13 +36,13 @@ is one of
 """
 BOUNDS = {
     "exclusiveMinimum": "> {}", "minimum": ">= {}", "exclusiveMaximum": "< {}", "maximum": "<= {}",
-    "minItems": "at least {} of them", "maxItems": "at most {} of them", "maxLength": "at most {} letters",
+    "minItems": "at least {} of them", "maxItems": "at most {} of them", "maxLength": "at most {} characters",
     "pattern": "matching `{}`",
 }  # fmt: skip
 
 
 def markdown(registry: Registry) -> str:
-    """The reference of every registered kind, as Markdown."""
+    """The reference with every registered kind, as Markdown."""
     models = spec.compose(registry)
     slots, own = set(HOOKS), models.Experiment
     top = [name for name in own.model_fields if name not in slots | {"training", "measurement", "sweep"}]
@@ -65,11 +65,11 @@ def _kind(kind: str, cls: type[BaseModel]) -> str:
 
 
 def _fields(model: type[BaseModel], names: list[str] | None = None) -> str:
-    """One row per field: what it takes, what it is where left out, what it means; the kind is the heading."""
+    """A table with a row for each field except `kind`, which is the heading."""
     schema = model.model_json_schema()
     wanted = [name for name in names or model.model_fields if name != "kind"]
     rows = [_row(name, schema["properties"][name], schema.get("required", [])) for name in wanted]
-    head = "| field | takes | left out | meaning |\n|---|---|---|---|\n"
+    head = "| field | values | default | meaning |\n|---|---|---|---|\n"
     return head + "\n".join(rows) + "\n" if rows else "No fields.\n"
 
 
@@ -86,7 +86,7 @@ def _default(value: Any) -> str:
 
 
 def _type(table: dict[str, Any]) -> str:
-    """The values that a field takes, in words."""
+    """The values that a field accepts, in words."""
     options = [option for option in table.get("anyOf", [table]) if option.get("type") != "null"]
     return " or ".join(_one(option) for option in options)
 

@@ -1,4 +1,4 @@
-"""Sweeps: rows of a spec's [sweep] table, and their product over seeds."""
+"""Sweeps: the rows of the table [sweep] of a spec, and all combinations of their values with the seeds."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel, model_validator
 
 MOST_MEMBERS = 100_000
 Table = dict[str, Any]
-Integer = Annotated[int, Field(ge=-(2**53), le=2**53)]  # what a double holds exactly
+Integer = Annotated[int, Field(ge=-(2**53), le=2**53)]  # the integers that a double represents exactly
 
 
 class _Range(BaseModel):
@@ -24,24 +24,24 @@ class _Range(BaseModel):
 class LogSpace(_Range):
     """Values evenly spaced in the logarithm: 10**low to 10**high."""
 
-    logspace: tuple[float, float, int] = Field(description="[lowest exponent of ten, highest exponent, how many]")
+    logspace: tuple[float, float, int] = Field(description="[first exponent of ten, last exponent, number of values]")
 
     @model_validator(mode="after")
     def _countable(self) -> LogSpace:
         _count(self.logspace[2])
         if max(map(abs, self.logspace[:2])) > 300:
-            raise ValueError("the exponents of ten must lie between -300 and 300")
+            raise ValueError("the exponents of ten must be between -300 and 300")
         return self
 
     def values(self) -> list[Any]:
-        """The numbers, free of the last digits' noise."""
+        """The numbers, rounded to 12 digits to remove rounding errors."""
         return [float(f"{v:.12g}") for v in np.logspace(*self.logspace)]
 
 
 class LinSpace(_Range):
     """Values evenly spaced."""
 
-    linspace: tuple[float, float, int] = Field(description="[first, last, how many]")
+    linspace: tuple[float, float, int] = Field(description="[first, last, number of values]")
 
     @model_validator(mode="after")
     def _countable(self) -> LinSpace:
@@ -54,7 +54,7 @@ class LinSpace(_Range):
 
 
 class IntRange(_Range):
-    """Integers from start up to, and without, stop."""
+    """Integers from start up to, but not including, stop."""
 
     range: tuple[Integer, Integer, Integer] = Field(description="[start, stop, step], stop not included")
 
@@ -72,17 +72,17 @@ class IntRange(_Range):
 
 def _count(n: int) -> None:
     if not 1 <= n <= MOST_MEMBERS:
-        raise ValueError(f"a row needs 1 to {MOST_MEMBERS} values, not {n}")
+        raise ValueError(f"a row must have 1 to {MOST_MEMBERS} values, not {n}")
 
 
 class Values(RootModel[tuple[Any, ...]]):
-    """Values spelt out, one by one; for several fields zipped, a list of values for each point."""
+    """A list of values; for several zipped fields, a list of lists with a value for each field."""
 
     model_config = ConfigDict(frozen=True)
     root: tuple[Any, ...] = Field(min_length=1, max_length=MOST_MEMBERS)
 
     def values(self) -> list[Any]:
-        """The values as they stand."""
+        """The values in their order."""
         return list(self.root)
 
 
@@ -91,20 +91,20 @@ RANGES: dict[str, type[_Range]] = {"logspace": LogSpace, "linspace": LinSpace, "
 
 
 def fields_of(name: str) -> list[str]:
-    """The dotted fields that a row of the sweep sets: several, separated by commas, are zipped."""
+    """The dotted fields set by a row of the sweep; several fields, separated by commas, are zipped."""
     return [part.strip() for part in name.split(",")]
 
 
 def problems(rows: dict[str, Row], seeds: Sequence[int] = (0,)) -> list[str]:
-    """What is wrong with rows that are right one by one: fields set twice, zips that do not match, too many."""
+    """Mistakes in the combination of valid rows: fields set twice, mismatched zips, too many networks."""
     fields = [field for name in rows for field in fields_of(name)]
     found = [f"'{field}' is set twice" for field in dict.fromkeys(fields) if fields.count(field) > 1]
     if "seed" in fields and tuple(seeds) != (0,):
-        found.append("seed is set by the sweep and by the spec's field seeds; leave one of them out")
+        found.append("seed is set by the sweep and by the field seeds of the spec; remove one of them")
     found += [text for name, row in rows.items() for text in _mismatch(name, row.values())]
     size = math.prod(len(row.values()) for row in rows.values()) * len(seeds)
     if size > MOST_MEMBERS:
-        found.append(f"the points times the seeds are {size:.6g} members; at most {MOST_MEMBERS} are possible")
+        found.append(f"the sweep and the seeds make {size:.6g} networks; at most {MOST_MEMBERS} are possible")
     return found
 
 
@@ -112,11 +112,11 @@ def _mismatch(name: str, values: list[Any]) -> list[str]:
     n = len(fields_of(name))
     if n == 1 or all(isinstance(value, (list, tuple)) and len(value) == n for value in values):
         return []
-    return [f"'{name}' sets {n} fields, so each of its values is a list of {n}"]
+    return [f"'{name}' sets {n} fields, so each of its values must be a list of {n}"]
 
 
 def expand(rows: dict[str, Row]) -> list[dict[str, Any]]:
-    """Every point of a sweep without problems, as dotted field -> value: the product of the rows, last fastest."""
+    """All combinations of the rows, as tables of dotted field -> value; the last row varies fastest."""
     axes = [_axis(fields_of(name), row.values()) for name, row in rows.items()]
     return [{k: v for part in point for k, v in part.items()} for point in product(*axes)]
 
@@ -128,7 +128,7 @@ def _axis(fields: list[str], values: list[Any]) -> list[dict[str, Any]]:
 
 
 def apply(table: Table, values: dict[str, Any]) -> Table:
-    """A copy of a spec's tables with dotted fields replaced, whole tables first: their fields can be swept too."""
+    """A copy of a spec's tables with fields replaced; whole tables first, since their fields may be swept too."""
     changed = copy.deepcopy(table)
     for name in sorted(values, key=lambda name: name.count(".")):
         put(changed, name.split("."), copy.deepcopy(values[name]))
@@ -136,7 +136,7 @@ def apply(table: Table, values: dict[str, Any]) -> Table:
 
 
 def put(table: Table, path: list[str], value: Any) -> None:
-    """Set one field of nested tables, making tables on the way; a number names an item of a list: `cost.costs.0.c`."""
+    """Set a field of nested tables, creating missing ones; a number is an index into a list, as in `cost.costs.0.c`."""
     place: Any = table
     for part, following in pairwise(path):
         key = _key(place, part)
@@ -148,7 +148,7 @@ def put(table: Table, path: list[str], value: Any) -> None:
 
 
 def get(table: Any, path: list[str]) -> Any:
-    """The field of nested tables that `put` sets."""
+    """The value of a field of nested tables, named as in `put`."""
     return reduce(lambda place, part: place[_key(place, part)], path, table)
 
 

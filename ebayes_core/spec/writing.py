@@ -1,4 +1,4 @@
-"""A spec as plain data, as TOML, as a digest of what it trains, and its JSON Schema."""
+"""A spec as plain data, as TOML, as a digest of what it trains, and as JSON Schema."""
 
 from __future__ import annotations
 
@@ -10,34 +10,34 @@ from ebayes_core.results.record import fingerprint
 from ebayes_core.spec.members import resolved
 from ebayes_core.spec.models import Parts, compose
 
-#: What does not change a network: it may be edited without training again.
+#: Fields that do not change a network: they may be edited without training again.
 PRESENTATION = ("name", "description", "analysis")
 
 
 def dumps(experiment: Parts) -> str:
-    """The experiment as TOML; `loads` of it is equal. What TOML cannot say, an absent value, is left out."""
+    """The experiment as TOML, which `loads` reads back as an equal one. Absent values are omitted."""
     import tomli_w
 
     return tomli_w.dumps(resolved(experiment))
 
 
 def digest(experiment: Parts) -> str:
-    """A fingerprint of what is trained and measured: specs that share it give the same networks."""
+    """Digest of what is trained and measured: specs that share it give the same networks."""
     table = {k: v for k, v in resolved(experiment).items() if k not in PRESENTATION}
     return fingerprint(table)
 
 
 def json_schema(registry: Registry) -> dict[str, Any]:
-    """The JSON Schema of a spec, from which editors complete and check."""
+    """The JSON Schema of a spec, which editors use for completion and checks."""
     schema = compose(registry).Experiment.model_json_schema()
     text = json.dumps(schema)
     for name, table in schema["$defs"].items():
-        if table.get("title", name) not in schema["$defs"]:  # a generic spells out its arguments; its title is enough
+        if table.get("title", name) not in schema["$defs"]:  # the name of a generic lists its arguments; use its title
             text = text.replace(name, table["title"])
     schema = json.loads(text)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "ebayes experiment", **schema}
 
 
 def schema_text(registry: Registry) -> str:
-    """The JSON Schema as a file holds it."""
+    """The JSON Schema as stored in a file."""
     return json.dumps(json_schema(registry), indent=2, sort_keys=True) + "\n"

@@ -1,4 +1,4 @@
-"""Files on disks that fill up, fail or are shared: atomic writes, HDF5, untrusted files, caches, and leases.
+"""Robust file access on disks that fill up, fail or are shared: atomic writes, HDF5, untrusted files, caches, leases.
 
-Imports `errors` alone; it knows nothing of networks.
+Imports `errors` alone; it knows nothing about networks.
 """

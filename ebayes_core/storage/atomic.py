@@ -1,7 +1,7 @@
-"""Files that appear whole or not at all, on disks that fill up, turn read-only, or lose power.
+"""Atomic file writes, on disks that fill up, turn read-only, or lose power.
 
-Written in place, a file is unreadable after a crash at any moment; written beside, flushed, fsynced and renamed, at
-none.
+A file written in place is unreadable if the process crashes while writing. Here the new file is written beside the old
+one, flushed, fsynced and renamed, so that a reader finds either the old or the new file, never part of one.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 SUFFIX = ".unfinished"
-#: what this process has left lying since the disk refused to remove it
+#: unfinished files that this process could not remove
 LEFT: set[str] = set()
-#: how CIFS, FUSE and others say that they cannot sync, or let nobody open a folder; other errors are a disk's refusal
+#: errors of file systems (CIFS, FUSE, ...) that cannot sync, or cannot open a folder; any other error is a failed write
 UNSYNCABLE = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EBADF, errno.EACCES}
-#: the file systems, by number, of which this process has said that they cannot
+#: file systems, by device number, about which this process has already warned
 SAID: set[int] = set()
 log = logging.getLogger("ebayes")
 
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A name beside `path` to write to; it takes the place of `path` if the block ends well, and vanishes if not.
+    """A temporary name beside `path` to write to; it replaces `path` if the block succeeds, and is removed if it fails.
 
-    A symbolic link stays, and what it points to is replaced. Raises OSError naming `path` where the disk refuses.
+    A symbolic link is kept, and its target is replaced. Raises OSError naming `path` if the disk rejects the write.
     """
     make(path.parent)
     real = behind(path)
@@ -53,9 +53,9 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def behind(path: Path) -> Path:
-    """The file or folder that a name stands for, through all symbolic links, whether or not it is there yet.
+    """The file or folder that a name refers to, after following all symbolic links, whether or not it exists.
 
-    Raises OSError naming `path` for links in a circle.
+    Raises OSError naming `path` if the links form a circle.
     """
     real = Path(os.path.realpath(path))
     if real.is_symlink():
@@ -65,7 +65,7 @@ def behind(path: Path) -> Path:
 
 @contextlib.contextmanager
 def _naming(path: Path, passing: str = "") -> Iterator[None]:
-    """An error of the disk names what was to be written, and no passing name that begins with `passing`."""
+    """Errors of the disk name the file that was to be written, not a temporary one beginning with `passing`."""
     try:
         yield
     except OSError as error:
@@ -75,7 +75,7 @@ def _naming(path: Path, passing: str = "") -> Iterator[None]:
 
 
 def make(folder: Path) -> None:
-    """A folder, with those that it lies in, whose own names survive a loss of power. Raises OSError naming it."""
+    """Create a folder and its parents, and sync their names to disk. Raises OSError naming the folder."""
     if folder.is_dir():
         return
     real = behind(folder)
@@ -87,13 +87,13 @@ def make(folder: Path) -> None:
 
 
 def clear(folder: Path) -> None:
-    """Remove a folder with all that is in it, as far as the disk allows; of a link to one, what it points to."""
+    """Remove a folder and everything in it, as far as the disk allows; for a symbolic link, its target."""
     with contextlib.suppress(OSError):
         shutil.rmtree(behind(folder), ignore_errors=True)
 
 
 def _sync(path: Path) -> None:
-    """Have it on the disk for certain, where the file system can; where not, a run goes on, and this is said once."""
+    """Flush a file to disk if the file system can; if it cannot, warn once and continue."""
     try:
         _fsync(path)
     except OSError as error:
@@ -104,7 +104,7 @@ def _sync(path: Path) -> None:
             SAID.add(number)
             log.warning(
                 "%s: its file system cannot sync (%s): the last files written there, or their names, may not survive a "
-                "power loss; nothing else changes",
+                "power loss; the run is not affected otherwise",
                 folder, error.strerror,
             )  # fmt: skip
 
@@ -131,9 +131,9 @@ def _remove(name: str) -> None:
 
 
 def _sweep_up(path: Path) -> None:
-    """Remove what processes that died here while writing `path` have left, and what this one could not remove.
+    """Remove unfinished versions of `path`: those of processes that ended on this host, and those that this one left.
 
-    Of those on other hosts nothing is known: that they live, or died.
+    Whether processes on other hosts still run is not known, so their files are kept.
     """
     for name in [name for name in LEFT if name.startswith(f"{path}.")]:
         _remove(name)
@@ -148,12 +148,12 @@ def _lives(pid: int) -> bool:
         os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):
         return False
-    except PermissionError:  # somebody else's, and alive
+    except PermissionError:  # it belongs to another user, and runs
         return True
     return True
 
 
 def write_text(path: Path, text: str) -> None:
-    """A text file that appears whole or not at all."""
+    """Write a text file atomically."""
     with replacing(path) as beside:
         beside.write_text(text, encoding="utf-8")

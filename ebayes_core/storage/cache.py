@@ -1,4 +1,4 @@
-"""Where downloaded data sets are kept; the folder changes no result."""
+"""The folder for downloaded data sets; it does not affect any result."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ VARIABLE = "EBAYES_CACHE"
 
 
 def cache_dir() -> Path:
-    """The folder named by EBAYES_CACHE (or `--cache`), else the user's cache folder; it need not be there yet.
+    """The folder named by EBAYES_CACHE (or `--cache`), otherwise the user's cache folder; it need not exist yet.
 
-    Raises DataError where there is no home folder to have it in: what `~` stands for is then unknown.
+    Raises DataError if the path starts with `~` and the home folder is unknown.
     """
     from platformdirs import user_cache_path
 
@@ -26,8 +26,8 @@ def cache_dir() -> Path:
 
 
 def refused(folder: Path, error: OSError) -> DataError:
-    """What to say of a cache folder that cannot be written to."""
+    """The error to raise for a cache folder that cannot be written to."""
     return DataError(
-        f"nothing can be written to the cache folder {folder} ({error.filename or folder}: {error.strerror or error}); "
+        f"cannot write to the cache folder {folder} ({error.filename or folder}: {error.strerror or error}); "
         f"name another folder with --cache DIR or {VARIABLE}"
     )

@@ -1,4 +1,4 @@
-"""HDF5 files that appear whole or not at all, and trees of arrays in them."""
+"""HDF5 files that are written atomically, and trees of arrays in them."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ from ebayes_core.storage.uninterrupted import undisturbed
 from ebayes_core.storage.untrusted import opened, reading
 
 Tree = dict[str, Any]
-#: bytes from which an array is worth compressing; smaller ones would only grow
+#: size in bytes from which an array is compressed; smaller ones would only grow
 WORTH_COMPRESSING = 4096
-#: bytes of a chunk, at least and at most
+#: smallest and largest size of a chunk, in bytes
 CHUNK = (1 << 16, 1 << 24)
-#: HDF5's format of 2016: its metadata carry checksums, which the earliest does not
+#: HDF5's format of 2016, whose metadata have checksums; those of the oldest format have none
 FORMAT = ("v110", "v110")
 
 
 class File(h5py.File):  # type: ignore[misc]  # h5py brings no types
-    """A file to write to, for which the disk's refusals are kept until somebody asks."""
+    """A file to write to, which keeps an error of the disk until `insist` raises it."""
 
     def __init__(self, lenient: Lenient, mode: str) -> None:
         super().__init__(lenient, mode, libver=FORMAT)
         self._disk = lenient
 
     def insist(self) -> None:
-        """Raise the OSError, if the disk has refused anything: between parts of a large file, so that it ends there."""
+        """Raise the OSError of a failed write, if there was one; called between parts of a file, to stop early."""
         if self._disk.refused:
             raise self._disk.refused
 
 
 @contextlib.contextmanager
 def writing(path: Path, original: Path | None = None) -> Iterator[File]:
-    """A file that takes the place of `path` if the block ends well; empty, or a copy of `original` to change.
+    """A file that replaces `path` if the block succeeds: empty, or a copy of `original` to change.
 
-    Raises OSError naming `path` where the disk refuses.
+    Raises OSError naming `path` if the disk rejects a write.
     """
     with atomic.replacing(path) as beside:
         if original:
@@ -72,7 +72,7 @@ def put(group: h5py.Group, tree: Tree) -> None:
 
 
 def dataset(group: h5py.Group, name: str, value: Any) -> h5py.Dataset:
-    """One array with a checksum; strings as UTF-8. A scalar has no checksum, as HDF5 has none for them."""
+    """Write one array with a checksum; strings as UTF-8. Scalars have no checksum, since HDF5 provides none."""
     array, name = np.asarray(value), _plain(name)
     if array.dtype.kind in "UO":
         array = np.array(array, dtype=h5py.string_dtype())
@@ -82,9 +82,9 @@ def dataset(group: h5py.Group, name: str, value: Any) -> h5py.Dataset:
 
 
 def rows(group: h5py.Group, name: str, shape: tuple[int, ...], dtype: str) -> h5py.Dataset:
-    """Room for an array that is filled row by row, with a checksum for each chunk of one or a few rows.
+    """An empty array to be filled row by row, with a checksum for each chunk of one or a few rows.
 
-    Compressed where that is worth it: gzip takes a third off the arrays of a trained network.
+    Large arrays are compressed: gzip saves a third of the arrays of a trained network.
     """
     row = int(np.prod(shape[1:])) * np.dtype(dtype).itemsize
     options: dict[str, Any] = {"fletcher32": True, "chunks": _chunk(shape, row)} if row and shape[0] else {}
@@ -94,21 +94,21 @@ def rows(group: h5py.Group, name: str, shape: tuple[int, ...], dtype: str) -> h5
 
 
 def _chunk(shape: tuple[int, ...], row: int) -> tuple[int, ...]:
-    """Rows enough for a chunk to be worth its overhead, or a part of one row where that is large."""
+    """As many rows as make a chunk worth its overhead, or part of one row if a row is large."""
     if row <= CHUNK[1]:
         return (min(shape[0], max(1, CHUNK[0] // row)), *shape[1:])
     return (1, max(1, shape[1] * CHUNK[1] // row), *shape[2:])
 
 
 def _plain(name: str) -> str:
-    """The name, if it is one: to HDF5 a slash is a path, and a dot alone the group itself."""
+    """The name, if valid: in HDF5 a slash separates a path, and a single dot is the group itself."""
     if "/" in name or name in ("", "."):
-        raise StoreError(f"'{name}' names no array: a name has no '/' and is not empty")
+        raise StoreError(f"'{name}' is not a valid name of an array: it must not be empty, '.' or contain '/'")
     return name
 
 
 def load(path: Path) -> tuple[Tree, dict[str, Any]]:
-    """The tree and the attributes that `save` was given. Raises StoreError."""
+    """The tree and the attributes that `save` wrote. Raises StoreError."""
     with opened(path) as file, reading(path):
         return _take(file), dict(file.attrs)
 
@@ -118,5 +118,5 @@ def _take(group: h5py.Group) -> Tree:
 
 
 def value(item: h5py.Dataset, row: Any = ()) -> Any:
-    """A dataset, or one row of it, as numpy; text as str, or an array of them."""
+    """A dataset, or one row of it, as a numpy array; text as str or as an array of str."""
     return item.asstr()[row] if h5py.check_string_dtype(item.dtype) else item[row]

@@ -1,4 +1,4 @@
-"""What many processes need is made by one of them: the others wait, on one host or on many that share a folder."""
+"""Do something once that many processes need, on one host or on many that share a folder; the others wait."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ POLL_SECONDS = 0.2
 
 
 def once(folder: Path, done: Callable[[], bool], make: Callable[[], object], pace: Pace = PACE) -> None:
-    """Call `make` in one process of those that are here at once, unless `done`; return when it is.
+    """Call `make` in one of the processes that call this concurrently, unless `done()`; return when it is done.
 
-    Where the one that makes it dies or fails, the next one tries. Raises whatever `make` raises, and OSError where the
-    folder, in which a lease is taken, refuses.
+    If that process ends or fails, the next one tries. Raises whatever `make` raises, and OSError if no lease can be
+    created in the folder.
     """
     watch = Watch(pace.stale)
     while not done():
@@ -33,7 +33,7 @@ def once(folder: Path, done: Callable[[], bool], make: Callable[[], object], pac
 
 
 def _taken(path: Path, pace: Pace) -> Lease | None:
-    """The lease, unless another was quicker."""
+    """The lease, or None if another process was faster."""
     try:
         return Lease(path, pace)
     except FileExistsError:

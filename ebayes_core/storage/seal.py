@@ -1,7 +1,8 @@
-"""A digest of everything in a file, kept in it: what HDF5's own checksums do not cover can change without a word.
+"""The seal: digests of everything in a file, stored in it, to detect changes that HDF5's own checksums do not cover.
 
-They cover the arrays, chunk by chunk, but neither scalars nor text nor attributes; one flipped bit in four went by
-unnoticed. The seal has one digest for each group and array, so that it says which is damaged, and one of itself.
+Those cover arrays, chunk by chunk, but neither scalars nor text nor attributes; without a seal, one in four flipped
+bits went unnoticed. The seal has one digest for each group and array, so that it tells which is damaged, and one of
+itself.
 """
 
 from __future__ import annotations
@@ -17,21 +18,21 @@ import numpy as np
 from ebayes_core.storage.untrusted import DAMAGE, POINTERS, damage
 
 SEAL = "seal"
-SLAB = 1 << 24  #: bytes that are looked at at once
+SLAB = 1 << 24  #: bytes that are hashed at a time
 
 
 def seal(file: h5py.File, under: str = "/") -> None:
-    """Write the digests of all that lies under a group; those of the rest stay, and go on telling of old damage."""
+    """Write the digests of everything under a group; other digests are kept, so that older damage is still found."""
     known = _known(file) if under != "/" else {}
     kept = {name: value for name, value in known.items() if not _within(name, under)}
     found = {name: digest(item) for name, item in _items(file[under])}
     if SEAL in file.attrs:
-        del file.attrs[SEAL]  # first, so that its room is used again; text of variable length would leave it empty
+        del file.attrs[SEAL]  # deleted first, so that its space is reused; that of variable-length text would not be
     file.attrs[SEAL] = np.bytes_(json.dumps({"digests": kept | found, "own": _own(kept | found)}))
 
 
 def broken(file: h5py.File) -> list[str]:
-    """What differs from what was sealed, by name; empty where nothing does. Whatever HDF5 raises passes through."""
+    """What differs from the seal, by name; empty if nothing does. Exceptions of HDF5 pass through."""
     try:
         known = _known(file)
     except (KeyError, ValueError, TypeError) as error:
@@ -51,7 +52,7 @@ def broken(file: h5py.File) -> list[str]:
 
 
 def unreadable(file: h5py.File) -> list[str]:
-    """What cannot be read of a file that has no seal: HDF5's checksums of its arrays are all that there is."""
+    """What cannot be read in a file without a seal, for which only HDF5's checksums of the arrays exist."""
     problems = _unvisited(file)
     for name, item in _items(file):
         try:
@@ -62,7 +63,7 @@ def unreadable(file: h5py.File) -> list[str]:
 
 
 def _unvisited(file: h5py.File) -> list[str]:
-    """HDF5's own walk reads metadata that going by names does not, and checks them."""
+    """Problems found by HDF5's own traversal, which reads and checks metadata that access by name does not."""
     try:
         file.visit(lambda name: None)
     except DAMAGE as error:
@@ -83,7 +84,7 @@ def _within(name: str, under: str) -> bool:
 
 
 def _items(group: h5py.Group) -> Iterator[tuple[str, h5py.HLObject]]:
-    """Every group and array, by its full name, the root first."""
+    """Every group and array by its full name, starting with the root."""
     yield group.name, group
     for name in sorted(group):
         item = group[name]
@@ -96,14 +97,14 @@ def _items(group: h5py.Group) -> Iterator[tuple[str, h5py.HLObject]]:
 def digest(item: h5py.HLObject) -> str:
     """SHA-256 of an array's type, shape, content, scales and attributes, or of a group's names and attributes."""
     found = hashlib.sha256()
-    for name in sorted(set(item.attrs) - {SEAL, *POINTERS}):  # which are addresses, and change as a file is copied
+    for name in sorted(set(item.attrs) - {SEAL, *POINTERS}):  # pointers are addresses: a copy has others
         _add(found, name, item.attrs[name])
     if isinstance(item, h5py.Group):
         _add(found, "names", json.dumps(sorted(item)))
         return found.hexdigest()
     scales = [[scale.name for scale in dimension.values()] for dimension in item.dims]
     _add(found, "form", json.dumps([item.dtype.str, item.shape, scales]))
-    for part in _slabs(item):  # how the content is cut must not show
+    for part in _slabs(item):  # the digest must not depend on how the content is divided
         found.update(_content(np.asarray(part)))
     return found.hexdigest()
 
@@ -121,7 +122,7 @@ def _slabs(item: h5py.Dataset) -> Iterator[Any]:
 
 
 def _add(found: Any, name: str, value: Any) -> None:
-    """A named value with its type and shape, so that no two different ones look alike."""
+    """Add a named value with its type and shape, so that different values have different digests."""
     array = np.asarray(value)
     kind = "text" if array.dtype.kind in "OSU" else array.dtype.str
     content = _content(array)

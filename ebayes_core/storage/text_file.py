@@ -1,4 +1,4 @@
-"""Text files that people hand over, whichever editor saved them."""
+"""Text files written by users, with any editor."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 
 from ebayes_core.errors import SpecError
 
-MARK = "\N{ZERO WIDTH NO-BREAK SPACE}"  #: Windows's editors begin UTF-8 with it; it is no part of the text
-#: how the other encodings begin; the longer first, since one mark begins another
+MARK = "\N{ZERO WIDTH NO-BREAK SPACE}"  #: byte order mark with which editors on Windows start UTF-8 files
+#: byte order marks of other encodings; the longer ones first, since one is the beginning of another
 MARKS = {
     codecs.BOM_UTF32_LE: "UTF-32", codecs.BOM_UTF32_BE: "UTF-32",
     codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16",
@@ -16,9 +16,9 @@ MARKS = {
 
 
 def read(path: Path) -> str:
-    """The text of a file in UTF-8, without a mark, each line ended by a line feed alone.
+    """The text of a UTF-8 file, without byte order mark, with lines that end in a line feed.
 
-    Raises SpecError where it is in another encoding, saying which and in what line, and OSError.
+    Raises SpecError with the encoding and line if it is in another encoding, and OSError.
     """
     content = path.read_bytes().replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     try:
@@ -32,9 +32,9 @@ def _decoded(content: bytes) -> str:
     if other:
         raise ValueError(f"is {other} text")
     if b"\0" in content:
-        raise ValueError("holds bytes that are zero: it is UTF-16 text without a mark, or no text at all")
+        raise ValueError("contains zero bytes: it is UTF-16 without a byte order mark, or not a text file")
     try:
         return content.decode()
     except UnicodeDecodeError as error:
         line, byte = content.count(b"\n", 0, error.start) + 1, content[error.start]
-        raise ValueError(f"line {line} holds the byte 0x{byte:02x}, which is no UTF-8 there") from error
+        raise ValueError(f"line {line} contains the byte 0x{byte:02x}, which is not valid UTF-8 there") from error

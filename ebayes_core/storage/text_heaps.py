@@ -1,4 +1,4 @@
-"""Heaps of texts in an HDF5 file, which HDF5 reads object by object, and forever where one is said to take no room."""
+"""Checks of the heaps in which HDF5 stores texts: it reads object by object, forever if one has size 0."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import struct
 from collections.abc import Iterator
 from typing import BinaryIO
 
-#: how a heap of texts begins; elsewhere these eight bytes are a chance of 2**-64
+#: the first eight bytes of a heap; elsewhere they occur with a probability of 2**-64
 HEAP = re.compile(rb"GCOL\x01\0\0\0")
-PIECE = 1 << 24  #: bytes that are searched at once
+PIECE = 1 << 24  #: bytes that are searched at a time
 
 
 def refuse_endless_heaps(file: BinaryIO) -> None:
-    """Raise ValueError for a file that is empty, or has a heap that does not end."""
+    """Raise ValueError if the file is empty, or has a heap whose end cannot be reached."""
     size = file.seek(0, os.SEEK_END)
     if not size:
         raise ValueError("the file is empty")
@@ -24,18 +24,20 @@ def refuse_endless_heaps(file: BinaryIO) -> None:
 
 
 def _heaps(file: BinaryIO) -> Iterator[int]:
-    """Where heaps begin. Read in pieces, and not mapped into memory: a disk that then fails would end the process."""
+    """Positions of the heaps. Read in pieces, not memory-mapped: a disk that fails would then end the process."""
     at, rest = 0, b""
     file.seek(0)
     while piece := file.read(PIECE):
         content = rest + piece
         yield from (at - len(rest) + found.start() for found in re.finditer(HEAP, content))
         at, rest = at + len(piece), content[-7:]
-        file.seek(at)  # whoever looks at a heap has moved
+        file.seek(at)  # checking a heap moved the position
 
 
 def _ends(file: BinaryIO, start: int, length: int) -> bool:
-    """Whether the objects of a heap fill it: each has 16 bytes of head, and a size; the last, 0, is what is free."""
+    """Whether the objects of a heap fill it: each has a head of 16 bytes and a size; the last, number 0, is the free
+    space.
+    """
     file.seek(start + 8)
     head = file.read(8)
     size = int.from_bytes(head, "little")

@@ -1,4 +1,4 @@
-"""A file for HDF5 to write to, which keeps from it what the disk refuses."""
+"""A file for HDF5 to write to, which hides errors of the disk from it."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 
 
 class Lenient(io.RawIOBase):
-    """A file that takes whatever it is given; what the disk refuses is kept in memory, and the refusal in `refused`.
+    """A file to which every write succeeds; what the disk rejects is kept in memory, and the first error in `refused`.
 
-    HDF5 does not survive a write that fails: it corrupts its own lists and, a file or two later, the process. So it
-    is not told, and whoever writes asks for `refused` now and then, and before the file counts.
+    HDF5 does not survive a failed write: it corrupts its own lists and, a file or two later, crashes the process. So
+    the error is hidden from it, and the caller checks `refused` now and then, and before the file is used.
     """
 
     def __init__(self, path: Path, mode: str) -> None:
@@ -22,7 +22,7 @@ class Lenient(io.RawIOBase):
         self._kept: list[tuple[int, bytes]] = []
 
     def _attempt(self, what: Callable[[], Any]) -> bool:
-        """Whether the disk took it. After a refusal it is asked no more: the file does not count anyway."""
+        """Whether the disk accepted it. After the first error nothing is tried, since the file will be discarded."""
         if self.refused is None:
             try:
                 what()
@@ -31,17 +31,17 @@ class Lenient(io.RawIOBase):
         return self.refused is None
 
     def seek(self, to: int, whence: int = os.SEEK_SET) -> int:
-        """As files have it."""
+        """As for other files."""
         end = max([os.fstat(self._file.fileno()).st_size, *(at + len(data) for at, data in self._kept)])
         self._at = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: end}[whence] + to
         return self._at
 
     def tell(self) -> int:
-        """As files have it."""
+        """As for other files."""
         return self._at
 
     def write(self, data: Any) -> int:
-        """All of it, whatever the disk says."""
+        """Write all of it, to disk or else to memory."""
         content = bytes(data)
         if not self._attempt(lambda: self._write(content)):
             self._kept.append((self._at, content))
@@ -50,11 +50,11 @@ class Lenient(io.RawIOBase):
 
     def _write(self, content: bytes) -> None:
         done = 0
-        while done < len(content):  # a disk that is nearly full takes a part
+        while done < len(content):  # a disk that is nearly full accepts a part
             done += os.pwrite(self._file.fileno(), content[done:], self._at + done)
 
     def readinto(self, buffer: Any) -> int:
-        """What was written, whether or not the disk took it; zeros where nothing was."""
+        """What was written, whether or not the disk accepted it; zeros elsewhere."""
         room = memoryview(buffer).cast("B")
         got = os.preadv(self._file.fileno(), [room], self._at)
         room[got:] = bytes(len(room) - got)
@@ -66,13 +66,13 @@ class Lenient(io.RawIOBase):
         return len(room)
 
     def truncate(self, size: int | None = None) -> int:
-        """As files have it."""
+        """As for other files."""
         length = self._at if size is None else size
         self._attempt(lambda: os.ftruncate(self._file.fileno(), length))
         return length
 
     def close(self) -> None:
-        """Some disks refuse only now."""
+        """Close the file; some disks report an error only now."""
         if not self._file.closed:
             self._attempt(self._file.close)
         super().close()

@@ -1,4 +1,4 @@
-"""HDF5 calls Python back for every byte, and loses an exception that it meets there: an interruption waits for it."""
+"""Defer interrupts during calls of HDF5, which calls Python back for every byte and loses exceptions raised there."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 
 class _Waiting:
-    """How deep the main thread is in such calls, and whether it was interrupted meanwhile; signals meet no other."""
+    """Nesting depth of such calls in the main thread, and whether it was interrupted; signals reach no other thread."""
 
     depth, interrupted = 0, False
 
@@ -30,7 +30,7 @@ def undisturbed() -> Iterator[None]:
 
 
 def interrupt() -> None:
-    """What a signal's handler calls: raise KeyboardInterrupt, as soon as that is heard."""
+    """Raise KeyboardInterrupt, at once or at the end of the block of `undisturbed`; called by signal handlers."""
     if not _Waiting.depth:
         raise KeyboardInterrupt
     _Waiting.interrupted = True

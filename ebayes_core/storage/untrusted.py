@@ -1,4 +1,4 @@
-"""Files that cannot be trusted: what is refused before any of it is read, and how damage becomes a message."""
+"""Files that cannot be trusted: what is rejected before anything is read, and how damage becomes a message."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from ebayes_core.storage.in_use import refuse_in_use
 from ebayes_core.storage.text_heaps import refuse_endless_heaps
 from ebayes_core.storage.uninterrupted import undisturbed
 
-#: what h5py raises where bytes are not what they were
+#: what h5py raises for damaged files
 DAMAGE = (OSError, KeyError, RuntimeError, ValueError, TypeError)
-#: gzip shrinks by 1032 at most: what claims more than this was never written by it
+#: gzip compresses by a factor of at most 1032; a file that claims more was not written by it
 MOST_COMPRESSED = 1100
-#: groups in groups; ours are three deep
+#: deepest nesting of groups; ebayes uses three levels
 DEEPEST = 16
-#: texts that an attribute may have
+#: largest number of texts in an attribute
 TEXTS = 64
-#: how an array has its texts: as pointers into heaps
+#: how an array stores its texts: as pointers into heaps
 POINTER = np.dtype([("length", "<u4"), ("heap", "<u8"), ("number", "<u4")])
-#: attributes by which HDF5 itself ties an array to its scales; they alone may point at other objects
+#: attributes by which HDF5 itself links an array to its scales; only these may refer to other objects
 POINTERS = ("DIMENSION_LIST", "REFERENCE_LIST")
 
 
 @contextlib.contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Around every access to a file: what goes wrong there is the file's fault, and the message names it.
+    """Wrap every access to a file: an error there is due to the file, and the message names it.
 
-    Raises StoreError for damage, InUse where the file is being written, and the OSError of a disk that refuses.
+    Raises StoreError for damage, InUse if the file is being written, and the OSError of a disk that fails.
     """
     try:
         with undisturbed():
@@ -46,13 +46,15 @@ def reading(path: Path) -> Iterator[None]:
         with contextlib.suppress(OSError), path.open("rb") as file:
             refuse_in_use(path, file)
         raise StoreError(
-            f"{path}: cannot be read; it is no HDF5 file of ebayes, or is damaged: {why}; "
+            f"{path}: cannot be read; it is not an HDF5 file of ebayes, or is damaged: {why}; "
             "restore it from a copy, or run its spec again"
         ) from error
 
 
 def damage(error: BaseException) -> str:
-    """What is damaged, in words. An error of the system, which has a number, says nothing of the file: raises it."""
+    """Description of the damage. An error of the operating system, which has a number, is not damage: it is raised
+    again.
+    """
     if isinstance(error, OSError) and error.errno:
         raise error
     return str(error)
@@ -69,10 +71,10 @@ def _named(path: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[h5py.File]:
-    """A file to read, refused before anything of it is read if it could reach outside itself.
+    """Open a file for reading; it is rejected, before any of its data is read, if it could reach outside itself.
 
-    HDF5 reads it through Python, and so asks for no lock, whatever the environment says: not every file system has
-    them. Raises StoreError, InUse, and OSError where the disk refuses.
+    HDF5 reads through Python and therefore takes no lock, whatever the environment says: not every file system has
+    locks. Raises StoreError, InUse, and OSError if the disk fails.
     """
     with contextlib.ExitStack() as held:
         with reading(path):
@@ -85,20 +87,20 @@ def opened(path: Path) -> Iterator[h5py.File]:
 
 
 def _file(path: Path) -> BinaryIO:
-    """The file behind a name. Raises StoreError where there is none."""
+    """Open the file at `path`. Raises StoreError if there is none."""
     try:
         mode = path.stat().st_mode
-        if not stat.S_ISREG(mode):  # to open a pipe could take forever
-            raise StoreError(f"{path}: is a {'folder' if stat.S_ISDIR(mode) else 'device'}, and no results file")
+        if not stat.S_ISREG(mode):  # opening a pipe could block forever
+            raise StoreError(f"{path}: is a {'folder' if stat.S_ISDIR(mode) else 'device'}, not a results file")
         return path.open("rb")
     except (FileNotFoundError, NotADirectoryError):
         raise StoreError(f"{path}: there is no such file") from None
 
 
 class _Inspection:
-    """No links out of the file, no storage outside it, no objects: a stranger's file is data and nothing else.
+    """Checks that a file contains data only: no links or storage outside the file, and no objects.
 
-    Nothing claims more memory than the file could fill: neither an array, a chunk of it, nor an attribute.
+    Nothing may claim more memory than the file could fill: neither an array, nor a chunk of it, nor an attribute.
     """
 
     def __init__(self, path: Path, raw: BinaryIO, held: int) -> None:
@@ -106,7 +108,9 @@ class _Inspection:
         self.seen: set[int] = set()
 
     def run(self, file: h5py.File) -> None:
-        """Every object once, without recursion: a stranger nests as deep as he likes. Raises StoreError."""
+        """Inspect every object once, without recursion, since an untrusted file may nest arbitrarily deep. Raises
+        StoreError.
+        """
         waiting = [("", self._once("/", file))]
         while waiting:
             place, item = waiting.pop()
@@ -121,15 +125,15 @@ class _Inspection:
 
     def _linked(self, place: str, group: h5py.Group, name: str) -> h5py.HLObject:
         if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-            self._refuse(place, "is a link, as no ebayes file has")
+            self._refuse(place, "is a link, which no ebayes file contains")
         if place.count("/") > DEEPEST:
-            self._refuse(place, f"is nested more than {DEEPEST} deep, as in no ebayes file")
+            self._refuse(place, f"is nested more than {DEEPEST} levels deep, which no ebayes file is")
         return self._once(place, group[name])
 
     def _once(self, place: str, item: h5py.HLObject) -> h5py.HLObject:
         address = h5py.h5o.get_info(item.id).addr
         if address in self.seen:
-            self._refuse(place, "stands in the file twice, as in no ebayes file")
+            self._refuse(place, "is in the file twice, which occurs in no ebayes file")
         self.seen.add(address)
         return item
 
@@ -137,7 +141,7 @@ class _Inspection:
         if not isinstance(item, h5py.Dataset) or item.external or item.is_virtual or _is_object(item.dtype):
             self._refuse(place, "is stored outside the file or holds objects")
         stored = item.id.get_storage_size()
-        # a chunk is unpacked whole, also where the array is a corner of it
+        # a chunk is decompressed completely, even if the array is only a corner of it
         size = item.size or 0
         claimed = size and max(size, math.prod(item.chunks or ())) * item.dtype.itemsize
         if stored > self.held or claimed > stored * (MOST_COMPRESSED if item.compression else 1):
@@ -146,10 +150,10 @@ class _Inspection:
             self._texts(place, item)
 
     def _texts(self, place: str, item: h5py.Dataset) -> None:
-        """Thousands can be one and the same in the file, and HDF5 makes room for a text before it looks for it."""
+        """Check the lengths of texts: thousands may share one place in the file, and HDF5 allocates before it looks."""
         start = item.id.get_offset()
         if start is None or item.file.id.get_create_plist().get_sizes() != (8, 8):
-            self._refuse(place, "has its texts in pieces, as in no ebayes file")
+            self._refuse(place, "stores its texts in chunks, which no ebayes file does")
         self.raw.seek(start)
         longest = np.frombuffer(self.raw.read(item.size * POINTER.itemsize), POINTER)["length"]
         if longest.sum(dtype=np.uint64) > self.held:
@@ -170,6 +174,6 @@ def _is_object(dtype: h5py.Datatype) -> bool:
 
 
 def _points(dtype: h5py.Datatype) -> bool:
-    """Whether a type is that of a list of scales, or of their users."""
+    """Whether a type is that of a list of scales, or of the arrays that use one."""
     inner = dtype["dataset"] if dtype.names == ("dataset", "dimension") else h5py.check_vlen_dtype(dtype)
     return inner is not None and h5py.check_ref_dtype(inner) is h5py.Reference

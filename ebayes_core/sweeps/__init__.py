@@ -1,4 +1,4 @@
-"""From a spec to a results file, by one process or by many: items, workers that lease them, retries, and status.
+"""Running a spec with one process or many: items, the workers that take them, retries, and status.
 
 May import from every room but `cli`, `bench` and `testing`.
 """

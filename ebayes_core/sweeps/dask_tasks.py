@@ -1,7 +1,7 @@
-"""A sweep's items as tasks of Dask, on this machine, a cluster of one's own, or Slurm through dask-jobqueue.
+"""Items of a sweep as Dask tasks: on this machine, on a running cluster, or on Slurm through dask-jobqueue.
 
-A task trains one item in a process of its own and returns the name of the file it wrote, never arrays: what was
-computed is safe on the disk before anything is said about it, and a crash in a plugin costs no Dask worker.
+A task trains one item in a process of its own and returns the name of the file it wrote, never arrays. So the result is
+on the disk before it is reported, and a crash in a plugin does not end the Dask worker.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ if TYPE_CHECKING:
     from distributed import Client, Future
 
 POLL_SECONDS = 1.0
-#: tasks of one item that may end with nothing done, as where their host lacks ebayes
+#: tasks of one item that may fail to finish it, for example because ebayes is not installed on their host
 MOST_FRUITLESS = 10
-TAIL = 2000  #: characters of a task's output that are worth reading
+TAIL = 2000  #: characters of a task's output that are kept
 Ended = tuple[str | None, str]
 
 
 def task(folder: str, item: str, arguments: Sequence[str]) -> Ended:
-    """At a Dask worker: train one item. The name of its file if it is done, and the end of what was printed."""
+    """Train one item (on a Dask worker). Returns the name of its file if it is done, and the end of the output."""
     command = [sys.executable, "-m", "ebayes_core", "work", folder, "--only", item, "--until-eof", *arguments]
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=alone(), text=True
     )
-    with process:  # should the Dask worker die, the pipe closes, and the process saves and goes
+    with process:  # if the Dask worker ends, the pipe closes, and the process saves a checkpoint and stops
         assert process.stdout
         text = process.stdout.read()
     done = Path(folder) / "work" / f"{item}.h5"
@@ -47,10 +47,10 @@ def submit(
     folder: Folder, on: str, workers: int, scheduler: str | None, settings: Sequence[str], arguments: Sequence[str],
     look: Callable[[], None],
 ) -> None:  # fmt: skip
-    """Have every item trained as a task. Raises UserError without Dask, and Interrupted after a signal."""
+    """Train every item as a task. Raises UserError if Dask is not installed, and Interrupted after a signal."""
     path, fruitless = str(folder.path.resolve()), Counter[str]()
     with Stop() as stop, _client(on, workers, scheduler, settings) as client:
-        stop.price = lambda: "leaves the tasks to save, and go, by themselves"
+        stop.consequence = lambda: "ends this command now; the tasks save a checkpoint and stop on their own"
         running: dict[Future[Ended], str] = {}
         while not stop.asked:
             waiting = {item.name for item, _ in folder.left()} - set(running.values())
@@ -59,11 +59,11 @@ def submit(
                 break
             _collect(running, fruitless)
             look()
-    stop.check(f"; what was at work saves in {folder.path}, and goes; the same command goes on from there")
+    stop.check(f"; running items save a checkpoint in {folder.path}; run the same command again to continue")
 
 
 def _collect(running: dict[Future[Ended], str], fruitless: Counter[str]) -> None:
-    """Take out the tasks that have ended; an item that is not settled then is submitted again."""
+    """Remove the tasks that have ended; an item that is still unfinished is then submitted again."""
     from distributed import TimeoutError, wait
 
     with contextlib.suppress(TimeoutError):
@@ -73,18 +73,18 @@ def _collect(running: dict[Future[Ended], str], fruitless: Counter[str]) -> None
         text = str(future.exception()) if future.status != "finished" else _said(future)
         fruitless[name] += bool(text)
         if fruitless[name] > MOST_FRUITLESS:
-            raise EbayesError(f"item {name} was tried as a task {fruitless[name]} times, and ended with:\n{text}")
+            raise EbayesError(f"item {name} failed as a Dask task {fruitless[name]} times, the last time with:\n{text}")
 
 
 def _said(future: Future[Ended]) -> str:
-    """What a task printed that finished nothing; nothing of one that did."""
+    """The output of a task that did not finish its item; empty if it did."""
     file, text = future.result()
-    return "" if file else text or "nothing"
+    return "" if file else text or "no output"
 
 
 @contextlib.contextmanager
 def _client(on: str, workers: int, scheduler: str | None, settings: Sequence[str]) -> Iterator[Client]:
-    """A client of the scheduler that was named, or of a cluster that lives as long as the block."""
+    """A client of the given scheduler, or of a cluster that is started for the block."""
     try:
         from distributed import Client, LocalCluster
     except ImportError as error:
@@ -109,8 +109,8 @@ def _client(on: str, workers: int, scheduler: str | None, settings: Sequence[str
 
 
 def _setting(text: str) -> tuple[str, Any]:
-    """KEY=VALUE, the value as TOML, or as it stands where it is none. Raises UserError."""
+    """Parse KEY=VALUE; a value that is not TOML is a string. Raises UserError."""
     key, sign, value = text.partition("=")
     if not sign or not key.strip().isidentifier():
-        raise UserError(f"--cluster {text}: write KEY=VALUE, with the name of an argument of the cluster's class")
+        raise UserError(f"--cluster {text}: write KEY=VALUE, where KEY is an argument of the cluster's class")
     return key.strip(), toml_value(value)

@@ -1,4 +1,4 @@
-"""What a run will take: a short calibration of each cohort, and bytes counted."""
+"""Estimates of the time and memory of a run: each cohort is timed for a moment, and its bytes are counted."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from ebayes_core.spec import Point
 from ebayes_core.sweeps.planning import member_data, plan
 from ebayes_core.wording import amount
 
-#: what is timed of a cohort: rounds, and seconds of each with all threads and with one
+#: timing of a cohort: number of rounds, and seconds per round with all threads and with one
 ROUNDS, SECONDS = 4, 0.15
-#: above this ratio of the longer time to the shorter both are said
+#: if the longer time exceeds the shorter by this factor, both are reported
 WIDE = 1.5
 Span = tuple[float, float]
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """One cohort: its size, seconds of training, and bytes."""
+    """The estimate for one cohort."""
 
     members: list[int]
     synapses: int
     steps: int
-    seconds: Span | None  #: of training, where nothing disturbs it, and as busy as this machine is now
+    seconds: Span | None  #: of training, on an idle machine and with the current load
     bytes_per_synapse: float
     megabytes: float
 
 
 def estimates(points: list[Point], device: torch.device, calibrate: bool = True) -> list[Estimate]:
-    """An estimate per cohort; cohorts of one shape are timed once. Compiling and measuring come on top."""
+    """An estimate for each cohort, without compiling and measuring; cohorts of the same shape are timed once."""
     known: dict[tuple[object, ...], Span] = {}
     found = []
     for group in plan(points, device):
@@ -50,19 +50,19 @@ def estimates(points: list[Point], device: torch.device, calibrate: bool = True)
 
 
 def in_words(seconds: Span) -> str:
-    """One number, or from the shorter to the longer where they differ by much."""
+    """A time as one number, or as a range if the two estimates differ much."""
     low, high = seconds
     return f"{amount(low)} to {amount(high)} s" if high > WIDE * low else f"about {amount((low + high) / 2)} s"
 
 
 def _seconds_per_step(cohort: Cohort, state: State) -> Span:
-    """The lower quartile with all threads or one, whichever is less, and the upper quartile with all.
+    """The lower quartile with all threads or with one, whichever is less, and the upper quartile with all threads.
 
-    Between programs that are busy, threads wait for each other, and a step may take a hundred times as long; one
-    thread has its share. Rounds, so that no moment is all that was timed; quartiles, which a hiccup does not move.
+    If other programs are busy, threads wait for each other and a step may take a hundred times as long, while a single
+    thread still gets its share. Several rounds average over time; quartiles are robust against outliers.
     """
     steps, threads = train(cohort, state), torch.get_num_threads()
-    next(steps)  # it waits for the compiler
+    next(steps)  # the first step may wait for the compiler
     times: dict[int, list[float]] = {threads: [], 1: []}
     try:
         for count, some in [*times.items()] * ROUNDS:
@@ -75,7 +75,7 @@ def _seconds_per_step(cohort: Cohort, state: State) -> Span:
 
 
 def _timed(steps: Iterator[State]) -> list[float]:
-    """Seconds of each step, for a while."""
+    """Seconds of each step, measured for a short time."""
     times, began = [], time.perf_counter()
     now = began
     while now - began < SECONDS and next(steps, None):
@@ -90,7 +90,7 @@ def _quantile(times: list[float], share: float) -> float:
 
 def _estimate(cohort: Cohort, state: State, per_step: Span | None) -> Estimate:
     steps, synapses = cohort.training.epochs * cohort.batches, sum(cohort.sizes)
-    gradients = 2 if cohort.solves(state) else 1  # shaped as the weights: slopes, and squares where sigma is solved for
+    gradients = 2 if cohort.solves(state) else 1  # and squared gradients, if sigma is solved for
     tensors = [*state.parameters.tensors(), *state.weights * (1 + gradients)]
     size = sum(t.nbytes for t in tensors)
     return Estimate(

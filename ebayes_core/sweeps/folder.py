@@ -1,12 +1,12 @@
-"""A sweep as a folder of work: items that anyone may take, and what became of each.
+"""A sweep's folder: its items, which any worker may take, and their results.
 
     DIR/spec.toml, sweep.json    the spec as it was given, and resolved
     DIR/work/NAME.json           an item: networks that train as one cohort; never changed
-    DIR/work/NAME.<n>.lease      who works at it; the highest n holds it (see lease.py)
+    DIR/work/NAME.<n>.lease      the worker that trains it; the highest n is valid (see lease.py)
     DIR/work/NAME.<n>.checkpoint.h5, NAME.<n>.error, NAME.split, NAME.h5
 
-An item is named by a digest of what it trains, so the same members are never planned twice, and the folder's listing
-alone says how each stands: there is no index that could disagree with it, and nothing to lock.
+An item is named by a digest of its networks, so the same networks are never planned twice. The state of every item
+follows from the listing of the folder alone: there is no index that could disagree with it, and nothing to lock.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from ebayes_core.storage import atomic, untrusted
 from ebayes_core.sweeps.item import Item
 
 ITEM = 16 * "[0-9a-f]" + ".*"
-#: what an item has while it is worked at
+#: files that an item has only while it is trained
 PASSING = (".lease", ".checkpoint.h5", atomic.SUFFIX)
 NUMBERED = re.compile(r"(?P<item>[0-9a-f]{16})\.(?P<number>\d+)\.(?P<kind>lease|checkpoint\.h5|error)")
 
 
 @dataclass(frozen=True)
-class Standing:
-    """What the folder's listing says of one item."""
+class ItemState:
+    """The state of one item, from the listing of the folder."""
 
     done: bool = False
     split: bool = False
@@ -46,12 +46,12 @@ class Standing:
     errors: tuple[int, ...] = ()
 
     def given_up(self, retries: int) -> bool:
-        """Whether it has failed too often to be tried again."""
+        """Whether the item has failed too often to be tried again."""
         return len(self.errors) > retries
 
 
 class Folder:
-    """A sweep's folder. Reading it is safe while workers write: what they write appears whole."""
+    """A sweep's folder. It can be read while workers write, because files appear in it atomically."""
 
     def __init__(self, path: Path) -> None:
         self.path, self.work = path, path / "work"
@@ -59,13 +59,13 @@ class Folder:
 
     @classmethod
     def open(cls, path: Path) -> Folder:
-        """The folder of a sweep that was begun. Raises UserError for any other."""
+        """The folder of an existing sweep. Raises UserError for any other folder."""
         if not (path / "sweep.json").is_file():
-            raise UserError(f"{path}: is no folder of a sweep; begin one with  ebayes run SPEC --out {path}/")
+            raise UserError(f"{path}: is not a sweep's folder; start a sweep with  ebayes run SPEC --out {path}/")
         return cls(path)
 
     def about(self) -> dict[str, Any]:
-        """What was asked: the resolved spec, its digest, and the plugins that were left out."""
+        """The resolved spec, its digest, the ignored plugins, and the number of retries."""
         with self._there():
             found: dict[str, Any] = json.loads((self.path / "sweep.json").read_text(encoding="utf-8"))
             return found
@@ -76,11 +76,11 @@ class Folder:
             yield
         except FileNotFoundError as error:
             raise UserError(
-                f"{error.filename}: is no longer there; ebayes run SPEC --out {self.path}/ begins it again"
+                f"{error.filename}: does not exist any more; start again with  ebayes run SPEC --out {self.path}/"
             ) from error
 
     def text(self) -> str:
-        """The spec as it was given."""
+        """The spec as the user wrote it."""
         return (self.path / "spec.toml").read_text(encoding="utf-8")
 
     def experiment(self, registry: Registry) -> Parts:
@@ -89,24 +89,24 @@ class Folder:
         return found
 
     def whole_experiment(self, registry: Registry) -> Parts:
-        """The experiment with its members. Raises SpecError."""
+        """The experiment with its sweep expanded into networks. Raises SpecError."""
         return specs.loads(specs.dumps(self.experiment(registry)), registry, source=str(self.path / "sweep.json"))
 
     def clear(self) -> None:
-        """Throw away all of the sweep, and nothing else that may lie here."""
+        """Remove all files of the sweep, but no other files in the folder."""
         for name in ("work", "logs", "results"):
             atomic.clear(self.path / name)
         for name in ("sweep.json", "spec.toml", "results.h5"):
             (self.path / name).unlink(missing_ok=True)
 
     def declare(self, text: str, about: dict[str, Any]) -> None:
-        """Write down what is asked; the items follow with `add`."""
+        """Write the spec and its digest; `add` then writes the items."""
         atomic.make(self.work)
         atomic.write_text(self.path / "spec.toml", text)
         atomic.write_text(self.path / "sweep.json", json.dumps(about, indent=2))
 
     def add(self, items: Iterable[Item]) -> None:
-        """Put items up for work."""
+        """Write items, so that workers can take them."""
         for item in items:
             table = {
                 "members": [member._asdict() for member in item.members],
@@ -115,12 +115,12 @@ class Folder:
             }
             atomic.write_text(self.work / f"{item.name}.json", json.dumps(table))
 
-    def drop(self, item: Item) -> None:
-        """Take back an item that nobody has begun."""
+    def remove(self, item: Item) -> None:
+        """Remove an item that no worker has started."""
         (self.work / f"{item.name}.json").unlink(missing_ok=True)
 
-    def look(self) -> dict[str, Standing]:
-        """How every item stands, from one listing of the folder."""
+    def states(self) -> dict[str, ItemState]:
+        """The state of every item that has any files, from one listing of the folder."""
         found: dict[str, dict[str, Any]] = {}
         with self._there():
             names = os.listdir(self.work)
@@ -132,18 +132,18 @@ class Folder:
             elif name.endswith((".h5", ".split")):
                 item, kind = name.rsplit(".", 1)
                 found.setdefault(item, {})["done" if kind == "h5" else kind] = True
-        return {name: Standing(**{k: _plain(v) for k, v in table.items()}) for name, table in found.items()}
+        return {name: ItemState(**{k: _plain(v) for k, v in table.items()}) for name, table in found.items()}
 
-    def items(self, standing: dict[str, Standing] | None = None) -> list[Item]:
-        """Every item, the largest first; one that failed and was split is its halves."""
-        seen = self.look() if standing is None else standing
+    def items(self, states: dict[str, ItemState] | None = None) -> list[Item]:
+        """All items, the largest first; an item that failed and was split is replaced by its halves."""
+        seen = self.states() if states is None else states
         whole = [self._item(path) for path in self.work.glob("*.json")]
         return sorted((part for item in whole for part in _parts(item, seen)), key=lambda i: (-i.work, i.name))
 
-    def left(self, only: str | None = None) -> list[tuple[Item, Standing]]:
-        """Items that are neither done nor given up, the largest first; or of these one, with what it was split into."""
-        retries, seen = self.about()["retries"], self.look()
-        items = [(item, seen.get(item.name, Standing())) for item in self.items(seen)]
+    def left(self, only: str | None = None) -> list[tuple[Item, ItemState]]:
+        """Items that are neither done nor given up, the largest first; or `only` one, with its parts if split."""
+        retries, seen = self.about()["retries"], self.states()
+        items = [(item, seen.get(item.name, ItemState())) for item in self.items(seen)]
         return [
             (item, now)
             for item, now in items
@@ -160,17 +160,17 @@ class Folder:
         return self._items[path.stem]
 
     def finished(self) -> list[Path]:
-        """The files of finished items, by name."""
+        """The files of finished items, sorted by name."""
         return sorted(p for p in self.work.glob("*.h5") if "." not in p.stem) if self.work.is_dir() else []
 
     def file(self, item: Item, kind: str, number: int | None = None) -> Path:
         """The file of an item: `h5`, `split`, or one of the numbered kinds."""
         return self.work / ".".join([item.name, *([] if number is None else [str(number)]), kind])
 
-    def reached(self, item: Item, now: Standing) -> tuple[int, float]:
-        """The step of the furthest checkpoint that is whole, and the seconds spent until then; 0 without one.
+    def reached(self, item: Item, now: ItemState) -> tuple[int, float]:
+        """The step of the latest intact checkpoint, and the seconds spent until then; 0 if there is none.
 
-        Raises InUse, or OSError, where one cannot be read now.
+        Raises InUse, or OSError, if a checkpoint cannot be read now.
         """
         found = [(0, 0.0)]
         for number in now.checkpoints:
@@ -180,26 +180,26 @@ class Folder:
                     found.append((int(file["clock"][2]), float(file.attrs["seconds"])))
             except InUse:
                 raise
-            except StoreError:  # damaged, or gone meanwhile
+            except StoreError:  # damaged, or removed meanwhile
                 continue
         return max(found)
 
-    def forgive(self) -> None:
-        """Forget all failures: what made them is thought to be mended."""
+    def clear_errors(self) -> None:
+        """Remove the records of all failures, so that failed items are tried again."""
         for path in self.work.glob("*.error"):
             path.unlink(missing_ok=True)
 
-    def tidy(self) -> None:
-        """Remove what finished items need no longer, as far as the disk allows; of those whose worker died, too."""
+    def clean_up(self) -> None:
+        """Remove leases and checkpoints of finished items, as far as the disk allows, whichever worker wrote them."""
         with contextlib.suppress(OSError):
             done = {path.stem for path in self.finished()}
             for path in self.work.iterdir():
                 if path.name.split(".")[0] in done and path.name.endswith(PASSING):
                     path.unlink(missing_ok=True)
 
-    def bury(self, item: Item, most: float = math.inf) -> None:
-        """Remove its leases up to a number: those of the dead, and one's own."""
-        for number in self.look().get(item.name, Standing()).leases:
+    def remove_leases(self, item: Item, most: float = math.inf) -> None:
+        """Remove an item's leases up to a number: those of ended workers, and one's own."""
+        for number in self.states().get(item.name, ItemState()).leases:
             if number <= most:
                 self.file(item, "lease", number).unlink(missing_ok=True)
 
@@ -208,7 +208,7 @@ def _plain(value: Any) -> Any:
     return tuple(sorted(value)) if isinstance(value, list) else value
 
 
-def _parts(item: Item, seen: dict[str, Standing]) -> Iterator[Item]:
+def _parts(item: Item, seen: dict[str, ItemState]) -> Iterator[Item]:
     if item.name in seen and seen[item.name].split:
         for half in item.halves():
             yield from _parts(half, seen)

@@ -1,4 +1,4 @@
-"""One item from where it stands to its finished file: trained with checkpoints, measured, written."""
+"""Training one item, from its last checkpoint to the finished file: train, save checkpoints, measure, write."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ from ebayes_core.results.writer import write_run
 from ebayes_core.spec import Point
 from ebayes_core.storage import hdf5
 from ebayes_core.storage.lease import Lease
-from ebayes_core.sweeps.folder import Folder, Standing
+from ebayes_core.sweeps.folder import Folder, ItemState
 from ebayes_core.sweeps.item import Item
 from ebayes_core.sweeps.options import Options
 from ebayes_core.sweeps.planning import find_device, member_data
-from ebayes_core.sweeps.retry import Patience
+from ebayes_core.sweeps.retry import Retry
 from ebayes_core.sweeps.signals import Stop
 
 
 class Superseded(Exception):
-    """Another worker has taken over; what it has is at least as good."""
+    """Another worker has taken over the item, from a state that is at least as recent."""
 
 
 @dataclass
 class Job:
-    """An item that this process holds."""
+    """An item leased by this process."""
 
     item: Item
     lease: Lease
@@ -51,18 +51,18 @@ class Job:
     def finish(self) -> None:
         """Train to the end, measure, and write the item's file.
 
-        Raises Interrupted after a signal, Superseded, and DiskError where the file cannot be written for too long.
+        Raises Interrupted after a signal, Superseded, and DiskError if the file cannot be written for too long.
         """
         points = self.item.points(self.registry)
         self.experiment, self.text = self.folder.experiment(self.registry), self.folder.text()
-        with flushed_denormals():  # no earlier: a spec may hold one, which would be read as 0
+        with flushed_denormals():  # not earlier: a denormal number in the spec would become 0
             results, clock = self._trained(points)
         self._write(points, results, clock)
 
     def _trained(self, points: list[Point]) -> tuple[list[MemberResult], _Clock]:
         with self._nothing_new():
             cohort, state, clock, steps = self._begun(points)
-        self.stop.price = lambda: f"loses the training of the last {clock.since():.0f} s"
+        self.stop.consequence = lambda: f"stops now and loses the last {clock.since():.0f} s of training"
         for _ in steps:
             self.lease.progress()
             self.options.watcher.tick(cohort, state)
@@ -75,7 +75,7 @@ class Job:
         return self._measured(cohort, state, clock), clock
 
     def _begun(self, points: list[Point]) -> tuple[Cohort, State, _Clock, Iterator[State]]:
-        """Ready, and the first step taken: it waits for the compiler."""
+        """Start or resume training, and take the first step, which may wait for the compiler."""
         cohort = Cohort(points, member_data(points[0], find_device(self.options.device)), self.options.compile)
         state, spent = self._resume(cohort)
         clock = _Clock(spent, self.options.pace.save)
@@ -85,16 +85,16 @@ class Job:
 
     @contextlib.contextmanager
     def _nothing_new(self) -> Iterator[None]:
-        """Until the first step is taken there is nothing to save, and whoever stops it need not wait."""
+        """A block before the first step: there is nothing to save yet, so a signal stops it at once."""
         try:
             with self.stop.at_once():
                 yield
         except KeyboardInterrupt:
-            self.stop.check(" before the first step; the same command goes on")
+            self.stop.check(" before the first step; run the same command again to continue")
             raise
 
     def _measured(self, cohort: Cohort, state: State, clock: _Clock) -> list[MemberResult]:
-        """Whoever stops it keeps the training; measuring, which changes nothing, begins again."""
+        """Measure the networks. A signal stops this at once: training is saved, and measuring starts again later."""
         try:
             with self.stop.at_once():
                 return measure(cohort, state)
@@ -103,13 +103,13 @@ class Job:
             raise
 
     def _place(self) -> tuple[int, int]:
-        """How many items are done, and how many there are."""
-        seen = self.folder.look()
+        """The number of items that are done, and of all items."""
+        seen = self.folder.states()
         items = self.folder.items(seen)
-        return sum(seen.get(item.name, Standing()).done for item in items), len(items)
+        return sum(seen.get(item.name, ItemState()).done for item in items), len(items)
 
     def _resume(self, cohort: Cohort) -> tuple[State, float]:
-        """The furthest state that any worker has left, and the seconds spent on it."""
+        """The latest state that any worker has saved, and the seconds spent on it; or the initial state."""
         self.cohort, self.before = cohort, ""
         found = [saved for item, rows in self.item.ancestry() for saved in self._saved(item, rows)]
         if not found:
@@ -118,59 +118,63 @@ class Job:
             return state, 0.0
         name, tree, attrs = max(found, key=lambda saved: int(saved[1]["clock"][2]))
         state = checkpoint.unpack(tree, cohort)
-        self.options.watcher.note(f"going on from epoch {state.epoch + 1}, batch {state.batch} ({name})")
+        self.options.watcher.note(f"continuing from epoch {state.epoch + 1}, batch {state.batch} ({name})")
         self._compare(attrs)
         return state, float(attrs["seconds"])
 
     def _compare(self, attrs: dict[str, Any]) -> None:
-        """Say what rounds otherwise than before. Raises DataError for data that are not those of the checkpoint."""
+        """Report changes that affect rounding. Raises DataError if the data are not those of the checkpoint."""
         self.before, data = attrs.get("compiled", ""), self.cohort.data.digest
         if attrs.get("data", data) != data:
             raise DataError(
-                f"the data set '{self.cohort.member.dataset.kind}' is not what the run began with (digest "
-                f"{attrs['data'][:12]}, now {data[:12]}): put back what it was, or begin again with --fresh"
+                f"the data set '{self.cohort.member.dataset.kind}' is not the one the run started with (digest "
+                f"{attrs['data'][:12]}, now {data[:12]}): restore the old one, or start again with --fresh"
             )
         for change in provenance.changes(attrs, torch.get_num_threads(), self.cohort.compiled):
-            self.options.watcher.note(f"{change}: it goes on, but rounds differently from an uninterrupted run")
+            self.options.watcher.note(f"{change}: training continues, but rounding differs from an uninterrupted run")
 
     def _saved(self, item: Item, rows: slice) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
-        """The checkpoints of an item that can be read, cut to our members."""
-        for number in self.folder.look().get(item.name, Standing()).checkpoints:
+        """The readable checkpoints of an item, reduced to the networks of this one."""
+        for number in self.folder.states().get(item.name, ItemState()).checkpoints:
             path = self.folder.file(item, "checkpoint.h5", number)
             try:
                 tree, attrs = hdf5.load(path)
-            except InUse:  # it is as good as ever
+            except InUse:  # by another program; the checkpoint is not damaged
                 raise
             except StoreError as error:
-                self.options.watcher.note(f"a checkpoint is left out: {error}")
+                self.options.watcher.note(f"a checkpoint cannot be used: {error}")
             else:
                 yield path.name, tree if item is self.item else checkpoint.part(tree, rows), attrs
 
     def _save(self, state: State, clock: _Clock) -> bool:
-        """Whether there is a checkpoint; where the disk refuses, training goes on, and so does whoever stops it."""
+        """Save a checkpoint; False if it cannot be written, which does not stop training."""
         path = self.folder.file(self.item, "checkpoint.h5", self.lease.number)
         try:
             hdf5.save(path, checkpoint.pack(state), self._attributes(clock))
         except OSError as error:
-            self.options.watcher.note(f"no checkpoint: {told(error)}; the last one stays, and training goes on")
+            self.options.watcher.note(
+                f"no checkpoint was written: {told(error)}; the last one is kept, and training continues"
+            )
             return False
         return True
 
     def _interrupt(self, state: State, saved: bool) -> None:
-        kept = f"everything is saved in {self.folder.path}" if saved else "the checkpoint before this is kept"
-        self.stop.check(f" after epoch {state.epoch}, batch {state.batch}; {kept}; the same command goes on from there")
+        kept = f"everything is saved in {self.folder.path}" if saved else "the previous checkpoint is kept"
+        self.stop.check(
+            f" after epoch {state.epoch}, batch {state.batch}; {kept}; run the same command again to continue"
+        )
 
     def _write(self, points: list[Point], results: list[MemberResult], clock: _Clock) -> None:
-        """The finished file, however long the disk is full: hours of work stand behind it."""
+        """Write the finished file; if the disk is full, keep trying, since it may hold hours of training."""
         made, dataset = self._attributes(clock), spec.resolved(points[0].member.dataset)
         record = self.record | made | {"duration_s": clock.seconds()}
         record |= provenance.made(made["compiled"], len(points), dataset, made["data"])
         path = self.folder.file(self.item, "h5")
         settings, asked = [p.setting for p in points], spec.resolved(self.experiment)
         write = lambda: write_run(path, asked, settings, results, record, spec_text=self.text)
-        patience = Patience(self.folder.path, self.options.pace.stuck, self.stop, self.options.watcher.note)
-        patience.insist(write, self.lease.progress)
-        self.folder.tidy()
+        retry = Retry(self.folder.path, self.options.pace.stuck, self.stop, self.options.watcher.note)
+        retry(write, self.lease.progress)
+        self.folder.clean_up()
 
     def _attributes(self, clock: _Clock) -> dict[str, Any]:
         how = provenance.since(self.before, self.cohort.compiled)
@@ -179,7 +183,7 @@ class Job:
 
 
 class _Clock:
-    """Seconds spent, over interruptions, and when the next checkpoint is due."""
+    """Seconds of training, including those before interruptions, and whether a checkpoint is due."""
 
     def __init__(self, spent: float, every: float) -> None:
         self.began, self.saved, self.every = time.monotonic() - spent, time.monotonic(), every
@@ -188,7 +192,7 @@ class _Clock:
         return time.monotonic() - self.began
 
     def since(self) -> float:
-        """The last checkpoint, or the beginning here."""
+        """Seconds since the last checkpoint, or since the start of this process."""
         return time.monotonic() - self.saved
 
     def due(self) -> bool:
@@ -200,7 +204,7 @@ class _Clock:
 
 @contextlib.contextmanager
 def flushed_denormals() -> Iterator[None]:
-    """Adam's second moments go denormal, and slow, at silent synapses; afterwards the processor is as it was."""
+    """Treat denormal numbers as 0 in the block: Adam's second moments of silent synapses get denormal, and so slow."""
     torch.set_flush_denormal(True)
     try:
         yield

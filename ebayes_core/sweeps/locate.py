@@ -1,4 +1,4 @@
-"""Which results file is meant: one that is named, or that of a sweep's folder, gathered if need be."""
+"""Finding the results file at a path: the file itself, or that of a sweep's folder, gathered if necessary."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from ebayes_core.results.reader import Run
 from ebayes_core.sweeps.folder import Folder
 from ebayes_core.wording import networks
 
-PARTIAL = ".partial"  #: what the folder of a run into one file ends with
+PARTIAL = ".partial"  #: suffix of the folder of an unfinished run into one file
 
 
 def results(path: Path, registry: Registry, say: Callable[[str], None]) -> Path:
-    """The results file that `path` means.
+    """The results file at `path`.
 
-    A sweep's folder means its results.h5; where that lacks what is done by now, it is gathered, which is said. Raises
-    UserError where there is nothing to read, with what to do.
+    For a sweep's folder this is its results.h5; if networks have finished since it was written, it is gathered again,
+    which is reported through `say`. Raises UserError, with what to do, if there is nothing to read.
     """
     if path.is_file():
         return path
@@ -29,9 +29,9 @@ def results(path: Path, registry: Registry, say: Callable[[str], None]) -> Path:
         raise UserError(_unfinished(parts))
     if not path.is_dir():
         beside = [p.name for p in path.parent.glob("*.h5")] if path.parent.is_dir() else []
-        raise UserError(f"{path}: there is no such file{nearest(path.name, beside)}")
+        raise UserError(f"{path}: no such file{nearest(path.name, beside)}")
     if not (path / "sweep.json").is_file():
-        raise UserError(f"{path}: is a folder, and no sweep's; {_within(path)}")
+        raise UserError(f"{path}: is a folder, but not a sweep's folder; {_within(path)}")
     folder, target = Folder(path), path / GATHERED
     if not _complete(folder, target, registry):
         _gather(folder, target, registry, say)
@@ -41,21 +41,21 @@ def results(path: Path, registry: Registry, say: Callable[[str], None]) -> Path:
 def _unfinished(parts: Path) -> str:
     file = parts.with_name(parts.name.removesuffix(PARTIAL))
     return (
-        f"{file}: is not finished; {parts} holds its work so far: give the command that began it again, and it goes on "
-        f"from there (ebayes status {parts} says how far it is)"
+        f"{file}: is not finished. Run the command that started it again to continue from {parts} "
+        f"(ebayes status {parts} shows its progress)"
     )
 
 
 def _within(path: Path) -> str:
-    """What a reader of any folder may have meant."""
+    """Which results files of the folder may have been meant."""
     files = sorted(path.glob("*.h5"))
     if not files:
-        return "name a results file, or the folder of a sweep"
-    return f"name one of its results files: {', '.join(map(str, files[:5]))}{', ...' if len(files) > 5 else ''}"
+        return "give a results file or a sweep's folder"
+    return f"give one of its results files: {', '.join(map(str, files[:5]))}{', ...' if len(files) > 5 else ''}"
 
 
 def _complete(folder: Folder, target: Path, registry: Registry) -> bool:
-    """Whether the sweep's results hold all of its networks that are done."""
+    """Whether the sweep's results file contains all networks that are done."""
     if not target.is_file():
         return False
     with Run(target) as run:
@@ -69,17 +69,17 @@ def _complete(folder: Folder, target: Path, registry: Registry) -> bool:
 
 def _done(folder: Folder) -> set[str]:
     """Digests of the networks of finished items."""
-    seen = folder.look()
+    seen = folder.states()
     done = [item for item in folder.items(seen) if item.name in seen and seen[item.name].done]
     return {name for item in done for name in item.digests}
 
 
 def _gather(folder: Folder, target: Path, registry: Registry, say: Callable[[str], None]) -> None:
-    """What is done, in one file with its analyses. Raises UserError where nothing is."""
+    """Gather the finished networks and compute the analyses. Raises UserError if no network is finished."""
     if not folder.finished():
         raise UserError(
-            f"{folder.path}: none of its networks is finished yet; ebayes status {folder.path} says how it stands, "
-            f"and  ebayes work {folder.path}  trains them"
+            f"{folder.path}: no network is finished yet; see  ebayes status {folder.path},  or train them with  "
+            f"ebayes work {folder.path}"
         )
     from ebayes_core.sweeps.run import collect
 
@@ -88,4 +88,4 @@ def _gather(folder: Folder, target: Path, registry: Registry, say: Callable[[str
     for problem in figures.measure(target, figures.missing(target, figures.named(experiment.analysis)), registry):
         say(problem)
     rest = f"; {networks(len(missing))} not finished, see  ebayes status {folder.path}" if missing else ""
-    say(f"gathered what is done into {target}{rest}")
+    say(f"gathered the finished networks into {target}{rest}")

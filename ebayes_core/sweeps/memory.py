@@ -1,4 +1,4 @@
-"""How many synapses fit into memory while they train and are measured."""
+"""The number of synapses that fit into memory during training and measurement."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from ebayes_core.engine.stacking import MEMBER_SYNAPSES
 PEAK_BYTES = 520
 # What one worker needs before its first synapse: Python, torch, its data, the compiler.
 BASE_BYTES = 1.0e9
-# The share of what is free that a sweep may plan with: others live here too.
+# The share of free memory that a sweep may use; the rest is left to other programs.
 SHARE = 0.7
 
 
 def synapses(device: torch.device, workers: int = 1) -> int:
-    """The most synapses of one cohort: what amortises noise and is kind to caches, or less where memory is short."""
+    """Largest number of synapses of a cohort: a size that is fast, or less if memory is short."""
     room = free(device) * SHARE / workers - (0 if device.type == "cuda" else BASE_BYTES)
     return max(1, min(MEMBER_SYNAPSES, int(room / PEAK_BYTES)))
 
 
 def free(device: torch.device) -> float:
-    """Bytes that a device could still give: of a GPU, or of the machine within the limits of its control group."""
+    """Free memory (bytes) of a GPU, or of this machine within the limits of the process's control group."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     return min(_available(), _limit())
@@ -40,7 +40,7 @@ def _available() -> float:
 
 
 def _limit() -> float:
-    """What a container or a batch job may still take (control groups, version 2); no limit where there is none."""
+    """Memory left to a container or batch job (control groups, version 2); infinite if it has no limit."""
     with contextlib.suppress(OSError, IndexError):
         own = Path("/sys/fs/cgroup" + Path("/proc/self/cgroup").read_text(encoding="ascii").split("::")[1].strip())
         return min(map(_left, (own, *own.parents)))
@@ -48,6 +48,6 @@ def _limit() -> float:
 
 
 def _left(group: Path) -> float:
-    with contextlib.suppress(OSError, ValueError):  # a group without a limit says "max"
+    with contextlib.suppress(OSError, ValueError):  # the file of a group without a limit contains "max"
         return float((group / "memory.max").read_text()) - float((group / "memory.current").read_text())
     return math.inf

@@ -1,4 +1,4 @@
-"""How a run is asked for, and what it tells whoever watches."""
+"""Options of a run, and the interface by which it reports its progress."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Self
 
 from ebayes_core.storage.lease import Pace
 
-if TYPE_CHECKING:  # whoever only looks at a sweep need not wait for torch
+if TYPE_CHECKING:  # commands that only read a sweep need not import torch
     from ebayes_core.engine.cohort import Cohort, State
 
 
 class Watcher:
-    """What a run tells whoever watches, who is opened and closed around it; this one is silent."""
+    """Receives the progress of a run, as a context manager around it; this base class ignores everything."""
 
     def __enter__(self) -> Self:
         return self
@@ -22,26 +22,26 @@ class Watcher:
         """Nothing to close."""
 
     def begin(self, cohort: Cohort, index: int, count: int, state: State) -> None:
-        """Cohort `index` of `count` (from 0) starts, or goes on, from `state`."""
+        """Cohort `index` of `count` (from 0) starts, or continues, from `state`."""
 
     def tick(self, cohort: Cohort, state: State) -> None:
         """A step is done; called hundreds of times a second."""
 
     def note(self, text: str) -> None:
-        """One line worth reading."""
+        """A message of one line for the user."""
 
 
 @dataclass
 class Options:
-    """How to run; none of this changes what is computed but for rounding."""
+    """How to run a spec; apart from rounding, none of these options affects the results."""
 
     device: str = "auto"
-    compile: bool | None = None  #: None decides by the amount of work
+    compile: bool | None = None  #: None: compile if there is enough work
     fresh: bool = False
     watcher: Watcher = field(default_factory=Watcher)
     pace: Pace = field(default_factory=Pace)
-    wait: bool = True  #: for items that others hold, in case they die
-    cohort: int | None = None  #: networks that train as one, at most
-    only: str | None = None  #: the one item to work at
-    retries: int = 2  #: of a network that failed
-    strict: bool = False  #: an error ends the run, and is not put down to its item
+    wait: bool = True  #: for items that other workers hold, in case they do not finish them
+    cohort: int | None = None  #: largest number of networks in a cohort
+    only: str | None = None  #: train only this item
+    retries: int = 2  #: how many more times to try a network that fails
+    strict: bool = False  #: an error ends the run instead of being recorded as the item's failure

@@ -1,4 +1,4 @@
-"""Which networks train together, and on what: devices, data, and cohorts cut to memory and to the workers."""
+"""Planning a run: its device, its data, and cohorts that fit the memory and the number of workers."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from ebayes_core.sweeps.item import Item, items_of
 
 
 def find_device(name: str) -> torch.device:
-    """The device that was asked for; auto takes a GPU where there is one."""
+    """The device of a name; `auto` is a GPU if there is one."""
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name.startswith("cuda") and not torch.cuda.is_available():
-        raise UserError("--device cuda: torch finds no GPU here; use --device cpu, or auto")
+        raise UserError("--device cuda: torch finds no GPU on this machine; use --device cpu or --device auto")
     return torch.device(name)
 
 
 @lru_cache(maxsize=2)
 def load_data(dataset: Dataset, dtype: str, device: torch.device) -> Data:
-    """A data set in the run's floating type, resident on the device. Raises DataError where it is unfit for it."""
+    """A data set on the device, in the run's floating type. Raises DataError if it is not valid for its task."""
     kind = getattr(torch, dtype)
     with asking(dataset, "what task returned"):
         task = dataset.task()
@@ -42,12 +42,12 @@ def load_data(dataset: Dataset, dtype: str, device: torch.device) -> Data:
 
 
 def member_data(point: Point, device: torch.device) -> Data:
-    """The data of one member."""
+    """The data of a network."""
     return load_data(point.member.dataset, point.member.training.dtype, device)
 
 
 def synapses(point: Point, device: torch.device) -> int:
-    """Synapses of a member's network, biases included."""
+    """Number of synapses of a network, biases included."""
     data = member_data(point, device)
     with asking(point.member.network, "what shapes returned"):
         shapes = point.member.network.shapes(data.x.shape[1], data.task.outputs)
@@ -55,7 +55,7 @@ def synapses(point: Point, device: torch.device) -> int:
 
 
 def steps(point: Point, device: torch.device) -> int:
-    """Steps of a member from start to end."""
+    """Number of training steps of a network."""
     training: Training = point.member.training
     count = member_data(point, device).examples
     return training.epochs * (count // min(training.batch_size, count))
@@ -64,10 +64,10 @@ def steps(point: Point, device: torch.device) -> int:
 def plan(
     points: Sequence[Point], device: torch.device, workers: int = 1, cohort: int | None = None
 ) -> list[list[Point]]:
-    """The cohorts in which the members will train: none too large for the memory, and one for each worker.
+    """The cohorts in which the networks train: small enough for the memory, and at least one per worker if possible.
 
-    Large cohorts share noise and data; but where there are fewer of them than workers, they are cut further. cohort:
-    networks in each, at most.
+    Large cohorts are faster, since they share noise and data; they are cut further if there are more workers.
+    cohort: largest number of networks in each.
     """
     sizes = {point.index: synapses(point, device) for point in points}
     most = memory.synapses(device, max(workers, 1))
@@ -77,6 +77,6 @@ def plan(
 
 
 def items(points: Sequence[Point], device: torch.device, workers: int = 1, cohort: int | None = None) -> list[Item]:
-    """The same as items of a sweep's folder."""
+    """The cohorts of `plan` as items of a sweep's folder."""
     groups = plan(points, device, workers, cohort)
     return items_of(groups, [(steps(group[0], device), synapses(group[0], device)) for group in groups])

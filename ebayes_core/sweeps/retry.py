@@ -1,6 +1,6 @@
-"""Waiting for a disk that is full, read-only or out of reach for a while, or for a file that somebody has open.
+"""Trying again while a disk is full, read-only or unreachable, or while another program has a file open.
 
-A night's work may stand behind it.
+Giving up at once could lose hours of training.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ PAUSE = (1.0, 60.0)
 
 
 @dataclass
-class Patience:
-    """With a folder's disk, for so many seconds in a row in which nothing succeeds; none by 0."""
+class Retry:
+    """Repeats an action that fails because of a folder's disk, for at most `seconds`; not at all if that is 0."""
 
     folder: Path
     seconds: float
     stop: Stop
     note: Callable[[str], None]
 
-    def insist(self, what: Callable[[], T], waiting: Callable[[], object] = lambda: None) -> T:
-        """What `what` returns, tried again while the folder's disk refuses; `waiting` is called between two attempts.
+    def __call__(self, what: Callable[[], T], waiting: Callable[[], object] = lambda: None) -> T:
+        """The result of `what`, repeated while it fails on a file of the folder; `waiting` is called between attempts.
 
-        Raises Interrupted once a signal asks, DiskError once the patience is at its end, and what concerns no file of
-        the folder at once.
+        Raises Interrupted after a signal, DiskError when the time is over, and any error that does not concern a file
+        of the folder at once.
         """
         pause, waited = PAUSE[0], 0.0
         while True:
@@ -47,13 +47,13 @@ class Patience:
     def _give_up(self, error: OSError | InUse, waited: float) -> None:
         if not concerns(error, self.folder):
             raise error
-        self.stop.check(f" while waiting for a disk ({told(error)}); the same command goes on from the last checkpoint")
+        self.stop.check(f" while waiting for the disk ({told(error)}); run the same command again to continue")
         if waited >= self.seconds:
             raise DiskError(
-                f"{told(error)}; when that is mended, the same command goes on from the last checkpoint"
+                f"{told(error)}; once this is solved, run the same command again to continue from the last checkpoint"
             ) from error
 
 
 def concerns(error: BaseException, folder: Path) -> bool:
-    """Whether the disk, or another program, refused something in a folder."""
+    """Whether an error of the disk, or a file in use by another program, concerns a file in the folder."""
     return isinstance(error, (OSError, InUse)) and Path(str(error.filename)).is_relative_to(folder)

@@ -1,4 +1,4 @@
-"""From a spec to a results file or a sweep's folder: planned, worked at, gathered."""
+"""From a spec to a results file or a sweep's folder: plan the items, train them, gather the results."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ebayes_core.results.reader import Run
 from ebayes_core.spec import Point
 from ebayes_core.storage import atomic
 from ebayes_core.sweeps import planning
-from ebayes_core.sweeps.folder import ITEM, Folder, Standing
+from ebayes_core.sweeps.folder import ITEM, Folder, ItemState
 from ebayes_core.sweeps.item import Item
 from ebayes_core.sweeps.options import Options
 from ebayes_core.sweeps.planning import find_device
@@ -24,10 +24,10 @@ from ebayes_core.system import refuse_windows
 
 
 def run(experiment: Any, text: str, registry: Registry, out: Path, options: Options | None = None) -> bool:
-    """Train and measure every member into one file at `out`; False where this spec's result was there already.
+    """Train and measure all networks into one file at `out`; False if it already contains the result of this spec.
 
-    text is the spec verbatim. A run that was stopped goes on from the folder `<out>.partial`. Raises UserError where
-    the file, or what is left of a stopped run, belongs to another spec, and Interrupted after a signal.
+    text is the spec verbatim. A run that was stopped continues from the folder `<out>.partial`. Raises UserError if
+    the file, or the folder of a stopped run, belongs to another spec, and Interrupted after a signal.
     """
     refuse_windows()
     options = options or Options()
@@ -38,11 +38,11 @@ def run(experiment: Any, text: str, registry: Registry, out: Path, options: Opti
         _clear(parts, spec.digest(experiment))
         return False
     _refuse_another(parts, spec.digest(experiment))
-    atomic.make(atomic.behind(out).parent)  # what a link points to may be out of reach: better known before training
+    atomic.make(atomic.behind(out).parent)  # an unreachable target of a link is reported before training
     folder = begin(experiment, text, registry, parts, options)
     work(folder, registry, replace(options, strict=True))
     collect(folder, experiment, registry, out)
-    atomic.clear(parts)  # whoever ran the same spec beside us may be doing so too
+    atomic.clear(parts)  # another process that ran the same spec may be removing it too
     return True
 
 
@@ -50,9 +50,9 @@ def begin(
     experiment: Any, text: str, registry: Registry, path: Path, options: Options, workers: int = 1,
     without: Sequence[str] = (),
 ) -> Folder:  # fmt: skip
-    """The folder of a sweep, with an item for every member that none in it trains yet.
+    """The folder of a sweep, with new items for all networks that no item in it contains yet.
 
-    Items that nobody has begun, and that hold members which the spec no longer asks for, are planned anew.
+    Items that no worker has started are planned again if they contain networks that are no longer in the spec.
     """
     folder = Folder(path)
     folder.declare(
@@ -69,44 +69,44 @@ def begin(
     return folder
 
 
-def place_of(experiment: Any, path: Path, fresh: bool) -> None:
-    """Refuse a folder that holds something else. Raises UserError; fresh throws away a sweep that lies there.
+def check_place(experiment: Any, path: Path, fresh: bool) -> None:
+    """Raise UserError if the folder contains anything but this sweep; with fresh, remove a sweep in it.
 
-    One that lost its sweep.json is a sweep's still: its items are named by what they train, whatever is asked now. So
-    is what a worker leaves whose folder was deleted underneath.
+    A folder without sweep.json is accepted if it contains items: their names identify what they train. A worker whose
+    folder was deleted while it trained may leave such a folder.
     """
     if (path / "sweep.json").exists():
         if fresh:
             return Folder(path).clear()
         theirs = Folder(path).about()["spec"]["name"]
         if theirs != experiment.name:
-            raise UserError(f"{path} holds the sweep '{theirs}'; name another folder, or replace it with --fresh")
+            raise UserError(f"{path} contains the sweep '{theirs}'; give another folder, or replace it with --fresh")
     elif path.is_dir() and any(path.iterdir()) and not list(Folder(path).work.glob(ITEM)):
-        raise UserError(f"{path} is no sweep's folder and is not empty; name a new one")
+        raise UserError(f"{path} is not empty and not a sweep's folder; give another folder")
 
 
 def _kept(folder: Folder, wanted: dict[str, Point]) -> list[Item]:
-    """The folder's items, less those that are dropped."""
-    seen, kept = folder.look(), []
+    """The items of the folder that are kept; the others are removed."""
+    seen, kept = folder.states(), []
     for item in folder.items(seen):
-        begun = seen.get(item.name, Standing()) != Standing() or item.parent
+        begun = seen.get(item.name, ItemState()) != ItemState() or item.parent
         if begun or all(digest in wanted for digest in item.digests):
             kept.append(item)
         else:
-            folder.drop(item)
+            folder.remove(item)
     return kept
 
 
 def collect(folder: Folder, experiment: Any, registry: Registry, out: Path) -> list[Point]:
-    """Gather all that is done into one results file; returns the members that are missing.
+    """Gather all finished networks into one results file; returns the networks that are missing.
 
-    Raises UserError where nothing is done yet.
+    Raises UserError if no network is finished yet.
     """
     found = merge.sources(folder.finished())
     missing = [point for point in experiment.members() if point.setting.digest not in found]
     points = [point for point in experiment.members() if point.setting.digest in found]
     if not points:
-        raise UserError(f"{folder.path}: no network of its spec is finished yet; ebayes status {folder.path} says more")
+        raise UserError(f"{folder.path}: no network of its spec is finished yet; see  ebayes status {folder.path}")
     record = provenance.collect(registry.versions(), find_device("cpu"))
     record |= {"digest": spec.digest(experiment), "missing": [point.index for point in missing]}
     merge.gather(out, spec.resolved(experiment), [p.setting for p in points], found, record, folder.text())
@@ -114,33 +114,33 @@ def collect(folder: Folder, experiment: Any, registry: Registry, out: Path) -> l
 
 
 def _finished(out: Path, mine: str) -> bool:
-    """Whether `out` holds this spec's result."""
+    """Whether `out` contains the result of this spec. Raises UserError if it contains that of another."""
     if not out.exists():
         return False
     with Run(out) as found:
         theirs = found.provenance.get("digest")
     if theirs != mine:
         raise UserError(
-            f"{out} holds the result of another spec; keep it and give --out another file, or replace it with --fresh"
+            f"{out} contains the result of another spec; give another file with --out, or replace this one with --fresh"
         )
     return True
 
 
 def _clear(parts: Path, mine: str) -> None:
-    """Remove what a run left that was stopped, or whose disk refused, while it removed it itself."""
+    """Remove the folder of a finished run that was interrupted while it removed the folder itself."""
     if _whose(parts) in (None, mine):
         atomic.clear(parts)
 
 
 def _whose(parts: Path) -> str | None:
-    """The digest of the spec that a folder belongs to, if it has one."""
+    """The digest of the spec that a folder belongs to, or None."""
     return Folder(parts).about()["digest"] if (parts / "sweep.json").exists() else None
 
 
 def _refuse_another(parts: Path, mine: str) -> None:
-    """What a stopped run left may only be taken over by the same spec."""
+    """Raise UserError if the folder of a stopped run belongs to another spec."""
     if _whose(parts) not in (None, mine):
         raise UserError(
-            f"{parts} holds an unfinished run of another spec; finish that one, give --out another file, "
-            "or throw its work away with --fresh"
+            f"{parts} contains an unfinished run of another spec; finish that one, give another file with --out, "
+            "or discard it with --fresh"
         )

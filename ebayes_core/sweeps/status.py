@@ -1,4 +1,4 @@
-"""How a sweep stands: what is done, running, failed and left, and the time to go."""
+"""The state of a sweep: the numbers of networks done, running, failed and left, and the remaining time."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from typing import Any
 from ebayes_core.errors import StoreError
 from ebayes_core.results.reader import Run
 from ebayes_core.storage import lease
-from ebayes_core.sweeps.folder import Folder, Standing
+from ebayes_core.sweeps.folder import Folder, ItemState
 from ebayes_core.sweeps.item import Item
 from ebayes_core.wording import networks
 
-Stood = Sequence[tuple[Item, Standing]]
+Items = Sequence[tuple[Item, ItemState]]
 
 
 @dataclass(frozen=True)
@@ -29,17 +29,17 @@ class Running:
     networks: int
     host: str
     pid: int
-    part: float  #: of its steps, by its last checkpoint
-    heartbeat_s: float  #: ago, by the clock of whoever asks
+    part: float  #: share of its steps that are done, as of its last checkpoint
+    heartbeat_s: float  #: seconds since the last heartbeat, by the clock of this machine
 
 
 @dataclass(frozen=True)
 class Failed:
-    """An item that was given up, or will be tried again."""
+    """An item that failed and was given up, or will be tried again."""
 
     item: str
     networks: int
-    which: str  #: the swept fields and the seed, where it is one network
+    which: str  #: the swept fields and the seed, if the item is a single network
     times: int
     given_up: bool
     reason: str
@@ -47,13 +47,13 @@ class Failed:
     def __str__(self) -> str:
         what = f"network {self.which}" if self.which else networks(self.networks)
         times = "once" if self.times == 1 else f"{self.times} times"
-        then = "given up" if self.given_up else "to be tried again"
+        then = "given up" if self.given_up else "will be tried again"
         return f"{what} (item {self.item}) failed {times}, {then}: {self.reason}"
 
 
 @dataclass(frozen=True)
 class Status:
-    """Numbers of networks, and seconds to go: None while nothing says how fast it goes."""
+    """Numbers of networks, and the remaining seconds: None while the speed is not known."""
 
     done: int
     running: int
@@ -65,18 +65,18 @@ class Status:
 
     @property
     def networks(self) -> int:
-        """All of them."""
+        """The number of all networks."""
         return self.done + self.running + self.failed + self.left
 
     def plain(self) -> dict[str, Any]:
-        """As JSON holds it."""
+        """The status as plain data, for JSON."""
         return asdict(self)
 
 
 def status(folder: Folder) -> Status:
-    """The standing of every item, from one look."""
-    seen, retries = folder.look(), folder.about()["retries"]
-    items = [(item, seen.get(item.name, Standing())) for item in folder.items(seen)]
+    """The state of a sweep, from one listing of its folder."""
+    seen, retries = folder.states(), folder.about()["retries"]
+    items = [(item, seen.get(item.name, ItemState())) for item in folder.items(seen)]
     failures = [_failed(folder, item, now, retries) for item, now in items if now.errors and not now.done]
     given_up = {f.item for f in failures if f.given_up}
     todo = [(item, now) for item, now in items if not now.done and item.name not in given_up]
@@ -96,8 +96,8 @@ def status(folder: Folder) -> Status:
     )
 
 
-def _running(folder: Folder, item: Item, now: Standing) -> Running | None:
-    """Who holds an item, unless it is known that nobody does."""
+def _running(folder: Folder, item: Item, now: ItemState) -> Running | None:
+    """The worker that holds an item, or None if there is none or it is known to have ended."""
     if not now.leases:
         return None
     path = folder.file(item, "lease", now.leases[-1])
@@ -110,7 +110,7 @@ def _running(folder: Folder, item: Item, now: Standing) -> Running | None:
     return None
 
 
-def _failed(folder: Folder, item: Item, now: Standing, retries: int) -> Failed:
+def _failed(folder: Folder, item: Item, now: ItemState, retries: int) -> Failed:
     text = folder.file(item, "error", now.errors[-1]).read_text(encoding="utf-8")
     reason = json.loads(text)["reason"]
     return Failed(item.name, len(item.members), _which(item), len(now.errors), now.given_up(retries), reason)
@@ -124,8 +124,8 @@ def _which(item: Item) -> str:
     return ", ".join(f"{name} = {json.dumps(value)}" for name, value in fields.items())
 
 
-def _to_go(folder: Folder, items: Stood, todo: Stood, held: dict[Item, Running]) -> float | None:
-    """What is left of the work, over the speed of those who work."""
+def _to_go(folder: Folder, items: Items, todo: Items, held: dict[Item, Running]) -> float | None:
+    """Remaining seconds: the remaining work divided by the speed of the current workers."""
     done = [_spent(folder, item, now) for item, now in items]
     seconds = sum(spent for _, spent in done)
     left = sum(item.work for item, _ in todo) - sum(who.part * item.work for item, who in held.items())
@@ -136,8 +136,8 @@ def _to_go(folder: Folder, items: Stood, todo: Stood, held: dict[Item, Running])
     return left / (sum(work for work, _ in done) / seconds * len(held))
 
 
-def _spent(folder: Folder, item: Item, now: Standing) -> tuple[float, float]:
-    """Synapse updates that are done of an item, and the seconds that they took; none where that cannot be read now."""
+def _spent(folder: Folder, item: Item, now: ItemState) -> tuple[float, float]:
+    """Synapse updates done of an item, and the seconds they took; 0 if this cannot be read now."""
     with contextlib.suppress(StoreError, OSError):
         if now.done:
             return item.work, _duration(folder.file(item, "h5"))
@@ -148,6 +148,6 @@ def _spent(folder: Folder, item: Item, now: Standing) -> tuple[float, float]:
 
 @cache
 def _duration(path: Path) -> float:
-    """Of a finished file, which never changes: whoever looks again and again opens it once."""
+    """Seconds of training in a finished file; cached, since such a file never changes."""
     with Run(path) as run:
         return float(run.provenance["duration_s"])

@@ -4,9 +4,9 @@
     def test_glial():
         check_cost(Glial)
 
-A check runs a property test over the plugin's own field bounds and raises AssertionError, which says what is wrong
-and what to do. Needs the extra `test` (hypothesis); raises ImportError, which says so, without it.
-May import from every room but `cli` and `bench`.
+A check runs a property test over the plugin's own field bounds and raises AssertionError, which says what is wrong and
+what to do. Requires the extra `test` (hypothesis); without it, raises an ImportError that says so. May import from
+every room but `cli` and `bench`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Checks of formulas: costs, noise modes and objectives are elementwise, differentiable, and hold nothing back."""
+"""Checks of formulas: costs, noise modes and inferences must be elementwise, differentiable and without state."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from ebayes_core.testing.elementwise import DISTINCT, SHAPE, elementwise, keeps_
 from ebayes_core.testing.gradients import finite_at, slope_of, slopes, slopes_hold
 from ebayes_core.testing.strategies import corners, mus, siblings, sigmas, tensor
 
-#: round numbers, where formulas have their edges, and zero
+#: round numbers, which are often the thresholds of formulas
 _ROUND = [m * 10.0**k for k in range(-6, 3) for m in (1, 2, 5)]
 USUAL = {
     "sigma": torch.tensor([*_ROUND, 1e3], dtype=torch.float64),
     "mu": torch.tensor([0.0, 1e-3, -0.05, 0.1, -1.0, 3.0], dtype=torch.float64),
     "phi": torch.linspace(-20, 20, 81, dtype=torch.float64),
 }
-NEAR = 1e-2  #: a mean below it may be one whose size costs nothing
+NEAR = 1e-2  #: for a mean below this, the energy may be zero
 
 sigma_tensors = tensor(sigmas(), *SHAPE)
 mu_tensors = tensor(mus(), *SHAPE)
 
 
 def check_cost(cls: type[Cost]) -> None:
-    """A cost is elementwise, falls with sigma, and its gradient is that of its values (Eq. 4)."""
+    """Check that a cost is elementwise, decreases with sigma, and has the gradient of its values (Eq. 4)."""
     check_table(cls, Cost)
     energy: Formula = lambda p, sigma, mu: p.energy(sigma, mu)
     changed = Changed(cls)
@@ -56,7 +56,9 @@ def check_cost(cls: type[Cost]) -> None:
 
 
 def check_noise(cls: type[Noise]) -> None:
-    """A noise mode starts finite, and sigma is positive, increasing in phi, elementwise and smooth."""
+    """Check that a noise mode has finite initial values, and a sigma that is positive, increasing, elementwise and
+    smooth.
+    """
     check_table(cls, Noise)
     name, changed = cls.__name__, Changed(cls)
 
@@ -73,8 +75,8 @@ def check_noise(cls: type[Noise]) -> None:
         assert bool((first > 0).all() and first.isfinite().all()), f"{name}: sigma(init(mu)) is not positive and finite"
         for i, alone in enumerate(pair):
             mine = attempt(f"{name}.init", stack([alone], torch.float64).init, mu[i : i + 1])
-            assert mine is not None, f"{name}.init is None for a member alone, and not for the same in a population"
-            _close(f"{name}.init of a member in a population is not that of the member alone", start[i : i + 1], mine)
+            assert mine is not None, f"{name}.init is None for a network alone, but not in a population"
+            _close(f"{name}.init of a network differs if other networks are beside it", start[i : i + 1], mine)
         formula_holds(f"{name}.sigma", lambda p, x: p.sigma(x), pair, phi=phi)
         _rises(name, together, stack(pair, torch.float32))
 
@@ -91,7 +93,7 @@ def check_noise(cls: type[Noise]) -> None:
 
 
 def check_inference(cls: type[Inference]) -> None:
-    """An objective's terms are elementwise and differentiable, and the magnitude's holds without noise too."""
+    """Check that an objective's terms are elementwise and differentiable, and the magnitude cost also without noise."""
     check_table(cls, Inference)
     from ebayes_core.contract.registry import Registry
 
@@ -126,20 +128,20 @@ def check_inference(cls: type[Inference]) -> None:
 
 
 def _start(name: str, together: Noise, mu: Tensor) -> Tensor | None:
-    """The first phi, if it is one of mu's form, and the same every time."""
+    """The initial phi, checked for shape and type, and to be reproducible."""
     start = keeps_arguments(name, lambda m: attempt(name, together.init, m), mu)
     if start is None:
         return None
-    assert isinstance(start, Tensor), f"{name} returned {type(start).__name__}, not a tensor, or None without noise"
+    assert isinstance(start, Tensor), f"{name} returned {type(start).__name__}, not a tensor or None (without noise)"
     ok = start.shape in (mu.shape, (len(mu), 1)) and start.dtype == mu.dtype
     found = f"{tuple(start.shape)} {start.dtype}"
-    assert ok, f"{name} gave {found}: (member, synapses) or (member, 1) of mu's type is asked"
+    assert ok, f"{name} returned {found}: it must be (member, synapses) or (member, 1), of mu's type"
     repeats(name, lambda m: attempt(name, together.init, m), [mu], [[2 * mu], [mu / 2]])
     return start
 
 
 def _prior_holds(name: str, pair: list[Inference], *arguments: Tensor) -> None:
-    """Elementwise, and the same every time; where there is one."""
+    """Check that the log prior, if there is one, is elementwise and reproducible."""
     formula: Formula = lambda p, mu, sigma: p.log_prior(mu, sigma)
     for values in ([DISTINCT["mu"], DISTINCT["sigma"]], arguments):
         ask = lambda *a: attempt(name, formula, stack(pair, torch.float64), *a)
@@ -152,16 +154,16 @@ def _prior_holds(name: str, pair: list[Inference], *arguments: Tensor) -> None:
 
 
 def _silent_holds(name: str, together: Inference, mu: Tensor) -> None:
-    """Without noise sigma is 0, and the means still descend: a value and a slope are needed there."""
+    """Check value and gradient at sigma = 0: without noise, the means are still trained."""
     silent: Formula = lambda p, mu: p.magnitude_cost(mu, torch.zeros_like(mu))
     for means in (mu, USUAL["mu"].expand(len(mu), -1)):
         value, slope = slopes(name, silent, together, [means])
-        assert bool(value.isfinite().all()), f"{name} is not finite at sigma = 0, where noise is none"
-        assert bool(slope.isfinite().all()), f"{name} has no finite gradient in mu at sigma = 0, where noise is none"
+        assert bool(value.isfinite().all()), f"{name} is not finite at sigma = 0, that is, without noise"
+        assert bool(slope.isfinite().all()), f"{name} has no finite gradient in mu at sigma = 0, that is, without noise"
 
 
 def formula_holds(name: str, formula: Formula, pair: list[Any], **arguments: Tensor) -> None:
-    """What the engine needs of any elementwise formula: see the messages."""
+    """Check everything that the engine requires of an elementwise formula; the messages say what."""
     keeps_the_form(name, formula, pair, *arguments)
     finite_at(name, formula, pair, **{n: USUAL[n] for n in arguments})
     together, values = stack(pair, torch.float64), list(arguments.values())
@@ -176,19 +178,19 @@ def formula_holds(name: str, formula: Formula, pair: list[Any], **arguments: Ten
 
 
 def _falls(name: str, pair: list[Cost], mu: Tensor) -> None:
-    """A reliable synapse costs more: energy falls with sigma wherever training may come, and never rises."""
+    """Check that reliability costs energy: it never increases with sigma and decreases wherever training may lead."""
     sigma = torch.logspace(-6, 3, 91, dtype=torch.float64).expand(len(pair), -1)
-    mu = torch.where(mu[:, :1].abs() < NEAR, 1.0, mu[:, :1]).expand_as(sigma)  # what has no size may cost nothing
+    mu = torch.where(mu[:, :1].abs() < NEAR, 1.0, mu[:, :1]).expand_as(sigma)  # near 0 the energy may be zero
     energy: Formula = lambda p, sigma: p.energy(sigma, mu)
     value, slope = slopes(name, energy, stack(pair, torch.float64), [sigma])
     rises = value.diff() > 1e-12 * value[:, 1:].abs()
-    assert not bool(rises.any()), f"{name} rises with sigma somewhere: reliability must cost energy everywhere"
-    assert bool((value[:, 0] > value[:, -1]).all()), f"{name} does not depend on sigma: it must fall as sigma grows"
+    assert not bool(rises.any()), f"{name} increases with sigma somewhere: reliability must cost energy everywhere"
+    assert bool((value[:, 0] > value[:, -1]).all()), f"{name} does not depend on sigma: it must decrease as sigma grows"
     flat = sigma[(slope >= 0) & (sigma <= LARGEST)]
     where = f"from sigma = {flat.min():.3g} to {flat.max():.3g}" if len(flat) else ""
     assert not len(flat), (
-        f"{name} is flat {where}: without a slope nothing there drives sigma, which starts near 1e-4 and may come "
-        f"to {LARGEST:g}; it must fall as sigma grows"
+        f"{name} is constant {where}: there nothing drives sigma, which starts near 1e-4 and may reach {LARGEST:g}; "
+        "it must decrease as sigma grows"
     )
 
 
@@ -200,10 +202,8 @@ def _rises(name: str, together: Any, single: Any) -> None:
     assert bool((sigma.diff() > 0).all()), f"{name}.sigma does not increase with phi everywhere"
     seen, met = single.sigma(phi.float()).double(), (sigma > USUAL["sigma"].min()) & (sigma < USUAL["sigma"].max())
     off = met & ((seen / sigma - 1).abs() > 1e-2)
-    where = f"at phi = {phi[off][0]:.4g} it is {seen[off][0]:.3g} in place of {sigma[off][0]:.3g}" if off.any() else ""
-    assert not where, (
-        f"{name}.sigma loses its digits in single precision: {where}; use softplus, log1p or expm1 of torch"
-    )
+    where = f"at phi = {phi[off][0]:.4g} it is {seen[off][0]:.3g} instead of {sigma[off][0]:.3g}" if off.any() else ""
+    assert not where, f"{name}.sigma is inaccurate in single precision: {where}; use softplus, log1p or expm1 of torch"
 
 
 def _close(message: str, a: Tensor, b: Tensor) -> None:

@@ -1,4 +1,4 @@
-"""What all checks share: how many examples, the table of a plugin, calls whose failures are named, idle fields."""
+"""Shared by all checks: numbers of examples, checks of a plugin's table, named failures, and fields without effect."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from ebayes_core.testing.strategies import plugins
 EXAMPLES = 25
 quick = settings(
     max_examples=EXAMPLES, deadline=None, database=None, derandomize=True,
-    phases=[Phase.explicit, Phase.generate],  # the message says what is wrong; a smaller example would only take longer
+    phases=[Phase.explicit, Phase.generate],  # the message says what is wrong, so examples are not shrunk
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
 )  # fmt: skip
 
 
 def steady(test: Callable[..., None]) -> Callable[..., None]:
-    """A property that goes on failing as it did first: hypothesis asks again, and state may answer otherwise."""
+    """A property test that repeats its first failure: hypothesis calls it again, and state may make it pass."""
     failures: list[AssertionError] = []
 
     @functools.wraps(test)
@@ -42,8 +42,8 @@ def steady(test: Callable[..., None]) -> Callable[..., None]:
 
 
 def check_table(cls: type[Plugin], base: type[Plugin]) -> None:
-    """The class is a finished plugin of the slot, and says what it and its fields are."""
-    assert isinstance(cls, type) and issubclass(cls, base), f"{cls!r} is no subclass of {base.__name__}"
+    """Check that the class is a complete plugin of the slot, and that it and its fields are described."""
+    assert isinstance(cls, type) and issubclass(cls, base), f"{cls!r} is not a subclass of {base.__name__}"
     missing = ", ".join(sorted(cls.__abstractmethods__))
     assert not missing, f"{cls.__name__} does not define {missing}"
     kind = cls.model_fields["kind"].default
@@ -55,7 +55,7 @@ def check_table(cls: type[Plugin], base: type[Plugin]) -> None:
 
 R = TypeVar("R")
 Formula = Callable[..., Any]
-#: what an exception of torch usually means -> what to do
+#: word in an exception of torch -> what it usually means and what to do
 ADVICE = {
     "numpy": "it uses numpy, which autograd does not see: write it with tensor methods and operators",
     "in-place": "it changes a tensor in place: use operators that make a new tensor",
@@ -68,7 +68,9 @@ GENERAL = (
 
 
 def attempt(name: str, function: Callable[..., R], *arguments: Any, advice: str = GENERAL) -> R:
-    """Call it; an exception becomes advice, since the usual cause is a number where a tensor comes."""
+    """Call a function; an exception becomes advice, since its usual cause is a number used where the engine has a
+    tensor.
+    """
     try:
         return function(*arguments)
     except AssertionError:
@@ -79,12 +81,12 @@ def attempt(name: str, function: Callable[..., R], *arguments: Any, advice: str 
 
 
 def call(name: str, function: Callable[..., R], *arguments: Any) -> R:
-    """Call it; whatever it raises is named."""
+    """Call a function; an exception names it."""
     return attempt(name, function, *arguments, advice="")
 
 
 def keeps_arguments(name: str, function: Callable[..., R], *arguments: Tensor) -> R:
-    """Call it, and see that it left its arguments as they were."""
+    """Call a function, and check that it did not change its arguments."""
     copies = [a.clone() for a in arguments]
     found = function(*arguments)
     kept = all(torch.equal(a, b) for a, b in zip(arguments, copies, strict=True))
@@ -93,33 +95,33 @@ def keeps_arguments(name: str, function: Callable[..., R], *arguments: Tensor) -
 
 
 def repeats(name: str, function: Formula, arguments: Sequence[Tensor], others: Sequence[Sequence[Tensor]]) -> None:
-    """The same arguments give the same values: at once, and after others were asked for."""
+    """Check that the same arguments give the same values: immediately, and after a call with other arguments."""
     before = random_states()
     first = function(*arguments)
     second = function(*arguments)
     drawn = any(a != b for a, b in zip(before, random_states(), strict=True))
-    assert not drawn, f"{name} draws random numbers: all chance is the engine's, so that a run can be repeated"
-    kept = f"{name} gave another value the second time: it keeps state; what it returns may hang on its arguments alone"
+    assert not drawn, f"{name} draws random numbers: only the engine may, so that a run can be repeated"
+    kept = f"{name} returned another value the second time: it keeps state; its value may depend on its arguments only"
     assert same(first, second), kept
     for other in others:
         function(*other)
-        assert same(first, function(*arguments)), kept.replace("the second time", "after it was asked for others")
+        assert same(first, function(*arguments)), kept.replace("the second time", "after it was called with others")
 
 
 def same(a: Tensor, b: Tensor) -> bool:
-    """To the bit, NaN with NaN."""
+    """Equal to the bit, with NaN equal to NaN."""
     return a.shape == b.shape and torch.equal(a.nan_to_num(), b.nan_to_num())
 
 
 def random_states() -> list[Any]:
-    """Where the generators stand that anybody may draw from."""
+    """States of the global random number generators."""
     state: Any = np.random.get_state()
     kind, keys, *rest = state
     return [torch.get_rng_state().numpy().tobytes(), random.getstate(), (kind, keys.tobytes(), *rest)]
 
 
 class Changed:
-    """Which fields of a plugin have been seen to change its result: an option that does nothing is a mistake."""
+    """Records which fields of a plugin change its result: an option without effect is a mistake."""
 
     def __init__(self, cls: type[Plugin], instances: Sequence[Plugin] = ()) -> None:
         self.cls, self.seen = cls, set[str]()
@@ -128,38 +130,38 @@ class Changed:
 
     @property
     def settings(self) -> settings:
-        """Examples enough for every field to be drawn many times."""
+        """Enough examples for every field to be drawn many times."""
         return settings(quick, max_examples=EXAMPLES * max(len(self.fields), 1))
 
     def pairs(self) -> st.SearchStrategy[tuple[str, Any, Any]]:
-        """A field, and two plugins that differ in it alone; two equal ones of a plugin without fields."""
+        """A field, and two plugins that differ in it alone; for a plugin without fields, two equal ones."""
         names = st.sampled_from(sorted(self.fields) or ["kind"])
         drawn = st.tuples(names, self.any, self.any).map(self._differ_in_one)
         return drawn.filter(lambda pair: pair[1] != pair[2]) if self.fields else drawn
 
     def _differ_in_one(self, drawn: tuple[str, Any, Any]) -> tuple[str, Any, Any]:
         name, *two = drawn
-        for one, other in (two, two[::-1]):  # a field that excludes another may be put into one of them only
+        for one, other in (two, two[::-1]):  # a field that excludes another may be valid in one of them only
             changed = one.model_copy(update={name: getattr(other, name)})
             if _valid(changed):
                 return name, one, changed
         return name, two[0], two[0]
 
     def see(self, pair: tuple[str, Any, Any], result: Callable[[Any], Tensor]) -> None:
-        """Compare the two results."""
+        """Compare the results of the two plugins."""
         name, one, other = pair
         a, b = attempt(self.cls.__name__, result, one), attempt(self.cls.__name__, result, other)
         if a.shape != b.shape or not torch.equal(a, b):
             self.seen.add(name)
 
     def all_seen(self) -> None:
-        """Raise for the fields that never changed anything."""
+        """Raise AssertionError for fields that never changed anything."""
         idle = sorted(self.fields - self.seen)
         assert not idle, f"{self.cls.__name__}: {', '.join(idle)} changes nothing; use it in the formula, or remove it"
 
 
 def _valid(plugin: Plugin) -> bool:
-    """A copy with one field changed may break a rule between fields."""
+    """Whether a copy with one field changed satisfies the rules between fields."""
     try:
         type(plugin).model_validate(plugin.model_dump())
     except ValueError:
@@ -168,7 +170,7 @@ def _valid(plugin: Plugin) -> bool:
 
 
 def _pinned(info: Any) -> bool:
-    """A field whose bounds leave one value, such as the exponent of a mechanism."""
+    """Whether a field's bounds allow only one value, as for the exponent of a mechanism."""
     low = [m.ge for m in info.metadata if hasattr(m, "ge")]
     high = [m.le for m in info.metadata if hasattr(m, "le")]
     return bool(low and high and low == high)

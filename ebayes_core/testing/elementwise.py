@@ -1,4 +1,4 @@
-"""What the engine needs of a formula, whatever it computes: elementwise, the same every time, in any type, anywhere."""
+"""Requirements on any formula: elementwise, reproducible, for any floating-point type, on any device."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from torch import Tensor
 from ebayes_core.engine.stacking import stack
 from ebayes_core.testing.common import Formula, attempt, keeps_arguments, repeats
 
-SHAPE = (2, 4)  #: members, synapses
-#: values of which no two are alike: where all are, a mean over synapses is no other number than each of them
+SHAPE = (2, 4)  #: networks, synapses
+#: distinct values: if all were equal, a mean over synapses could not be told from the value of each
 DISTINCT = {
     "sigma": torch.tensor([[0.03, 0.5, 2e-3, 1.3], [0.7, 0.01, 0.2, 0.06]], dtype=torch.float64),
     "mu": torch.tensor([[0.4, -1.1, 0.07, -0.3], [-0.6, 0.2, 1.7, -0.05]], dtype=torch.float64),
     "phi": torch.tensor([[-3.0, 0.5, -6.0, 1.2], [2.0, -1.0, -4.0, 0.1]], dtype=torch.float64),
 }
-_unused = itertools.count(11)  #: numbers of synapses that no formula was asked for before
+_unused = itertools.count(11)  #: numbers of synapses for which no formula has been evaluated before
 
 
 def keeps_the_form(name: str, formula: Formula, pair: list[Any], *names: str) -> None:
@@ -37,7 +37,7 @@ def keeps_the_form(name: str, formula: Formula, pair: list[Any], *names: str) ->
 
 
 def elementwise(name: str, formula: Formula, pair: list[Any], value: Tensor, *arguments: Tensor) -> None:
-    """Each synapse alone, of a network alone, has the value that it has in the crowd."""
+    """Check that each synapse of each network has the same value alone as among others."""
     for i, j in itertools.product(*map(range, SHAPE)):
         network = stack([pair[i]], torch.float64)
         one = attempt(name, formula, network, *(a[i : i + 1, j : j + 1] for a in arguments))
@@ -52,12 +52,12 @@ def elementwise(name: str, formula: Formula, pair: list[Any], value: Tensor, *ar
 
 def _refuse(name: str, among: Tensor, alone: Tensor, new: Tensor) -> None:
     assert not _alike(new, among), (
-        f"{name} keeps what it computed for other values of the same shape ({float(alone):.6g} in place of "
-        f"{float(among):.6g}): a cache must not hold what hangs on values or on fields; compute it anew"
+        f"{name} returned what it computed for other values of the same shape ({float(alone):.6g} instead of "
+        f"{float(among):.6g}): a cache must not contain what depends on values or fields; compute it each time"
     )
     raise AssertionError(
-        f"{name} is not elementwise: a synapse alone has another value ({float(alone):.6g}) than among others "
-        f"({float(among):.6g}); take no mean, sum, largest or running value over synapses or networks"
+        f"{name} is not elementwise: a synapse alone has a different value ({float(alone):.6g}) than among others "
+        f"({float(among):.6g}); do not use a mean, sum, maximum or running value over synapses or networks"
     )
 
 
@@ -68,16 +68,16 @@ def _alike(a: Tensor, b: Tensor) -> bool:
 def _keeps_type(name: str, formula: Formula, pair: list[Any], arguments: list[Tensor]) -> None:
     for kind in (torch.float32, torch.float64):
         found = attempt(name, formula, stack(pair, kind), *(a.to(kind) for a in arguments)).dtype
-        assert found == kind, f"{name} turns {kind} into {found}: a constant of a fixed type is in it"
+        assert found == kind, f"{name} turns {kind} into {found}: it contains a constant of a fixed type"
 
 
 def keeps_device(name: str, formula: Formula, pair: list[Any], *arguments: Tensor) -> None:
-    """On the `meta` device nothing is computed, but a constant bound to the CPU is found."""
+    """Check on the `meta` device, which computes nothing but reveals constants bound to the CPU."""
     try:
         found = formula(stack(pair, torch.float64, "meta"), *(a.to("meta") for a in arguments)).device.type
     except (RuntimeError, NotImplementedError) as error:
         raise AssertionError(
-            f"{name} fails on another device ({error}): make constants with mu.new_tensor or operators, and no number "
-            "or decision from a tensor's values"
+            f"{name} fails on another device ({error}): make constants with mu.new_tensor or operators, and do not "
+            "turn a tensor's values into numbers or decisions"
         ) from error
-    assert found == "meta", f"{name} leaves its device: its result is on {found}"
+    assert found == "meta", f"{name} changes the device: its result is on {found}"

@@ -1,4 +1,4 @@
-"""Slopes against the values that they are slopes of, by finite differences in double precision."""
+"""Checks of gradients against finite differences of the values, in double precision."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ebayes_core.contract.slots import Network
 from ebayes_core.engine.stacking import stack
 from ebayes_core.testing.common import Formula, attempt
 
-#: single precision is about to overflow: at the bounds of some field that is nobody's mistake
+#: above this, single precision is about to overflow, which is allowed at the bounds of a field
 LARGE = 1e30
 Slopes = list[Tensor]
 Moved = Callable[..., list[Tensor]]
@@ -20,7 +20,7 @@ WRONG = "a hand-written backward, a straight-through estimate, detach() or no_gr
 
 
 def slopes(name: str, formula: Formula, together: Any, arguments: Sequence[Tensor]) -> Slopes:
-    """The value, and its gradient in each argument; zeros of one that it does not depend on."""
+    """The value, and its gradient in each argument; zeros for arguments that it does not depend on."""
 
     def found() -> Slopes:
         leaves = [a.clone().requires_grad_() for a in arguments]
@@ -31,7 +31,7 @@ def slopes(name: str, formula: Formula, together: Any, arguments: Sequence[Tenso
 
 
 def slope_of(formula: Formula) -> Formula:
-    """Its slope in the first argument, as a formula: where sigma is solved for, that is differentiated again."""
+    """The derivative in the first argument as a formula: the fixed point differentiates it again."""
 
     def slope(together: Any, *arguments: Tensor) -> Tensor:
         first = arguments[0] if arguments[0].requires_grad else arguments[0].clone().requires_grad_()
@@ -47,7 +47,7 @@ def _grad(value: Tensor, leaves: Sequence[Tensor], again: bool = False) -> Seque
 
 
 def slopes_hold(name: str, formula: Formula, together: Any, **arguments: Tensor) -> None:
-    """autograd against central differences, with a step relative to each argument."""
+    """Compare autograd with central differences, with a step relative to each argument."""
     value, *found = slopes(name, formula, together, list(arguments.values()))
     for which, slope in zip(arguments, found, strict=True):
         assert bool(slope.isfinite().all()), f"{name}: its gradient in {which} is not finite everywhere"
@@ -56,7 +56,7 @@ def slopes_hold(name: str, formula: Formula, together: Any, **arguments: Tensor)
         high, low = (formula(together, *moved(by)).detach() for by in (step, -step))
         difference = (high - low) / (2 * step)
         rounding = 1e-14 * (high.abs() + low.abs()) / step
-        kink = (high + low - 2 * value).abs() / step  # at |mu| = 0 two slopes meet
+        kink = (high + low - 2 * value).abs() / step  # allowed at a kink, as of |mu| at 0
         wrong = (slope - difference).abs() > 1e-3 * difference.abs() + 10 * rounding + kink + 1e-9
         assert not bool(wrong.any()), (
             f"{name}: autograd's gradient in {which} is {slope[wrong][0]:.6g} where the values change by "
@@ -65,7 +65,7 @@ def slopes_hold(name: str, formula: Formula, together: Any, **arguments: Tensor)
 
 
 def finite_at(name: str, formula: Formula, pair: list[Any], **arguments: Tensor) -> None:
-    """Values and slopes, at places that every training comes by: each pair of the arguments' numbers."""
+    """Check values and gradients at every combination of the arguments' values, all of which are common in training."""
     grid = torch.meshgrid(*arguments.values(), indexing="ij")
     places = [g.flatten().expand(len(pair), -1) for g in grid]
     double = slopes(name, formula, stack(pair, torch.float64), places)
@@ -82,14 +82,14 @@ def _refuse(what: str, pair: list[Any], bad: Tensor, places: dict[str, Tensor]) 
     member, at = bad.nonzero()[0].tolist()
     here = {name: float(values[member, at]) for name, values in places.items()}
     where = ", ".join(f"{name} = {value:.6g}" for name, value in here.items())
-    zero = "; put (mu ** 2 + delta ** 2) ** 0.5 for |mu|, since a mean may be 0" if here.get("mu") == 0 else ""
+    zero = "; replace |mu| by (mu ** 2 + delta ** 2) ** 0.5, since a mean may be 0" if here.get("mu") == 0 else ""
     raise AssertionError(f"{what} at {where}, within the bounds of its fields: {pair[member]!r}{zero}")
 
 
 def network_slopes_hold(name: str, network: Network, weights: list[Tensor], x: Tensor, own: list[Tensor]) -> None:
-    """What gradients() wrote for the loss of `curved`, against differences of forward() along a random direction.
+    """Compare what gradients() wrote for the loss `curved` with differences of forward() along a random direction.
 
-    Two step sizes tell what a difference is worth: at a kink, as relu's, they disagree, and so much is allowed.
+    Two step sizes show how accurate a difference is: at a kink, as of relu, they disagree, and that much is allowed.
     """
     loss: Callable[[list[Tensor]], float] = lambda moved: float(curved(network.forward(moved, x)).sum())
     for layer, (w, g) in enumerate(zip(weights, own, strict=True)):
@@ -98,15 +98,15 @@ def network_slopes_hold(name: str, network: Network, weights: list[Tensor], x: T
         wide, narrow = ((loss(moved(h)) - loss(moved(-h))) / (2 * h) for h in (2e-6, 1e-6))
         slope, size = float((g * direction).sum()), float((g * direction).abs().sum())
         assert abs(slope - narrow) <= 1e-4 * abs(narrow) + 3 * abs(wide - narrow) + 1e-6 * size + 1e-6, (
-            f"{name}.gradients: layer {layer + 1} has the slope {slope:.6g} where the outputs of forward change the "
-            f"loss by {narrow:.6g}: {WRONG}"
+            f"{name}.gradients: the gradient of layer {layer + 1} is {slope:.6g} where the outputs of forward change "
+            f"the loss by {narrow:.6g}: {WRONG}"
         )
 
 
 def curved(outputs: Tensor) -> Tensor:
-    """A loss with a curved dependence on the outputs."""
+    """A nonlinear loss of the outputs."""
     return 0.3 * outputs - outputs.cos()
 
 
-#: its derivative
+#: the derivative of `curved`
 residual: Callable[[Tensor], Tensor] = lambda outputs: outputs.sin() + 0.3

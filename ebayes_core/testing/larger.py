@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 
 def check_dataset(cls: type[Dataset], plugin: Dataset | None = None) -> None:
-    """A data set gives the same finite tensors every time, and targets that fit its task.
+    """Check that a data set returns the same finite tensors every time, and targets that fit its task.
 
-    plugin: one instance to check, where drawing any within the bounds would be slow.
+    plugin: one instance to check, for data sets of which drawing arbitrary instances would be slow.
     """
     check_table(cls, Dataset)
     if plugin is not None:
@@ -50,22 +50,22 @@ def check_dataset(cls: type[Dataset], plugin: Dataset | None = None) -> None:
 
 
 def _loaded(where: str, dataset: Dataset, split: str) -> tuple[Tensor, Tensor]:
-    """Two tensors, whose making left the generators alone that all share."""
-    found = call(where, dataset.load, split)  # the first time may import what draws
-    torch.rand(1), np.random.rand()  # so that a seed set anew is seen too
+    """Inputs and targets; checks that loading them leaves the global random number generators unchanged."""
+    found = call(where, dataset.load, split)  # the first call may import modules that draw random numbers
+    torch.rand(1), np.random.rand()  # so that setting a fixed seed is noticed too
     before = random_states()
     call(where, dataset.load, split)
     left = before == random_states()
-    assert left, f"{where} seeds or draws from the generator that all share: give it one of its own, with a seed"
+    assert left, f"{where} seeds or draws from the global random generator: use a generator of its own, with a seed"
     pair = isinstance(found, tuple) and len(found) == 2 and all(isinstance(t, Tensor) for t in found)
-    assert pair, f"{where} returned {type(found).__name__}: two tensors are asked, inputs and targets"
+    assert pair, f"{where} returned {type(found).__name__}: it must return two tensors, inputs and targets"
     return found
 
 
 def _dataset_holds(name: str, dataset: Dataset) -> None:
     task = call(f"{name}.task", dataset.task)
     assert isinstance(task, (Classification, Regression)), (
-        f"{name}.task must give a task of ebayes_core.contract.likelihoods"
+        f"{name}.task must return a task of ebayes_core.contract.likelihoods"
     )
     splits = {split: _loaded(f"{name}.load('{split}')", dataset, split) for split in ("train", "test")}
     for split, (x, y) in splits.items():
@@ -74,7 +74,7 @@ def _dataset_holds(name: str, dataset: Dataset) -> None:
             raise AssertionError(f"{where}: {fault}")
         again = dataset.load(split)
         same = torch.equal(x, again[0]) and torch.equal(y, again[1])
-        assert same, f"{where} gave other values the second time: seed it"
+        assert same, f"{where} returned other values the second time: use a seed"
     train, test = (x for x, _ in splits.values())
     assert train.shape[1] == test.shape[1], f"{name}: train and test have different numbers of inputs"
     assert train.shape != test.shape or not torch.equal(train, test), f"{name}: the test set is the training set"
@@ -83,7 +83,7 @@ def _dataset_holds(name: str, dataset: Dataset) -> None:
     except ValueError:
         return
     except Exception as error:
-        raise AssertionError(f"{name}.load('nonsense') raised {type(error).__name__}, and no ValueError") from error
+        raise AssertionError(f"{name}.load('nonsense') raised {type(error).__name__}, not ValueError") from error
     raise AssertionError(f"{name}.load('nonsense') must raise ValueError: a misspelt split would pass unnoticed")
 
 
@@ -101,10 +101,11 @@ measurement = { samples = 2, probe_examples = 100 }
 
 
 def check_analysis(cls: type[Analysis], run_file: str | Path | None = None, plugin: Analysis | None = None) -> None:
-    """An analysis measures plain arrays from a results file, and draws labelled, finite figures from them alone.
+    """Check that an analysis measures plain arrays from a results file and draws labelled, finite figures from them
+    alone.
 
-    run_file: a results file to measure; without one, four small networks are trained on the digits.
-    plugin: the instance to check; with default fields if left out.
+    run_file: a results file to measure; without one, four small networks are trained on the digits. plugin: the
+    instance to check; one with default fields if omitted.
     """
     from ebayes_core.contract.registry import Registry
     from ebayes_core.spec import loads
@@ -130,8 +131,9 @@ def _analysis_holds(analysis: Analysis, path: Path) -> None:
     assert isinstance(arrays, dict) and arrays, f"{name}.measure must return a dict of arrays"
     for key, value in arrays.items():
         kind = call(f"{name}.measure: '{key}'", np.asarray, value).dtype.kind
-        assert kind in "fiubU", f"{name}.measure: '{key}' is no array of numbers or text"
-    assert _equal(arrays, again), f"{name}.measure gave other numbers the second time: it keeps state, or has no seed"
+        assert kind in "fiubU", f"{name}.measure: '{key}' is not an array of numbers or text"
+    kept = f"{name}.measure returned other numbers the second time: it keeps state, or needs a seed"
+    assert _equal(arrays, again), kept
     columns = _kept(f"{name}.statistics", analysis.statistics, arrays)
     assert isinstance(columns, dict), f"{name}.statistics returned {type(columns).__name__}, not a dict of columns"
     shapes = {np.shape(column) for column in columns.values()}
@@ -142,15 +144,15 @@ def _analysis_holds(analysis: Analysis, path: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         hdf5.save(Path(folder) / "a.h5", arrays)
         arrays, _ = hdf5.load(Path(folder) / "a.h5")
-    for _ in range(2):  # the second time shows whether drawing used its arrays up
+    for _ in range(2):  # drawing twice shows whether draw() changed its arrays
         _figure_holds(name, analysis, arrays)
 
 
 def _kept(name: str, method: Any, arrays: dict[str, Any], *more: Any) -> Any:
-    """What a method makes of the arrays, which stay as they were."""
+    """The result of a method; checks that it does not change the arrays."""
     copies = {key: np.array(value) for key, value in arrays.items()}
     found = call(name, method, arrays, *more)
-    assert _equal(arrays, copies), f"{name} changed the arrays in place: what was measured is drawn again from them"
+    assert _equal(arrays, copies), f"{name} changed the arrays in place: the figure must be reproducible from them"
     return found
 
 
@@ -175,7 +177,7 @@ def _figure_holds(name: str, analysis: Analysis, arrays: dict[str, Any]) -> None
         assert named, f"{name}.draw: panel {number} has no label on its y axis"
         drawn = [line.get_ydata() for line in ax.lines] + [c.get_offsets() for c in ax.collections]
         finite = any(np.isfinite(np.asarray(d, dtype=float)).any() for d in drawn if np.size(d))
-        assert finite or ax.patches or ax.images, f"{name}.draw: panel {number} shows nothing finite"
+        assert finite or ax.patches or ax.images, f"{name}.draw: panel {number} shows no finite values"
 
 
 def _same_column(a: Axes, b: Axes) -> bool:

@@ -1,4 +1,4 @@
-"""The check of networks: members and examples apart, and what is offered for speed agrees with autograd."""
+"""The check of architectures: networks and examples are independent, and faster methods agree with autograd."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ ADVICE = "Write it with tensor methods and operators, for weights with a member 
 
 
 def check_network(cls: type[Network], instances: Sequence[Network] = ()) -> None:
-    """A network treats members and examples apart, and what it offers for speed agrees with autograd.
+    """Check that members and examples are independent, and that methods overridden for speed agree with autograd.
 
-    instances: some to check besides the random ones, for fields that must fit each other.
+    instances: some to check in addition to random ones, for fields that must fit each other.
     """
     check_table(cls, Network)
     changed = Changed(cls, instances)
-    changed.fields -= {"init"}  # the engine's: it scales the means at the start
+    changed.fields -= {"init"}  # used by the engine: it scales the initial means
 
     @quick
     @given(changed.any, st.integers(0, 2**31 - 1))
@@ -60,7 +60,7 @@ def check_network(cls: type[Network], instances: Sequence[Network] = ()) -> None
 
 
 def _case(network: Network, seed: int, inputs: int = INPUTS, outputs: int = OUTPUTS) -> tuple[list[Tensor], Tensor]:
-    """Random weights of two members, and a batch."""
+    """Random weights of two networks, and a batch."""
     random = torch.Generator().manual_seed(seed)
     draw: Callable[..., Tensor] = lambda *shape: torch.randn(*shape, generator=random, dtype=torch.float64)
     shapes = call(f"{type(network).__name__}.shapes", network.shapes, inputs, outputs)
@@ -78,7 +78,7 @@ def _forward_holds(name: str, network: Network, weights: list[Tensor], x: Tensor
     out = keeps_arguments(name, ask, *weights, x)
     expected = (2, BATCH, OUTPUTS)
     assert isinstance(out, Tensor), f"{name} returned {type(out).__name__}, not a tensor"
-    assert out.shape == expected, f"{name} gave {tuple(out.shape)}; (member, batch, outputs) is {expected}"
+    assert out.shape == expected, f"{name} returned {tuple(out.shape)}; (member, batch, outputs) is {expected}"
     assert bool(out.isfinite().all()), f"{name} is not finite for finite weights and inputs"
     repeats(name, ask, [*weights, x], [[2 * t for t in (*weights, x)]])
     _apart(name, ask, out, weights, x)
@@ -87,13 +87,13 @@ def _forward_holds(name: str, network: Network, weights: list[Tensor], x: Tensor
 
 
 def _apart(name: str, ask: Formula, out: Tensor, weights: list[Tensor], x: Tensor) -> None:
-    """Members and examples do not know of each other, and what was computed before is forgotten."""
+    """Check that networks and examples do not affect each other, and that nothing is kept from earlier calls."""
     turned = ask(*(w.flip(0) for w in weights), x)
     kept = torch.equal(turned, out) and not torch.allclose(out, out.flip(0))
-    assert not kept, f"{name} keeps what it computed for other weights of the same shape: compute it anew"
-    assert torch.allclose(turned, out.flip(0)), f"{name} mixes members: exchanged, they have other outputs"
+    assert not kept, f"{name} returned what it computed for other weights of the same shape: compute it each time"
+    assert torch.allclose(turned, out.flip(0)), f"{name} mixes members: in another order they have other outputs"
     kept = torch.equal(ask(*weights, x.flip(0)), out) and not torch.allclose(out, out.flip(1))
-    assert not kept, f"{name} keeps what it computed for other inputs of the same shape: compute it anew"
+    assert not kept, f"{name} returned what it computed for other inputs of the same shape: compute it each time"
     alone = ask(*(w[:1] for w in weights), x)
     _shaped(name, alone, (1, BATCH, OUTPUTS), "of one member")
     assert torch.allclose(alone, out[:1]), f"{name} mixes members: one alone has other outputs"
@@ -108,11 +108,11 @@ def _biases_hold(name: str, network: Network) -> None:
     shapes = [torch.Size(shape) for shape in network.shapes(INPUTS, OUTPUTS)]
     if marked is not None:
         fits = [isinstance(b, Tensor) and b.dtype == torch.bool and b.shape for b in marked] == shapes
-        assert fits, f"{name} must give None, or for each layer a boolean tensor shaped as its weights"
+        assert fits, f"{name} must return None, or for each layer a boolean tensor shaped as its weights"
 
 
 def _small_holds(name: str, network: Network) -> None:
-    """One member, one example, one input and one output: an axis of length 1 is one still."""
+    """Check one network, one example, one input and one output: axes of length 1 must be kept."""
     weights, x = _case(network, 0, 1, 1)
     out = attempt(name, network.forward, [w[:1] for w in weights], x[:1], advice=ADVICE)
     _shaped(name, out, (1, 1, 1), "of one member, example, input and output")
@@ -120,11 +120,11 @@ def _small_holds(name: str, network: Network) -> None:
 
 def _shaped(name: str, out: Tensor, expected: tuple[int, ...], what: str) -> None:
     drops = "squeeze() or [0] drops an axis"
-    assert out.shape == expected, f"{name} gave {tuple(out.shape)} for the {expected} {what}: {drops}"
+    assert out.shape == expected, f"{name} returned {tuple(out.shape)} for the {expected} {what}: {drops}"
 
 
 def _gradients_hold(name: str, network: Network, weights: list[Tensor], x: Tensor) -> None:
-    """The network's own backward pass against differences, and against autograd, for a curved loss."""
+    """Compare the network's own backward pass with differences and with autograd, for a nonlinear loss."""
     own, reference = ([torch.full_like(w, torch.nan) for w in weights] for _ in range(2))
     ask: Callable[[list[Tensor]], Formula] = lambda out: (
         lambda *t: attempt(f"{name}.gradients", network.gradients, list(t[:-1]), t[-1], residual, out, advice=ADVICE)
@@ -140,14 +140,14 @@ def _gradients_hold(name: str, network: Network, weights: list[Tensor], x: Tenso
 
 
 def _trace_holds(name: str, network: Network, weights: list[Tensor], x: Tensor) -> None:
-    """What trace() offers is enough for the weights' gradients: delta^T input."""
+    """Check that the trace is enough for the weights' gradients: delta^T input."""
     leaves = [w.clone().requires_grad_() for w in weights]
     trace = attempt(f"{name}.trace", network.trace, leaves, x, advice=ADVICE)
     if trace is None:
         return
     with torch.no_grad():
         keeps_arguments(f"{name}.trace", lambda *t: network.trace(list(t[:-1]), t[-1]), *weights, x)
-    wrong = f"{name}.trace must give a Trace: outputs, inputs and drives, one of each per layer"
+    wrong = f"{name}.trace must return a Trace: outputs, and one input and one drive per layer"
     assert isinstance(trace, Trace) and len(trace.inputs) == len(trace.drives) == len(weights), wrong
     assert torch.allclose(trace.outputs, network.forward(weights, x)), f"{name}.trace has other outputs than forward"
     loss = trace.outputs.sin().sum()
@@ -163,7 +163,7 @@ def _trace_holds(name: str, network: Network, weights: list[Tensor], x: Tensor) 
 
 
 def _probes_hold(name: str, network: Network, weights: list[Tensor], x: Tensor) -> None:
-    """Curvature is measured example by example, without a trace through torch.func, which sees no values."""
+    """Check per-example gradients, from which curvature is measured; without a trace they go through torch.func."""
     from ebayes_core.engine.per_example import squared_gradients
 
     direction = torch.ones(len(weights[0]), BATCH, OUTPUTS, dtype=x.dtype)
@@ -180,15 +180,15 @@ def _probes_hold(name: str, network: Network, weights: list[Tensor], x: Tensor) 
         for t, g in zip(total, one, strict=True):
             t.add_(g.square())
     same = all(torch.allclose(a, b) for a, b in zip(squares, total, strict=True))
-    assert same, f"{name}: squared gradients by its trace, or by torch.func, are not those of its examples one by one"
+    assert same, f"{name}: squared gradients from trace, or from torch.func, differ from those of single examples"
 
 
 def _keeps_device(name: str, network: Network, weights: list[Tensor], x: Tensor) -> None:
-    """On the `meta` device nothing is computed, but a constant bound to the CPU is found."""
+    """Check on the `meta` device, which computes nothing but reveals constants bound to the CPU."""
     try:
         found = network.forward([w.to("meta") for w in weights], x.to("meta")).device.type
     except (RuntimeError, NotImplementedError) as error:
         raise AssertionError(
             f"{name}.forward fails on another device ({error}): make constants with x.new_*"
         ) from error
-    assert found == "meta", f"{name}.forward leaves its device: its result is on {found}"
+    assert found == "meta", f"{name}.forward changes the device: its result is on {found}"

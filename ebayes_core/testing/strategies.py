@@ -1,4 +1,4 @@
-"""Hypothesis strategies: any plugin within its own bounds, and tensors as the engine meets them."""
+"""Hypothesis strategies: any plugin within its own bounds, and tensors as in the engine."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 P = TypeVar("P", bound=BaseModel)
-MOST = 40  #: sizes (widths, numbers of examples) stay small: a property does not get truer with size
+MOST = 40  #: sizes (widths, numbers of examples) stay small, which suffices for a property
 
 
 def sigmas(low: float = 1e-6, high: float = 1e3) -> st.SearchStrategy[float]:
-    """Standard deviations over the decades that training crosses, evenly in the logarithm."""
+    """Standard deviations over the decades that training covers, uniform in the logarithm."""
     return st.floats(math.log(low), math.log(high)).map(math.exp)
 
 
 def mus(size: float = 3.0) -> st.SearchStrategy[float]:
-    """Mean weights of either sign, zero among them."""
+    """Mean weights of either sign, including zero."""
     return st.floats(-size, size)
 
 
@@ -42,21 +42,21 @@ def plugins(cls: type[P]) -> st.SearchStrategy[P]:
 
 
 def siblings(cls: type[P], count: int = 2) -> st.SearchStrategy[list[P]]:
-    """Instances that differ in their float fields alone, and so train in one population."""
+    """Instances that differ only in their float fields, and are therefore trained in one cohort."""
     return plugins(cls).flatmap(
         lambda first: st.lists(_sibling(first), min_size=count - 1, max_size=count - 1).map(lambda rest: [first, *rest])
     )
 
 
 def corners(cls: type[P]) -> list[P]:
-    """Plugins with one number at a bound of its own, and the other fields as they are where they are left out."""
+    """Plugins with one numerical field at one of its bounds, and default values in the others."""
     fields = [(n, end) for n, info in cls.model_fields.items() if n != "kind" for end in _ends(info)]
     found = [_built(cls, {name: end}) for name, end in fields]
     return [plugin for plugin in found if plugin is not None]
 
 
 def _ends(info: FieldInfo) -> list[float]:
-    """The bounds of a number that it may take itself."""
+    """The inclusive bounds of a number."""
     return [
         float(end) for m in info.metadata for end in (getattr(m, "ge", None), getattr(m, "le", None)) if end is not None
     ]
@@ -120,7 +120,7 @@ def _simple(annotation: Any, limits: tuple[Any, ...]) -> st.SearchStrategy[Any]:
 
 
 def _floats(limits: tuple[Any, ...]) -> st.SearchStrategy[float]:
-    """Evenly over the bounds, in the logarithm where they are positive and wide; an open zero becomes a tiny number."""
+    """Uniform over the bounds, in the logarithm if they are positive and wide; an exclusive zero becomes tiny."""
     low, high = _bounds(limits, -1e3, 1e3)
     if low == 0 and any(isinstance(m, at.Gt) for m in limits):
         low = min(1e-6, high / 10)

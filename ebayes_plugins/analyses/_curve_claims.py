@@ -1,4 +1,4 @@
-"""What claims about curves over c share: do score and axis go together, and what is gained at equal axis."""
+"""Statistics of claims about curves over c: rank correlation of score and axis, and gain at equal axis."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from ebayes_plugins.analyses._regression import rank_correlation
 
 
 def better(arrays: Arrays) -> int:
-    """1 where a larger score is the better one; -1 for an RMSE."""
+    """1 if a larger score is better; -1 for an RMSE."""
     return -1 if arrays["score"][0] == "rmse" else 1
 
 
 def ranks(axes: dict[str, str]) -> Any:
-    """The rank correlation of score and axis, under each mechanism and noise."""
+    """The rank correlation of score and axis, for each mechanism and noise mode."""
 
     def measured(analysis: Any, arrays: Arrays) -> Iterator[Measured]:
         for column in columns(arrays):
@@ -31,7 +31,7 @@ def ranks(axes: dict[str, str]) -> Any:
 
 
 def gains(axes: dict[str, str]) -> Any:
-    """The gain in score of heterogeneous noise at equal values of each axis, under each mechanism."""
+    """The gain in score of heterogeneous noise at equal values of each axis, for each mechanism."""
 
     def measured(analysis: Any, arrays: Arrays) -> Iterator[Measured]:
         for column in columns(arrays):

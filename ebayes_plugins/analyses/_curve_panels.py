@@ -1,4 +1,4 @@
-"""How curves over c look: a column per mechanism, colour and marker by noise, dashes by what is shown."""
+"""Figures of curves over c: a column per mechanism, colour and marker by noise mode, dashes by quantity."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Look = dict[str, Any]  #: colour, marker and dashes of a line
 
 
 class Panels(NamedTuple):
-    """Axes (rows, mechanisms), the mechanisms that they show, and how many of them stand in a line."""
+    """Axes (rows, mechanisms), the mechanisms that they show, and how many of them are side by side."""
 
     axes: np.ndarray
     names: list[str]
@@ -27,7 +27,7 @@ class Panels(NamedTuple):
 
 
 def panels(figure: Figure, arrays: Arrays, rows: int, draw: Callable[[np.ndarray, Arrays, Look], None]) -> Panels:
-    """A column of axes per mechanism; draw(its axes, rows of one noise, how that looks) is called for every line."""
+    """A column of axes per mechanism; draw(its axes, rows of one noise mode, its style) is called for every line."""
     known = columns(arrays)
     names, wide = blocks(known, rows)
     axes, tones = _columns(figure, rows, len(names), wide), colours(arrays["column"], arrays["rho"])
@@ -44,7 +44,7 @@ def panels(figure: Figure, arrays: Arrays, rows: int, draw: Callable[[np.ndarray
 
 
 def _columns(figure: Figure, rows: int, n: int, wide: int) -> np.ndarray:
-    """Axes (rows, n), so many of the n in a line."""
+    """Axes (rows, n), `wide` of the n side by side."""
     axes = grid(figure, rows * -(-n // wide), wide, 2.6)
     for ax in axes[-rows:, (n - 1) % wide + 1 :].flat:
         figure.delaxes(ax)
@@ -52,19 +52,19 @@ def _columns(figure: Figure, rows: int, n: int, wide: int) -> np.ndarray:
 
 
 def style(line: str, tone: Any) -> Look:
-    """Colour of the mechanism, or grey, and a marker for the noise."""
+    """Colour of the mechanism, or grey, and a marker for the noise mode."""
     return {"color": NOISES.get(line, tone), "marker": "os^"[len(line) % 3], "markersize": 3}
 
 
 def score_name(arrays: Arrays) -> str:
-    """The score with its unit."""
-    return "accuracy (share right)" if arrays["score"][0] == "accuracy" else "RMSE (target)"
+    """The name of the score with its unit."""
+    return "accuracy (fraction correct)" if arrays["score"][0] == "accuracy" else "RMSE (target)"
 
 
 def legend_below(
     figure: Figure, arrays: Arrays, shown: Panels, dashes: dict[str, Any], more: dict[str, Look] | None = None
 ) -> None:
-    """Below: what the dashes mean, the noises in the colours of the first mechanism, and more."""
+    """Legend below the panels: dashes, noise modes in the colours of the first mechanism, and `more`."""
     from matplotlib.lines import Line2D
 
     first = colours(arrays["column"], arrays["rho"])[columns(arrays)[0]]

@@ -1,4 +1,4 @@
-"""Curves over c: the numbers of a sweep's networks, by mechanism and noise, and how two curves compare."""
+"""Curves over c: the numbers of a sweep's networks by mechanism and noise mode, and comparisons of two curves."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ RESAMPLES = 1000
 
 
 def population(run: Run) -> Arrays:
-    """A row per finished member: c, its mechanism (column) and noise (line), scores, sigma, prices and balance.
+    """One row per network that did not diverge: c, mechanism (column), noise mode (line), scores, sigma, cost and
+    balance.
 
-    Raises UserError where every member diverged, or c does not vary.
+    Raises UserError if every network diverged, or c does not vary.
     """
     members = finished(run)
     if not members:
-        raise UserError("nothing to show, every member diverged: lower training.learning_rate")
+        raise UserError("nothing to show, every network diverged: lower training.learning_rate")
     specs = [run.member_spec(i) for i in members]
     c = np.array([multiplier(spec) for spec in specs])
     if len(np.unique(c)) < 2:
@@ -47,16 +48,16 @@ def population(run: Run) -> Arrays:
 
 
 def _scores(run: Run, members: list[int]) -> Arrays:
-    """Accuracy, or the RMSE of a regression, with sampled networks, their ensemble, and the mean weights."""
+    """Accuracy, or the RMSE of a regression, of sampled networks, their ensemble, and the mean weights."""
     right = "accuracy_mean" in run.metrics and bool(np.isfinite(run.metric("accuracy_mean")[members]).any())
     score = "accuracy" if right else "rmse"
     return {f"score_{way}": run.metric(f"{score}_{way}")[members] for way in WAYS} | {"score": np.array([score])}
 
 
 def _prices(run: Run, members: list[int], c: np.ndarray, rho: np.ndarray) -> Arrays:
-    """Reliability cost per synapse at s = 1, hence c = 1/rho (Eq. 48): truly averaged, and as if all had the RMS sigma.
+    """Reliability cost per synapse at s = 1, hence c = 1/rho (Eq. 48): averaged, and as if all had the RMS sigma.
 
-    What is no power law has no s; it is taken at c = 1.
+    A cost that is not a power law has no s; it is taken at c = 1.
     """
     per_synapse = c * np.where(np.isfinite(rho), rho, 1.0) * run.layer_metric("n_synapses")[members].sum(-1)
     return {
@@ -66,9 +67,10 @@ def _prices(run: Run, members: list[int], c: np.ndarray, rho: np.ndarray) -> Arr
 
 
 def _sizes(run: Run, member: int) -> dict[str, float]:
-    """RMS, median, and RMS over the synapses with curvature: of sigma, and of sigma over the RMS mean of its layer.
+    """RMS, median, and RMS without flat synapses: of sigma, and of sigma over the RMS mean of its layer.
 
-    Mean and sigma can grow together in a ReLU network with nothing changed: only the ratio has a meaning by itself.
+    Means and sigma of a ReLU network can be rescaled together without changing its function: only their ratio is
+    meaningful.
     """
     parts: dict[str, list[np.ndarray]] = {"sigma": [], "relative": [], "curved": []}
     for layer in range(1, run.n_layers(member) + 1):
@@ -93,7 +95,7 @@ def columns(arrays: Arrays) -> list[str]:
 
 
 def lines(arrays: Arrays, column: str) -> Iterator[tuple[str, Arrays]]:
-    """The kinds of noise under one mechanism, each with its members' rows."""
+    """The noise modes under one mechanism, each with the rows of its networks."""
     n = len(arrays["c"])
     for line in dict.fromkeys(arrays["line"][arrays["column"] == column].tolist()):
         mine = (arrays["column"] == column) & (arrays["line"] == line)
@@ -101,14 +103,14 @@ def lines(arrays: Arrays, column: str) -> Iterator[tuple[str, Arrays]]:
 
 
 def curve(mine: Arrays, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """c, the mean over seeds there, and their standard deviation."""
+    """Values of c, and for each the mean over seeds and the standard deviation."""
     at = np.unique(mine["c"])
     mean, sd = np.array([mean_band(mine[name][mine["c"] == c]) for c in at]).T
     return at, mean, sd
 
 
 def pair(arrays: Arrays, column: str) -> tuple[Arrays, Arrays] | None:
-    """The heterogeneous and the homogeneous networks under one mechanism, if it has both at several c."""
+    """The heterogeneous and the homogeneous networks of one mechanism, if it has both at several values of c."""
     found = dict(lines(arrays, column))
     both = [found[noise] for noise in ("heterogeneous", "homogeneous") if noise in found]
     return (both[0], both[1]) if len(both) == 2 and all(len(np.unique(p["c"])) > 1 for p in both) else None
@@ -117,8 +119,8 @@ def pair(arrays: Arrays, column: str) -> tuple[Arrays, Arrays] | None:
 def resampled(mine: Arrays, score: str) -> np.ndarray:
     """The mean curve of a score over c, and resamples of it: (1 + RESAMPLES, c).
 
-    The spread between seeds is that of the points with several of them, pooled on a scale where it is alike (logit, or
-    log of an RMSE); without any, the resamples are NaN.
+    The spread between seeds is pooled over all c with several seeds, on a scale on which it is similar (logit, or log
+    of an RMSE); without such c the resamples are NaN.
     """
     at, mean, _ = curve(mine, "score_sample")
     there, back = _scale(score)
@@ -139,7 +141,7 @@ def _scale(score: str) -> tuple[Any, Any]:
 
 
 def summary(values: np.ndarray) -> tuple[float, float, float]:
-    """The first value, and the 95% interval of the others, which are its resamples; NaN for what is not known."""
+    """The first value, and the 95% interval of the others, which are its resamples; NaN if unknown."""
     rest = values[1:]
     if not np.isfinite(rest).all():
         return float(values[0]), np.nan, np.nan
@@ -148,9 +150,9 @@ def summary(values: np.ndarray) -> tuple[float, float, float]:
 
 
 def gain(ours: Arrays, theirs: Arrays, axis: str, score: str) -> tuple[float, float, float]:
-    """Mean difference of score between two curves at equal values of an axis, over the range that both reach.
+    """Mean difference of score between two curves at equal values of an axis, over the range that both cover.
 
-    Interpolated along log(axis); the mean is over log(axis). With its 95% interval over seeds.
+    Interpolated over log(axis), and averaged over log(axis). With its 95% interval over seeds.
     """
     x = [np.log(curve(mine, axis)[1]) for mine in (ours, theirs)]
     low, high = max(v.min() for v in x), min(v.max() for v in x)
@@ -165,7 +167,9 @@ def gain(ours: Arrays, theirs: Arrays, axis: str, score: str) -> tuple[float, fl
 
 
 def crossing(scores: np.ndarray, level: float) -> np.ndarray:
-    """How far along each curve (rows) the score leaves the level, as a fraction of its points' places; NaN if never."""
+    """Where along each curve (rows) the score crosses the level, as a fractional index of its points; NaN if it does
+    not.
+    """
     beyond = (scores - level) * np.sign(scores[:, :1] - level) <= 0
     first = beyond.argmax(-1)
     rows = np.arange(len(scores))
@@ -176,7 +180,7 @@ def crossing(scores: np.ndarray, level: float) -> np.ndarray:
 
 
 def factor(ours: Arrays, theirs: Arrays, axis: str, score: str, level: float) -> tuple[float, float, float]:
-    """How many times larger an axis is in ours than in theirs where both have the same score, with its 95% interval."""
+    """Ratio of an axis in ours to that in theirs where both have the same score, with its 95% interval."""
     logs = []
     for mine in (ours, theirs):
         x = np.log(curve(mine, axis)[1])

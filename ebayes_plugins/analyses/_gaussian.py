@@ -1,17 +1,17 @@
-"""Gaussian predictive distributions: their distance, their calibration, and where along x they are asked."""
+"""Gaussian predictive distributions: distances, calibration, and regions of x."""
 
 from __future__ import annotations
 
 import numpy as np
 
-#: A point is near the data where the nearest training point is within this share of the data's range.
+#: A point is near the data if the nearest training point is within this share of the data's range.
 NEAR = 0.03
 #: Share of a Gaussian within two standard deviations.
 EXPECTED = 0.9545
 
 
 def similarity(m: np.ndarray, s: np.ndarray, n: np.ndarray, t: np.ndarray) -> np.ndarray:
-    """Mean of both Kullback-Leibler divergences between N(m, s^2) and N(n, t^2), elementwise, in nat."""
+    """Mean of the two Kullback-Leibler divergences between N(m, s^2) and N(n, t^2), elementwise (nat)."""
     return ((s**2 + (m - n) ** 2) / t**2 + (t**2 + (m - n) ** 2) / s**2 - 2) / 4
 
 
@@ -21,7 +21,7 @@ def transport(m: np.ndarray, s: np.ndarray, n: np.ndarray, t: np.ndarray) -> np.
 
 
 def calibration(y: np.ndarray, mean: np.ndarray, sd: np.ndarray) -> dict[str, float]:
-    """Share of targets within two standard deviations, and the mean Gaussian log density of a target in nat."""
+    """Share of targets within two standard deviations, and the mean Gaussian log density of a target (nat)."""
     z = (y - mean) / sd
     return {
         "covered": float((np.abs(z) <= 2).mean()),
@@ -30,16 +30,16 @@ def calibration(y: np.ndarray, mean: np.ndarray, sd: np.ndarray) -> dict[str, fl
 
 
 def places(x: np.ndarray, data: np.ndarray) -> dict[str, np.ndarray]:
-    """Where each x lies: near a training point, in a gap between them, or beyond them all."""
+    """Region of each x: near a training point, in a gap between them, or beyond them all."""
     inside = (x >= data.min()) & (x <= data.max())
     near = inside & (np.abs(x[:, None] - data).min(1) <= NEAR * np.ptp(data))
     return {"near": near, "gap": inside & ~near, "beyond": ~inside}
 
 
 def rank(x: np.ndarray, y: np.ndarray, seed: np.ndarray, mine: np.ndarray) -> tuple[float, float, float]:
-    """Rank correlation within seeds with its 95% interval after Fisher's transform; no interval for under six points.
+    """Rank correlation within seeds with its 95% interval by Fisher's transform; no interval for fewer than six points.
 
-    Networks of one seed share their start, hence the valley they end in: they are ranked among each other.
+    Networks of one seed share their initial means, hence the minimum they reach: they are ranked within the seed.
     """
     from scipy.stats import rankdata, spearmanr
 
@@ -55,7 +55,7 @@ def rank(x: np.ndarray, y: np.ndarray, seed: np.ndarray, mine: np.ndarray) -> tu
 
 
 def share(p: float, n: int) -> tuple[float, float, float]:
-    """A share of n points with Wilson's 95% interval."""
+    """A proportion among n points with Wilson's 95% interval."""
     z2 = 1.96**2
     middle, half = p + z2 / (2 * n), 1.96 * np.sqrt(p * (1 - p) / n + z2 / (4 * n**2))
     return p, (middle - half) / (1 + z2 / n), (middle + half) / (1 + z2 / n)

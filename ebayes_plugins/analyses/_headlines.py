@@ -1,4 +1,4 @@
-"""Sentences that say what an analysis found, with its numbers."""
+"""Sentences that state the result of an analysis, with its numbers."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from ebayes_core.wording import span
 def fit_sentence(
     what: str, against: str, ranks: np.ndarray, noun: str, of: str, slopes: np.ndarray, analytic: np.ndarray
 ) -> str:
-    """How one quantity goes with another: sign and strength of rank correlations (n,), and slopes beside theory's.
+    """How one quantity depends on another: sign and strength of rank correlations (n,), and slopes beside theory's.
 
-    noun: what the n are of, and `of` what these belong to. Empty where nothing could be fitted.
+    noun: what the n are, and `of` what these belong to. Empty if nothing could be fitted.
     """
     known = ranks[np.isfinite(ranks)]
     if not len(known):
         return ""
-    theory = f", where the optimum has {span(analytic)}" if np.isfinite(analytic).any() else ""
-    slope = f"slope of the logarithms {span(slopes)}{theory}"
+    theory = f"; the optimum has {span(analytic)}" if np.isfinite(analytic).any() else ""
+    slope = f"log-log slope {span(slopes)}{theory}"
     return f"{trend(what, against, known, noun, of)}: rank correlation {span(known)}, {slope}."

@@ -1,4 +1,4 @@
-"""What the paper claims of important synapses (Fig. 5, App. 5, App. 6), and the rules by which that holds."""
+"""The paper's claims about important synapses (Fig. 5, App. 5, App. 6), and the rules by which they hold."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from ebayes_core.contract.claim import Claim, Measured
 from ebayes_plugins.analyses._regression import over_seeds
 
 Arrays = dict[str, np.ndarray]
-#: Powers of the curvature that other quantities are in proportion to, which gives the optimum's slope against them: a
-#: learning rate goes as 1 / sqrt(H) (Eq. 7); H as the mean square of the input (Eq. 6), whose rate goes as its root.
+#: Powers of the curvature to which other quantities are proportional, from which the slope at the optimum follows: a
+#: learning rate is proportional to 1 / sqrt(H) (Eq. 7), and H to the mean square of the input (Eq. 6) or its square.
 POWERS = {"learning_rate_rms": -1 / 2, "learning_rate_authors": -1 / 2, "input_abs": 1 / 2, "input_square": 1.0}
 CURVATURE, RATE, INPUT = ("gauss", "fisher"), ("learning",), ("input",)
 Panels = Callable[[Arrays], np.ndarray]
@@ -40,7 +40,7 @@ def _over_seeds(analysis: Any, a: Arrays, values: np.ndarray, chosen: np.ndarray
 
 
 def _rank(of: tuple[str, ...], panels: Panels, towards: int = 1) -> Any:
-    """The rank correlation of sigma^2 with what the analysis sets it against, where that is one of `of`."""
+    """The rank correlation of sigma^2 with the estimator of the analysis, if that is one of `of`."""
 
     def measured(analysis: Any, a: Arrays) -> Iterator[Measured]:
         if analysis.estimator.startswith(of):
@@ -50,13 +50,13 @@ def _rank(of: tuple[str, ...], panels: Panels, towards: int = 1) -> Any:
 
 
 def _expected_rank(analysis: Any, a: Arrays) -> Iterator[Measured]:
-    """The same with the sign that theory gives it turned positive, in the first and in the last layer."""
+    """The same, positive if the sign is that of theory, in the first and last layers."""
     sign = -np.sign(POWERS.get(analysis.estimator, 1.0))
     yield from _over_seeds(analysis, a, sign * a["rank_correlation"], _outer(a))
 
 
 def _off(panels: Panels, change: Callable[[np.ndarray], np.ndarray]) -> Any:
-    """The fitted slope less the analytic one."""
+    """The fitted slope minus the analytic one."""
 
     def measured(analysis: Any, a: Arrays) -> Iterator[Measured]:
         yield from _over_seeds(analysis, a, change(a["slope"] - a["analytic_slope"]), panels(a))

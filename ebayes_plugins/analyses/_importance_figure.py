@@ -1,4 +1,4 @@
-"""Figures 5 and of Appendices 5 and 6: sigma^2 of all synapses against what it should go with, layer by layer."""
+"""Figures 5 and of Appendices 5 and 6: sigma^2 of all synapses against their importance, layer by layer."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Places = dict[tuple[int, int], int]  #: (row, column) of the figure -> the panel of the arrays that stands there
+Places = dict[tuple[int, int], int]  #: (row, column) of the figure -> index of its panel in the arrays
 NAMES = {
     "learning_rate_rms": "log10 learning rate", "learning_rate_authors": "log10 learning rate (authors')",
     "input_abs": "log10 mean |input|", "input_square": "log10 mean input$^2$",
 }  # fmt: skip
-WIDE = 4  #: networks in a line of one layer
+WIDE = 4  #: networks side by side if a single layer is shown
 
 
 def draw(arrays: Arrays, figure: Figure, estimator: str, columns: int) -> None:
-    """Layers in rows, at most so many networks in columns."""
+    """Layers in rows, at most `columns` networks in columns."""
     panels = _places(arrays, columns)
     rows, wide = (1 + max(at) for at in zip(*panels, strict=True))
     axes, named = grid(figure, rows, wide, 2.4), arrays.get("mechanism", arrays["label"])
@@ -33,7 +33,7 @@ def draw(arrays: Arrays, figure: Figure, estimator: str, columns: int) -> None:
     for place, ax in np.ndenumerate(axes):
         if place in panels:
             _scatter(ax, arrays, panels[place], tones[str(named[panels[place]])])
-        else:  # networks of a sweep may differ in depth
+        else:  # the networks of a sweep may differ in depth
             figure.delaxes(ax)
     _name(axes, arrays, panels, NAMES.get(estimator, "log10 H (nat / weight$^2$)"))
     handles = max((axes[place].get_legend_handles_labels()[0] for place in panels), key=len)
@@ -42,7 +42,7 @@ def draw(arrays: Arrays, figure: Figure, estimator: str, columns: int) -> None:
 
 
 def _places(arrays: Arrays, columns: int) -> Places:
-    """Layers below each other, networks beside each other, in as many lines as there is room for."""
+    """Layers below each other, networks side by side, in as many rows as there is room for."""
     layers = spread(sorted(set(arrays["layer"].tolist())), ROWS)
     networks = spread(_first_seeds(arrays), columns)
     shown, wide = blocks(networks, len(layers), WIDE if len(layers) == 1 else COLUMNS)
@@ -56,22 +56,22 @@ def _places(arrays: Arrays, columns: int) -> Places:
 
 def _title(arrays: Arrays, estimator: str) -> list[str]:
     what = estimator.replace("_", " ")
-    title = f"{what if estimator in POWERS else f'H: {what}, per datapoint'}; intervals: 95%, by synapse"
+    title = f"{what if estimator in POWERS else f'H: {what}, per training example'}; 95% intervals over synapses"
     if (arrays["point_seeds"] > 1).any():
-        title += ", and over seeds"
+        title += " and over seeds"
     skipped = arrays["skipped"][0]
-    return [title, f"left out, as diverged or without spread of sigma or estimator: {skipped}" if skipped else ""]
+    return [title, f"networks left out (diverged, sigma constant, or estimator missing): {skipped}" if skipped else ""]
 
 
 def _left_out(arrays: Arrays, panels: list[int]) -> str:
-    """How many of the networks and layers have a panel."""
+    """How many of the networks and layers are shown."""
     there = {"networks": "member", "layers": "layer"}
     count = lambda values: len(set(values.tolist()))
     return counted(**{what: (count(arrays[name][panels]), count(arrays[name])) for what, name in there.items()})
 
 
 def _first_seeds(arrays: Arrays) -> list[int]:
-    """The first member of each point of the sweep."""
+    """The first network of each sweep point."""
     first: dict[str, int] = {}
     for point, member in zip(arrays["point"].tolist(), arrays["member"].tolist(), strict=True):
         first.setdefault(point.rpartition(",")[0], member)  # without the layer
@@ -79,14 +79,14 @@ def _first_seeds(arrays: Arrays) -> list[int]:
 
 
 def _scatter(ax: Axes, arrays: Arrays, panel: int, tone: Any) -> None:
-    """One panel: the density of synapses, their running median, the fit, and where the optimum lies."""
+    """One panel: the density of synapses, their running median, the fit, and the optimum."""
     from matplotlib.colors import LinearSegmentedColormap, to_rgb
 
     x, y = arrays["x"][panel], arrays["y"][panel]
     x, y = x[np.isfinite(x)], y[np.isfinite(y)]
     if len(x):
         faint = LinearSegmentedColormap.from_list("", [[*to_rgb(tone), 0.25], [0.25 * part for part in to_rgb(tone)]])
-        ax.plot([], [], color=tone, linestyle="", marker="h", label="synapses (darker: more)")
+        ax.plot([], [], color=tone, linestyle="", marker="h", label="synapses (darker: more of them)")
         ends, line = arrays["line_x"][panel], arrays["line_y"][panel]
         ax.plot(ends, arrays["intercept"][panel] + arrays["slope"][panel] * ends, color="0.1", label="fit")
         ax.plot(ends, line, color="tab:blue", linestyle="--", label="optimum")
@@ -97,14 +97,16 @@ def _scatter(ax: Axes, arrays: Arrays, panel: int, tone: Any) -> None:
         )
     if len(x) > 50:
         middles = running_quantiles(x, y, (0.5,))
-        ax.plot(*middles, color="tab:red", marker="o", markersize=3, linestyle="", label="median of bins")
+        ax.plot(*middles, color="tab:red", marker="o", markersize=3, linestyle="", label="running median")
     note(ax, _remark({name: arrays[name][panel] for name in arrays if len(arrays[name]) == len(arrays["member"])}))
 
 
 def _name(axes: np.ndarray, arrays: Arrays, panels: Places, x: str) -> None:
-    """Titles above, units below and beside the outermost panels; on the right, sigma relative to the layer's RMS mean.
+    """Titles above, axis labels below and beside the outermost panels; on the right, sigma relative to the layer's RMS
+    mean.
 
-    Mean and sigma of a ReLU network can grow together with nothing changed: only their ratio has a meaning by itself.
+    Means and sigma of a ReLU network can be rescaled together without changing its function: only their ratio is
+    meaningful.
     """
     beside = {place: _relative(axes[place], float(arrays["mu_rms"][panel])) for place, panel in panels.items()}
     for (row, column), panel in panels.items():
@@ -121,13 +123,13 @@ def _name(axes: np.ndarray, arrays: Arrays, panels: Places, x: str) -> None:
 
 
 def _relative(ax: Axes, mu_rms: float) -> Any:
-    """An axis on the right that reads log10 (sigma / RMS mean)^2."""
+    """An axis on the right that shows log10 (sigma / RMS mean)^2."""
     shift = 2 * np.log10(mu_rms)
     return ax.secondary_yaxis("right", functions=(lambda y: y - shift, lambda y: y + shift))
 
 
 def _limits(ax: Axes, x: np.ndarray, y: np.ndarray, ends: np.ndarray, line: np.ndarray, *, room: float) -> None:
-    """Room for the central 99% of the synapses, for the optimum over them, and for the remark below."""
+    """Axis limits: room for the central 99% of the synapses, for the optimum over them, and for the remark below."""
     left, right = np.percentile(x, [0.5, 99.5])
     low, high = np.percentile(y, [0.5, 99.5])
     beside = np.interp([left, right], ends, line)
@@ -137,9 +139,9 @@ def _limits(ax: Axes, x: np.ndarray, y: np.ndarray, ends: np.ndarray, line: np.n
 
 
 def _remark(at: dict[str, Any]) -> str:
-    """The numbers of a panel; - where there is none, as in the tables."""
+    """The numbers of a panel; - if there is none, as in the tables."""
     if not at["n"]:
-        return f"no synapse has curvature ({at['left_out']} flat)"
+        return f"all {at['left_out']} synapses are flat"
     analytic = "-" if np.isnan(at["analytic_slope"]) else f"{at['analytic_slope']:.2f}"
     over = f"{at['point_slope']:.2f} ± {at['point_slope_half_width']:.1g} over {at['point_seeds']:.0f} seeds\n"
     return (

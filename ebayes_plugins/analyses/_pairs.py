@@ -1,4 +1,4 @@
-"""Several synapses at one price: the sigma that they could share, and what sharing it costs in performance (Fig. 4)."""
+"""Several synapses at equal reliability cost: the sigma that they could share, and the loss this would add (Fig. 4)."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from ebayes_core.contract.slots import Network
 
 Price = Callable[[np.ndarray, np.ndarray], np.ndarray]
-CHUNK = 25  #: networks in one forward pass: more do not fit into the processor's cache
+CHUNK = 25  #: networks in one forward pass, as many as fit into the processor's cache
 
 
 def price_of(spec: dict[str, Any]) -> Price:
-    """(sigma, mu) -> reliability cost in nat, elementwise: whatever the objective of a member charges."""
+    """(sigma, mu) -> reliability cost (nat), elementwise, under the objective of a network."""
     import torch
 
     inference, cost = plugin(spec, "inference"), plugin(spec, "cost")
@@ -29,9 +29,10 @@ def price_of(spec: dict[str, Any]) -> Price:
 
 
 def shared_sigma(price: Price, sigma: np.ndarray, mu: np.ndarray) -> float:
-    """The one sigma that costs as much as several, (n,), in sum: of a power law n sigma^-rho = sum sigma_i^-rho.
+    """The common sigma with the same total reliability cost as several (n,); for a power law n sigma^-rho = sum
+    sigma_i^-rho.
 
-    A cost falls with sigma, so that the root lies between the least and the largest of them.
+    A cost decreases with sigma, so the solution lies between the smallest and the largest of them.
     """
     from scipy.optimize import brentq
 
@@ -44,12 +45,14 @@ def shared_sigma(price: Price, sigma: np.ndarray, mu: np.ndarray) -> float:
 
 
 def quadratic_cost(h: np.ndarray, sigma: np.ndarray | float) -> float:
-    """What noise adds to the expected performance cost, 1/2 sum H sigma^2 in nat (Eq. 24); h (n,) of the data set."""
+    """What noise adds to the expected loss, 1/2 sum H sigma^2 (nat, Eq. 24); h (n,): curvature summed over the data
+    set.
+    """
     return float(0.5 * (h * np.square(sigma)).sum())
 
 
 def quadratic_pair(spec: dict[str, Any], h: np.ndarray) -> dict[str, Any]:
-    """Synapses of curvatures h (n,), each at the sigma of Eq. 29; the sigma that they could share; both costs."""
+    """Synapses of curvatures h (n,), each at the sigma of Eq. 29, the sigma that they could share, and both costs."""
     sigma, mu, price = optimum(slope_of(spec, 0.0), h), np.zeros(len(h)), price_of(spec)
     shared = shared_sigma(price, sigma, mu)
     performance = np.array([quadratic_cost(h, sigma), quadratic_cost(h, shared)])
@@ -58,7 +61,9 @@ def quadratic_pair(spec: dict[str, Any], h: np.ndarray) -> dict[str, Any]:
 
 
 def pair_ratios(h: np.ndarray, sigma: np.ndarray, mu: np.ndarray, price: Price, pairs: np.ndarray) -> np.ndarray:
-    """Quadratic extra cost of each pair's own sigmas over that of the sigma they could share; pairs (k, 2) indices."""
+    """Quadratic added loss of each pair's own sigmas divided by that of the sigma they could share; pairs (k, 2)
+    indices.
+    """
     found = [
         quadratic_cost(h[pair], sigma[pair]) / quadratic_cost(h[pair], shared_sigma(price, sigma[pair], mu[pair]))
         for pair in pairs
@@ -70,11 +75,13 @@ class Surface:
     """The loss of a network, summed over the data set, as a function of two weights of one layer."""
 
     def __init__(self, network: Network, mu: list[Tensor], layer: int, pair: np.ndarray) -> None:
-        """mu: per layer the other weights; layer from 0; pair: two flat indices into its weights."""
+        """mu: all weights, per layer; layer: index from 0; pair: two flat indices into its weights."""
         self.network, self.mu, self.layer, self.pair = network, mu, layer, pair
 
     def __call__(self, offsets: np.ndarray, data: tuple[Any, Tensor, Tensor, int]) -> np.ndarray:
-        """Loss in nat at the two weights moved by offsets (points, 2); data: task, inputs, targets, data-set size."""
+        """Loss (nat) at the two weights moved by offsets (points, 2); data: task, inputs, targets, size of the data
+        set.
+        """
         return np.concatenate(
             [self._some(part, *data) for part in np.split(offsets, range(CHUNK, len(offsets), CHUNK))]
         )

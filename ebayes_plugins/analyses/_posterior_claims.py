@@ -1,4 +1,4 @@
-"""What the posterior's rows say together: intervals over seeds, neighbours in c and rho, and claims 14 to 17."""
+"""Statistics of claims 14 to 17: intervals over seeds, and neighbours in c and rho."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from ebayes_core.contract.claim import Claim, Measured
 from ebayes_plugins.analyses._regression import over_seeds
 
 Arrays = dict[str, np.ndarray]
-Point = np.ndarray  #: the rows of one mechanism at one c, a network per seed
+Point = np.ndarray  #: the rows of one mechanism at one c, one network per seed
 Neighbours = Callable[[Arrays], Iterator[tuple[Point, Point]]]
 
 
 def mechanisms(arrays: Arrays) -> list[str]:
-    """The mechanisms, from the smallest rho on: from the steepest analytic line."""
+    """The mechanisms, starting with the smallest rho: the steepest analytic line."""
     names = dict.fromkeys(arrays["mechanism"].tolist())
     steep = {name: over_seeds(arrays["analytic_slope"][arrays["mechanism"] == name])[0] for name in names}
     return sorted(names, key=lambda name: -np.nan_to_num(steep[name]))
 
 
 def points(arrays: Arrays) -> dict[tuple[str, int], Point]:
-    """(mechanism, rank of c) -> its rows, by rho and c."""
+    """(mechanism, rank of c) -> its rows, ordered by rho and c."""
     found = {}
     for name in mechanisms(arrays):
         for row in np.unique(arrays["row"][arrays["mechanism"] == name]):
@@ -33,14 +33,14 @@ def points(arrays: Arrays) -> dict[tuple[str, int], Point]:
 
 
 def interval(values: np.ndarray, half_widths: np.ndarray) -> tuple[float, float, float]:
-    """Mean over seeds with its 95% interval; that by synapse where there is one seed."""
+    """Mean over seeds with its 95% interval; for a single seed, the interval over synapses."""
     mean, half = over_seeds(values)
     half = half if np.isfinite(half) else float(half_widths[np.isfinite(values)].mean()) if np.isfinite(mean) else half
     return mean, mean - half, mean + half
 
 
 def table(arrays: Arrays, named: dict[str, str]) -> Arrays:
-    """A row per mechanism and c: means over seeds of the named columns, and the slope's two intervals."""
+    """A row per mechanism and c: means over seeds of the named columns, and the slope's interval over seeds."""
     rows = []
     for (name, _), at in points(arrays).items():
         row = {"mechanism": name, "c": arrays["c"][at[0]], "seeds": len(at)}
@@ -50,12 +50,12 @@ def table(arrays: Arrays, named: dict[str, str]) -> Arrays:
 
 
 def _title(arrays: Arrays, at: Point) -> str:
-    """Which network, and how near it is to its optimum: what has not moved yet is round and flat for that alone."""
+    """Which network, and its balance: noise that is not at its optimum is nearly uniform for that reason alone."""
     return f"{arrays['mechanism'][at[0]]}, c = {arrays['c'][at[0]]:.3g} (B {over_seeds(arrays['balance'][at])[0]:.2g})"
 
 
 def _each(name: str, less: str | None = None) -> Any:
-    """A column, or what it exceeds another by, at every mechanism and c."""
+    """A column, or its difference from another, for every mechanism and c."""
 
     def measured(analysis: Any, arrays: Arrays) -> Iterator[Measured]:
         values = arrays[name] - (arrays[less] if less else 0.0)
@@ -67,14 +67,14 @@ def _each(name: str, less: str | None = None) -> Any:
 
 
 def along_c(arrays: Arrays) -> Iterator[tuple[Point, Point]]:
-    """Points of one mechanism with the next larger c."""
+    """Each point of a mechanism, and the one with the next larger c."""
     for (a, before), (b, after) in pairwise(points(arrays).items()):
         if a[0] == b[0]:
             yield before, after
 
 
 def along_rho(arrays: Arrays) -> Iterator[tuple[Point, Point]]:
-    """Points at the same rank of c under the next larger rho."""
+    """Each point, and the one at the same rank of c with the next larger rho."""
     found = points(arrays)
     for row in sorted({row for _, row in found}):
         for before, after in pairwise([at for (_, r), at in found.items() if r == row]):
@@ -88,12 +88,12 @@ def _same_seeds(arrays: Arrays, before: Point, after: Point) -> tuple[Point, Poi
 
 
 def _rise(name: str) -> Any:
-    """How much a column rises from one row to the other, seed by seed."""
+    """Increase of a column from one row to the other, seed by seed."""
     return lambda arrays, a, b: arrays[name][b] - arrays[name][a]
 
 
 def _shift(arrays: Arrays, a: Point, b: Point) -> np.ndarray:
-    """How far the second cloud lies above the first along log sigma^2, where the posterior's variance is equal."""
+    """How far the second cloud is above the first in log sigma^2, at equal posterior variance."""
     slope = (arrays["slope"][a] + arrays["slope"][b]) / 2
     return _rise("median_y")(arrays, a, b) - slope * _rise("median_x")(arrays, a, b)
 
@@ -130,7 +130,7 @@ CLAIMS = (
     Claim(15, "all slopes are below 1", "slope", (-np.inf, 1.0), _each("slope")),
     Claim(
         15,
-        "slopes near 1 as rho falls",
+        "slopes approach 1 as rho decreases",
         "slope at the next larger rho minus slope, at the same rank of c",
         (-np.inf, 0.0),
         _between(along_rho, _rise("slope"), "slope"),

@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 Arrays = dict[str, np.ndarray]
 NAMES = {"variational": "variational posterior", "laplace": "Laplace posterior 1 / (N H)"}
-ELLIPSES = 5  #: rows of (a), at most
+ELLIPSES = 5  #: largest number of rows of (a)
 ROOMS = ("mechanisms in (a)", "values of c in (a)", "mechanisms in (b)", "values of c in (c)")
 
 
 class Shown(NamedTuple):
-    """What there is room for: mechanisms and ranks of c of the panels of (a), lines of (b), and of (c)."""
+    """What is shown: mechanisms and ranks of c in (a), mechanisms in (b), and ranks of c in (c)."""
 
     names: list[str]
     rows: list[int]
@@ -33,7 +33,7 @@ class Shown(NamedTuple):
 
 
 def draw(arrays: Arrays, figure: Figure, against: str, pair: tuple[float, float]) -> None:
-    """(a) above: mechanisms in columns, c in rows; (b) the mechanisms at the middle c; (c) every c of the least rho."""
+    """(a) mechanisms in columns, c in rows; (b) the mechanisms at their middle c; (c) every c of the smallest rho."""
     known, found = mechanisms(arrays), points(arrays)
     ranks = {name: [row for n, row in found if n == name] for name in known}
     shown = Shown(*(spread(*part) for part in _rooms(arrays, known, ranks)))
@@ -53,7 +53,7 @@ def draw(arrays: Arrays, figure: Figure, against: str, pair: tuple[float, float]
 
 
 def _rooms(arrays: Arrays, known: list[str], ranks: dict[str, list[int]]) -> list[tuple[Sequence[Any], int]]:
-    """Everything that each part of the figure could show, and for how much it has room."""
+    """Everything that each part of the figure could show, and how much of it fits."""
     rows = range(1 + int(arrays["row"].max()))
     return [(known, COLUMNS), (rows, ELLIPSES), (known, len(MARKERS)), (ranks[known[0]], len(MARKERS))]
 
@@ -63,7 +63,7 @@ def _tone(arrays: Arrays, row: int) -> Any:
 
 
 def _ellipses(part: Any, arrays: Arrays, shown: Shown) -> None:
-    """A panel per mechanism and c, of the first seed; where a mechanism has fewer c, none."""
+    """A panel per mechanism and c, for the first seed; none where a mechanism has fewer values of c."""
     axes = part.subplots(len(shown.rows), len(shown.names), squeeze=False)
     rows = points(arrays)
     found = {(i, j): rows.get((name, rank)) for i, rank in enumerate(shown.rows) for j, name in enumerate(shown.names)}
@@ -76,7 +76,7 @@ def _ellipses(part: Any, arrays: Arrays, shown: Shown) -> None:
             ax.annotate(heading(_heading(arrays, at[0]), 24), (0.5, 1.22), xycoords="axes fraction", ha="center")
         ax.set_xlabel("w$_2$ (weight)" if found.get((row + 1, column)) is None else "")
         ax.set_ylabel("w$_1$ (weight)" if column == 0 else "")
-    part.suptitle("a  one pair of synapses: noise of 2 s.d. about the means", x=0.01, ha="left", fontsize=9)
+    part.suptitle("a  one pair of synapses: noise, 2 s.d. around the means", x=0.01, ha="left", fontsize=9)
 
 
 def _heading(arrays: Arrays, row: int) -> str:
@@ -85,13 +85,13 @@ def _heading(arrays: Arrays, row: int) -> str:
 
 
 def _ellipse(ax: Axes, arrays: Arrays, row: int) -> None:
-    """The posterior, the optimised noise, and this once more at the posterior's area, to show its shape."""
+    """The posterior, the optimised noise, and the noise scaled to the posterior's area, to compare shapes."""
     x, y = arrays["pair_x"][row] / 2, arrays["pair_y"][row] / 2
     ax.set_title(f"c = {arrays['c'][row]:.3g}", fontsize=8)
     ax.set_aspect("equal")
     ax.locator_params(nbins=3)
     if not np.isfinite(x + y).all():
-        ax.text(0.5, 0.5, "fewer than two\ncurved synapses", transform=ax.transAxes, ha="center", fontsize=7)
+        ax.text(0.5, 0.5, "fewer than two\nsynapses not flat", transform=ax.transAxes, ha="center", fontsize=7)
         return
     _outline(ax, x, color="0.4", linestyle="--")
     _outline(ax, y + (x - y).mean(), color=_tone(arrays, row), linestyle=":", linewidth=1.2)
@@ -103,13 +103,13 @@ def _ellipse(ax: Axes, arrays: Arrays, row: int) -> None:
 
 
 def _outline(ax: Axes, log_sd: np.ndarray, **style: Any) -> None:
-    """2 s.d. of two independent Gaussians; the second synapse lies across."""
+    """2 s.d. of two independent Gaussians; the second synapse is on the horizontal axis."""
     turn = np.linspace(0, 2 * np.pi, 100)
     ax.plot(2 * 10 ** log_sd[1] * np.cos(turn), 2 * 10 ** log_sd[0] * np.sin(turn), **style)
 
 
 def _clouds(ax: Axes, arrays: Arrays, groups: list[np.ndarray], against: str, *, shade: bool) -> None:
-    """Running medians with the central 80% of the synapses, the fit, and the analytic line, a group at a time."""
+    """Running medians with the central 80% of the synapses, the fit, and the analytic line, one group at a time."""
     for number, at in enumerate(groups):
         tone = _tone(arrays, at[0])
         if shade:  # lighter for larger c, as in the paper
@@ -140,7 +140,7 @@ def _cloud(ax: Axes, arrays: Arrays, row: int, tone: Any, marker: str, name: str
 
 
 def _numbers(arrays: Arrays, at: np.ndarray) -> str:
-    """Slope with its interval, over seeds where there are several, the analytic one, rank correlation and balance."""
+    """Slope with its interval, over seeds if there are several, the analytic slope, rank correlation and balance."""
     mean, low, _ = interval(arrays["slope"][at], arrays["slope_half_width"][at])
     rank, balance = (over_seeds(arrays[name][at])[0] for name in ("rank_correlation", "balance"))
     return (
@@ -154,12 +154,12 @@ def _caption(figure: Figure, arrays: Arrays, against: str, pair: tuple[float, fl
     known = arrays["posterior_balance"][np.isfinite(arrays["posterior_balance"])]
     text = (
         f"layer {arrays['layer'][0]}. (a) illustrates: the pair at percentiles {100 * pair[0]:g} and "
-        f"{100 * pair[1]:g} of the posterior variance among the synapses with curvature; grey dashed: "
-        f"{NAMES[against]}; dotted: the noise, at the "
-        "posterior's area. (b) and (c): all synapses with curvature; markers and bands: medians and central 80%; "
+        f"{100 * pair[1]:g} of the posterior variance among the synapses that are not flat; grey dashed: "
+        f"{NAMES[against]}; dotted: the noise, scaled to the "
+        "posterior's area. (b) and (c): all synapses that are not flat; markers and bands: medians and central 80%; "
         "dashed: analytic; black dots: slope one; r: rank correlation; "
-        f"intervals: 95%, {f'over {seeds} seeds' if seeds > 1 else 'by synapse'}; B: balance, 1 at the optimum"
+        f"intervals: 95%, over {f'{seeds} seeds' if seeds > 1 else 'synapses'}; B: balance, 1 at the optimum"
         + (f" (posterior: {known.min():.2g} to {known.max():.2g})" if len(known) else "")
-        + (f". Networks left out, without noise or posterior, or diverged: {skipped}" if skipped else "")
+        + (f". Networks left out (without noise or posterior, or diverged): {skipped}" if skipped else "")
     )
     caption(figure, text, left_out)

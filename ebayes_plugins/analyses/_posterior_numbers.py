@@ -1,4 +1,4 @@
-"""Two variances of the same synapses: what the theory says of them, and what they are."""
+"""Variance of the noise and of the posterior for the same synapses: the theory's prediction, and the measurement."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ BLOCKS = 20
 def expected(slope: Callable[[np.ndarray], np.ndarray], x: np.ndarray, y: np.ndarray) -> dict[str, Any]:
     """The optimum if the posterior's precision is the curvature: 2/(rho+2) (log sigma_post^2 + log c rho), App. 5.
 
-    slope: of the cost, see `_common.slope_of`; x, y: log10 of the posterior's variance and of sigma^2 (synapses,). The
-    line over the central 99% of x, its slope at the median, and how far the synapses lie above it (median).
+    slope: of the cost, see `_common.slope_of`; x, y: log10 of the posterior's variance and of sigma^2 (synapses,).
+    Returns the line over the central 99% of x, its slope at the median, and how far the synapses are above it (median).
     """
     if not len(x):
         nothing = dict.fromkeys(("line_x", "line_y"), np.full(LINE, np.nan))
@@ -32,10 +32,12 @@ def expected(slope: Callable[[np.ndarray], np.ndarray], x: np.ndarray, y: np.nda
 
 
 def observed(x: np.ndarray, y: np.ndarray) -> dict[str, Any]:
-    """Fit and rank correlation, spread, ratio of axes and place of log10 variances, with 95% half widths by synapse."""
+    """Fit, rank correlation, spread, axis ratio and medians of log10 variances, with 95% half widths over synapses."""
     fit, few = fit_line(x, y), len(x) < BINS
     spread = y.std() / x.std() if not few and np.ptp(x) > 0 else np.nan
-    apart = 1 - min((fit["slope"] / spread) ** 2, 1.0) if spread > 0 else np.nan  # what the two do not share, 1 - r^2
+    apart = (
+        1 - min((fit["slope"] / spread) ** 2, 1.0) if spread > 0 else np.nan
+    )  # unexplained share of the variance, 1 - r^2
     return {
         **fit, "rank_correlation_half_width": rank_half_width(fit["rank_correlation"], len(x)),
         "spread_ratio": spread, "spread_ratio_half_width": 1.96 * spread * np.sqrt(apart / max(len(x), 1)),
@@ -48,14 +50,14 @@ def observed(x: np.ndarray, y: np.ndarray) -> dict[str, Any]:
 
 
 def rank_half_width(r: float, n: int) -> float:
-    """95% half width of a rank correlation, brought back from Fisher's z scale."""
+    """95% half width of a rank correlation, transformed back from Fisher's z scale."""
     return (1 - r**2) * rank_error(r, n)
 
 
 def median_gap(values: np.ndarray) -> float:
-    """Median of |a - b| over all pairs of values, by bisection: of log variances, twice an ellipse's log ratio.
+    """Median of |a - b| over all pairs of values, by bisection; for log variances, twice an ellipse's log axis ratio.
 
-    Sorted, the pairs within a gap are counted in n log n; NaN below two values.
+    In sorted order, the pairs within a gap are counted in n log n steps. NaN for fewer than two values.
     """
     ordered, n = np.sort(values), len(values)
     if n < 2:
@@ -69,7 +71,7 @@ def median_gap(values: np.ndarray) -> float:
 
 
 def half_width(values: np.ndarray, statistic: Callable[[np.ndarray], Any]) -> float:
-    """95% half width of a statistic of the synapses, from its spread over blocks drawn at random; NaN for a few."""
+    """95% half width of a statistic of the synapses, from its spread over random blocks; NaN for few synapses."""
     from scipy.stats import t
 
     if len(values) < 10 * BLOCKS:

@@ -1,4 +1,4 @@
-"""A trained network built again from its results file: plugins, means and sigmas, and samples of its weights."""
+"""Rebuild a trained network from its results file: architecture, means and sigmas, and samples of its weights."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 
 class Rebuilt(NamedTuple):
-    """A member's network, and per layer the means and the standard deviations of its weights (post, pre + 1)."""
+    """A network's architecture, and per layer the means and standard deviations of its weights (post, pre + 1)."""
 
     network: Network
     mu: list[Tensor]
     sigma: list[Tensor]
 
     def noise(self, samples: int, seed: int = 0) -> list[Tensor]:
-        """Standard normal xi per layer, (samples, *shape); of one seed the same for every network of these shapes."""
+        """Standard normal xi per layer, (samples, *shape); equal for all networks of the same shapes and seed."""
         import torch
 
         generator = torch.Generator().manual_seed(seed)
@@ -35,7 +35,7 @@ class Rebuilt(NamedTuple):
 
 
 def rebuilt(run: Run, member: int) -> Rebuilt:
-    """The network of a member with its weights' means and standard deviations, in double."""
+    """The architecture of a network with the means and standard deviations of its weights, in float64."""
     import torch
 
     def layers(name: str) -> list[Tensor]:
@@ -46,20 +46,20 @@ def rebuilt(run: Run, member: int) -> Rebuilt:
 
 
 def dataset_of(run: Run, members: list[int], analysis: str) -> Dataset:
-    """The data set that all these members were trained on.
+    """The data set that all these networks were trained on.
 
-    Raises UserError where they differ, and where the data are no longer those of the run.
+    Raises UserError if they differ, or if the data are no longer those of the run.
     """
     tables = [run.member_spec(i)["dataset"] for i in members]
     if any(table != tables[0] for table in tables):
-        raise UserError(f"{analysis} compares networks on one data set: take the data set out of [sweep]")
+        raise UserError(f"{analysis} compares networks on one data set: remove the data set from [sweep]")
     found = plugin({"dataset": tables[0]}, "dataset")
     _same_data(found, run.provenance.get("data", {}).get(json.dumps(tables[0])), analysis)
     return found
 
 
 def _same_data(dataset: Dataset, known: list[str] | None, analysis: str) -> None:
-    """Compare with the digests that a file has of its data; a file from before there were any is taken at its word."""
+    """Compare with the digests of the data in the file; an older file without digests is not checked."""
     from ebayes_core.engine import data
 
     if not known:
@@ -71,5 +71,5 @@ def _same_data(dataset: Dataset, known: list[str] | None, analysis: str) -> None
     if now not in known:
         raise UserError(
             f"{analysis} evaluates networks on their data again, and the data set '{dataset.kind}' is not what they "
-            f"were trained on (digest {known[0][:12]}, now {now[:12]}); put back what it was"
+            f"were trained on (digest {known[0][:12]}, now {now[:12]}); restore the original data"
         )

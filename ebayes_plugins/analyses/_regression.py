@@ -1,15 +1,15 @@
-"""Least squares with all that a reader asks of it: n, r, slope, standard error, p and a bootstrap interval."""
+"""Regression with n, r, slope, standard error, p and a bootstrap interval, and rank correlation."""
 
 from __future__ import annotations
 
 import numpy as np
 
 RESAMPLES = 2000
-SMALL = 500  #: above so many points the bootstrap takes long, and tells what the standard error tells
+SMALL = 500  #: above this many points the bootstrap is slow and agrees with the standard error
 
 
 def fit_line(x: np.ndarray, y: np.ndarray) -> dict[str, float]:
-    """Least squares of y on x with its 95% interval by synapse, and Spearman's rank correlation."""
+    """Least squares of y on x with its 95% interval over synapses, and Spearman's rank correlation."""
     from scipy.stats import linregress, spearmanr, t
 
     if len(x) < 3 or np.ptp(x) == 0:
@@ -21,12 +21,12 @@ def fit_line(x: np.ndarray, y: np.ndarray) -> dict[str, float]:
 
 
 def rank_error(r: float, n: int) -> float:
-    """95% half width of a rank correlation on Fisher's z scale, with Bonett and Wright's variance; NaN below four."""
+    """95% half width of a rank correlation on Fisher's z scale, with Bonett and Wright's variance; NaN for n < 4."""
     return 1.96 * np.sqrt((1 + r**2 / 2) / (n - 3)) if n > 3 else np.nan
 
 
 def rank_correlation(x: np.ndarray, y: np.ndarray) -> tuple[float, float, float]:
-    """Spearman's rank correlation with its 95% interval; 1 and -1 have none."""
+    """Spearman's rank correlation with its 95% interval, which is empty for 1 and -1."""
     from scipy.stats import spearmanr
 
     known = np.isfinite(x) & np.isfinite(y)
@@ -40,9 +40,10 @@ def rank_correlation(x: np.ndarray, y: np.ndarray) -> tuple[float, float, float]
 
 
 def over_seeds(values: np.ndarray) -> tuple[float, float]:
-    """Mean of the finite values, one per seed, and the half width of its 95% interval (Student's t); NaN below two.
+    """Mean of the finite values, one per seed, and the half width of its 95% interval (Student's t); NaN for fewer than
+    two.
 
-    The synapses of one network share inputs and outputs and are not independent: this is the interval to trust.
+    The synapses of a network share inputs and outputs and are not independent, so this interval is the reliable one.
     """
     from scipy.stats import t
 
@@ -53,16 +54,17 @@ def over_seeds(values: np.ndarray) -> tuple[float, float]:
 
 
 def running_quantiles(x: np.ndarray, y: np.ndarray, shares: tuple[float, ...], bins: int = 10) -> np.ndarray:
-    """Median of x, then the quantiles of y, over bins of x that hold equally many points; (1 + shares, bins)."""
+    """Median of x, then the quantiles of y, over bins of x with equally many points; (1 + shares, bins)."""
     parts = np.array_split(np.argsort(x), bins)
     return np.array([[np.median(x[p]) for p in parts], *[[np.quantile(y[p], s) for p in parts] for s in shares]])
 
 
 def regress(x: np.ndarray, y: np.ndarray, second: np.ndarray | None = None) -> dict[str, float]:
-    """Slope of y on x, beside a second regressor where one is given, with r (partial, then), p and intervals.
+    """Slope of y on x, optionally with a second regressor, with r (then partial), p and 95% interval.
 
-    Arrays (n,). The interval is of 95%: percentiles of paired resamples, or from Student's t above 500 points. NaN
-    where the slope is not defined. Frisch, Waugh and Lovell: what the second regressor explains is taken out of both.
+    Arrays (n,). The interval is that of percentiles of paired resamples, or from Student's t for more than 500 points.
+    NaN if the slope is undefined. By Frisch, Waugh and Lovell, the part that the second regressor explains is removed
+    from both.
     """
     from scipy.stats import t
 
@@ -82,7 +84,7 @@ def regress(x: np.ndarray, y: np.ndarray, second: np.ndarray | None = None) -> d
 
 
 def _without(values: np.ndarray, second: np.ndarray | None) -> np.ndarray:
-    """What a constant and the second regressor leave of values (..., n)."""
+    """Residual of values (..., n) after a constant and the second regressor."""
     rest = values - values.mean(-1, keepdims=True)
     if second is None:
         return rest
@@ -91,14 +93,14 @@ def _without(values: np.ndarray, second: np.ndarray | None) -> np.ndarray:
 
 
 def _slope(x: np.ndarray, y: np.ndarray, of: np.ndarray, flat: float = 0.0) -> np.ndarray:
-    """Slope through the origin of y on x (..., n), the rest of a regressor; `flat` where that is rounding errors."""
+    """Slope through the origin of y on x (..., n), a residual; `flat` where x consists of rounding errors."""
     square = (x**2).sum(-1)
     varies = square > 1e-24 * (of**2).sum(-1)
     return np.where(varies, (x * y).sum(-1) / np.where(varies, square, 1.0), flat)
 
 
 def _bootstrap(x: np.ndarray, y: np.ndarray, second: np.ndarray | None) -> tuple[float, float]:
-    """Percentiles of the slopes of paired resamples; one of too few different points has none."""
+    """Percentiles of the slopes of paired resamples; resamples with too few distinct points are excluded."""
     index = np.random.default_rng(0).integers(0, len(x), (RESAMPLES, len(x)))
     x, y, second = x[index], y[index], None if second is None else second[index]
     slopes = _slope(_without(x, second), _without(y, second), x, flat=np.nan)

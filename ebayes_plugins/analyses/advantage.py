@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
     from ebayes_core.results.reader import Run
 
-PRICES = {"price": "truly summed", "price_at_rms": "at the RMS sigma"}
+PRICES = {"price": "summed over synapses", "price_at_rms": "at the RMS sigma"}
 NOISES = {"sigma_rms": "RMS sigma", "sigma_median": "median sigma", "relative_median": "median sigma / RMS mean"}
-#: axes along which two curves are compared at equal score, with the heading of their factor
+#: axes along which two curves are compared at equal score, with the headings of their ratios
 FACTORS = {"c": "c", **NOISES, "price": "cost", "price_at_rms": "cost at RMS sigma"}
 
 
@@ -62,26 +62,26 @@ CLAIMS = (
 
 
 class Advantage(Analysis):
-    """Accuracy against sigma and against what reliability costs: what one sigma per synapse gains over one for all."""
+    """Accuracy against sigma and against reliability cost, with heterogeneous and with homogeneous noise."""
 
     kind: Literal["advantage"] = "advantage"
     levels: tuple[float, ...] = Field(
         (0.97, 0.95, 0.9, 0.8, 0.5),
         min_length=1,
         max_length=20,
-        description="scores at which the two noises are compared",
+        description="scores at which the two noise modes are compared",
     )
     claims: ClassVar[tuple[Claim, ...]] = CLAIMS
 
     def measure(self, run: Run) -> Arrays:
-        """A row per finished member (see `_curves.population`).
+        """One row per network that did not diverge (see `_curves.population`).
 
-        Raises UserError where every member diverged, or c does not vary.
+        Raises UserError if every network diverged, or c does not vary.
         """
         return population(run)
 
     def statistics(self, arrays: Arrays) -> Arrays:
-        """How many times the c, sigma and cost of homogeneous noise, at equal score; 95% intervals over seeds."""
+        """Ratio of heterogeneous to homogeneous noise in c, sigma and cost at equal score; 95% intervals over seeds."""
         score = str(arrays["score"][0])
         rows = []
         for column in columns(arrays):
@@ -100,17 +100,21 @@ class Advantage(Analysis):
         for ax, column in zip(shown.axes[3], shown.names, strict=True):
             _gain_above(ax, arrays, column)
         _scales(shown, arrays)
-        dashes = {"RMS sigma; cost truly summed": "-", "median sigma": "--", "cost at the RMS sigma (slope -rho)": ":"}
+        dashes = {
+            "RMS sigma; cost summed over synapses": "-",
+            "median sigma": "--",
+            "cost at the RMS sigma (slope -rho)": ":",
+        }
         legend_below(figure, arrays, shown, dashes)
 
 
 def _text(value: float, low: float, high: float) -> str:
-    """A factor with its interval."""
+    """A ratio with its interval."""
     return f"{value:.3g}" if np.isnan(low) else f"{value:.3g} ({low:.2g}-{high:.2g})"
 
 
 def _draw_line(axes: np.ndarray, mine: Arrays, look: Look) -> None:
-    """One kind of noise under one mechanism in all four panels."""
+    """One noise mode under one mechanism in all four panels."""
     for x, y, ax, dash in (
         ("sigma_rms", "score_sample", axes[0], "-"), ("sigma_median", "score_sample", axes[0], "--"),
         ("relative_median", "score_sample", axes[1], "--"),
@@ -128,17 +132,17 @@ def _against(ax: Axes, mine: Arrays, x: str, y: str, **look: Any) -> None:
 
 
 def _gain_above(ax: Axes, arrays: Arrays, column: str) -> None:
-    """The gain in accuracy at equal cost, with its interval, above the panel that shows it."""
+    """The gain in accuracy at equal cost, with its interval, as the title of its panel."""
     both = pair(arrays, column)
     if both and arrays["score"][0] == "accuracy":
         found = [100 * np.array(gain(*both, price, "accuracy")) for price in PRICES]
         texts = [f"{v:+.1f} ({low:+.1f} to {high:+.1f})" if np.isfinite(low) else f"{v:+.1f}" for v, low, high in found]
         parts = [f"{text}, {name}" for text, name in zip(texts, PRICES.values(), strict=True)]
-        ax.set_title("\n".join(["points gained at equal cost:", *parts]), fontsize=7)
+        ax.set_title("\n".join(["percentage points gained at equal cost:", *parts]), fontsize=7)
 
 
 def _scales(shown: Panels, arrays: Arrays) -> None:
-    """Names and scales: sigma and cost run over decades."""
+    """Labels and scales: sigma and cost span decades."""
     score, price = score_name(arrays), "cost per synapse, s = 1 (nat)"
     rows = (
         ("sigma (weight)", score, "sigma_rms"), ("sigma / RMS mean of layer", score, "relative_median"),

@@ -32,14 +32,14 @@ UNITS = {
     CHANGE: "|Δμ| / μ", VARIABILITY: "normalised variability σ²/|μ|", RELEASE: "release probability before",
     RATE: "presynaptic rate (a.u.)", INPUT: "mean |input| (a.u.)",
 }  # fmt: skip
-#: panel -> which choice of the list, and which of its rows: raw axes in the first, logarithmic ones in the others
+#: panel -> index of the choice of axes, and of its row: raw axes in panel a, logarithmic ones in the others
 PANELS = {"a": (0, 0), "b": (2, 2), "c": (5, 0), "d": (7, 0)}
-LONGEST = 120  #: letters of a network's name in the caption
+LONGEST = 120  #: largest number of letters of a network's name in the caption
 COLUMNS = ("source", "member", "x", "y", "scale", "beside", "n", "r", "slope", "stderr", "p", "low", "high")
 
 
 def _slopes(source: str, scales: tuple[str, ...]) -> Any:
-    """The slope of every choice of axes of one experiment, alone and beside the size of the mean."""
+    """The slope for every choice of axes of one experiment, alone and with the size of the mean as second regressor."""
 
     def measured(analysis: Experiment, a: dict[str, np.ndarray]) -> Iterator[Measured]:
         for i in np.flatnonzero((a["source"] == source) & np.isin(a["scale"], scales)):
@@ -52,16 +52,16 @@ def _slopes(source: str, scales: tuple[str, ...]) -> Any:
 
 
 def _schug(analysis: Experiment, a: dict[str, np.ndarray]) -> Iterator[Measured]:
-    """The deposited values' correlation less the published one."""
+    """The correlation of the deposited values minus the published one."""
     found = (a["source"] == PLASTICITY) & (a["x"] == RELEASE) & (a["scale"] == "raw") & (a["beside"] == "")
     yield Measured("Pearson's r", float(a["r"][found][0]) + 0.4416)
 
 
-#: Between the slopes that rho = 4/3 and rho = 2 predict: -2/(rho + 2) on the mean square rate, or on the rate where
-#: spikes are binary; -4/(rho + 2) on a graded rate.
+#: Midpoints between the slopes that rho = 4/3 and rho = 2 predict: -2/(rho + 2) on the mean square rate, or on the rate
+#: of binary spikes; -4/(rho + 2) on a graded rate.
 BINARY, GRADED = -(0.6 + 0.5) / 2, -(1.2 + 1.0) / 2
 CLAIMS = (
-    Claim(13, "Schug et al.'s r = -0.4416 is found", "r - published r", (-0.005, 0.005), _schug),
+    Claim(13, "Schug et al.'s r = -0.4416 is reproduced", "r - published r", (-0.005, 0.005), _schug),
     Claim(13, "reliable synapses change less", "slope", (-np.inf, 0.0), _slopes(PLASTICITY, ("raw", "log"))),
     Claim(13, "busy synapses vary less", "log-log slope", (-np.inf, 0.0), _slopes(RATES, ("log",))),
     Claim(
@@ -76,7 +76,7 @@ CLAIMS = (
 
 
 class Choice(NamedTuple):
-    """One way to plot a set of synapses, with the size of the mean as a possible second regressor."""
+    """One choice of axes for a set of synapses, with the size of the mean as a possible second regressor."""
 
     source: str
     x_name: str
@@ -85,35 +85,35 @@ class Choice(NamedTuple):
     y: np.ndarray
     size: np.ndarray
     member: int = -1  #: -1: measured in cortex
-    raw: bool = True  #: whether axes that are no logarithms make sense
+    raw: bool = True  #: whether linear axes make sense
 
 
 class Experiment(Analysis):
-    """Measured synapses, and the networks' on the same axes: every choice of axes, with one and two regressors."""
+    """Measured synapses and the networks' on the same axes: every choice of axes, with one and two regressors."""
 
     kind: Literal["experiment"] = "experiment"
     claims: ClassVar[tuple[Claim, ...]] = CLAIMS
-    layer: int = Field(2, ge=1, le=65, description="layer of weights of the simulated synapses, from 1")
+    layer: int = Field(2, ge=1, le=65, description="layer of the simulated synapses, counted from 1")
     near_zero: float = Field(
         0.1,
         gt=0,
         le=10,
-        description="simulated means below this share of the layer's RMS mean are left out of a second fit",
+        description="synapses with |mu| below this share of the layer's RMS mean are left out of a second fit",
     )
-    points: int = Field(2000, ge=10, le=100_000, description="at most so many simulated synapses kept for the scatter")
+    points: int = Field(2000, ge=10, le=100_000, description="largest number of simulated synapses in the scatter plot")
 
     def measure(self, run: Run) -> dict[str, np.ndarray]:
         """A row per choice of axes and regressors, and the points of the panels.
 
-        Raises UserError where the layer does not exist or no network has noise.
+        Raises UserError if the layer does not exist or no network has noise.
         """
         noisy = [i for i in finished(run) if run.member_spec(i)["noise"]["kind"] != "none"]
         if not noisy:
-            raise UserError("no network has noise: the experiment is compared with sigma, so choose another noise")
+            raise UserError("no network has noise: the experiment is compared with sigma, so choose another noise mode")
         members = [i for i in noisy if run.n_layers(i) >= self.layer]
         if not members:
             most = max(run.n_layers(i) for i in noisy)
-            raise UserError(f"layer = {self.layer}: the networks have at most {most} layers; name one of them")
+            raise UserError(f"layer = {self.layer}: the networks have at most {most} layers; choose one of them")
         members = offering(run, members, "input_abs")
         choices = [*plasticity(), *rates(), *(c for i in members for c in self._simulated(run, i))]
         rows = [list(_rows(choice)) for choice in choices]
@@ -128,7 +128,7 @@ class Experiment(Analysis):
         return values[np.random.default_rng(0).permutation(len(values))[: self.points]]
 
     def _simulated(self, run: Run, member: int) -> Iterator[Choice]:
-        """A member's synapses on the axes of the experiments: all of them, and those whose mean is not near zero."""
+        """A network's synapses on the axes of the experiments: all of them, and those whose mean is not near zero."""
         read = lambda name: run.layer(member, self.layer, name).astype(float)
         size, sigma, rate = np.abs(read("mu")), read("sigma"), read("learning_rate_rms")
         inputs = np.broadcast_to(read("input_abs"), size.shape)
@@ -137,14 +137,16 @@ class Experiment(Analysis):
             (VARIABILITY, sigma**2 / size, CHANGE, rate / size),
             (INPUT, inputs, VARIABILITY, sigma**2 / size),
         ):
-            whole = np.isfinite(x * y) & (x * y > 0)  # a dead unit has no gradient, hence an infinite learning rate
+            whole = np.isfinite(x * y) & (
+                x * y > 0
+            )  # the gradient of a dead unit is 0, hence an infinite learning rate
             for name, some in (("all synapses", whole), (f"|μ| > {self.near_zero:g} RMS", whole & large)):
                 yield Choice(
                     f"{label(run, member)}: {name}", x_name, y_name, x[some], y[some], size[some], member, False
                 )
 
     def statistics(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Every choice of axes: r, slope with its standard error and 95% interval."""
+        """Every choice of axes: r, and the slope with its standard error and 95% interval."""
         return {name: arrays[name] for name in COLUMNS if name != "member"}
 
     def draw(self, arrays: dict[str, np.ndarray], figure: Figure) -> None:
@@ -164,7 +166,7 @@ class Experiment(Analysis):
 
 
 def plasticity() -> list[Choice]:
-    """Change of the mean PSP after induction against reliability before (Schug et al. 2021); LTP and LTD together."""
+    """Change of the mean PSP after induction against reliability before (Schug et al. 2021); both LTP and LTD."""
     t = _table("plasticity.csv")
     before, after = (t[f"p_{when}"] * t[f"q_{when}_mv"] for when in ("before", "after"))
     change = np.abs(after - before) / before
@@ -187,13 +189,13 @@ def rates() -> list[Choice]:
 
 
 def _table(name: str) -> np.ndarray:
-    """An experiment's values; their source and licence stand beside them in README.md."""
+    """The values of an experiment; their source and licence are given in README.md beside them."""
     with (files("ebayes_plugins") / "data" / name).open(encoding="utf-8") as file:
         return np.genfromtxt(file, delimiter=",", names=True, dtype=None, encoding="utf-8")
 
 
 def _rows(choice: Choice) -> Iterator[dict[str, Any]]:
-    """A choice of axes on its raw and logarithmic scales, alone and beside the size of the mean."""
+    """A choice of axes on linear and logarithmic scales, without and with the size of the mean as second regressor."""
     for scale in ("raw", "log") if choice.raw else ("log",):
         x, y, size = (np.log(v) if scale == "log" else v for v in choice[3:6])
         for second in (None, size):
@@ -203,7 +205,7 @@ def _rows(choice: Choice) -> Iterator[dict[str, Any]]:
 
 
 def _scatter(ax: Axes, x: np.ndarray, y: np.ndarray, row: dict[str, Any], tone: Any) -> None:
-    """One panel with the fit, whose numbers are of all synapses."""
+    """One panel with the fit, whose numbers are those of all synapses."""
     if not len(x):
         ax.text(0.5, 0.5, "no synapse has a gradient", transform=ax.transAxes, ha="center")
         return
@@ -214,7 +216,7 @@ def _scatter(ax: Axes, x: np.ndarray, y: np.ndarray, row: dict[str, Any], tone: 
     ax.plot(x, y, ".", color=tone, markersize=size, alpha=alpha, rasterized=len(x) > SMALL)
     ax.plot(back(ends), back(line), color="tab:red")
     low, high = into(y).min(), into(y).max()
-    room = (low - 0.3 * (high - low), high + 0.05 * (high - low))  # the numbers stand below the dots
+    room = (low - 0.3 * (high - low), high + 0.05 * (high - low))  # room for the numbers below the dots
     if row["scale"] == "log":
         ax.set(xscale="log", yscale="log")
         few_ticks(ax)

@@ -1,4 +1,4 @@
-"""Importance: important synapses, those with curvature, are the precise ones (Fig. 5a, App. 5, App. 6)."""
+"""Importance: important synapses, those of high curvature, are the reliable ones (Fig. 5a, App. 5, App. 6)."""
 
 from __future__ import annotations
 
@@ -38,44 +38,45 @@ LINE = 40  #: points of the analytic curve
 
 
 class Importance(Analysis):
-    """sigma^2 against the Hessian diagonal, learning rate or input, with the fitted slope beside the optimum's."""
+    """sigma^2 against Hessian diagonal, learning rate or input, with the fitted slope beside the optimum's."""
 
     kind: Literal["importance"] = "importance"
     claims: ClassVar[tuple[Claim, ...]] = CLAIMS
     estimator: ESTIMATORS = Field(
         "gauss_newton_noise",
-        description="what sigma is set against: a Hessian diagonal (the optimum knows the one that is averaged over "
+        description="what sigma^2 is plotted against: a Hessian diagonal (the optimum depends on the one averaged over "
         "the noise), the learning rate (Eq. 7, or as in the authors' code) or the input of the synapse",
     )
-    layer: int | None = Field(None, ge=1, le=65, description="layer of weights, from 1; all layers if left out")
+    layer: int | None = Field(None, ge=1, le=65, description="layer, counted from 1; all layers if omitted")
     flat_below: float = Field(
         1e-6,
         ge=0,
         lt=1,
-        description="synapses with less than this share of their layer's median curvature (or of what a learning rate "
-        "or an input says of it) count as flat: their unit hardly ever fires, and in logarithms they decide the fit",
+        description="synapses with less than this share of their layer's median curvature (estimated from the learning "
+        "rate or input, if these are plotted) count as flat: their unit is almost never active, and they would "
+        "dominate the log-log fit",
     )
     columns: int = Field(
-        5, ge=1, le=12, description="at most so many sweep points drawn, spread evenly, each by its first seed"
+        5, ge=1, le=12, description="largest number of sweep points drawn, spread evenly, each with its first seed"
     )
-    points: int = Field(3000, ge=10, le=100_000, description="at most so many synapses kept for each panel's scatter")
+    points: int = Field(3000, ge=10, le=100_000, description="largest number of synapses in each panel")
 
     def measure(self, run: Run) -> Arrays:
-        """Per member and layer: fit, rank correlation, counts, analytic slope, and a sample of the synapses.
+        """Per network and layer: fit, rank correlation, counts, analytic slope, and a sample of the synapses.
 
-        Raises UserError where no member has a sigma of its own for each synapse.
+        Raises UserError if no network has heterogeneous sigmas.
         """
         members = [i for i in finished(run) if self._spreads(run, i)]
         if not members:
             raise UserError(
-                'no member has a spread of sigma to explain: importance needs noise = { kind = "heterogeneous" } '
+                'no network has sigmas that differ: importance needs noise = { kind = "heterogeneous" } '
                 "and a network that did not diverge"
             )
         members = offering(run, members, self.estimator, get_args(ESTIMATORS))
         panels = [(i, layer) for i in members for layer in range(1, run.n_layers(i) + 1) if self.layer in (None, layer)]
         if not panels:
             most = max(run.n_layers(i) for i in members)
-            raise UserError(f"layer = {self.layer}: the networks have at most {most} layers; name one of them")
+            raise UserError(f"layer = {self.layer}: the networks have at most {most} layers; choose one of them")
         found = [self._panel(run, i, layer) for i, layer in panels]
         arrays = {name: _array([panel[name] for panel in found]) for name in found[0]}
         skipped = np.array([run.n_members - len(members)])
@@ -86,7 +87,7 @@ class Importance(Analysis):
         return bool(sigma.min() < sigma.max())
 
     def _panel(self, run: Run, member: int, layer: int) -> dict[str, Any]:
-        """One scatter: log10 sigma^2 against log10 H of the synapses with curvature."""
+        """One scatter: log10 sigma^2 against log10 H of the synapses that are not flat."""
         variance = run.layer(member, layer, "sigma").astype(float) ** 2
         h = np.broadcast_to(run.layer(member, layer, self.estimator).astype(float), variance.shape)
         curved = np.isfinite(h) & (h > 0) & (variance > 0)
@@ -104,12 +105,16 @@ class Importance(Analysis):
         }  # fmt: skip
 
     def _above(self, h: np.ndarray) -> np.ndarray:
-        """Which synapses are not next to flat, by the curvature that h tells of: a high learning rate, a low one."""
+        """Which synapses are not nearly flat, by the curvature that h implies: a high learning rate implies a low
+        curvature.
+        """
         curvature = h ** (1 / POWERS.get(self.estimator, 1.0))
         return curvature > self.flat_below * np.median(curvature) if len(h) else h > 0
 
     def _expected(self, run: Run, member: int, layer: int, x: np.ndarray, y: np.ndarray) -> dict[str, Any]:
-        """Where the optimum lies: sigma at each curvature; of what only goes with it, the slope through the medians."""
+        """The optimum: sigma at each curvature; for other estimators, a line with the optimum's slope through the
+        medians.
+        """
         if not len(x):
             return {"analytic_slope": np.nan, **dict.fromkeys(("line_x", "line_y"), np.full(LINE, np.nan))}
         slope = slope_of(run.member_spec(member), float(np.median(np.abs(run.layer(member, layer, "mu")))))
@@ -140,14 +145,14 @@ class Importance(Analysis):
         return fit_sentence("sigma^2", against, ranks, "layer", of, arrays["slope"], arrays["analytic_slope"])
 
     def draw(self, arrays: Arrays, figure: Figure) -> None:
-        """Layers in rows, members in columns; axes span the central 99% of the synapses, the numbers are of all."""
+        """Layers in rows, networks in columns; axes span the central 99% of the synapses, the numbers are of all."""
         from ebayes_plugins.analyses import _importance_figure
 
         _importance_figure.draw(arrays, figure, self.estimator, self.columns)
 
 
 def _over_seeds(run: Run, arrays: Arrays) -> Arrays:
-    """Mean slope over the seeds of a sweep point, its 95% interval and the seeds' number, beside each panel."""
+    """For each panel, the mean slope over the seeds of its sweep point, its 95% interval and the number of seeds."""
     named = [label(run, int(i), ("seed",)) for i in arrays["member"]]
     keys = np.array([f"{name}, layer {layer}" for name, layer in zip(named, arrays["layer"], strict=True)])
     rows = np.full((len(keys), 3), np.nan)
@@ -158,7 +163,7 @@ def _over_seeds(run: Run, arrays: Arrays) -> Arrays:
 
 
 def _array(values: list[Any]) -> np.ndarray:
-    """A row per panel; where they have different lengths, NaN up to the longest."""
+    """A row per panel; rows of different lengths are padded with NaN."""
     length = max(1, *map(np.size, values))
     return np.array([v if np.shape(v) in ((), (length,)) else _padded(v, length) for v in values])
 

@@ -1,4 +1,4 @@
-"""The posterior: noise that is optimal for energy beside what a Bayesian would not know, by synapse (Fig. 7)."""
+"""The posterior: energy-efficient noise compared with Bayesian uncertainty, synapse by synapse (Fig. 7)."""
 
 from __future__ import annotations
 
@@ -22,33 +22,33 @@ if TYPE_CHECKING:
 
 Arrays = dict[str, np.ndarray]
 Share = Annotated[float, Field(ge=0, le=1)]
-Logs = tuple[np.ndarray, np.ndarray]  #: log10 of the posterior's variance and of sigma^2, by synapse
+Logs = tuple[np.ndarray, np.ndarray]  #: log10 of the posterior's variance and of sigma^2, per synapse
 LACKS = (
     'add a network of [{ kind = "entropic" }, { kind = "variational_bayes", scale = 1e4 }] to the sweep over '
-    '"cost, inference", with heterogeneous noise and the same seeds, or take against = "laplace"'
+    '"cost, inference", with heterogeneous noise and the same seeds, or use against = "laplace"'
 )
 
 
 class Posterior(Analysis):
-    """sigma^2 that is optimal for energy against the posterior's variance: ellipses of a pair, and all synapses."""
+    """Energy-efficient sigma^2 against the variance of the posterior: ellipses of a pair, and all synapses."""
 
     kind: Literal["posterior"] = "posterior"
-    layer: int = Field(2, ge=1, le=65, description="layer of weights whose synapses are compared, from 1")
+    layer: int = Field(2, ge=1, le=65, description="layer whose synapses are compared, counted from 1")
     against: Literal["variational", "laplace"] = Field(
         "variational",
-        description="the posterior: of the variational_bayes network from the same start, or 1 / (N H) at the "
+        description="the posterior: that of the variational_bayes network with the same seed, or 1 / (N H) at the "
         "energy-efficient network's own weights (Appendix 5)",
     )
     pair: tuple[Share, Share] = Field(
-        (0.1, 0.9), description="shares of the synapses with a smaller posterior variance than each of the pair drawn"
+        (0.1, 0.9), description="quantiles of the posterior variance at which the two synapses of the pair are chosen"
     )
     claims: ClassVar[tuple[Claim, ...]] = CLAIMS
 
     def measure(self, run: Run) -> Arrays:
         """A row per energy-efficient network: fits of log10 sigma^2 on log10 posterior variance (weight^2), Eq. 54.
 
-        Per row running medians, the analytic line 2/(rho+2) (log sigma_post^2 + log c rho), and the variances (2,) of
-        one pair of synapses. Only synapses with curvature count. Raises UserError where there is nothing to compare.
+        Each row has running medians, the analytic line 2/(rho+2) (log sigma_post^2 + log c rho), and the variances (2,)
+        of one pair of synapses. Flat synapses are left out. Raises UserError if there is nothing to compare.
         """
         compared = self._compared(run)
         logs = [self._logs(run, i, j) for i, j in compared]
@@ -60,34 +60,40 @@ class Posterior(Analysis):
         return {**arrays, "row": _rank_of_c(arrays), "skipped": np.array([len(others) - len(rows)])}
 
     def _compared(self, run: Run) -> list[tuple[int, int]]:
-        """Each energy-efficient network with the posterior it stands beside; -1 for its own, by Laplace."""
+        """Each energy-efficient network with the network whose posterior it is compared with; -1 for its own, by
+        Laplace.
+        """
         noisy = [i for i in finished(run) if self._spreads(run, i)]
         bayes = [i for i in noisy if _bayesian(run, i)]
         energy = [i for i in noisy if i not in bayes]
         if not energy:
             raise UserError(
-                "no network pays for reliability with a sigma of its own for each synapse: posterior needs networks "
-                'with inference = { kind = "energy_efficient" } and noise = { kind = "heterogeneous" }'
+                'posterior needs networks with inference = { kind = "energy_efficient" } and '
+                'noise = { kind = "heterogeneous" }'
             )
         if self.against == "laplace":
             return [(i, -1) for i in offering(run, energy, "gauss_newton_noise")]
         found = [(i, j) for i in energy for j in _partner(run, i, bayes)]
         if not found:
-            raise UserError(f"no variational_bayes network that has noise and did not diverge to compare with: {LACKS}")
+            raise UserError(
+                f"there is no variational_bayes network to compare with, with noise and not diverged: {LACKS}"
+            )
         return found
 
     def _spreads(self, run: Run, member: int) -> bool:
         if run.n_layers(member) < self.layer:
             raise UserError(
-                f"layer = {self.layer}: member {member} has {run.n_layers(member)} layers of weights; name one of them"
+                f"layer = {self.layer}: network {member} has {run.n_layers(member)} layers; choose one of them"
             )
         sigma = run.layer(member, self.layer, "sigma")
         return bool(sigma.min() < sigma.max())
 
     def _logs(self, run: Run, i: int, j: int) -> Logs:
-        """log10 of the posterior's variance and of sigma^2, by synapse; NaN where one of both has no curvature.
+        """log10 of the posterior's variance and of sigma^2, per synapse; NaN for synapses that are flat in either
+        network.
 
-        A flat synapse has no finite optimum and no likelihood: its sigma tells of the start, or of the prior.
+        A flat synapse has no finite optimum and the likelihood does not constrain it: its sigma depends on its initial
+        value, or on the prior.
         """
         read = lambda member, name: run.layer(member, self.layer, name).astype(float).ravel()
         h, theirs = (curvature(run, member, self.layer).astype(float).ravel() for member in (i, j if j >= 0 else i))
@@ -99,7 +105,7 @@ class Posterior(Analysis):
             return np.where(curved, np.log10(posterior), np.nan), np.where(curved, np.log10(variance), np.nan)
 
     def _row(self, run: Run, i: int, j: int, x: np.ndarray, y: np.ndarray) -> dict[str, Any]:
-        """One network: who it is, what its cost predicts, and what all its synapses say."""
+        """One network: its settings, the prediction of its cost, and the statistics of its synapses."""
         spec, total = run.member_spec(i), x.size
         x, y = (v[np.isfinite(v)] for v in (x, y))
         balance = run.layer_metric("balance")[:, self.layer - 1]
@@ -112,7 +118,7 @@ class Posterior(Analysis):
         }  # fmt: skip
 
     def statistics(self, arrays: Arrays) -> Arrays:
-        """Per mechanism and c: the slope with its 95% intervals, the analytic one, and how round the noise is."""
+        """Per mechanism and c: the slope with its 95% intervals, the analytic one, and the axis ratio of the noise."""
         named = {
             "layer": "layer", "n": "n", "slope": "slope", "± (synapses)": "slope_half_width",
             "analytic": "analytic_slope", "above line": "above", "rank r": "rank_correlation",
@@ -141,26 +147,26 @@ def _bayesian(run: Run, member: int) -> bool:
 
 
 def _partner(run: Run, member: int, bayes: list[int]) -> list[int]:
-    """The posterior from the same start, if there is one; those trained alike go first."""
+    """The variational network with the same seed, if there is one; those with the same training are preferred."""
     mine = run.member_spec(member)
     alike = lambda j, names: all(run.member_spec(j).get(name) == mine.get(name) for name in names)
     found = [j for j in bayes if run.seeds[j] == run.seeds[member] and alike(j, ("network", "dataset"))]
     found = [j for j in found if alike(j, ("training",))] or found
     if len(found) > 1:
         raise UserError(
-            f"members {', '.join(map(str, found))} are all posteriors for member {member} (seed {run.seeds[member]}): "
-            "leave one variational_bayes network per seed in the sweep"
+            f"networks {', '.join(map(str, found))} are all posteriors for network {member} (seed "
+            f"{run.seeds[member]}): keep one variational_bayes network per seed in the sweep"
         )
     return found
 
 
 def _mechanism(run: Run, member: int) -> str:
-    """All that tells the energies apart but c and seed; that they are no posteriors goes without saying."""
+    """What distinguishes the energies, except c and seed."""
     return ", ".join(part for part in mechanism(run, member, ("inference.kind",)) if part != "energy_efficient")
 
 
 def _pairs(arrays: list[dict[str, Any]], logs: list[Logs], shares: tuple[float, float]) -> list[dict[str, np.ndarray]]:
-    """The illustrative pair of each network: the same two synapses for all networks of a seed, by their rank alone."""
+    """The illustrated pair of each network: the same two synapses for all networks of a seed, chosen by rank alone."""
     groups = [(row["seed"], len(x)) for row, (x, _) in zip(arrays, logs, strict=True)]
     chosen = {}
     for group in dict.fromkeys(groups):
@@ -176,6 +182,6 @@ def _pairs(arrays: list[dict[str, Any]], logs: list[Logs], shares: tuple[float, 
 
 
 def _rank_of_c(arrays: Arrays) -> np.ndarray:
-    """Per row the rank of its c under its mechanism, from 0."""
+    """Per row the rank of its c within its mechanism, from 0."""
     c = [np.unique(arrays["c"][arrays["mechanism"] == name]) for name in arrays["mechanism"]]
     return np.array([np.searchsorted(known, mine) for known, mine in zip(c, arrays["c"], strict=True)])

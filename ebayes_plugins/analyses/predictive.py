@@ -1,4 +1,4 @@
-"""Predictive distributions: does noise paid in energy know what a posterior knows (Appendix 4, figure 1)."""
+"""Predictive distributions under energies compared with those of variational Bayes (Appendix 4, figure 1)."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from ebayes_core.results.reader import Run
 
 Arrays = dict[str, np.ndarray]
-GRID = 241  #: points of x
+GRID = 241  #: number of points of x
 
 
 def _rows(arrays: Arrays, by: str) -> Iterator[tuple[float, np.ndarray]]:
-    """The panels of energy networks that share rho, or a price."""
+    """The panels of energy-efficient networks that share rho, or the multiplier (c or s)."""
     energy = np.isfinite(arrays["rho"])
     for value in np.unique(arrays[by][energy]):
         yield float(value), energy & (arrays[by] == value)
@@ -87,7 +87,7 @@ def _rough(analysis: Predictive, a: Arrays) -> Iterator[Measured]:
 
 POSITIVE = (0.0, np.inf)
 CLAIMS = (
-    Claim(18, "the energy bounds the ELBO from below", "least slack per synapse (nat)", POSITIVE, _bounded),
+    Claim(18, "the energy bounds the ELBO from below", "smallest slack per synapse (nat)", POSITIVE, _bounded),
     Claim(18, "the bound tightens as rho falls, at equal s", "rank r of rho and slack / synapse", POSITIVE, _tightens),
     Claim(
         19, "under variational Bayes the predictive widens where there are no data", "width / width near the data",
@@ -95,12 +95,12 @@ CLAIMS = (
     ),
     Claim(
         19, "predictive distributions under the energy are similar to those of variational Bayes",
-        "divergence from VI at the nearest price / divergence between VI of different seeds", (-np.inf, 1.0), _similar,
+        "divergence from VI at the nearest c / divergence between VI of different seeds", (-np.inf, 1.0), _similar,
     ),
     Claim(19, "the similarity worsens with rho", "rank r of rho and divergence from VI", POSITIVE, _worsens),
     Claim(19, "at small c they are too narrow", "share of held-out points in 2 s.d.", (-np.inf, EXPECTED), _narrow),
     Claim(
-        19, "at small c their width does not know where data are", "widening beyond the data / that of VI",
+        19, "at small c their width does not depend on where data are", "widening beyond the data / that of VI",
         (-np.inf, 1.0), _blind,
     ),
     Claim(19, "at large c they fit poorly", "rank r of c and RMSE of the predictive mean", POSITIVE, _rough),
@@ -108,18 +108,22 @@ CLAIMS = (
 
 
 class Predictive(Analysis):
-    """Predictive distributions of variational Bayes and of energies, over rho and c, on a function of one variable."""
+    """Predictive distributions of variational Bayes and of energies, over rho and c, for a function of one variable."""
 
     kind: Literal["predictive"] = "predictive"
     claims: ClassVar[tuple[Claim, ...]] = CLAIMS
-    samples: int = Field(400, ge=2, le=100_000, description="networks sampled for the predictive mean and s.d.")
-    reach: float = Field(0.25, ge=0, le=2, description="share of the data's range that x goes beyond it on either side")
+    samples: int = Field(
+        400, ge=2, le=100_000, description="number of sampled networks for the predictive mean and s.d."
+    )
+    reach: float = Field(
+        0.25, ge=0, le=2, description="how far x extends beyond the data on either side, as a share of their range"
+    )
 
     def measure(self, run: Run) -> Arrays:
         """Data; per network predictive mean and s.d. over x, and fit, widths, calibration, divergence from VI, slack.
 
-        Widths are of the noisy network's output, calibration and divergence with the observation noise. Raises
-        UserError without a variational_bayes member, without energies to compare, or where x is no single number.
+        Widths are those of the noisy network's output; calibration and divergence include the observation noise. Raises
+        UserError without a variational_bayes network, without energies to compare, or if x is not a single number.
         """
         members = _members(run)
         data = self._data(run, members)
@@ -135,14 +139,14 @@ class Predictive(Analysis):
         return {**kept, **arrays, **prices, **_compared(arrays, data)}
 
     def _data(self, run: Run, members: list[int]) -> dict[str, Any]:
-        """Training and held-out points, x that reaches beyond them, the noise-free function, the task."""
+        """Training and held-out points, x that extends beyond them, the noise-free function, the task."""
         dataset = dataset_of(run, members, self.kind)
         (x, y), (x_test, y_test) = dataset.load("train"), dataset.load("test")
         task = dataset.task()
         if not hasattr(task, "noise_sd") or x.shape[1] != 1 or task.outputs != 1:
             raise UserError(
                 f"predictive draws a function of one variable, which '{dataset.kind}' is not: "
-                'name  dataset = { kind = "cubic" }  in the spec'
+                'set  dataset = { kind = "cubic" }  in the spec'
             )
         flat = {"x_train": x, "y_train": y, "x_test": x_test, "y_test": y_test}
         points = {name: values.double().numpy()[:, 0] for name, values in flat.items()}
@@ -190,7 +194,7 @@ class Predictive(Analysis):
         }
 
     def draw(self, arrays: Arrays, figure: Figure) -> None:
-        """VI and widths above; below, rho to the right and the price downward; of the first seed."""
+        """VI and widths above; below, rho to the right and the multiplier downwards; for the first seed."""
         known = {name: np.unique(arrays[name][np.isfinite(arrays["rho"])]) for name in ("rho", "price")}
         rhos, prices = spread(known["rho"].tolist(), COLUMNS), spread(known["price"].tolist(), ROWS - 1)
         axes = grid(figure, len(prices) + 1, max(len(rhos), 2), 2.5)
@@ -215,14 +219,14 @@ class Predictive(Analysis):
 
 
 def _members(run: Run) -> list[int]:
-    """Finished members: variational Bayes first, then energies with an exponent, by price within rho."""
+    """Networks that did not diverge: variational Bayes first, then power laws, by multiplier within rho."""
     done = finished(run)
     bayes = [i for i in done if run.member_spec(i)["inference"]["kind"] == "variational_bayes"]
     energy = [i for i in done if np.isfinite(exponent(run.member_spec(i)))]
     if not bayes:
         raise UserError(
-            'predictive has no posterior to compare with: add a member with  { kind = "variational_bayes" }  '
-            "to the sweep over inference, and see that it does not diverge"
+            'predictive has no posterior to compare with: add  { kind = "variational_bayes" }  to the sweep over '
+            "inference, and make sure that its network does not diverge"
         )
     if not energy:
         raise UserError(
@@ -232,7 +236,7 @@ def _members(run: Run) -> list[int]:
 
 
 def _compared(arrays: Arrays, data: dict[str, Any]) -> Arrays:
-    """Divergence (inside the data's range) and transport (over all x) from VI of the same seed, and between seeds."""
+    """Divergence (within the data's range) and transport (over all x) from VI of the same seed, and between seeds."""
     bayes = np.flatnonzero(~np.isfinite(arrays["rho"])).tolist()
     by_seed = {int(arrays["seed"][i]): i for i in bayes}
     inside = ~places(data["x"], data["x_train"])["beyond"]
@@ -251,7 +255,7 @@ def _rms(values: np.ndarray) -> float:
 
 
 def _title(a: Arrays) -> str:
-    """What the numbers in the panels are."""
+    """Explanation of the numbers in the panels."""
     left_out = f", {a['left_out'][0]} networks left out" if a["left_out"][0] else ""
     return (
         f"predictive distributions, seed {a['seed'][0]}{left_out}; RMSE to f and held-out points in 2 s.d.; "
@@ -260,7 +264,7 @@ def _title(a: Arrays) -> str:
 
 
 def _above(figure: Figure, axes: np.ndarray) -> tuple[Axes, Axes]:
-    """Two wide panels in place of the first row."""
+    """Two wide panels instead of the first row."""
     places, half = axes[0].get_gridspec(), len(axes) // 2
     for ax in axes:
         figure.delaxes(ax)
@@ -293,7 +297,7 @@ def _remark(a: Arrays, i: int) -> str:
 
 
 def _widths(ax: Axes, a: Arrays, first: np.ndarray, rhos: list[float]) -> None:
-    """Width over x of VI, and of each rho at the price where it comes nearest to VI; ticks stand for the data."""
+    """Width over x for VI, and for each rho at the multiplier where it is nearest to VI; ticks mark the data."""
     for rho, mine in _rows(a, "rho"):
         own = np.flatnonzero(mine & first)
         if len(own) and rho in rhos:
@@ -304,8 +308,11 @@ def _widths(ax: Axes, a: Arrays, first: np.ndarray, rhos: list[float]) -> None:
     ax.semilogy(a["x"], a["sd"][bayes], color=colour(np.nan), linewidth=2, label="variational Bayes")
     ax.plot(a["x_train"], np.full(len(a["x_train"]), 0.02), "k|", transform=ax.get_xaxis_transform())
     ax.set(
-        xlabel="x", ylabel="s.d. of the output (y)", xlim=(a["x"][0], a["x"][-1]), title="width, each rho nearest VI"
+        xlabel="x",
+        ylabel="s.d. of the output (y)",
+        xlim=(a["x"][0], a["x"][-1]),
+        title="width, each rho at its c nearest VI",
     )
-    ax.set_ylim(0.5 * a["sd"][bayes].min(), 4 * a["sd"][bayes].max())  # room for the ticks and for the legend
+    ax.set_ylim(0.5 * a["sd"][bayes].min(), 4 * a["sd"][bayes].max())  # room for the ticks and the legend
     few_ticks(ax)
     ax.legend(loc="upper left", fontsize=7, ncols=2)

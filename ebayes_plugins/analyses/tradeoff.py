@@ -1,4 +1,4 @@
-"""The trade-off: what a higher price of reliability does to accuracy and to the noise (Fig. 2)."""
+"""The trade-off: accuracy and sigma as functions of the multiplier c (Fig. 2)."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 DASHES = {"score_sample": "-", "score_ensemble": "--", "score_mean": ":"}
 WAY_NAMES = {"score_sample": "one sampled network", "score_ensemble": "ensemble", "score_mean": "mean weights"}
 SIZE_DASHES = dict(zip(SIZES, ("-", "--", ":"), strict=True))
-SIZE_NAMES = {"rms": "RMS", "median": "median", "rms_curved": "RMS, curved synapses"}
+SIZE_NAMES = {"rms": "RMS", "median": "median", "rms_curved": "RMS without flat synapses"}
 ROWS = ("score", "sigma", "relative")
-TWICE = (0, (1, 1))  #: dashes of a cost that counts twice
+TWICE = (0, (1, 1))  #: dashes for a reliability cost that counts twice
 UNITS = {"sigma": "sigma (weight)", "relative": "sigma / RMS mean of layer"}
 
 
@@ -55,7 +55,7 @@ CLAIMS = (
     Claim(2, "average sigma rises with c", "rank correlation of sigma and c", (0.0, np.inf), _grows),
     Claim(
         3,
-        "at equal c a sigma per synapse gives considerably higher accuracy",
+        "at equal c heterogeneous noise gives considerably higher accuracy",
         "gain in accuracy over homogeneous noise, mean over log c",
         (0.02, np.inf),
         gains({"c": "c"}),
@@ -71,20 +71,20 @@ CLAIMS = (
 
 
 class Tradeoff(Analysis):
-    """Accuracy and the size of the noise against the multiplier c, with one sigma per synapse and one for all."""
+    """Accuracy and sigma against the multiplier c, with heterogeneous and with homogeneous noise."""
 
     kind: Literal["tradeoff"] = "tradeoff"
     claims: ClassVar[tuple[Claim, ...]] = CLAIMS
 
     def measure(self, run: Run) -> Arrays:
-        """A row per finished member (see `_curves.population`).
+        """One row per network that did not diverge (see `_curves.population`).
 
-        Raises UserError where every member diverged, or c does not vary.
+        Raises UserError if every network diverged, or c does not vary.
         """
         return population(run)
 
     def statistics(self, arrays: Arrays) -> Arrays:
-        """Mean over seeds at each c of every line: score, sizes of the noise, and the balance B."""
+        """Mean over seeds at each c for every line: score, sigma, and the balance B."""
         names = ("score_sample", "score_ensemble", "sigma_rms", "sigma_median", "sigma_rms_curved", "relative_median")
         rows: dict[str, list[Any]] = {}
         for column in columns(arrays):
@@ -98,7 +98,7 @@ class Tradeoff(Analysis):
         return {name: np.array(values) for name, values in rows.items()}
 
     def headline(self, arrays: Arrays) -> str:
-        """What the largest c does to score and sigma beside the least: of one curve its ends, of more their number."""
+        """Score and sigma at the largest c compared with the smallest: values for one curve, counts for several."""
         noisy = [mine for column in columns(arrays) for line, mine in lines(arrays, column) if line != "none"]
         found = [mine for mine in noisy if len(np.unique(mine["c"])) > 1]
         score = str(arrays["score"][0]).replace("rmse", "RMSE")
@@ -106,14 +106,14 @@ class Tradeoff(Analysis):
             return ""
         if len(found) == 1:
             c, scores, sigmas = (curve(found[0], name)[1] for name in ("c", "score_sample", "sigma_rms"))
-            return f"As c rises {_ends(c)}, {score} goes {_ends(scores)} and RMS sigma {_ends(sigmas)}."
+            return f"As c increases {_ends(c)}, {score} goes {_ends(scores)} and RMS sigma {_ends(sigmas)}."
         score_up, sigma_up = (
             sum(values[-1] > values[0] for values in (curve(mine, name)[1] for mine in found))
             for name in ("score_sample", "sigma_rms")
         )
         return (
-            f"From the least to the largest c, {score} rises in {score_up} and RMS sigma in {sigma_up} of "
-            f"{len(found)} curves, one for each mechanism and kind of noise."
+            f"From the smallest to the largest c, {score} increases in {score_up} and RMS sigma in {sigma_up} of "
+            f"{len(found)} curves, one for each mechanism and noise mode."
         )
 
     def draw(self, arrays: Arrays, figure: Figure) -> None:
@@ -123,7 +123,7 @@ class Tradeoff(Analysis):
         dashes = {f"accuracy, sigma: {WAY_NAMES[way]}; {SIZE_NAMES[size]}": dash for (way, dash), size in
                   zip(DASHES.items(), SIZES, strict=True)}  # fmt: skip
         twice = {"color": NOISES["homogeneous"], "linestyle": TWICE}
-        more = {"its cost counted twice (authors' code)": twice} if "homogeneous" in arrays["line"] else {}
+        more = {"homogeneous, cost counted twice (authors' code)": twice} if "homogeneous" in arrays["line"] else {}
         legend_below(figure, arrays, shown, dashes, more)
 
 
@@ -132,7 +132,7 @@ def _ends(values: np.ndarray) -> str:
 
 
 def _heading(name: str, arrays: Arrays) -> str:
-    """The name of a column, with its unit."""
+    """The heading of a column, with its unit."""
     score = str(arrays["score"][0])
     unit = (
         " (weight)" if name.startswith("sigma") else " (target)" if name.startswith("score") and score == "rmse" else ""
@@ -141,7 +141,7 @@ def _heading(name: str, arrays: Arrays) -> str:
 
 
 def _draw_line(axes: np.ndarray, mine: Arrays, look: Look) -> None:
-    """One kind of noise under one mechanism in all three panels."""
+    """One noise mode under one mechanism in all three panels."""
     for name, dash in DASHES.items():
         _band(axes[0], mine, name, linestyle=dash, **look)
     for row, name in enumerate(ROWS[1:], start=1):
@@ -150,16 +150,18 @@ def _draw_line(axes: np.ndarray, mine: Arrays, look: Look) -> None:
     if mine["line"][0] == "homogeneous":
         twice = {**look, "marker": "", "linewidth": 1, "linestyle": TWICE, "alpha": 0.8}
         for ax, name in zip(axes, ("score_sample", "sigma_rms", "relative_rms"), strict=True):
-            c, mean, _ = curve(mine, name)  # a cost that counts twice at c is one that counts once at 2 c
+            c, mean, _ = curve(mine, name)  # a cost counted twice at c equals one counted once at 2 c
             ax.plot(c / 2, mean, **twice)
 
 
 def _band(ax: Axes, mine: Arrays, name: str, **look: Any) -> None:
-    """Mean over seeds at each c, with a band of one standard deviation about a solid line."""
+    """Mean over seeds at each c, with a band of one standard deviation around a solid line."""
     at, mean, sd = curve(mine, name)
-    mean = np.where((mean > 0) | name.startswith("score"), mean, np.nan)  # no noise is no point on a log axis
+    mean = np.where(
+        (mean > 0) | name.startswith("score"), mean, np.nan
+    )  # without noise there is nothing to show on a log axis
     ax.plot(at, mean, **look)
-    if (sd > 0).any() and look["linestyle"] == "-":  # a band for every dash would hide them all
+    if (sd > 0).any() and look["linestyle"] == "-":  # bands for all dashes would hide the lines
         ax.fill_between(at, mean - sd, mean + sd, color=look["color"], alpha=0.2, linewidth=0)
 
 

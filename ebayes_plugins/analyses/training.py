@@ -1,4 +1,4 @@
-"""Training curves: the terms of the objective apart, accuracy, and the size of the noise."""
+"""Training curves: the terms of the objective separately, accuracy, and sigma."""
 
 from __future__ import annotations
 
@@ -18,30 +18,34 @@ if TYPE_CHECKING:
     from ebayes_core.results.reader import Run
 
 Panel = tuple[str, str, bool, str, str | None]
-#: title, unit, whether it runs over decades, the curve drawn as a line, and one drawn as dots
+#: title, unit, whether it spans decades, the curve drawn as a line, and one drawn as dots
 PANELS = (
     ("loss on the training set", "NLL, summed (nat)", True, "nll_sum", None),
     ("magnitude cost", "sum over synapses (nat)", True, "magnitude", None),
     ("reliability cost", "sum over synapses (nat)", True, "reliability", None),
-    ("accuracy: test (line), train (dots)", "share right", False, "accuracy_test", "accuracy_train"),
+    ("accuracy: test (line), train (dots)", "fraction correct", False, "accuracy_test", "accuracy_train"),
     ("median sigma", "sigma (weight)", True, "sigma_median", None),
     ("sigma: RMS (line), mean (dots)", "sigma (weight)", True, "sigma_rms", "sigma_mean"),
 )
 Dash = Literal["-", "--", ":", "-."]
 DASHES: tuple[Dash, ...] = ("-", "--", ":", "-.")
-NAMED = 8  #: so many colours have a name in the legend
-LINES, DOTS = 100, 100  #: at most so many networks in a panel, and dots along each: more of them are one surface
+NAMED = 8  #: largest number of colours in the legend
+LINES, DOTS = (
+    100,
+    100,
+)  #: largest number of networks in a panel, and of dots along each; more could not be distinguished
 
 
 class TrainingCurves(Analysis):
-    """Loss terms apart, accuracy, and sigma over the epochs."""
+    """Training curves: the terms of the objective, accuracy, and sigma over the epochs."""
 
     kind: Literal["training"] = "training"
 
     def measure(self, run: Run) -> dict[str, np.ndarray]:
-        """Every curve of the run, (member, epoch), and per member the value and the group that mark its lines.
+        """Every curve of the run, (member, epoch), and per network the value and the group that determine its line
+        style.
 
-        nll_sum is the loss summed over the training set: on one scale with the other terms of the objective.
+        nll_sum is the loss summed over the training set, on the same scale as the other terms of the objective.
         """
         members = range(run.n_members)
         curves = {name: run.curve(name) for name in run.curves}
@@ -57,7 +61,7 @@ class TrainingCurves(Analysis):
         }
 
     def draw(self, arrays: dict[str, np.ndarray], figure: Figure) -> None:
-        """One panel per quantity, one line per member: colour for the swept number, dashes for the rest."""
+        """One panel per quantity, one line per network: colour for the swept number, dashes for the rest."""
         shown = spread(np.argsort(arrays["value"], kind="stable").tolist(), LINES)
         panels = [panel for panel in PANELS if np.isfinite(arrays[panel[3]]).any()]
         axes = grid(figure, 2, 3).ravel()
@@ -98,27 +102,27 @@ def _colours(arrays: dict[str, np.ndarray]) -> dict[float, Any]:
 
 
 def _dashes(arrays: dict[str, np.ndarray]) -> dict[str, Dash]:
-    """Group -> dashes; solid lines for all where there are more groups than dashes that one can tell apart."""
+    """Group -> dashes; solid lines for all if there are more groups than distinguishable dashes."""
     groups = list(dict.fromkeys(arrays["group"].tolist())) if arrays["field"][0] != "member" else []
     return dict(zip(groups, DASHES, strict=False)) if len(groups) <= len(DASHES) else {}
 
 
 def _shared(arrays: dict[str, np.ndarray]) -> str | None:
-    """What a reader must know where dashes cannot tell the groups apart."""
+    """A note for the reader if dashes cannot distinguish the groups."""
     groups = len(set(arrays["group"].tolist()))
     shared = arrays["field"][0] != "member" and not _dashes(arrays)
     return f"{groups} settings share each colour" if shared else None
 
 
 def _styles(arrays: dict[str, np.ndarray]) -> list[dict[str, Any]]:
-    """Colour and dashes of each member."""
+    """Colour and dashes of each network."""
     colours, dashes = _colours(arrays), _dashes(arrays)
     pairs = zip(arrays["value"].tolist(), arrays["group"].tolist(), strict=True)
     return [{"color": colours[value], "linestyle": dashes.get(group, "-")} for value, group in pairs]
 
 
 def _colour_handles(arrays: dict[str, np.ndarray]) -> list[Any]:
-    """What the colours mean: all of a few values, a spread of many."""
+    """Legend of the colours: all of a few values, a selection of many."""
     from matplotlib.lines import Line2D
 
     field, colours = str(arrays["field"][0]), _colours(arrays)
@@ -130,7 +134,7 @@ def _colour_handles(arrays: dict[str, np.ndarray]) -> list[Any]:
 
 
 def _dash_handles(arrays: dict[str, np.ndarray]) -> list[Any]:
-    """What the dashes mean, where there is more than one group of lines."""
+    """Legend of the dashes, if there is more than one group of lines."""
     from matplotlib.lines import Line2D
 
     dashes = _dashes(arrays)

@@ -1,4 +1,4 @@
-"""Two synapses at one price: noise costs least performance where the loss is flat (Fig. 4)."""
+"""Two synapses at equal reliability cost: noise adds least to the loss where curvature is low (Fig. 4)."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 Arrays = dict[str, np.ndarray]
 GRID, RESAMPLES = 21, 1000
 STEEPNESS = np.logspace(0, 5, 21)  #: H11 / H22 along the exact curve
-REACH = 2.5  #: the surface reaches so many times the largest sigma from the means
-STEEPEST, FLATTEST = 90, 30  #: percentiles of curvature beyond which far pairs lie
+REACH = 2.5  #: half width of the surface, in units of the largest sigma
+STEEPEST, FLATTEST = 90, 30  #: percentiles of curvature between which no synapse of a far pair lies
 
 
 def _exact(analysis: TwoSynapses, a: Arrays) -> Iterator[Measured]:
@@ -48,44 +48,54 @@ def _median(which: str, analysis: TwoSynapses, a: Arrays) -> Iterator[Measured]:
         yield Measured(str(name), float(np.median(found)), *np.percentile(medians, [2.5, 97.5]).tolist())
 
 
-HALF = (-np.inf, 0.5)  #: "much lower" is read as less than half
+HALF = (-np.inf, 0.5)  #: "much lower" is interpreted as less than half
 STATEMENT = "at equal reliability cost heterogeneous noise has a much lower performance cost"
 CLAIMS = tuple(
     Claim(8, f"{STATEMENT}: {which}", f"{what} heterogeneous / homogeneous", HALF, measure)
     for which, what, measure in (
-        ("a steep and a flat synapse, quadratic model", "extra cost", _exact),
-        ("a steep and a flat synapse of the network", "extra cost", _sampled),
-        ("one of the steepest and one of the flattest, at random", "median extra cost", partial(_median, "far")),
-        ("any two synapses, at random", "median extra cost", partial(_median, "any")),
+        ("a synapse of high and one of low curvature, quadratic model", "added loss", _exact),
+        ("a synapse of high and one of low curvature of the network", "added loss", _sampled),
+        (
+            "one of the highest and one of the lowest curvatures, at random",
+            "median added loss",
+            partial(_median, "far"),
+        ),
+        ("any two synapses, at random", "median added loss", partial(_median, "any")),
     )
 )
 
 
 class TwoSynapses(Analysis):
-    """Performance cost of noise on a steep and a flat synapse, each with its own sigma or with one, at equal price."""
+    """Loss added by noise on a synapse of high and one of low curvature, with two sigmas or one, at equal reliability
+    cost.
+    """
 
     kind: Literal["two_synapses"] = "two_synapses"
     claims: ClassVar[tuple[Claim, ...]] = CLAIMS
-    layer: int = Field(2, ge=1, le=65, description="layer of weights of the pair, from 1; the last of a shallower one")
-    steep: float = Field(95.0, gt=50, le=100, description="percentile of curvature of the steep synapse")
-    flat: float = Field(20.0, ge=0, lt=50, description="percentile of curvature of the flat one")
+    layer: int = Field(
+        2, ge=1, le=65, description="layer of the pair, counted from 1; the last layer of a shallower network"
+    )
+    steep: float = Field(95.0, gt=50, le=100, description="percentile of the curvature of the first synapse")
+    flat: float = Field(20.0, ge=0, lt=50, description="percentile of the curvature of the second synapse")
     steepness: float = Field(100.0, gt=1, le=1e9, description="H11 / H22 of the pair in the quadratic model")
-    examples: int = Field(2000, ge=1, description="at most so many training examples, drawn at random, for the cost")
-    samples: int = Field(200, ge=2, le=100_000, description="noisy pairs for the expected cost")
-    pairs: int = Field(500, ge=2, le=100_000, description="pairs of the layer drawn at random")
-    rows: int = Field(4, ge=1, le=ROWS - 1, description="at most so many networks drawn, spread evenly over the sweep")
+    examples: int = Field(2000, ge=1, description="largest number of training examples, drawn at random, for the loss")
+    samples: int = Field(200, ge=2, le=100_000, description="number of samples of the noise for the expected loss")
+    pairs: int = Field(500, ge=2, le=100_000, description="number of random pairs of the layer")
+    rows: int = Field(
+        4, ge=1, le=ROWS - 1, description="largest number of networks drawn, spread evenly over the sweep"
+    )
 
     def measure(self, run: Run) -> Arrays:
-        """Per network: the pair with its cost surface, samples and prices; the quadratic pair; ratios of random pairs.
+        """Per network: the pair with its loss surface, samples and costs; the quadratic pair; ratios for random pairs.
 
-        Performance costs in nat, summed over the data set. Reads the training set again. Raises UserError where no
-        network has a spread of sigma, or the data set cannot be read.
+        Losses in nat, summed over the data set. Reads the training set again. Raises UserError if no network has sigmas
+        that differ, or the data set cannot be read.
         """
         members = [i for i in finished(run) if np.ptp(run.layer(i, self._layer(run, i), "sigma")) > 0]
         if not members:
             raise UserError(
-                'two_synapses needs a network with a sigma for each synapse: set  noise = { kind = "heterogeneous" }, '
-                "and see that it does not diverge"
+                'two_synapses needs a network with  noise = { kind = "heterogeneous" }  that did not diverge; set it '
+                "in the spec"
             )
         members = offering(run, members, "gauss_newton_noise")
         data = self._data(run, members)
@@ -96,14 +106,14 @@ class TwoSynapses(Analysis):
         return min(self.layer, run.n_layers(member))
 
     def _data(self, run: Run, members: list[int]) -> tuple[Any, ...]:
-        """The task, some training examples, and how many the data set has."""
+        """The task, some training examples, and the size of the data set."""
         dataset = dataset_of(run, members, self.kind)
         try:
             x, y = dataset.load("train")
         except UserError as error:
             raise UserError(f"two_synapses evaluates networks on the training set again: {error}") from error
         keep = np.random.default_rng(0).permutation(len(x))[: self.examples]
-        y = y.double() if y.is_floating_point() else y  # what noise adds is small beside a loss in single precision
+        y = y.double() if y.is_floating_point() else y  # in single precision the loss would round off what noise adds
         return dataset.task(), x[keep].double(), y[keep], len(x)
 
     def _panel(self, run: Run, member: int, data: tuple[Any, ...]) -> dict[str, Any]:
@@ -129,25 +139,25 @@ class TwoSynapses(Analysis):
         }  # fmt: skip
 
     def _real(self, surface: Surface, sigma: np.ndarray, shared: float, data: tuple[Any, ...]) -> dict[str, Any]:
-        """Extra cost over the plane of two weights, and of noisy pairs (noise, samples) that share their xi."""
+        """Added loss over the plane of two weights, and for noisy pairs (noise mode, samples) that share their xi."""
         ends = REACH * max(sigma.max(), shared)
         at = np.linspace(-ends, ends, GRID)
         least = surface(np.zeros((1, 2)), data)[0]
         plane = surface(np.stack(np.meshgrid(at, at, indexing="ij"), -1).reshape(-1, 2), data) - least
         half = np.random.default_rng(0).standard_normal((-(-self.samples // 2), 2))
-        xi = np.concatenate([half, -half])  # antithetic: what the loss's slope adds drops out
+        xi = np.concatenate([half, -half])  # antithetic: the contribution of the gradient cancels
         extra = np.stack([surface(xi * s, data) - least for s in (sigma, shared)])
         ratio, interval = _ratio(extra.reshape(2, 2, -1).mean(1))
         return {"at": at, "plane": plane.reshape(GRID, GRID), "xi": xi, "extra": extra, "ratio": ratio,
                 "interval": interval}  # fmt: skip
 
     def _exact(self, spec: dict[str, Any], steepness: float) -> float:
-        """Extra cost heterogeneous / homogeneous of the quadratic pair."""
+        """Added loss heterogeneous / homogeneous of the quadratic pair."""
         own, shared = quadratic_pair(spec, np.array([steepness, 1.0]))["performance"]
         return float(own / shared)
 
     def _drawn(self, h: np.ndarray) -> dict[str, np.ndarray]:
-        """Pairs of synapses at random, (pairs, 2): any two, and one of the steepest with one of the flattest."""
+        """Random pairs of synapses, (pairs, 2): any two, and one of high with one of low curvature."""
         random = np.random.default_rng(0)
         steepest, flattest = (np.flatnonzero(mine) for mine in (
             h >= np.percentile(h, STEEPEST), h <= np.percentile(h, FLATTEST)))  # fmt: skip
@@ -155,11 +165,11 @@ class TwoSynapses(Analysis):
         return {"any": random.integers(len(h), size=(self.pairs, 2)), "far": np.stack(far, -1)}
 
     def statistics(self, arrays: Arrays) -> Arrays:
-        """Per network the pair, and extra cost heterogeneous / homogeneous: exact, sampled, and of random pairs."""
+        """Per network the pair, and added loss heterogeneous / homogeneous: exact, sampled, and for random pairs."""
         steep, flat = (arrays["sigma"][:, k] for k in (0, 1))
         own, one = arrays["quadratic_performance"].T
         with np.errstate(invalid="ignore"):
-            limit = 2.0 ** (-2 / arrays["rho"])  # of the quadratic pair as H11 / H22 grows
+            limit = 2.0 ** (-2 / arrays["rho"])  # limit for the quadratic pair as H11 / H22 grows
         return {
             "network": arrays["label"], "H11 / H22": arrays["h"][:, 0] / arrays["h"][:, 1], "sigma 1 (weight)": steep,
             "sigma 2 (weight)": flat, "shared (weight)": arrays["shared"],
@@ -170,7 +180,7 @@ class TwoSynapses(Analysis):
         }  # fmt: skip
 
     def draw(self, arrays: Arrays, figure: Figure) -> None:
-        """The quadratic pair in the first row, then a row per network, of the first seed."""
+        """The quadratic pair in the first row, then a row per network, for the first seed."""
         first = np.flatnonzero(arrays["seed"] == arrays["seed"][0]).tolist()
         shown, named = spread(first, self.rows), arrays.get("mechanism", arrays["label"])
         known = colours(named, arrays["rho"])
@@ -181,31 +191,33 @@ class TwoSynapses(Analysis):
         for panels, i in zip(axes[1:], shown, strict=True):
             row(panels, {**_network(arrays, i), "tone": tones[i]})
             ratios(panels[4], arrays, i, tones[i])
-        title = "noise at equal reliability cost: alike on both synapses, and placed by importance"
+        title = "noise at equal reliability cost: equal on both synapses, and matched to their importance"
         caption(figure, title, counted(networks=(len(shown), len(arrays["seed"]))))
 
 
 def _curved(run: Run, member: int, layer: int) -> tuple[np.ndarray, ...]:
-    """Curvature summed over the data set, sigma and mu of the synapses that have curvature, and where they are."""
+    """Curvature summed over the data set, sigma and mu of the synapses that are not flat, and their indices."""
     h, sigma, mu = (
         run.layer(member, layer, name).astype(float).ravel() for name in ("gauss_newton_noise", "sigma", "mu")
     )
     where = np.flatnonzero(np.isfinite(h) & (h > 0))
     if len(where) < 2:
-        raise UserError(f"layer {layer} of member {member} has no two synapses with curvature: name another layer")
+        raise UserError(
+            f"layer {layer} of network {member} has fewer than two synapses that are not flat: choose another"
+        )
     return run.metric("n_examples")[member] * h[where], sigma[where], mu[where], where
 
 
 def _nearest(h: np.ndarray, percentile: float) -> int:
-    """The synapse whose curvature is nearest to a percentile of its layer's."""
+    """The synapse whose curvature is nearest to a percentile of its layer."""
     return int(np.abs(np.log(h) - np.log(np.percentile(h, percentile))).argmin())
 
 
 def _ratio(extra: np.ndarray) -> tuple[float, np.ndarray]:
     """Mean of the first row over mean of the second, with a 95% bootstrap interval; extra (2, samples).
 
-    NaN unless the second is positive for sure: where the mean weights are no minimum for these two alone, noise on
-    them may cost nothing, and there is nothing to spare.
+    NaN unless the second is significantly positive: if the mean weights are not a minimum with respect to these two,
+    noise on them may not increase the loss, and the ratio has no meaning.
     """
     index = np.random.default_rng(0).integers(extra.shape[1], size=(RESAMPLES, extra.shape[1]))
     own, shared = extra[:, index].mean(-1)
@@ -215,7 +227,7 @@ def _ratio(extra: np.ndarray) -> tuple[float, np.ndarray]:
 
 
 def _quadratic(a: Arrays, i: int) -> dict[str, Any]:
-    """The quadratic pair as a row of panels: its plane is known in closed form."""
+    """The quadratic pair as a row of panels; its loss is known in closed form."""
     h, sigma, shared = (a[f"quadratic_{name}"][i] for name in ("h", "sigma", "shared"))
     at = np.linspace(-1, 1, GRID) * REACH * sigma.max()
     plane = 0.5 * (h[0] * at[:, None] ** 2 + h[1] * at[None, :] ** 2)

@@ -1,4 +1,4 @@
-"""Glutamate uptake as a cost of reliability: an invented example of what a stranger adds to ebayes."""
+"""Glutamate uptake as a cost of reliability: an invented example of a third-party plugin for ebayes."""
 
 from typing import Literal
 
@@ -8,7 +8,7 @@ from ebayes_core.contract.slots import Cost, hookimpl
 
 
 class Glial(Cost):
-    """Glutamate uptake: grows with the mean PSP and with reliability (an invented example)."""
+    """Glutamate uptake: increases with the mean PSP and with reliability (an invented example)."""
 
     kind: Literal["glial"] = "glial"
     kappa: float = Field(0.1, gt=0, le=100, description="uptake per unit of reliability")

@@ -1,4 +1,4 @@
-"""The contract, as a property test over kappa's bounds."""
+"""Check of the plugin contract, as a property test over the bounds of kappa."""
 
 import ebayes_glial
 
@@ -6,5 +6,5 @@ from ebayes_core.testing import check_cost
 
 
 def test_glial_keeps_the_contract():
-    """Elementwise, falling with sigma, its gradient that of its values, and more."""
+    """The energy is elementwise, decreases with sigma, has the gradient of its values, and more."""
     check_cost(ebayes_glial.Glial)

@@ -160,7 +160,7 @@ def like(cohort, state, c: float) -> Naive:  # type: ignore[no-untyped-def]
 
 
 def test_the_strangers_cost_is_a_cost() -> None:
-    check_cost(stranger.Stranger)
+    check_cost(stranger.ThirdParty)
     assert stranger.KIND in engines.registry().kinds("cost")
 
 

@@ -95,7 +95,7 @@ def test_a_finished_result_is_not_run_again_but_its_figures_are(folder: Path, ca
     (folder / "tiny" / "training.pdf").unlink()
     assert status("run", folder / "tiny.toml", "--out", folder / "tiny.h5") == 0
     out = capsys.readouterr().out
-    assert "holds this spec's result already" in out
+    assert "already contains the result of this spec" in out
     assert "tiny: 4 networks" in out
     assert "cohort" not in out
     assert (folder / "tiny.h5").read_bytes() == before
@@ -312,7 +312,7 @@ def test_a_killed_process_goes_on_and_ends_to_the_bit(folder: Path, tmp_path: Pa
     resumed = start(*EBAYES)
     out, err = resumed.communicate(timeout=LIMIT)
     assert resumed.returncode == 0, err
-    assert "going on from epoch" in out
+    assert "continuing from epoch" in out
     assert_same(folder / "tiny.h5", tmp_path / "r.h5")
 
 

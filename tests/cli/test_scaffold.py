@@ -32,7 +32,7 @@ def test_what_it_writes_works_as_it_is_for_every_slot(tmp_path: Path) -> None:
 def test_a_folder_that_is_there_is_left_alone(tmp_path: Path) -> None:
     folder, files = scaffold.create("cost", "mine", tmp_path)
     files[1].write_text("precious")
-    with pytest.raises(UserError, match="is there already"):
+    with pytest.raises(UserError, match="exists already"):
         scaffold.create("cost", "mine", tmp_path)
     assert files[1].read_text() == "precious"
     assert sorted(folder.iterdir()) == sorted(files)
@@ -42,13 +42,13 @@ def test_a_folder_that_is_there_is_left_alone(tmp_path: Path) -> None:
     "name", ["", "Glial", "2fast", "a-b", "a/b", "../up", "lambda", "x_", "a__b", "core", "a" * 41]
 )
 def test_names_that_cannot_be_kinds_are_refused(name: str, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="cannot be the kind"):
+    with pytest.raises(UserError, match="is not a valid kind"):
         scaffold.create("cost", name, tmp_path)
     assert not list(tmp_path.iterdir())
 
 
 def test_a_kind_of_ones_own_is_asked_for(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="'membrane' is there already, from ebayes"):
+    with pytest.raises(UserError, match="'membrane' exists already, in ebayes"):
         scaffold.create("cost", "membrane", tmp_path)
     with pytest.raises(UserError, match="did you mean 'noise'"):
         scaffold.create("nose", "mine", tmp_path)

@@ -133,9 +133,10 @@ def test_a_plugin_that_never_returns_is_given_up(tmp_path: Path) -> None:
         process = start("run", spec, "--out", f"{out}/", "--workers", "1", *more, env=env)
         said, _ = process.communicate(timeout=LIMIT)
         assert process.returncode == (1 if more else 0), said
-    assert "the results lack networks: 1 network failed; --retry-failed tries them again" in said
+    assert "the results are incomplete: 1 network failed (run again with --retry-failed" in said
     assert re.search(
-        r"network cost.c = 2.0.*no step in 60 s; it is in cost 'faulty' of ebayes-faulty 0.1 \(_hang", said
+        r"network cost.c = 2.0.*no training step for 60 s; .* is in cost 'faulty' of ebayes-faulty 0.1 \(_hang",
+        said,
     )
     with Run(out / "results.h5") as found:
         assert found.swept["cost.c"] == [0.01]
@@ -154,22 +155,23 @@ def test_where_all_failed_the_reasons_are_said(tmp_path: Path, capsys: pytest.Ca
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 1
-    assert "the results lack networks: 1 network failed" in done.stderr
-    assert "not enough memory: take a smaller network or data set, or fewer networks at a time" in done.stderr
+    assert "the results are incomplete: 1 network failed" in done.stderr
+    assert "not enough memory: use a smaller network or data set, or fewer networks at a time" in done.stderr
     assert exit_status("run", spec, "--out", f"{out}2/", "--workers", "0") == 0
     assert exit_status("gather", f"{out}2") == 1
-    assert "the results lack networks: 1 network not finished; go on with  ebayes work" in capsys.readouterr().err
+    expected = "the results are incomplete: 1 network not finished (continue with  ebayes work"
+    assert expected in capsys.readouterr().err
 
 
 def test_commands_say_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     spec, out = tmp_path / "tiny.toml", tmp_path / "sweep"
     spec.write_text(SPEC.replace("epochs = 10", "epochs = 1"), encoding="utf-8-sig")  # as an editor of Windows saves it
     assert exit_status("work", tmp_path) == 2
-    assert "is no folder of a sweep" in capsys.readouterr().err
+    assert "is not a sweep's folder" in capsys.readouterr().err
     assert exit_status("run", spec, "--out", f"{tmp_path}/", "--workers", "1") == 2
-    assert "is no sweep's folder and is not empty" in capsys.readouterr().err
+    assert "is not empty and not a sweep's folder" in capsys.readouterr().err
     assert exit_status("run", spec, "--out", tmp_path / "a.h5", "--workers", "1") == 2
-    assert "the results go into a folder; name one" in capsys.readouterr().err
+    assert "the results go into a folder; give a folder" in capsys.readouterr().err
     assert exit_status("run", spec, "--out", f"{out}/", "--workers", "1") == 0
     assert exit_status("status", out) == 0
     assert "8 of 8 networks done, 0 running, 0 left" in capsys.readouterr().out
@@ -177,7 +179,7 @@ def test_commands_say_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert json.loads(capsys.readouterr().out)["done"] == 8
     spec.write_text(spec.read_text().replace('"tiny"', '"other"'))
     assert exit_status("run", spec, "--out", f"{out}/", "--workers", "1") == 2
-    assert "holds the sweep 'tiny'; name another folder" in capsys.readouterr().err
+    assert "contains the sweep 'tiny'; give another folder" in capsys.readouterr().err
     assert exit_status("gather", out, "--out", tmp_path / "g.h5") == 0
     with Run(tmp_path / "g.h5") as found:
         assert found.n_members == 8

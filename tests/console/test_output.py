@@ -53,12 +53,12 @@ def test_a_character_that_is_lacking_has_a_stand_in(text: str, shown: str) -> No
     [
         (["show", "résult.h5", "--convergence"], 0, "+/- s.e."),
         (["show", "résult.h5"], 0, "ebayes report result.h5"),
-        (["verify", "résult.h5"], 0, "result.h5: whole"),
+        (["verify", "résult.h5"], 0, "result.h5: complete and unchanged"),
         (["report", "résult.h5", "--out", "pages"], 0, "pages/result.html"),
         (["plugins"], 0, "calcium"),
         (["check", "spéc.toml", "--no-calibrate"], 0, "spec.toml: valid"),
         (["check", "spéc.toml", "--set", "cost.kïnd=1"], 2, "cost.kind"),
-        (["show", "nö.h5"], 2, "no.h5: there is no such file"),
+        (["show", "nö.h5"], 2, "no.h5: no such file"),
         (["show", "--nö"], 2, "No such option"),
     ],
 )

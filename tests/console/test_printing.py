@@ -78,8 +78,8 @@ def test_the_first_columns_are_the_last_to_go_and_the_others_are_named() -> None
     table = Listing("", [Column("seed", ["0", "1"], key=True), *columns("accuracy", "sigma\n(weight)", "cost", "rest")])
     text = "\n".join(printed(32, table, rest="--wide shows them"))
     assert "accuracy" in text and "sigma" in text and "(weight)" in text
-    assert "not shown for want of width:\ncost, rest; --wide shows them" in text
-    assert "not shown" not in "\n".join(printed(100, table, rest="--wide shows them"))
+    assert "columns that do not fit: cost,\nrest (--wide shows them)" in text
+    assert "do not fit" not in "\n".join(printed(100, table, rest="--wide shows them"))
 
 
 def test_blocks_repeat_the_keys_and_are_alike_in_width() -> None:
@@ -126,7 +126,10 @@ def test_the_standing_of_a_sweep_fits(width: int) -> None:
     assert max(map(len, lines)) <= width
     words = console.file.getvalue().split()
     assert all(worker.item in words and str(worker.networks) in words for worker in workers[: printing.SHOWN])
-    assert "... and 10 more: --json lists them" in lines and "... and 480 more: ebayes status --json" in lines
+    text = " ".join(words)
+    assert (
+        "... and 10 more (--json lists all)" in text and "... and 480 more (`ebayes status --json` lists all)" in text
+    )
     assert len(lines) < 150
 
 

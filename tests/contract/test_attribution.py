@@ -227,8 +227,9 @@ ODD = r"analysis 'odd' of odd_package 0 \("
 @pytest.mark.parametrize(
     "fault, says",
     [
-        ("measure", "boom"), ("measure returned", "what measure returned"), ("object", "'a' is no array of numbers"),
-        ("ragged", "what measure returned"), ("name", "'a/b' names no array"),
+        ("measure", "boom"), ("measure returned", "what measure returned"),
+        ("object", "'a' is not an array of numbers"),
+        ("ragged", "what measure returned"), ("name", "'a/b' is not a valid name of an array"),
         ("absent", "no 'nothing' in .*; there are"),
     ],
 )  # fmt: skip
@@ -284,9 +285,13 @@ def without_gauss_newton(odd: Registry, tmp_path_factory: pytest.TempPathFactory
 @pytest.mark.parametrize(
     "kind, options, says",
     [
-        ("importance", {}, "Gauss-Newton is measured of tasks with at most 100 outputs.*would do: .*fisher_true_noise"),
-        ("importance", {"estimator": "input_abs"}, "a trace.*would do: .*learning_rate_rms"),
-        ("experiment", {"layer": 1}, "'input_abs' is not known of these networks .* a trace"),
+        (
+            "importance",
+            {},
+            "Gauss-Newton is measured for tasks with at most 100 outputs.*available are .*fisher_true_noise",
+        ),
+        ("importance", {"estimator": "input_abs"}, "a trace.*available are .*learning_rate_rms"),
+        ("experiment", {"layer": 1}, "'input_abs' was not measured for these networks .* a trace"),
         ("two_synapses", {"layer": 1}, "at most 100 outputs"),
         ("posterior", {"layer": 1, "against": "laplace"}, "at most 100 outputs"),
         ("importance", {"estimator": "fisher_true_noise"}, ""),

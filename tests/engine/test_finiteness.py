@@ -23,7 +23,7 @@ FAULTY = Registry.of(infinite)
 SMALL = ("network.hidden=[4]", "training.epochs=1", "training.batch_size=100", 'training.dtype="float32"')
 #: what is refused -> who is named, and how; the first of two overrides is the fault
 REFUSED = {
-    "no slope at 0": (['cost={kind="ratio"}'], r"cost 'ratio' \(tests.*energy\(\): .*mu = 0, sigma.*for \|mu\|"),
+    "no slope at 0": (['cost={kind="ratio"}'], r"cost 'ratio' \(tests.*energy\(\): .*mu = 0, sigma.*replace \|mu\| by"),
     "infinite at 0": (['cost={kind="pole"}'], r"cost 'pole' .*its value is not finite at mu = 0"),
     "a magnitude without slope at 0": (['inference={kind="rooted"}'], r"inference 'rooted' .*magnitude_cost.*mu = 0"),
     "no number where sigma will come": (
@@ -36,7 +36,7 @@ REFUSED = {
         ['cost={kind="bounded"}', 'training.sigma="fixed_point"', "training.epochs=5"], r"cost 'bounded'"
     ),
     "lost in single precision": (
-        ['cost={kind="cancelled"}', 'noise={kind="heterogeneous", sigma_0=1e-4}'], r"cost 'cancelled' .*slope in sigma"
+        ['cost={kind="cancelled"}', 'noise={kind="heterogeneous", sigma_0=1e-4}'], r"'cancelled' .*derivative in sigma"
     ),
     "a sigma without a number": (['noise={kind="burst"}', "training.learning_rate_phi=1.0"], r"noise 'burst' .*sigma"),
 }  # fmt: skip
@@ -52,7 +52,7 @@ def test_what_training_will_meet_is_refused(fault: str) -> None:
     overrides, words = REFUSED[fault]
     with pytest.raises(PluginError, match=words) as caught:
         at_the_start(*overrides)
-    assert str(caught.value).endswith("this is a mistake of the plugin")
+    assert str(caught.value).endswith("this is a mistake in the plugin")
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,7 @@ class Crooked(Named):
 def test_biases_that_do_not_fit_the_weights_are_told_before_training() -> None:
     module = SimpleNamespace(__name__="crooked", ebayes_networks=hookimpl(lambda: [Crooked]))
     c = cohort(Registry.of(module), DIGITS, 'network={ kind = "crooked" }')
-    with pytest.raises(PluginError, match=r"biases\(\) returned 2 layers in place of 3"):
+    with pytest.raises(PluginError, match=r"biases\(\) returned 2 layers instead of 3"):
         preflight.check(c, c.start())
-    with pytest.raises(AssertionError, match=r"Crooked.biases must give None, or for each layer a boolean tensor"):
+    with pytest.raises(AssertionError, match=r"Crooked.biases must return None, or for each layer a boolean tensor"):
         _biases_hold("Crooked.biases", Crooked())

@@ -11,7 +11,7 @@ from torch.distributions import Normal, kl_divergence
 
 from ebayes_core.contract.registry import Registry
 from ebayes_core.engine.compiler import compiled as compile_step
-from ebayes_core.engine.ingredients import ingredients
+from ebayes_core.engine.minibatch import ingredients
 from ebayes_core.engine.objective import gradients, sampled
 from ebayes_core.engine.randomness import NOISE, generator
 from ebayes_core.engine.step import make_step

@@ -76,11 +76,11 @@ def changed(at: int, value: int) -> Callable[[bytes], bytes]:
 
 
 DAMAGE = {
-    "cut to half": (0, lambda content: content[: len(content) // 2], "248 bytes, a whole one 496"),
-    "empty": (0, lambda content: b"", "0 bytes, a whole one 496"),
-    "one byte more": (1, lambda content: content + b"x", "39 bytes, a whole one 38"),
-    "damaged head": (0, changed(2, 7), "begins with 00000703.* a whole one with 00000803"),
-    "other shape": (0, changed(7, 29), "begins with"),
+    "cut to half": (0, lambda content: content[: len(content) // 2], "248 bytes instead of 496"),
+    "empty": (0, lambda content: b"", "0 bytes instead of 496"),
+    "one byte more": (1, lambda content: content + b"x", "39 bytes instead of 38"),
+    "damaged head": (0, changed(2, 7), "starts with 00000703.* instead of 00000803"),
+    "other shape": (0, changed(7, 29), "starts with"),
     "a label of 200": (1, changed(8 + 17, 200), "example 17, counted from 0, has the label 200"),
     "one flipped pixel": (0, lambda content: changed(100, content[100] ^ 1)(content), "its SHA-256 is .* published"),
     "one label moved": (1, lambda content: changed(9, (content[9] + 1) % 10)(content), "its SHA-256 is .* published"),
@@ -228,7 +228,7 @@ def test_where_the_first_fails_the_next_one_makes_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize("damage", [lambda content: content[:-5], lambda content: content[::-1]])
 def test_what_comes_damaged_is_not_kept(tmp_path: Path, mirror: type[Mirror], damage: Callable, monkeypatch) -> None:
     monkeypatch.setattr(mirror, "damage", staticmethod(damage))
-    with pytest.raises(DataError, match=r"could not be downloaded \(127.*Lay the data set's files there"):
+    with pytest.raises(DataError, match=r"could not be downloaded \(127.*Put the files of the data set there"):
         TINY.read("train", tmp_path)
     assert not os.listdir(tmp_path / "Tiny" / "raw")
     monkeypatch.undo()

@@ -137,7 +137,7 @@ def test_a_run_begins_with_what_was_found(few: Path, capsys, monkeypatch) -> Non
     assert optimum.startswith("None of 4 noisy networks is at its optimal sigma: B, which is 1 there, is ")
     assert "train longer (training.epochs" in optimum and "--set\N{NO-BREAK SPACE}training.sigma=fixed_point" in optimum
     assert "tiny: 4 networks" in lines
-    assert f"as a page: ebayes report {few}" in lines
+    assert f"as an HTML page: ebayes report {few}" in lines
     assert "Statistics" not in "".join(lines) and "Convergence" not in "".join(lines)
 
 
@@ -173,7 +173,7 @@ def test_without_an_analysis_the_synapses_speak(few: Path, tmp_path: Path) -> No
         ([-0.5, 0.1, -0.6], "it falls moderately with H in 2 of 3 layers of 2 networks"),
         ([0.2, 0.3], "it rises weakly with H in both layers of 2 networks"),
         ([0.2], "it rises weakly with H in the one layer of 2 networks"),
-        ([0.05, -0.01, -0.3], "it hardly goes with H in all 3 layers of 2 networks"),
+        ([0.05, -0.01, -0.3], "it is hardly correlated with H in all 3 layers of 2 networks"),
     ],
 )
 def test_a_trend_in_words(ranks: list[float], sentence: str) -> None:
@@ -205,10 +205,10 @@ def judged(**changed: object) -> optimality.Verdict:
 @pytest.mark.parametrize(
     "found, start",
     [
-        (judged(done=np.ones(2, bool)), "All 2 noisy networks are at their optimal sigma: B"),
+        (judged(done=np.ones(2, bool)), "All 2 noisy networks are at their optimal sigma"),
         (judged(below=np.ones(2, bool)), "None of 2 noisy networks is at its optimal sigma: B, which is 1 there, is"),
         (judged(done=np.array([1, 0], bool), above=np.array([0, 1], bool)), "1 of 2 noisy networks is at its optimal"),
-        (judged(noisy=np.zeros(2, bool)), "No network that ended well has noise"),
+        (judged(noisy=np.zeros(2, bool)), "No network has noise and finished training"),
         (judged(noisy=np.array([1, 0], bool), below=np.array([1, 0], bool), ended=np.array([0, 1], bool)),
          "The noisy network is not at its optimal sigma"),
     ],
@@ -221,6 +221,30 @@ def test_whether_this_is_the_optimum(few: Path, found: optimality.Verdict, start
     assert ("train longer" in sentence) == bool((found.noisy & ~found.done).any())
 
 
+@pytest.mark.parametrize(
+    "found, advice, options",
+    [
+        (judged(done=np.ones(2, bool)), "nothing, sigma is at its optimum", []),
+        (judged(noisy=np.zeros(2, bool)), "nothing, no network has noise", []),
+        (judged(below=np.ones(2, bool)), "to train longer", ["training.epochs", "training.sigma"]),
+        (judged(done=np.ones(2, bool), unsure=np.ones(4, bool)), "more precisely", ["measurement.balance_passes"]),
+        (judged(noisy=np.zeros(2, bool), ended=np.ones(2, bool)), "lower training.learning_rate", []),
+    ],
+)
+def test_the_convergence_report_ends_with_what_to_do(
+    few: Path, found: optimality.Verdict, advice: str, options: list[str]
+) -> None:
+    with Run(few) as run:
+        *_, last = optimality.verdicts(run, found)
+    assert last.startswith("what to do next:") and advice in last
+    assert re.findall(r"--set\N{NO-BREAK SPACE}([\w.]+)=[a-z0-9_]+", last) == options
+
+
+def test_what_the_sweep_sets_is_changed_in_the_sweep(few: Path) -> None:
+    with Run(few) as run:
+        assert optimality._option(run, "cost.c", 1) == "change cost.c in [sweep]"
+
+
 def test_of_many_networks_there_is_a_summary(many: Path, capsys) -> None:
     text = said(capsys, "show", many)
     assert len(text.splitlines()) < 40
@@ -229,10 +253,10 @@ def test_of_many_networks_there_is_a_summary(many: Path, capsys) -> None:
         c = run.swept["cost.c"]
         table = summary.extremes(run)
     row = dict(zip((c.heading for c in table.columns), table.rows[0], strict=True))
-    assert [row["least"], row["median"], row["largest"]] == [
+    assert [row["smallest"], row["median"], row["largest"]] == [
         f"{value:.3g}" for value in (accuracy.min(), np.median(accuracy), accuracy.max())
     ]
-    for name, at in (("least in", accuracy.argmin()), ("largest in", accuracy.argmax())):
+    for name, at in (("smallest in", accuracy.argmin()), ("largest in", accuracy.argmax())):
         assert row[name] == f"c={c[at]:.3g}, seed={seeds[at]}"
     assert "c: 12 values, 0.0001 to 1" in text and "seed: 0, 1" in text and "--all" in text
 
@@ -244,7 +268,7 @@ def test_all_of_many_on_request(many: Path, capsys) -> None:
     shown = [line.split()[2] for line in lines if re.fullmatch(r"[\d.e-]+ +[01] +0\.\d+ .*", line.strip())]
     assert shown == wanted
     few, every = (said(capsys, "show", many, "--convergence", *how) for how in ([], ["--all"]))
-    assert "... and 4 more: --all" in few and "more: --all" not in every
+    assert "... and 4 more (--all" in few and "more (--all" not in every
     assert len(every.splitlines()) == len(few.splitlines()) + 24 - SHOWN - 1
 
 
@@ -260,8 +284,8 @@ def test_those_that_ended_early_are_counted_and_not_in_the_extremes(many: Path, 
         assert summary.swept(run)[-1] == f"status: {24 - ended} done, {ended} diverged"
         assert float(summary.extremes(run).rows[0][1]) >= run.metric("accuracy_sample")[worst]
         lines = optimality.verdicts(run)
-        assert sum("it is frozen there" in line for line in lines) == optimality.NAMED
-        assert f"and {ended - optimality.NAMED} networks more that ended early; --all names them" in lines
+        assert sum("its values are those from then" in line for line in lines) == optimality.NAMED
+        assert f"{ended - optimality.NAMED} networks more diverged (see their status with --all)" in lines
         assert tables.member_listing(run).columns[2].heading == "status"
 
 
@@ -279,15 +303,15 @@ def test_csv_has_every_number_with_every_digit(few: Path, capsys) -> None:
     with Run(few) as run:
         np.testing.assert_array_equal([float(row["slope"]) for row in rows], run.analysis("importance")["slope"])
     assert status("show", few, "--csv", "--statistics") == 2
-    assert "--analysis, of importance, tradeoff" in capsys.readouterr().err
+    assert "--analysis: importance, tradeoff" in capsys.readouterr().err
     assert status("show", few, "--analysis", "none") == 2
 
 
 def test_wide_shows_every_column(few: Path, capsys, monkeypatch) -> None:
     monkeypatch.setenv("COLUMNS", "60")
-    assert "not shown for want of width" in said(capsys, "show", few)
+    assert "columns that do not fit" in said(capsys, "show", few)
     text = said(capsys, "show", few, "--wide")
-    assert "not shown" not in text and max(map(len, text.splitlines())) > 60
+    assert "do not fit" not in text and max(map(len, text.splitlines())) > 60
 
 
 def test_progress_shows_the_time_left_at_any_width(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -350,7 +374,7 @@ def test_a_sweeps_folder_means_its_results(sweep: Path, capsys) -> None:
         capsys.readouterr()
         assert status(command, sweep) == 0, command
         told = capsys.readouterr()
-        assert ("gathered what is done" in told.err) == (command == "verify")
+        assert ("gathered the finished networks" in told.err) == (command == "verify")
     assert "tiny: 2 networks\n" in told.out
     assert Path("report/some.sweep.html").exists() and (sweep / "results" / "importance.png").exists()
     rows = json.loads(said(capsys, "claims", sweep, "--json"))
@@ -364,8 +388,8 @@ def test_other_folders_are_refused_with_what_to_do(few: Path, tmp_path: Path, co
     (tmp_path / "tiny.toml").write_text(SPEC)
     assert status("run", "tiny.toml", "--out", "begun/", "--workers", "0") == 0
     for path, words in (
-        (tmp_path, f"is a folder, and no sweep's; name one of its results files: {tmp_path / 'mine.h5'}"),
-        (Path("nothing"), "name a results file, or the folder of a sweep"),
+        (tmp_path, f"but not a sweep's folder; give one of its results files: {tmp_path / 'mine.h5'}"),
+        (Path("nothing"), "give a results file or a sweep's folder"),
         (Path("begun"), "none of its networks is finished yet; ebayes status begun says how it stands"),
     ):
         assert status(command, path) == 2
@@ -377,7 +401,10 @@ def test_a_run_that_is_not_finished_is_said_to_be(command: str, few: Path, tmp_p
     (tmp_path / "un.h5.partial").mkdir()
     for name in ("un.h5", "un.h5.partial"):
         assert status(command, name) == 2
-        assert "un.h5: is not finished; un.h5.partial holds its work so far" in capsys.readouterr().err
+        assert (
+            "un.h5: is not finished. Run the command that started it again to continue from un.h5.partial"
+            in capsys.readouterr().err
+        )
     shutil.copy(few, tmp_path / "mine.h5")
     assert status(command, "mien.h5") == 2
-    assert "mien.h5: there is no such file; did you mean 'mine.h5'?" in capsys.readouterr().err
+    assert "mien.h5: no such file; did you mean 'mine.h5'?" in capsys.readouterr().err

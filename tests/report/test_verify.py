@@ -106,7 +106,7 @@ def test_a_gathered_subset_says_what_is_missing(changed: Any, registry: Registry
         seal.seal(file)
 
     problems = verify(changed(fewer), registry).problems
-    assert problems == ["2 networks of its spec failed or were not finished when it was gathered"]
+    assert problems == ["2 networks of its spec failed or were not finished when the file was gathered"]
 
 
 def test_members_stand_once(changed: Any, registry: Registry) -> None:
@@ -114,9 +114,7 @@ def test_members_stand_once(changed: Any, registry: Registry) -> None:
         file["networks/0/layer_1/member"][0] = 7
         seal.seal(file)
 
-    assert (
-        "the networks of 1 members should stand in /networks once each" in verify(changed(twice), registry).problems[0]
-    )
+    assert "/networks should contain each of the 1 networks once" in verify(changed(twice), registry).problems[0]
 
 
 def test_a_spec_that_is_none_and_a_plugin_that_is_not_here(changed: Any, registry: Registry) -> None:
@@ -132,7 +130,7 @@ def test_a_spec_that_is_none_and_a_plugin_that_is_not_here(changed: Any, registr
     report = verify(changed(respecify({"cost": {"kind": "elsewhere"}})), registry)
     assert not report.problems
     assert report.notes == [
-        "its cost 'elsewhere' belongs to a plugin that is not registered here: what is asked of it was not looked at"
+        "its cost 'elsewhere' belongs to a plugin that is not registered here, so its options were not checked"
     ]
 
 
@@ -143,14 +141,14 @@ def test_a_file_of_the_first_schema_is_read(changed: Any, registry: Registry) ->
 
     path = changed(older)
     report = verify(path, registry)
-    assert not report.problems and "written before files were sealed" in report.notes[0]
+    assert not report.problems and "written before files had a seal" in report.notes[0]
     add_analyses(path, {"mine": {"x": np.arange(3.0)}})
     assert not verify(path, registry).problems
 
 
 def test_no_results_file_and_a_newer_one(tmp_path: Path, changed: Any, registry: Registry) -> None:
     (tmp_path / "a.h5").write_bytes(b"no HDF5")
-    assert "is no HDF5 file of ebayes, or is damaged" in verify(tmp_path / "a.h5", registry).problems[0]
+    assert "is not an HDF5 file of ebayes, or is damaged" in verify(tmp_path / "a.h5", registry).problems[0]
     assert "there is no such file" in verify(tmp_path / "b.h5", registry).problems[0]
     path = changed(lambda file: file.attrs.__setitem__("schema_version", 9))
     assert "was written by a newer ebayes (schema 9); update ebayes" in verify(path, registry).problems[0]
@@ -158,7 +156,7 @@ def test_no_results_file_and_a_newer_one(tmp_path: Path, changed: Any, registry:
 
 def test_the_command_ends_with_1_where_anything_is_off(whole: Path, changed: Any, capsys: Any) -> None:
     assert exit_status("verify", whole) == 0
-    assert "whole; 1 network, schema 2" in capsys.readouterr().out
+    assert "complete and unchanged; 1 network, schema 2" in capsys.readouterr().out
     assert exit_status("verify", whole, changed(value)) == 1
     shown = capsys.readouterr()
     assert "/members/mu_rms is not what was written" in shown.out and "1 of 2 files are not whole" in shown.err

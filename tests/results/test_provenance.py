@@ -137,7 +137,7 @@ def test_networks_of_one_sweep_trained_on_different_data_are_told(
     text = "seeds = [0, 1]\n" + DIGITS
     experiment, options = loads(text, registry), Options(device="cpu", wait=False)
     folder = begin(experiment, text, registry, tmp_path / "sweep", options)
-    first, second = (item.name for item in folder.items(folder.look()))
+    first, second = (item.name for item in folder.items(folder.states()))
     work(folder, registry, Options(device="cpu", only=first))
     flipped(monkeypatch)
     work(folder, registry, Options(device="cpu", only=second))
@@ -283,7 +283,7 @@ UNFIT = {
     "infinity": ((at(X, (5, 0), -float("inf")), Y), "not all finite; example 5, counted from 0, has -inf"),
     "lengths": ((X, Y[:5]), "6 inputs and 5 targets"),
     "nothing": ((X[:0], Y[:0]), "0 inputs and 0 targets"),
-    "whole numbers": ((X.long(), Y), "inputs must be .* floating, not .*int64"),
+    "whole numbers": ((X.long(), Y), "inputs must be .* floating point, not .*int64"),
     "images": ((X[:, None], Y), r"not \(6, 1, 2\)"),
 }
 

@@ -320,7 +320,7 @@ def test_an_analysis_that_cannot_be_stored_leaves_the_file_as_it_was(written: Wr
     for bad in (np.array([None, {}]), object()):
         with pytest.raises(TypeError):
             add_analyses(written.path, {"new": {"a": bad}})
-    with pytest.raises(StoreError, match="names no array"):
+    with pytest.raises(StoreError, match="is not a valid name of an array"):
         add_analyses(written.path, {"new": {"a/b": np.ones(1)}})
     assert written.path.read_bytes() == before
 
@@ -359,7 +359,7 @@ def test_a_run_that_is_opened_again_remembers_nothing_of_the_file_before(written
     points = other.members()
     settings, results = [p.setting for p in points], [result(p) for p in points]
     write_run(written.path, spec.resolved(other), settings, results, written.provenance, spec_text=spec.dumps(other))
-    with run, pytest.raises(KeyError, match="no member 15; there are 8"):
+    with run, pytest.raises(KeyError, match="no network 15; there are 8, counted from 0"):
         run.layer(15, 1, "mu")
 
 
@@ -402,8 +402,8 @@ def newer(file: h5py.File) -> None:
 
 BROKEN: dict[str, Callable[[h5py.File], None]] = {
     "newer ebayes.*update": newer,
-    "no results file": lambda f: f.attrs.__delitem__("schema_version"),
-    "is no results file": lambda f: f.attrs.__setitem__("schema_version", "one"),
+    "not a results file": lambda f: f.attrs.__delitem__("schema_version"),
+    "is not a results file": lambda f: f.attrs.__setitem__("schema_version", "one"),
     "lacks networks": lambda f: f.__delitem__("networks"),
     "lacks members/status": lambda f: f["members"].__delitem__("status"),
     "lacks spec_text": lambda f: f.attrs.__delitem__("spec_text"),
@@ -442,7 +442,7 @@ def test_a_flipped_bit_in_a_curve_is_noticed(written: Written) -> None:
 
 def test_a_checkpoint_is_no_results_file(tmp_path: Path) -> None:
     hdf5.save(tmp_path / "c.h5", {"a": np.ones(2)})
-    with pytest.raises(StoreError, match="no results file"), Run(tmp_path / "c.h5"):
+    with pytest.raises(StoreError, match="not a results file"), Run(tmp_path / "c.h5"):
         pass
 
 

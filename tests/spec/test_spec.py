@@ -115,7 +115,7 @@ def test_some_points_may_have_more_seeds_than_others(registry: Registry) -> None
     assert [(p.member.cost.c, p.member.seed) for p in points[::2]] == [(0.1, 0), (1.0, 0), (1.0, 7)]
     assert all(set(p.swept) == {"cost", "cost.c"} for p in points)
     assert mistakes(registry, text.replace("[sweep]", "seeds = [3]\n[sweep]")) == [
-        "x.toml: [sweep] seed is set by the sweep and by the spec's field seeds; leave one of them out"
+        "x.toml: [sweep] seed is set by the sweep and by the field seeds of the spec; remove one of them"
     ]
     (wrong,) = mistakes(registry, text.replace("7]]", "-7]]"))
     assert "seed = -7: must be greater than or equal to 0" in wrong
@@ -243,7 +243,7 @@ def test_every_member_of_a_sweep_is_validated(registry: Registry) -> None:
 @pytest.mark.parametrize(
     "text, message",
     [
-        ("name = ", "this is no TOML: Invalid value (at end of document)"),
+        ("name = ", "this is not valid TOML: Invalid value (at end of document)"),
         ('name = "x"\nseeds = ' + "[" * 3000 + "]" * 3000, "nested too deeply"),
         ('name = "x"\ncost = 3', "cost = 3: must be a table"),
         ('name = "x"\ncost = {c = 1}', "cost: needs a kind"),
@@ -322,9 +322,9 @@ def test_a_spec_is_read_whichever_editor_saved_it(registry: Registry, tmp_path: 
     [
         *((TEXT.encode(name), f"is {name.upper()} text") for name in ("utf-16", "utf-32")),
         (codecs.BOM_UTF16_BE + TEXT.encode("utf-16-be"), "is UTF-16 text"),
-        (TEXT.encode("utf-16-le"), "holds bytes that are zero: it is UTF-16 text without a mark, or no text at all"),
-        (TEXT.encode("latin-1"), "line 2 holds the byte 0xe9, which is no UTF-8 there"),
-        (TEXT.replace("\n", "\r").encode("cp1252"), "line 2 holds the byte 0xe9, which is no UTF-8 there"),
+        (TEXT.encode("utf-16-le"), "contains zero bytes: it is UTF-16 without a byte order mark, or not a text file"),
+        (TEXT.encode("latin-1"), "line 2 contains the byte 0xe9, which is not valid UTF-8 there"),
+        (TEXT.replace("\n", "\r").encode("cp1252"), "line 2 contains the byte 0xe9, which is not valid UTF-8 there"),
     ],
 )
 def test_a_spec_in_another_encoding_is_told_so(registry: Registry, tmp_path: Path, content: bytes, said: str) -> None:
@@ -337,7 +337,7 @@ def test_a_spec_in_another_encoding_is_told_so(registry: Registry, tmp_path: Pat
 
 def test_a_byte_of_the_command_line_that_is_no_character_is_told(registry: Registry) -> None:
     (found,) = mistakes(registry, TEXT, f"description={os.fsdecode(b'caf' + bytes([0xE9]))}")
-    assert found.endswith("holds a byte that is no character in the encoding of this terminal")
+    assert found.endswith("contains a byte that is not a character in the encoding of this terminal")
 
 
 def test_presentation_does_not_change_the_fingerprint(registry: Registry) -> None:

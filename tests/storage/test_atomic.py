@@ -28,8 +28,8 @@ from ebayes_core.storage.lease import HELD, Lease, Pace, Watch
 from ebayes_core.storage.tolerant import Lenient
 from ebayes_core.sweeps import job, retry
 from ebayes_core.sweeps.folder import Folder
-from ebayes_core.sweeps.retry import Patience
-from ebayes_core.sweeps.run import begin, collect, place_of, run
+from ebayes_core.sweeps.retry import Retry
+from ebayes_core.sweeps.run import begin, check_place, collect, run
 from ebayes_core.sweeps.signals import Stop
 from ebayes_core.sweeps.worker import work
 from tests.drawn import examples
@@ -257,7 +257,7 @@ def test_what_a_stopped_run_left_behind_a_link_is_thrown_away_with_fresh(registr
     assert (tmp_path / "r.h5.partial").is_symlink() and not (tmp_path / "scratch").exists()
 
 
-# --- patience --------------------------------------------------------------------------------------------------------
+# --- trying again ----------------------------------------------------------------------------------------------------
 
 
 def test_patience_goes_on_when_the_disk_does(tmp_path: Path, hasty: None) -> None:
@@ -269,7 +269,7 @@ def test_patience_goes_on_when_the_disk_does(tmp_path: Path, hasty: None) -> Non
             raise error
         return "done"
 
-    assert Patience(tmp_path, 10.0, Stop(), said.append).insist(act) == "done"
+    assert Retry(tmp_path, 10.0, Stop(), said.append)(act) == "done"
     assert len(said) == 3 and said[0] == f"{tmp_path}/x: No space left on device; trying again in 0 s"
 
 
@@ -282,12 +282,12 @@ def test_patience_ends(tmp_path: Path, hasty: None) -> None:
 
     stopped = Stop()
     stopped.asked = signal.SIGTERM
-    with pytest.raises(DiskError, match="No space left on device; when that is mended, the same command goes on"):
-        Patience(tmp_path, 0.05, Stop(), lambda _: None).insist(act)
+    with pytest.raises(DiskError, match="No space left on device; once this is solved, run the same command again"):
+        Retry(tmp_path, 0.05, Stop(), lambda _: None)(act)
     with pytest.raises(Interrupted, match=r"stopped by SIGTERM while waiting for a disk \(.*No space left"):
-        Patience(tmp_path, 10.0, stopped, lambda _: None).insist(act)
+        Retry(tmp_path, 10.0, stopped, lambda _: None)(act)
     with pytest.raises(OSError, match="elsewhere"):
-        Patience(tmp_path, 10.0, Stop(), lambda _: None).insist(elsewhere)
+        Retry(tmp_path, 10.0, Stop(), lambda _: None)(elsewhere)
 
 
 # --- workers ---------------------------------------------------------------------------------------------------------
@@ -338,7 +338,7 @@ def test_a_stop_without_a_checkpoint_does_not_say_that_all_is_saved(
 ) -> None:
     folder = begun(registry, tmp_path / "many")
     refusing(monkeypatch, hdf5, "save", 1, folder.work / "x.checkpoint.h5")
-    with pytest.raises(Interrupted, match="the checkpoint before this is kept; the same command goes on"):
+    with pytest.raises(Interrupted, match="the previous checkpoint is kept; run the same command again"):
         work(folder, registry, replace(FAST, watcher=StopAt(3)))
 
 
@@ -351,7 +351,7 @@ def test_what_becomes_of_a_folder_that_loses_its_plan(registry: Registry, tmp_pa
     with pytest.raises(EbayesError, match=r"sweep\.json: is no longer there; ebayes run SPEC --out .*many/"):
         folder.left()
     done = folder.finished()
-    place_of(swept(registry), folder.path, fresh=False)
+    check_place(swept(registry), folder.path, fresh=False)
     folder = begin(swept(registry), SPEC, registry, folder.path, FAST)
     assert len(folder.left()) == len(folder.items()) - len(done)
     work(folder, registry, FAST)
@@ -370,7 +370,7 @@ def test_a_sweep_deleted_underneath_can_be_begun_again(registry: Registry, tmp_p
     with pytest.raises(Interrupted):
         work(folder, registry, replace(calm, watcher=Deleted(3)))
     assert list(folder.work.iterdir()) and not (folder.path / "sweep.json").exists()
-    place_of(swept(registry), folder.path, fresh=False)
+    check_place(swept(registry), folder.path, fresh=False)
     folder = begin(swept(registry), SPEC, registry, folder.path, FAST)
     work(folder, registry, FAST)
     assert collect(folder, swept(registry), registry, tmp_path / "many.h5") == []
@@ -383,7 +383,7 @@ def test_leftovers_of_finished_items_are_removed(
     """As a worker leaves them that dies, or whose disk refuses, between the finished file and tidying up."""
     folder = begun(registry, tmp_path / "many")
     with monkeypatch.context() as patch:
-        patch.setattr(Folder, "tidy", lambda self: None)
+        patch.setattr(Folder, "clean_up", lambda self: None)
         work(folder, registry, FAST)
         for item in folder.items():
             folder.file(item, f"checkpoint.h5{left}", 1).touch()
@@ -428,4 +428,4 @@ def test_errors_are_told_in_a_users_words() -> None:
     for much in (lambda: torch.empty(10**15), lambda: np.empty(10**15)):
         with pytest.raises((RuntimeError, MemoryError)) as caught:
             much()
-        assert told(caught.value).startswith("not enough memory: take a smaller network or data set")
+        assert told(caught.value).startswith("not enough memory: use a smaller network or data set")

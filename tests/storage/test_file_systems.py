@@ -42,7 +42,7 @@ from tests.sweeps.test_run import StopAt
 
 ROOT = Path(__file__).parents[2]
 #: words that would have somebody throw data away
-ADVICE = "damaged|restore|not whole|run its spec"
+ADVICE = "damaged|restore|not whole|incomplete|run its spec"
 needs_cc = pytest.mark.skipif(
     not (shutil.which("cc") and sys.platform.startswith("linux")), reason="the library is in C and for Linux"
 )
@@ -158,8 +158,10 @@ def test_verify_tells_what_could_not_be_read_from_what_is_damaged(
     (results.parent / "x.h5").write_text("no HDF5")
     assert exit_status("verify", results, results.parent / "x.h5") == 1
     shown = capsys.readouterr()
-    assert f"{results}: could not be looked at\n  not enough memory" in shown.out
-    assert "1 of 2 files are not whole; restore" in shown.err and "1 of 2 files could not be looked at" in shown.err
+    assert f"{results}: could not be read\n  not enough memory" in shown.out
+    assert (
+        "1 of 2 files are damaged or incomplete; restore" in shown.err and "1 of 2 files could not be read" in shown.err
+    )
 
 
 # --- files that another program has open -----------------------------------------------------------------------------
@@ -172,7 +174,7 @@ if sys.stdin.readline() == "die":
     os._exit(1)
 """
 HELD = "is in use by another program (open for writing); close it there and try again"
-MARKED = "is marked as open for writing, by a program that has it open or that died"
+MARKED = "is marked as open for writing, by a program that has it open or that crashed"
 READERS: list[Callable[[Path], Any]] = [Run, hdf5.load, lambda path: add_analyses(path, {"x": {"y": np.ones(1)}})]
 
 
@@ -273,6 +275,6 @@ def test_a_checkpoint_in_use_is_waited_for_and_not_left_out(
     with pytest.raises(DiskError, match=re.escape(HELD)):
         work(folder, registry, FAST)
     with pytest.raises(Interrupted), Stop() as stop:
-        Worker(folder, registry, replace(FAST, watcher=Closing(1)), stop, patience=60.0).run()
+        Worker(folder, registry, replace(FAST, watcher=Closing(1)), stop, retry_seconds=60.0).run()
     assert notes[0] == f"{path}: {HELD}; trying again in 0 s" and steps == [3]
     assert not list(folder.work.glob("*.error"))

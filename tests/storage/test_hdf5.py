@@ -61,7 +61,7 @@ def test_arrays_of_text_come_back(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["a/b", ".", ""])
 def test_a_name_that_hdf5_would_take_for_a_path_is_refused(tmp_path: Path, name: str) -> None:
     for value in (np.ones(2), {"x": np.ones(2)}):
-        with pytest.raises(StoreError, match="names no array"):
+        with pytest.raises(StoreError, match="is not a valid name of an array"):
             hdf5.save(tmp_path / "t.h5", {name: value})
     assert not list(tmp_path.iterdir())
 
@@ -249,10 +249,10 @@ PICKLES = re.compile(
 )
 STRANGE = {
     "claims longer texts than": _many_of_one_text,
-    "texts in pieces": _texts_in_chunks,
+    "texts in chunks": _texts_in_chunks,
     "attribute x, claims more than": _much_text_in_an_attribute,
     "attribute x, holds objects": _objects_in_an_attribute,
-    "nested more than 16 deep": _deep,
+    "nested more than 16 levels deep": _deep,
     "claims 2147483648 bytes": _large_chunk,
     "link": lambda f: f.__setitem__("x", h5py.SoftLink("/y")),
     "is a link": lambda f: f.__setitem__("x", h5py.ExternalLink("other.h5", "/x")),
@@ -310,7 +310,7 @@ def test_broken_off_files_are_refused_by_name(tmp_path: Path, keep: float) -> No
 
 def test_other_files_and_none_are_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "x.h5").write_text("name = 'spec'\n")
-    with pytest.raises(StoreError, match=r"x\.h5: cannot be read; it is no HDF5 file"):
+    with pytest.raises(StoreError, match=r"x\.h5: cannot be read; it is not an HDF5 file"):
         hdf5.load(tmp_path / "x.h5")
     with pytest.raises(StoreError, match=r"y\.h5: there is no such file"):
         hdf5.load(tmp_path / "y.h5")

@@ -169,13 +169,13 @@ def test_a_failing_network_costs_itself_alone(tmp_path: Path) -> None:
         )
     missing = collect(folder, experiment, registry, tmp_path / "many.h5")
     assert [point.swept["cost.c"] for point in missing] == [2.0, 2.0]
-    folder.forgive()
+    folder.clear_errors()
     assert status(folder).left == 2
 
 
 @pytest.mark.parametrize(
     "fault, says",
-    [("nan", "NaN"), ("shape", r"a tensor of shape \(1,\) in place of \(1, 3\)"), ("device", "device meta")],
+    [("nan", "NaN"), ("shape", r"a tensor of shape \(1,\) instead of \(1, 3\)"), ("device", "device meta")],
 )
 def test_what_breaks_the_contract_is_named(fault: str, says: str, tmp_path: Path) -> None:
     registry = Registry.of(faulty)
@@ -267,5 +267,5 @@ def test_nothing_to_gather_and_no_folder_are_said(registry: Registry, tmp_path: 
     folder = begun(registry, tmp_path / "many")
     with pytest.raises(UserError, match="no network of its spec is finished yet"):
         collect(folder, swept(registry), registry, tmp_path / "many.h5")
-    with pytest.raises(UserError, match="is no folder of a sweep; begin one with"):
+    with pytest.raises(UserError, match="is not a sweep's folder; start a sweep with"):
         Folder.open(tmp_path)

@@ -88,7 +88,7 @@ def test_a_stopped_run_ends_where_an_uninterrupted_one_does(registry: Registry, 
     experiment, whole, parts = loads(SPEC, registry), tmp_path / "whole.h5", tmp_path / "parts.h5"
     assert run(experiment, SPEC, registry, whole)
     for steps in (5, 50, 100):
-        with pytest.raises(Interrupted, match="the same command goes on"):
+        with pytest.raises(Interrupted, match="run the same command again"):
             run(experiment, SPEC, registry, parts, Options(watcher=StopAt(steps)))
         assert not parts.exists()
     assert run(experiment, SPEC, registry, parts)

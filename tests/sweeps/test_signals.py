@@ -102,7 +102,7 @@ def test_a_terminal_is_told_what_a_third_one_costs(tmp_path: Path) -> None:
     os.write(terminal, b"\x03")
     until(lambda: half_written(tmp_path))
     os.write(terminal, b"\x03")
-    until_said(terminal, "stopping; Ctrl-C once more loses the training of the last")
+    until_said(terminal, "stopping; Ctrl-C once more stops now and loses the last")
     os.write(terminal, b"\x03")
     assert ended(child, terminal) == 130
     assert not half_written(tmp_path) and not held(tmp_path)
@@ -193,7 +193,7 @@ class Asks(Watcher):
 
 def test_before_the_first_step_there_is_nothing_to_wait_for(registry: Registry, tmp_path: Path) -> None:
     """Loading the data, or compiling: which may take a minute."""
-    with pytest.raises(Interrupted, match="stopped by SIGUSR1 before the first step; the same command goes on"):
+    with pytest.raises(Interrupted, match="stopped by SIGUSR1 before the first step; run the same command again"):
         run(loads(SPEC, registry), SPEC, registry, tmp_path / "r.h5", Options(watcher=Asks()))
     assert not held(tmp_path) and not list(tmp_path.rglob("*.checkpoint.h5"))
 

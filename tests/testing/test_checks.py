@@ -138,7 +138,7 @@ MISTAKES = {
     "sums over synapses": (lambda self, s, m: (self.kappa / s).sum(-1), "must be elementwise"),
     "mixes synapses": (lambda self, s, m: self.kappa / s + 1 / s.mean(-1, keepdim=True), "not elementwise"),
     "mixes members": (lambda self, s, m: self.kappa / s + 1 / s.mean(0), "not elementwise"),
-    "rises with sigma": (lambda self, s, m: self.kappa * s, "rises with sigma"),
+    "rises with sigma": (lambda self, s, m: self.kappa * s, "increases with sigma"),
     "ignores sigma": (lambda self, s, m: self.kappa + 0 * s, "does not depend on sigma"),
     "wrong sign of the gradient": (lambda self, s, m: self.kappa * WrongBackward.apply(s), "gradient in sigma"),
     "detached": (lambda self, s, m: self.kappa / s.detach(), "gradient in sigma"),
@@ -151,9 +151,9 @@ MISTAKES = {
     "decides by values": (lambda self, s, m: self.kappa / s if (s > 0).all() else s, "another device"),
     "no slope at zero": (
         lambda self, s, m: self.kappa / s + (m * m).sqrt(),
-        "in mu is not finite at .*mu = 0.*for .mu.",
+        "in mu is not finite at .*mu = 0.*replace .mu. by",
     ),
-    "bound to the CPU, one number": (lambda self, s, m: (self.kappa / s).cpu(), "another device|leaves its device"),
+    "bound to the CPU, one number": (lambda self, s, m: (self.kappa / s).cpu(), "another device|changes the device"),
     "uses math": (lambda self, s, m: math.sqrt(self.kappa) / s, "tensor methods"),
     "is no tensor": (lambda self, s, m: 3.0, "not a tensor"),
 }
@@ -225,12 +225,12 @@ def straight(x):
 
 #: fifteen costs that were accepted, or refused by an exception of torch or in words that named another mistake
 SUBTLE = {
-    "flat over the upper half": (lambda s, sigma, m: s.kappa / sigma.clamp(max=0.03), "is flat from .* to 10:"),
+    "flat over the upper half": (lambda s, sigma, m: s.kappa / sigma.clamp(max=0.03), "is constant from .* to 10:"),
     "flat below 1e-3, where training starts": (
-        lambda s, sigma, m: s.kappa / sigma.clamp(min=1e-3), "is flat from sigma = 1e-06 to 0.001.*starts near 1e-4"
+        lambda s, sigma, m: s.kappa / sigma.clamp(min=1e-3), "is constant from sigma = 1e-06 to 0.001.*starts near 1e-4"
     ),
     "flat in the middle": (
-        lambda s, sigma, m: 1 / sigma.clamp(max=0.1) + 1 / sigma.clamp(min=0.2), "is flat from sigma = 0.1 to 0.2"
+        lambda s, sigma, m: 1 / sigma.clamp(max=0.1) + 1 / sigma.clamp(min=0.2), "is constant from sigma = 0.1 to 0.2"
     ),
     "drops an axis": (lambda s, sigma, m: (s.kappa / sigma).squeeze(0), r"shape \(1,\) for a single network"),
     "drops every axis of one": (lambda s, sigma, m: (s.kappa / sigma).squeeze(), r"shape \(\) for a single network"),
@@ -241,8 +241,8 @@ SUBTLE = {
     "steep in single precision alone": (
         lambda s, sigma, m: s.kappa / sigma - 1e-9 * (1 + sigma**2 - 1).sqrt(), "not finite in single precision at"
     ),
-    "cache of the fields by shape": (cached(lambda s, sigma: s.kappa + 0 * sigma), "a cache must not hold"),
-    "cache of the values by shape": (cached(lambda s, sigma: s.kappa / sigma), "keeps state|a cache must not hold"),
+    "cache of the fields by shape": (cached(lambda s, sigma: s.kappa + 0 * sigma), "a cache must not contain"),
+    "cache of the values by shape": (cached(lambda s, sigma: s.kappa / sigma), "keeps state|a cache must not contain"),
     "straight through": (lambda s, sigma, m: s.kappa / straight(sigma), "gradient in sigma is .*straight-through"),
     "half detached": (lambda s, sigma, m: 0.5 / sigma + 0.5 / sigma.detach(), "gradient in sigma is .*detach"),
     "half a backward pass": (lambda s, sigma, m: s.kappa * HalfBackward.apply(sigma), "gradient in sigma is"),
@@ -250,9 +250,9 @@ SUBTLE = {
     "numpy": (through_numpy, "Broken.energy raised .* it uses numpy, .*write it with tensor methods"),
     "in place, where autograd looks": (overwritten, "Broken.energy raised RuntimeError.* changes a tensor in place"),
     "in place, without effect": (lambda s, sigma, m: s.kappa / sigma.clamp_(min=1e-9), "changes a tensor in place"),
-    "mean over synapses": (lambda s, sigma, m: s.kappa / sigma * m.abs().mean(), "not elementwise: .*no mean, sum"),
+    "mean over synapses": (lambda s, sigma, m: s.kappa / sigma * m.abs().mean(), "elementwise: .*do not use a mean"),
     "running maximum over synapses": (lambda s, sigma, m: 1 / sigma.cummax(-1).values, "not elementwise: .*running"),
-    "running maximum over calls": (running_maximum(), "after it was asked for others: it keeps state"),
+    "running maximum over calls": (running_maximum(), "after it was called with others: it keeps state"),
     "random draw": (lambda s, sigma, m: s.kappa / sigma * (1 + torch.rand_like(sigma)), "draws random numbers"),
     "random draw of numpy": (lambda s, sigma, m: s.kappa / sigma * (1 + np.random.rand()), "draws random numbers"),
     "infinite where a mean is 0": (lambda s, sigma, m: s.kappa / (sigma * m.abs()), "is not finite at .*mu = 0"),
@@ -384,7 +384,7 @@ NOISE_MISTAKES = {
         {"sigma": lambda s, phi: GoodNoise.sigma(s, phi) * (2 + phi.abs().sqrt() * phi.sign() / 10)},
         "gradient in phi is not finite at phi = 0",
     ),
-    "lost digits": ({"sigma": lambda s, phi: torch.where(phi < 20, (1 + phi.exp()).log(), phi)}, "loses its digits"),
+    "lost digits": ({"sigma": lambda s, phi: torch.where(phi < 20, (1 + phi.exp()).log(), phi)}, "inaccurate in"),
 }  # fmt: skip
 
 
@@ -496,7 +496,7 @@ def doubled(self, weights, x, residual, out):
         ({"forward": lambda s, w, x: GoodNetwork.forward(s, w, x) * torch.nan}, "not finite"),
         ({"forward": lambda s, w, x: GoodNetwork.forward(s, w, x) + torch.ones(2, dtype=x.dtype)}, "another device"),
         ({"forward": lambda s, w, x: GoodNetwork.forward(s, w, x) + 0 * float(x.sum())}, "torch.func.vmap"),
-        ({"gradients": doubled}, "layer 1 has the slope"),
+        ({"gradients": doubled}, "gradient of layer 1 is"),
         ({"trace": without_bias}, "not the weights' gradient"),
     ],
 )
@@ -578,24 +578,24 @@ def overwrites(self, weights, x):
 
 
 NETWORK_MISTAKES = {
-    "straight through": ({"forward": binary}, r"layer 1 has the slope .*straight-through"),
-    "half detached": ({"forward": partly_detached}, r"layer 1 has the slope .*detach"),
-    "half of a backward pass": ({"gradients": half}, r"layer 1 has the slope"),
+    "straight through": ({"forward": binary}, r"gradient of layer 1 is .*straight-through"),
+    "half detached": ({"forward": partly_detached}, r"gradient of layer 1 is .*detach"),
+    "half of a backward pass": ({"gradients": half}, r"gradient of layer 1 is"),
     "numpy": ({"forward": by_numpy}, "forward raised .*it uses numpy"),
     "in place, where autograd looks": ({"forward": overwrites}, "raised .*changes a tensor in place"),
     "gradients change the weights": ({"gradients": spoils}, "gradients changed its argument in place"),
     "dropout": ({"forward": dropout}, "forward draws random numbers"),
     "cache by the batch": (
-        {"forward": cached_network(lambda w, x: (x.shape, x.dtype, x.device, w.shape))}, "forward keeps what it"
+        {"forward": cached_network(lambda w, x: (x.shape, x.dtype, x.device, w.shape))}, "forward returned what it"
     ),
-    "largest input so far": ({"forward": largest_input_so_far()}, "after it was asked for others: it keeps state"),
+    "largest input so far": ({"forward": largest_input_so_far()}, "after it was called with others: it keeps state"),
     "drops the member": ({"forward": lambda s, w, x: GoodNetwork.forward(s, w, x).squeeze(0)}, "one member: squeeze"),
     "drops the example": ({"forward": lambda s, w, x: GoodNetwork.forward(s, w, x).squeeze(1)}, "batch: squeeze"),
     "drops the output": ({"forward": lambda s, w, x: GoodNetwork.forward(s, w, x).squeeze(-1)}, "output: squeeze"),
     "no tensor": ({"forward": lambda s, w, x: None}, "forward returned NoneType, not a tensor"),
     "fails": ({"forward": lambda s, w, x: w[3]}, "forward raised IndexError"),
     "fails to give shapes": ({"shapes": lambda s, i, o: [(o, i + 1) for _ in range(3)][3]}, "shapes raised IndexError"),
-    "a trace that is none": ({"trace": lambda s, w, x: (1, 2, 3)}, "must give a Trace"),
+    "a trace that is none": ({"trace": lambda s, w, x: (1, 2, 3)}, "must return a Trace"),
 }  # fmt: skip
 
 
@@ -650,7 +650,7 @@ def changed_targets(change):
         ({"load": lambda self, split: (CHANCE.normal(20, 3), torch.arange(20) % 2)}, "second time"),
         ({"load": lambda self, split: GoodData.load(self, "train")}, "test set is the training set"),
         ({"load": lambda self, split: GoodData.load(self, split if split == "train" else "test")}, "misspelt split"),
-        ({"task": lambda self: "classes"}, "must give a task"),
+        ({"task": lambda self: "classes"}, "must return a task"),
     ],
 )
 def test_dataset_mistakes_are_caught(methods, message: str) -> None:
@@ -671,11 +671,17 @@ def by_key(self, split):
 @pytest.mark.parametrize(
     "load, message",
     [
-        (lambda self, split: GoodData.load(self, split)[0], r"load\('train'\) returned Tensor: two tensors"),
-        (lambda self, split: tuple(t.numpy() for t in GoodData.load(self, split)), "returned tuple: two tensors"),
+        (
+            lambda self, split: GoodData.load(self, split)[0],
+            r"load\('train'\) returned Tensor: it must return two tensors",
+        ),
+        (
+            lambda self, split: tuple(t.numpy() for t in GoodData.load(self, split)),
+            "returned tuple: it must return two tensors",
+        ),
         (lambda self, split: split.nonsense, r"load\('train'\) raised AttributeError"),
         (by_key, r"load\('nonsense'\) raised KeyError"),
-        (shared_seed, "seeds or draws from the generator that all share"),
+        (shared_seed, "seeds or draws from the global random generator"),
     ],
 )
 def test_subtle_mistakes_of_a_data_set_are_named(load, message: str) -> None:
