@@ -77,10 +77,10 @@ def inlined() -> Iterator[None]:
         yield
 
 
-def _written(text: str, name: str, called: Callable[..., str]) -> staticmethod:  # type: ignore[type-arg]
+def _written(text: str, name: str, called: Callable[[Any], str]) -> staticmethod[[Any], str]:
     """An entry of inductor's table that writes `text`, or the original call if the type is not float32."""
 
-    def op(x):  # type: ignore[no-untyped-def]
+    def op(x: Any) -> str:
         return f"{text}({x})" if x.dtype == torch.float32 else called(x)
 
     op.__name__ = name  # by this name inductor finds the scalar version
