@@ -157,7 +157,7 @@ def test_the_theorys_own_networks_hold_every_claim(seeds: int) -> None:
         (lambda i, m, v: 1 / optimal(i, m, v), "optimal and posterior variance are positively"),
         (lambda i, m, v: optimal(i, m, v) ** 0.5, "slopes of log sigma^2"),
         (lambda i, m, v: v**1.2, "all slopes are below 1"),
-        (lambda i, m, v: v ** (RHO[m["cost"]["kind"]] / 3), "slopes near 1"),
+        (lambda i, m, v: v ** (RHO[m["cost"]["kind"]] / 3), "slopes approach 1"),
         (lambda i, m, v: v ** (RHO[m["cost"]["kind"]] / 3), "ellipses are rounder"),
         (lambda i, m, v: v**1.2, "optimal noise is less heterogeneous"),
         (lambda i, m, v: v ** (0.3 + 3 * m["cost"]["s"] ** 0.5), "the slope does not depend on c"),
@@ -194,9 +194,9 @@ def test_it_says_what_the_spec_lacks() -> None:
         Posterior().measure(Beside(population(noise="none"), optimal))
     with pytest.raises(UserError, match="variational_bayes"):
         Posterior().measure(Beside([{**members[0], "noise": "none"}, *members[1:]], optimal))
-    with pytest.raises(UserError, match="members 0, 1 are all posteriors"):
+    with pytest.raises(UserError, match="networks 0, 1 are all posteriors"):
         Posterior().measure(Beside([members[0], *members], optimal))
-    with pytest.raises(UserError, match="layer = 3: member 0 has 2 layers"):
+    with pytest.raises(UserError, match="layer = 3: network 0 has 2 layers"):
         Posterior(layer=3).measure(Beside(members, optimal))
 
 

@@ -162,7 +162,7 @@ def test_claims_read_what_is_planted(measured: dict[str, np.ndarray]) -> None:
         ("bounds", 18, "slack", np.ones(len(rho))), ("tightens", 18, "slack", rho), ("worsens", 19, "divergence", rho),
         ("fit poorly", 19, "fit", a["price"]), ("too narrow", 19, "covered", np.full(len(rho), 0.5)),
         ("similar", 19, "divergence", np.full(len(rho), 0.5)),
-        ("does not know", 19, "width_beyond", np.where(bayes, 100, 0.1)),
+        ("does not depend", 19, "width_beyond", np.where(bayes, 100, 0.1)),
         ("widens where", 19, "width_near", np.full(len(rho), 1e-3)),
     ):  # fmt: skip
         assert verdicts({**a, name: good}, number, statement) == {HELD}, statement
@@ -203,5 +203,5 @@ def test_mistakes_say_the_way_out() -> None:
     for table in (linear, {"kind": "digits"}):
         with pytest.raises(UserError, match='kind = "cubic"'):
             Predictive().measure(run_of(vi(dataset=table), energy(dataset=table)))
-    with pytest.raises(UserError, match=r"out of \[sweep\]"):
+    with pytest.raises(UserError, match=r"from \[sweep\]"):
         Predictive().measure(run_of(vi(), energy(dataset=linear)))

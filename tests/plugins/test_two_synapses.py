@@ -184,7 +184,7 @@ def test_the_figure_is_legible(measured: dict[str, np.ndarray], tmp_path: Any) -
 def test_mistakes_say_the_way_out() -> None:
     with pytest.raises(UserError, match="heterogeneous"):
         SMALL().measure(run_of({"noise": "homogeneous"}))
-    with pytest.raises(UserError, match=r"out of \[sweep\]"):
+    with pytest.raises(UserError, match=r"from \[sweep\]"):
         SMALL().measure(run_of({}, {"dataset": {"kind": "mnist5k"}}))
 
 
