@@ -1,4 +1,4 @@
-"""Every operation that writes files: from an initial to a final state of a folder, with checks of all states between.
+"""All operations that write files: from an initial to a final state of a folder, and checks of those between."""
 
 from __future__ import annotations
 
