@@ -1,4 +1,4 @@
-"""The balance is 1 at a stationary point, and what it rests on: E[g xi] = sigma E[H]."""
+"""The balance is 1 at the optimum, and the identity that it is based on: E[g xi] = sigma E[H]."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def at(c: Cohort, mu: list[torch.Tensor], sigma: list[torch.Tensor]) -> Paramete
 def test_stein_on_a_small_smooth_network(registry: Registry) -> None:
     """E[g_i xi_i] = sigma_i E[H_ii], both by Monte Carlo with independent draws, summed over each layer.
 
-    The whole Hessian's diagonal, by torch.func, not Gauss-Newton: the identity is about the former.
+    With the full diagonal of the Hessian, by torch.func, not Gauss-Newton, to which the identity does not apply.
     """
     c = cohort(registry, DIGITS, *SMOOTH)
     p, noise = trained(c).parameters, generator(1, MEASURE)
@@ -99,7 +99,7 @@ def check_balance(c: Cohort, p: Parameters) -> None:
 
 
 def test_balance_measures_the_distance_to_the_optimum(registry: Registry) -> None:
-    """At sigma = k sigma* of the power law the balance is k^(rho + 2): below 1 while sigma is still on its way."""
+    """At sigma = k sigma* of the power law the balance is k^(rho + 2): below 1 while sigma still grows."""
     c = cohort(registry, LINEAR, 'cost={kind="trafficking", c=0.1}', "training.batch_size=20")
     h = torch.as_tensor(c.member.dataset.hessian(), dtype=torch.float64)[None]
     star = (0.2 / h) ** (1 / 4)
@@ -111,7 +111,7 @@ def test_balance_measures_the_distance_to_the_optimum(registry: Registry) -> Non
 
 
 def test_every_pass_sees_every_example_once_and_there_are_pairs_enough(registry: Registry) -> None:
-    """With the mean weights the loss of each pass is that of the whole set, whatever divides it."""
+    """With the mean weights the loss of each pass is that of the whole set, whatever the sizes of the chunks."""
     for examples, passes, pairs in ((203, 1, 10 * 11), (203, 12, 12 * 11), (7, 1, 100), (4001, 1, 201)):
         c = cohort(registry, LINEAR, f"dataset.examples={examples}", f"measurement.balance_passes={passes}")
         p = c.start().parameters

@@ -1,4 +1,4 @@
-"""An interruption that comes while HDF5 calls Python back is raised when it has returned, and is never lost."""
+"""An interrupt that arrives while HDF5 calls Python back is raised once it has returned, and is never lost."""
 
 from __future__ import annotations
 
