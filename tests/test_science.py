@@ -18,7 +18,7 @@ from ebayes_core.engine.loop import train
 from ebayes_core.engine.parameters import Parameters
 from ebayes_core.engine.randomness import MEASURE, generator
 from ebayes_core.measure.collect import free_energy
-from ebayes_core.measure.convergence import expected_loss, slopes
+from ebayes_core.measure.convergence import expected_loss, projections
 from ebayes_plugins.costs import Entropic, PowerLaw
 from tests.build import cohort
 
@@ -163,7 +163,7 @@ def test_monte_carlo_objective_equals_its_closed_form(registry: Registry) -> Non
     mean = np.linspace(-1, 1, 7)
     sd = np.linspace(0.05, 0.5, 7)
     noise = generator(0, MEASURE)
-    found, error = expected_loss(c, slopes(c, at(c, mean, sd), noise))
+    found, error = expected_loss(c, projections(c, at(c, mean, sd), noise))
     assert error < 0.02 * found
     assert abs(found - expected_nll(c, mean, sd)) < 4 * error
 

@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from ebayes_core.contract.likelihoods import Classification, Regression, _calibration_error
 from ebayes_core.contract.registry import Registry
-from ebayes_core.engine.evaluation import Predictive, energy_bill, evaluate, sampled_weights
+from ebayes_core.engine.evaluation import Predictive, evaluate, reliability_costs, sampled_weights
 from ebayes_core.engine.randomness import MEASURE, generator
 from ebayes_core.measure.collect import measure
 from ebayes_plugins.costs import Membrane
@@ -153,6 +153,6 @@ def test_samples_follow_the_model(task) -> None:
 def test_bill_at_the_rms_is_never_above_the_true_one() -> None:
     """Jensen's inequality: sigma -> (sigma^2)^(-rho/2) is convex, so spreading sigma at one RMS can only cost more."""
     sigma = torch.rand(3, 200, dtype=torch.float64) + 0.01
-    bill = energy_bill(Membrane(c=0.3), sigma, sigma)
-    assert (bill["reliability_cost"] >= bill["reliability_cost_at_rms"]).all()
-    torch.testing.assert_close(bill["reliability_cost"], 0.3 * sigma.pow(-2 / 3).sum(-1))
+    paid = reliability_costs(Membrane(c=0.3), sigma, sigma)
+    assert (paid["reliability_cost"] >= paid["reliability_cost_at_rms"]).all()
+    torch.testing.assert_close(paid["reliability_cost"], 0.3 * sigma.pow(-2 / 3).sum(-1))

@@ -13,7 +13,7 @@ from ebayes_core.engine.evaluation import evaluate
 from ebayes_core.engine.loop import train
 from ebayes_core.engine.randomness import MEASURE, generator
 from ebayes_core.measure.collect import measure
-from ebayes_core.measure.convergence import absolute_gradients, expected_loss, slopes
+from ebayes_core.measure.convergence import absolute_gradients, expected_loss, projections
 from ebayes_core.measure.probes import curvature, inputs, training_chunks
 from ebayes_core.results.record import MemberResult
 from tests.build import DIGITS, LINEAR, cohort, trained
@@ -80,7 +80,7 @@ def test_the_standard_error_is_the_spread_of_repetitions(registry: Registry, dty
     p = at(c, mean, np.sqrt(np.diag(covariance)))
     p = type(p).fresh(*([t.to(c.dtype) for t in ts] for ts in (p.mu, p.phi)))
     noise = generator(0, MEASURE)
-    losses, errors = np.array([expected_loss(c, slopes(c, p, noise)) for _ in range(40)])[..., 0].T
+    losses, errors = np.array([expected_loss(c, projections(c, p, noise)) for _ in range(40)])[..., 0].T
     assert losses.std(ddof=1) == pytest.approx(
         errors.mean(), rel=0.35
     )  # of forty, a standard deviation is known to 11%

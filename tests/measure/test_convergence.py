@@ -9,7 +9,7 @@ from ebayes_core.contract.registry import Registry
 from ebayes_core.engine.cohort import Cohort, State
 from ebayes_core.engine.parameters import Parameters
 from ebayes_core.engine.randomness import MEASURE, generator
-from ebayes_core.measure.convergence import balance, motion, slopes
+from ebayes_core.measure.convergence import balance, motion, projections
 from tests.build import DIGITS, LINEAR, cohort, trained
 from tests.engine.test_step import COSTS
 
@@ -31,7 +31,7 @@ def test_stein_on_a_small_smooth_network(registry: Registry) -> None:
     """
     c = cohort(registry, DIGITS, *SMOOTH)
     p, noise = trained(c).parameters, generator(1, MEASURE)
-    found = torch.cat([slopes(c, p, noise).along_sigma for _ in range(20)])
+    found = torch.cat([projections(c, p, noise).along_sigma for _ in range(20)])
     x, y = c.data.x[::7], c.data.y[::7]
     sigma = c.formulas.sigmas(p.mu, p.phi)
 
@@ -90,7 +90,7 @@ def solve(loss_slope, energy):
 
 
 def check_balance(c: Cohort, p: Parameters) -> None:
-    found = slopes(c, p, generator(3, MEASURE))
+    found = projections(c, p, generator(3, MEASURE))
     report = balance(c, p, found)
     error = report["balance_error"][-1, 0].item()
     assert error < 0.2
@@ -105,7 +105,7 @@ def test_balance_measures_the_distance_to_the_optimum(registry: Registry) -> Non
     star = (0.2 / h) ** (1 / 4)
     for factor in (0.5, 2.0):
         p = at(c, [torch.zeros_like(h)], [factor * star])
-        report = balance(c, p, slopes(c, p, generator(3, MEASURE)))
+        report = balance(c, p, projections(c, p, generator(3, MEASURE)))
         known = factor**4
         assert abs(report["balance"][-1, 0].item() - known) < 4 * report["balance_error"][-1, 0].item()
 
@@ -115,7 +115,7 @@ def test_every_pass_sees_every_example_once_and_there_are_pairs_enough(registry:
     for examples, passes, pairs in ((203, 1, 10 * 11), (203, 12, 12 * 11), (7, 1, 100), (4001, 1, 201)):
         c = cohort(registry, LINEAR, f"dataset.examples={examples}", f"measurement.balance_passes={passes}")
         p = c.start().parameters
-        found = slopes(c, p, generator(0, MEASURE))
+        found = projections(c, p, generator(0, MEASURE))
         whole = c.data.task.nll(c.network.forward(c.layered(p.mu), c.data.x), c.data.y).mean(-1)
         torch.testing.assert_close(found.nll_mean, whole)
         assert len(found.share) == pairs and found.share.sum().item() == pytest.approx(1)
@@ -131,6 +131,6 @@ def test_motion_reads_the_last_tenth() -> None:
 def test_nothing_to_balance_without_noise(registry: Registry) -> None:
     c = cohort(registry, DIGITS, "noise.kind=none", "training.epochs=1")
     state: State = trained(c)
-    report = balance(c, state.parameters, slopes(c, state.parameters, generator(0, MEASURE)))
+    report = balance(c, state.parameters, projections(c, state.parameters, generator(0, MEASURE)))
     assert report["balance"].isnan().all()
     assert report["magnitude_balance"].isfinite().all()

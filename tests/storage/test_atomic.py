@@ -127,7 +127,7 @@ def test_a_large_file_ends_where_the_disk_does(tmp_path: Path, monkeypatch: Any)
     with pytest.raises(OSError, match="No space left"), hdf5.writing(tmp_path / "t.h5") as file:
         file["a"] = np.arange(10_000.0)
         file.flush()
-        file.insist()
+        file.raise_refused()
         pytest.fail("went on")
 
 
