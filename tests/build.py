@@ -1,4 +1,4 @@
-"""Small populations for tests, through the same door as a user's spec."""
+"""Small populations for tests, built from specs as a user's are."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ training = { epochs = 2, batch_size = 200, learning_rate = 1e-2, dtype = "float6
 
 
 def points(registry: Registry, text: str, *overrides: str) -> list[Point]:
-    """The members of a spec."""
+    """The networks of a spec."""
     return loads(text, registry, overrides).members()
 
 
 def cohort(registry: Registry, text: str, *overrides: str, compile: bool = False) -> Cohort:
-    """The one cohort of a spec."""
+    """The only cohort of a spec."""
     members = points(registry, text, *overrides)
     (group,) = cohorts(members, lambda _: 1)
     return Cohort(group, data_of(members[0]), compile)
 
 
 def data_of(point: Point) -> Data:
-    """A member's data on the CPU."""
+    """A network's data on the CPU."""
     return member_data(point, find_device("cpu"))
 
 

@@ -1,4 +1,4 @@
-"""How many examples a property draws."""
+"""Number of examples that a property test draws."""
 
 from __future__ import annotations
 
@@ -6,5 +6,7 @@ from hypothesis import settings
 
 
 def examples(count: int) -> settings:
-    """So many where others draw a hundred: a property that is dear, or one that needs more; wide, in proportion."""
+    """The number to draw where others draw a hundred, for an expensive property or one that needs more; wide: scaled
+    up.
+    """
     return settings(max_examples=count * settings.default.max_examples // 100)

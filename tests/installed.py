@@ -1,4 +1,4 @@
-"""Distributions as strangers would install them: found on the path by their metadata, imported, and used."""
+"""Distributions as third parties would install them: found on the path by their metadata, imported, and used."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.waiting import LIMIT
 
 
 def pip_install(folder: Path, target: Path) -> Path:
-    """Install a package into a folder of its own, with pip; the package's own folder stays as it is."""
+    """Install a package into a folder of its own, with pip; the package's source folder is not changed."""
     source = shutil.copytree(
         folder, target.with_name(f"{target.name}-source"), ignore=shutil.ignore_patterns("*.egg-info")
     )
@@ -26,7 +26,7 @@ def pip_install(folder: Path, target: Path) -> Path:
 
 
 def place(folder: Path, target: Path) -> Path:
-    """What pip would leave of a package of one module, without a build: the module, and the metadata beside it."""
+    """What pip would install for a package of one module, without a build: the module, and the metadata beside it."""
     project = tomllib.loads((folder / "pyproject.toml").read_text())
     for module in project["tool"]["setuptools"]["py-modules"]:
         target.mkdir(exist_ok=True)
@@ -37,7 +37,7 @@ def place(folder: Path, target: Path) -> Path:
 
 
 def distribution(target: Path, name: str, module: str, code: str) -> Path:
-    """A distribution made up of one module."""
+    """An artificial distribution of one module."""
     target.mkdir(exist_ok=True)
     (target / f"{module}.py").write_text(code)
     metadata(target, name, "1.2", {name.removeprefix("ebayes-"): module})

@@ -1,4 +1,4 @@
-"""Installed packages that are no use: told of, left out, and in nobody's way who does not ask for them."""
+"""Installed packages that are broken: they are reported, left out, and do not affect commands that do not need them."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ BROKEN = {
 
 @pytest.fixture(params=range(len(BROKEN)))
 def case(request, tmp_path: Path, monkeypatch) -> tuple[str, str]:
-    """A broken package on the path; its code, and what is said of it."""
+    """A broken package on the path: its code, and the message about it."""
     code, reason = list(BROKEN.items())[request.param]
     module = f"ebayes_broken_{request.param}"  # a name of its own: Python remembers modules
     monkeypatch.syspath_prepend(str(distribution(tmp_path / "broken", "ebayes-broken", module, code)))
@@ -74,7 +74,7 @@ def executed(code: str) -> types.ModuleType:
 
 
 def test_its_author_is_told_at_once(case: tuple[str, str]) -> None:
-    """In a test or a notebook, where the module is named, nothing is put aside."""
+    """In a test or a notebook, where the module is passed explicitly, the error is raised."""
     code, reason = case
     try:
         module = executed(code)
@@ -101,7 +101,7 @@ def test_other_names_and_more_arguments_with_defaults_are_fine(head: str) -> Non
 
 
 def stale(folder: Path, module: str = "gone") -> Path:
-    """What is left of a package whose folder was moved away: its metadata."""
+    """What remains of a package whose folder was moved away: its metadata."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     metadata(folder, "my-plugin", "0.1", {"glial": module})

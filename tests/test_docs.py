@@ -1,6 +1,6 @@
-"""The documentation cannot rot: its specs are valid, its example is the package, its links lead somewhere.
+"""The documentation stays correct: its specs are valid, its example is the package, its links exist.
 
-Its Python is run as well: conftest.py hands the code blocks to pytest.
+Its Python code is run as well: conftest.py passes the code blocks to pytest.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the theory says of trained networks, on models whose answers are known exactly (Appendix 2, 4, 5)."""
+"""The theory's predictions for trained networks, on models with exactly known answers (Appendix 2, 4, 5)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ebayes_core.engine.loop import train
 from ebayes_core.engine.parameters import Parameters
 from ebayes_core.engine.randomness import MEASURE, generator
 from ebayes_core.measure.collect import free_energy
-from ebayes_core.measure.convergence import expected_loss, slopes
+from ebayes_core.measure.convergence import expected_loss, projections
 from ebayes_plugins.costs import Entropic, PowerLaw
 from tests.build import cohort
 
@@ -34,7 +34,7 @@ EVERY_MECHANISM = 'sweep.cost=[{kind="calcium"}, {kind="membrane"}, {kind="actin
 
 
 def settled(c: Cohort) -> Parameters:
-    """Parameters averaged over the second half of training: Adam's jitter about the optimum averages out."""
+    """Parameters averaged over the second half of training, to average out Adam's fluctuations about the optimum."""
     state = c.start()
     half = c.training.epochs * c.batches // 2
     mu, phi = ([torch.zeros_like(t) for t in ts] for ts in (state.parameters.mu, state.parameters.phi))
@@ -75,7 +75,7 @@ def test_trained_slopes_are_those_of_appendix_5(mechanisms) -> None:
 
 
 def test_trained_homogeneous_sigma_knows_the_mean_hessian(registry: Registry, mechanisms) -> None:
-    """One sigma for all: sigma^(rho + 2) = c rho / mean(H); a sigma each never costs more."""
+    """Homogeneous noise: sigma^(rho + 2) = c rho / mean(H); heterogeneous noise never costs more."""
     c = cohort(registry, LINEAR, EVERY_MECHANISM, 'noise={kind="homogeneous", sigma_0=0.2}')
     p = settled(c)
     sigma = c.formulas.sigmas(p.mu, p.phi)[0].numpy()
@@ -163,7 +163,7 @@ def test_monte_carlo_objective_equals_its_closed_form(registry: Registry) -> Non
     mean = np.linspace(-1, 1, 7)
     sd = np.linspace(0.05, 0.5, 7)
     noise = generator(0, MEASURE)
-    found, error = expected_loss(c, slopes(c, at(c, mean, sd), noise))
+    found, error = expected_loss(c, projections(c, at(c, mean, sd), noise))
     assert error < 0.02 * found
     assert abs(found - expected_nll(c, mean, sd)) < 4 * error
 

@@ -1,4 +1,4 @@
-"""A stranger's package: installed, it runs, validates, sweeps and draws like a built-in; broken, it is named."""
+"""A third-party package: installed, it runs, validates, sweeps and draws like a built-in; broken, it is named."""
 
 from __future__ import annotations
 

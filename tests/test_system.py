@@ -1,4 +1,4 @@
-"""Where ebayes runs: Windows is refused in one sentence, before anything is written or trained."""
+"""Platforms: Windows is rejected in one sentence, before anything is written or trained."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Waiting for other processes: for an event, and never for a time that a busy machine could exceed."""
+"""Waiting for other processes: for an event, never for a time that a busy machine could exceed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ LIMIT = 600.0  #: seconds; whatever has not happened by then never will
 
 
 def until(what: Callable[[], T]) -> T:
-    """The first true value of `what`, asked again and again."""
+    """The first true value of `what`, which is called repeatedly."""
     end = time.monotonic() + LIMIT
     while not (found := what()):
         assert time.monotonic() < end, "it never came to pass"

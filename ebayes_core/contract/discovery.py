@@ -123,7 +123,7 @@ def kind_of(cls: Any, slot: str) -> str:
     for name, info in cls.model_fields.items():
         if _changeable(info.annotation):
             raise PluginError(f"the {slot} '{kinds[0]}': its field {name} can be changed in place; use a tuple")
-    for mistake in miscalled(cls, BASES[slot]):
+    for mistake in signature_mistakes(cls, BASES[slot]):
         raise PluginError(f"the {slot} '{kinds[0]}': {cls.__name__}.{mistake}")
     return kinds[0]
 
@@ -144,7 +144,7 @@ def _changeable(annotation: Any) -> bool:
     return kind in (list, dict, set) or any(map(_changeable, get_args(annotation)))
 
 
-def miscalled(cls: type[Plugin], base: type[Plugin]) -> Iterator[str]:
+def signature_mistakes(cls: type[Plugin], base: type[Plugin]) -> Iterator[str]:
     """The methods that cannot be called as the engine calls those of the base class.
 
     Without this check Python would raise at the call, possibly hours into a run, and no line of the plugin would be in

@@ -95,10 +95,10 @@ def compiled(function: Callable[P, None], *example: P.args, **none: P.kwargs) ->
     """
     try:
         # in this order: when inductor is imported, it looks for its folder
-        with compiler_folder.opened(), inlined(), torch.no_grad():
+        with compiler_folder.usable(), inlined(), torch.no_grad():
             return _kernel(function, *tree_flatten(example))
     except Exception as error:  # a missing compiler can raise any of a dozen exceptions
-        why = compiler_folder.told(error)
+        why = compiler_folder.described(error)
         log.warning("no compiled update: %s; continuing without, several times slower; %s", why, CURE)
         return None
 

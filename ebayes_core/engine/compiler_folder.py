@@ -22,7 +22,7 @@ from ebayes_core.storage.cache import cache_dir
 
 CACHE, TEMPORARY = "TORCHINDUCTOR_CACHE_DIR", "TMPDIR"
 #: patterns of the most informative lines in a compiler's message, best first
-TELLING = (r"\berror: (?!ld returned)", r"cannot find|denied|not found|No such file|No space")
+INFORMATIVE = (r"\berror: (?!ld returned)", r"cannot find|denied|not found|No such file|No space")
 CURE = (
     f"install a C++ compiler, name one in CXX, or name another folder in {CACHE} and {TEMPORARY}; "
     "--compile off turns compilation and this message off"
@@ -34,7 +34,7 @@ class NoFolder(Exception):
 
 
 @contextlib.contextmanager
-def opened() -> Iterator[None]:
+def usable() -> Iterator[None]:
     """A block in which torch has folders that it can compile in: its own if they are suitable. Raises NoFolder.
 
     The cache folder stays set in the environment afterwards, since a GPU's kernels are compiled when they are called.
@@ -51,16 +51,16 @@ def opened() -> Iterator[None]:
         os.environ.update({TEMPORARY: before[1]} if before[1] is not None else {})
 
 
-def told(error: BaseException) -> str:
+def described(error: BaseException) -> str:
     """The error in one line, with the folder in which torch compiles."""
     where = "" if isinstance(error, NoFolder) else f" (in {os.environ.get(CACHE) or tempfile.gettempdir()})"
-    return telling(error) + where
+    return informative_line(error) + where
 
 
-def telling(error: BaseException) -> str:
+def informative_line(error: BaseException) -> str:
     """The most informative line of a long error message."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
-    best = (line for pattern in TELLING for line in lines if re.search(pattern, line))
+    best = (line for pattern in INFORMATIVE for line in lines if re.search(pattern, line))
     return next(best, lines[0])[:300]
 
 

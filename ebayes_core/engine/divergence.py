@@ -13,7 +13,7 @@ from torch import Tensor
 from ebayes_core.engine.cohort import Cohort, State
 from ebayes_core.engine.fixed_point import MOST
 from ebayes_core.engine.objective import Formulas
-from ebayes_core.engine.terms import Formula, blamed, derivatives, doubled, terms
+from ebayes_core.engine.terms import Formula, derivatives, doubled, responsible, terms
 
 MUS, SIGMAS = 17, 257  #: number of values tried for a lost mean and a lost sigma
 #: range of the values: this factor beyond the known means, and these bounds of sigma
@@ -43,7 +43,7 @@ def cause(cohort: Cohort, state: State, member: int, seen: str) -> str:
     for words, formulas, fails in questions:
         for term in terms(formulas, phi is not None):
             if fails(term.formula):
-                return words.format(blamed(term, formulas, fails).of(point))
+                return words.format(responsible(term, formulas, fails).of(point))
     return "the gradient of the loss" if lost else seen
 
 

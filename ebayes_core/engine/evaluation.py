@@ -48,7 +48,7 @@ def costs(cohort: Cohort, p: Parameters) -> tuple[Tensor, Tensor]:
     return magnitude, reliability
 
 
-def energy_bill(cost: Cost, mu: Tensor, sigma: Tensor) -> dict[str, Tensor]:
+def reliability_costs(cost: Cost, mu: Tensor, sigma: Tensor) -> dict[str, Tensor]:
     """Reliability cost summed over synapses, and as if each synapse had the network's RMS sigma (the authors' axis)."""
     rms = sigma.square().mean(-1, keepdim=True).sqrt().expand_as(sigma)
     return {"reliability_cost": cost(sigma, mu).sum(-1), "reliability_cost_at_rms": cost(rms, mu).sum(-1)}

@@ -16,7 +16,7 @@ from torch import Tensor
 from ebayes_core.engine.cohort import Cohort, State
 from ebayes_core.engine.fixed_point import LARGEST, MOST
 from ebayes_core.engine.objective import Formulas
-from ebayes_core.engine.terms import Formula, blamed, derivatives, doubled, terms
+from ebayes_core.engine.terms import Formula, derivatives, doubled, responsible, terms
 from ebayes_core.errors import PluginError
 
 FEW = 3  #: number of synapses of each network and layer that are checked
@@ -60,8 +60,8 @@ def _check(cohort: Cohort, f: Formulas, mu: Tensor, sigmas: list[Tensor], curved
         for sigma in sigmas:
             failing: Callable[..., Place | None] = lambda g, s=sigma: next(_failing(g, mus, s, curved), None)
             if failing(term.formula):
-                guilty = blamed(term, f, failing)
-                _refuse(cohort, guilty.slot, guilty.method, failing(guilty.formula))
+                source = responsible(term, f, failing)
+                _refuse(cohort, source.slot, source.method, failing(source.formula))
 
 
 def _steps(cohort: Cohort) -> int:

@@ -33,15 +33,15 @@ class Term(NamedTuple):
 def terms(f: Formulas, noisy: bool) -> list[Term]:
     """The terms that the objective adds to the loss; without noise there is no reliability cost."""
     magnitude = Term("magnitude", "inference", "magnitude_cost", f.inference.magnitude_cost)
-    charged: Formula = lambda mu, sigma: f.inference.reliability_cost(mu, sigma, f.cost)
-    return [magnitude] + [Term("reliability", "inference", "reliability_cost", charged)] * noisy
+    reliability: Formula = lambda mu, sigma: f.inference.reliability_cost(mu, sigma, f.cost)
+    return [magnitude] + [Term("reliability", "inference", "reliability_cost", reliability)] * noisy
 
 
-def blamed(term: Term, f: Formulas, fails: Callable[[Formula], object]) -> Term:
+def responsible(term: Term, f: Formulas, fails: Callable[[Formula], object]) -> Term:
     """The term, or the cost's energy if that fails too, because the inference only passes it on."""
-    charged: Formula = lambda mu, sigma: f.cost(sigma, mu)
-    if term.method == "reliability_cost" and fails(charged):
-        return Term("reliability", "cost", "energy", charged)
+    reliability: Formula = lambda mu, sigma: f.cost(sigma, mu)
+    if term.method == "reliability_cost" and fails(reliability):
+        return Term("reliability", "cost", "energy", reliability)
     return term
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ebayes_core.contract.functions import entropy_cost
 from ebayes_core.engine.cohort import Cohort, State
-from ebayes_core.engine.evaluation import energy_bill, evaluate, spread
+from ebayes_core.engine.evaluation import evaluate, reliability_costs, spread
 from ebayes_core.engine.parameters import Parameters
 from ebayes_core.engine.randomness import MEASURE, generator
 from ebayes_core.engine.stacking import stack
@@ -24,7 +24,7 @@ def measure(cohort: Cohort, state: State) -> list[MemberResult]:
     """Test scores, sigma, costs, the bound, curvature and the convergence report of every network."""
     p = state.parameters
     noise = generator(cohort.seed, MEASURE, device=cohort.device)
-    found = convergence.slopes(cohort, p, noise)
+    found = convergence.projections(cohort, p, noise)
     nll, nll_error = convergence.expected_loss(cohort, found)
     scores = evaluate(cohort, p, noise)  # before what draws once per chunk: scores must not depend on the chunks
     layers = _synapses(cohort, p, noise)
@@ -118,8 +118,8 @@ def _sigma(cohort: Cohort, p: Parameters, layers: Layers) -> dict[str, Tensor]:
         "stuck_fraction": _stuck(cohort, p, sigma),
     }
     nothing = torch.full((len(cohort),), math.nan, device=sigma.device)
-    bill = dict.fromkeys(("reliability_cost", "reliability_cost_at_rms"), nothing)
-    return sizes | (energy_bill(cohort.formulas.cost, mu, sigma) if p.phi else bill)
+    none = dict.fromkeys(("reliability_cost", "reliability_cost_at_rms"), nothing)
+    return sizes | (reliability_costs(cohort.formulas.cost, mu, sigma) if p.phi else none)
 
 
 def _rms_without_biases(cohort: Cohort, sigma: Tensor) -> Tensor:

@@ -28,7 +28,7 @@ MINIBATCHES = 10
 
 
 @dataclass
-class Slopes:
+class Projections:
     """Inner products with the gradient that pairs of sampled networks have on their part of the training set, per
     example.
 
@@ -42,16 +42,16 @@ class Slopes:
     nll_mean: Tensor  #: (member,): loss with the mean weights, over the whole training set
 
 
-def slopes(cohort: Cohort, p: Parameters, noise: torch.Generator) -> Slopes:
+def projections(cohort: Cohort, p: Parameters, noise: torch.Generator) -> Projections:
     """Passes over the training set, a few examples at a time, each chunk with two sampled networks mu +- sigma xi."""
-    pair, met, sizes = _Pair(cohort, p), [], []
+    pair, found, sizes = _Pair(cohort, p), [], []
     for x, y in _chunks(cohort):
         pair.draw(noise)
-        met.append(pair.meet(x, y))
+        found.append(pair.measure(x, y))
         sizes.append(len(x))
     share = torch.tensor(sizes, dtype=torch.float64, device=cohort.device) / sum(sizes)
-    along_sigma, along_mu, added, nll_mean = map(torch.stack, zip(*met, strict=True))
-    return Slopes(share, along_sigma, along_mu, added, average(share, nll_mean)[0])
+    along_sigma, along_mu, added, nll_mean = map(torch.stack, zip(*found, strict=True))
+    return Projections(share, along_sigma, along_mu, added, average(share, nll_mean)[0])
 
 
 class _Pair:
@@ -72,15 +72,15 @@ class _Pair:
         ):
             torch.mul(s, xi, out=step)
 
-    def meet(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Results for one chunk of examples, per example: the fields of Slopes, without the axis of pairs."""
+    def measure(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Results for one chunk of examples, per example: the fields of Projections, without the axis of pairs."""
         at_mean = _mean_loss(self.cohort, self.cohort.network.forward(self.cohort.layered(self.mu), x), y)
-        nll = (self._slope(1, x, y, self.plus) + self._slope(-1, x, y, self.minus)) / 2
+        nll = (self._loss_and_gradient(1, x, y, self.plus) + self._loss_and_gradient(-1, x, y, self.minus)) / 2
         along_sigma = (_dots(self.steps, self.plus) - _dots(self.steps, self.minus)) / 2
         along_mu = (_dots(self.mu, self.plus) + _dots(self.mu, self.minus)) / 2
         return along_sigma, along_mu, nll - at_mean, at_mean
 
-    def _slope(self, sign: int, x: Tensor, y: Tensor, out: list[Tensor]) -> Tensor:
+    def _loss_and_gradient(self, sign: int, x: Tensor, y: Tensor, out: list[Tensor]) -> Tensor:
         """Mean loss (member,) at mu + sign sigma xi; its gradient goes into out."""
         for w, m, step in zip(self.weights, self.mu, self.steps, strict=True):
             torch.add(m, step, alpha=sign, out=w)
@@ -107,7 +107,7 @@ def _chunks(cohort: Cohort) -> Iterator[tuple[Tensor, Tensor]]:
             yield data.x[few], data.y[few]
 
 
-def expected_loss(cohort: Cohort, found: Slopes) -> tuple[Tensor, Tensor]:
+def expected_loss(cohort: Cohort, found: Projections) -> tuple[Tensor, Tensor]:
     """Expected loss summed over the training set (nat), with its standard error; (member,) each.
 
     Only what the noise adds is estimated by sampling: the loss of the mean weights is exact.
@@ -148,7 +148,7 @@ def _dots(a: list[Tensor], b: list[Tensor]) -> Tensor:
     return torch.stack([(u * v).sum(-1).double() for u, v in zip(a, b, strict=True)])
 
 
-def charges(cohort: Cohort, p: Parameters) -> tuple[Tensor, Tensor]:
+def cost_derivatives(cohort: Cohort, p: Parameters) -> tuple[Tensor, Tensor]:
     """-sum sigma d penalty/d sigma and sum mu d penalty/d mu, (layer, member): the denominators of the balances."""
     down, up = [], []
     for mu, sigma in zip(p.mu, cohort.formulas.sigmas(p.mu, p.phi), strict=True):
@@ -161,13 +161,13 @@ def charges(cohort: Cohort, p: Parameters) -> tuple[Tensor, Tensor]:
     return torch.stack(down), torch.stack(up)
 
 
-def balance(cohort: Cohort, p: Parameters, found: Slopes) -> dict[str, Tensor]:
+def balance(cohort: Cohort, p: Parameters, found: Projections) -> dict[str, Tensor]:
     """B with its standard error, and the magnitude balance; (layer + 1, member), the last row for the network.
 
     NaN if the denominator is zero: without noise, or without a magnitude cost.
     """
     n = cohort.data.examples
-    down, up = (_with_total(t) for t in charges(cohort, p))
+    down, up = (_with_total(t) for t in cost_derivatives(cohort, p))
     down = down if p.phi else torch.full_like(down, torch.nan)
     along_sigma, error = average(found.share, _with_total(found.along_sigma, 1))
     along_mu, _ = average(found.share, _with_total(found.along_mu, 1))

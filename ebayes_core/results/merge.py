@@ -65,7 +65,7 @@ def gather(
         room = schema.networks(file["networks"], list(kinds.items()))
         for source, members in _by_file(places):
             _copy(source, [(places[i].row, *where[i]) for i in members], room)
-            file.insist()
+            file.raise_refused()
         seal.seal(file)
 
 

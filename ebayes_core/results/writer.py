@@ -33,7 +33,7 @@ def write_run(
     with hdf5.writing(path) as file:
         head(file, spec, settings, results, provenance, spec_text)
         _fill_networks(file["networks"], results)
-        file.insist()
+        file.raise_refused()
         seal.seal(file)
 
 

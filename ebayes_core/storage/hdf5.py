@@ -14,7 +14,7 @@ import numpy as np
 from ebayes_core.errors import StoreError
 from ebayes_core.storage import atomic
 from ebayes_core.storage.tolerant import Lenient
-from ebayes_core.storage.uninterrupted import undisturbed
+from ebayes_core.storage.uninterrupted import deferring_interrupts
 from ebayes_core.storage.untrusted import opened, reading
 
 Tree = dict[str, Any]
@@ -27,13 +27,13 @@ FORMAT = ("v110", "v110")
 
 
 class File(h5py.File):  # type: ignore[misc]  # h5py brings no types
-    """A file to write to, which keeps an error of the disk until `insist` raises it."""
+    """A file to write to, which keeps an error of the disk until `raise_refused` raises it."""
 
     def __init__(self, lenient: Lenient, mode: str) -> None:
         super().__init__(lenient, mode, libver=FORMAT)
         self._disk = lenient
 
-    def insist(self) -> None:
+    def raise_refused(self) -> None:
         """Raise the OSError of a failed write, if there was one; called between parts of a file, to stop early."""
         if self._disk.refused:
             raise self._disk.refused
@@ -49,7 +49,11 @@ def writing(path: Path, original: Path | None = None) -> Iterator[File]:
         if original:
             shutil.copyfile(original, beside)
         mode = "r+" if original else "w"
-        with undisturbed(), Lenient(beside, "r+b" if original else "w+b") as lenient, File(lenient, mode) as file:
+        with (
+            deferring_interrupts(),
+            Lenient(beside, "r+b" if original else "w+b") as lenient,
+            File(lenient, mode) as file,
+        ):
             yield file
         if lenient.refused:
             raise lenient.refused

@@ -14,7 +14,7 @@ class _Waiting:
 
 
 @contextlib.contextmanager
-def undisturbed() -> Iterator[None]:
+def deferring_interrupts() -> Iterator[None]:
     """A block in which `interrupt` only takes note; KeyboardInterrupt is raised at its end."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -30,7 +30,7 @@ def undisturbed() -> Iterator[None]:
 
 
 def interrupt() -> None:
-    """Raise KeyboardInterrupt, at once or at the end of the block of `undisturbed`; called by signal handlers."""
+    """Raise KeyboardInterrupt, at once or at the end of a block of `deferring_interrupts`; for signal handlers."""
     if not _Waiting.depth:
         raise KeyboardInterrupt
     _Waiting.interrupted = True

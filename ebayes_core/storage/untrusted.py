@@ -15,7 +15,7 @@ import numpy as np
 from ebayes_core.errors import StoreError
 from ebayes_core.storage.in_use import refuse_in_use
 from ebayes_core.storage.text_heaps import refuse_endless_heaps
-from ebayes_core.storage.uninterrupted import undisturbed
+from ebayes_core.storage.uninterrupted import deferring_interrupts
 
 #: what h5py raises for damaged files
 DAMAGE = (OSError, KeyError, RuntimeError, ValueError, TypeError)
@@ -38,7 +38,7 @@ def reading(path: Path) -> Iterator[None]:
     Raises StoreError for damage, InUse if the file is being written, and the OSError of a disk that fails.
     """
     try:
-        with undisturbed():
+        with deferring_interrupts():
             yield
     except DAMAGE as error:
         with _named(path):

@@ -137,9 +137,8 @@ class Experiment(Analysis):
             (VARIABILITY, sigma**2 / size, CHANGE, rate / size),
             (INPUT, inputs, VARIABILITY, sigma**2 / size),
         ):
-            whole = np.isfinite(x * y) & (
-                x * y > 0
-            )  # the gradient of a dead unit is 0, hence an infinite learning rate
+            # a dead unit has no gradient, hence an infinite learning rate
+            whole = np.isfinite(x * y) & (x * y > 0)
             for name, some in (("all synapses", whole), (f"|μ| > {self.near_zero:g} RMS", whole & large)):
                 yield Choice(
                     f"{label(run, member)}: {name}", x_name, y_name, x[some], y[some], size[some], member, False

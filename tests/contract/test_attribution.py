@@ -1,4 +1,4 @@
-"""What a plugin raises, or returns and nobody can use, is told with its slot, kind, distribution, and what to do."""
+"""Errors in plugins, and invalid return values, are reported with slot, kind, distribution, and what to do."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SMALL = DIGITS + 'measurement = { samples = 2, probe_examples = 100 }\n[sweep]\n
 
 
 class Square(torch.autograd.Function):
-    """A backward pass of its own, whose frames torch calls: no method of the plugin is on the way there."""
+    """A custom backward pass, which torch calls: no method of the plugin is on the stack there."""
 
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor) -> torch.Tensor:
@@ -48,7 +48,7 @@ def boom(*_: Any) -> Any:
 
 
 class OddCost(Cost):
-    """Boom where it is asked for."""
+    """Raises in the method named by `fault`."""
 
     kind: Literal["odd"] = "odd"
     fault: Literal["none", "energy", "backward"] = "none"
@@ -60,7 +60,7 @@ class OddCost(Cost):
 
 
 class OddNoise(Noise):
-    """Boom where it is asked for."""
+    """Raises in the method named by `fault`."""
 
     kind: Literal["odd"] = "odd"
     fault: Literal["init", "sigma", "init returned"]
@@ -75,7 +75,7 @@ class OddNoise(Noise):
 
 
 class OddInference(Inference):
-    """Boom where it is asked for."""
+    """Raises in the method named by `fault`."""
 
     kind: Literal["odd"] = "odd"
     fault: Literal["magnitude_cost", "reliability_cost", "log_prior"]
@@ -91,7 +91,7 @@ class OddInference(Inference):
 
 
 class OddNetwork(Network):
-    """Boom where it is asked for."""
+    """Raises in the method named by `fault`."""
 
     kind: Literal["odd"] = "odd"
     fault: Literal["none", "shapes", "shapes returned", "forward", "trace", "trace returned", "gradients"] = "none"
@@ -114,7 +114,7 @@ class OddNetwork(Network):
 
 
 class OddData(Dataset):
-    """Boom where it is asked for; else as many classes as are asked for."""
+    """Raises in the method named by `fault`; otherwise has the given number of classes."""
 
     kind: Literal["odd"] = "odd"
     fault: Literal["none", "load", "load returned", "task", "task returned"] = "none"
@@ -133,7 +133,7 @@ class OddData(Dataset):
 
 
 class OddAnalysis(Analysis):
-    """Boom where it is asked for."""
+    """Raises in the method named by `fault`."""
 
     kind: Literal["odd"] = "odd"
     fault: str
@@ -172,7 +172,7 @@ def odd() -> Registry:
 
 
 def message(act: Callable[[], Any], registry: Registry) -> str:
-    """What is told of a failure: by the contract's check itself, or by whoever meets it."""
+    """The message about a failure, from the check of the contract or from the caller that handles the error."""
     with pytest.raises(Exception) as caught:
         act()
     return blamed(caught.value, registry)
@@ -262,7 +262,7 @@ def test_figures_tables_claims_and_pages_name_it(odd: Registry, file: Path, tmp_
 
 @pytest.mark.parametrize("faulty", [OddCost, OddNoise])
 def test_a_method_that_wants_another_argument_is_found_before_anything_runs(faulty: type) -> None:
-    """The issue of it: a bare TypeError at the first call, without the plugin or its package."""
+    """Otherwise a bare TypeError would be raised at the first call, naming neither the plugin nor its package."""
     method = "energy" if faulty is OddCost else "sigma"
     body = {method: lambda self, phi, mu, temperature: phi, "__module__": __name__, "__doc__": "Odd."}
     hooks = {f"ebayes_{faulty.slot}s": hookimpl(lambda: [type("Wrong", (faulty,), body)])}
@@ -321,7 +321,7 @@ def test_of_a_sweep_over_networks_those_that_offer_it_are_measured(odd: Registry
 
 
 def test_what_a_command_ends_with_names_the_plugin(capsys, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of an installed one; what is no fault of the code has no advice to report it."""
+    """For an installed plugin; an error that is not a mistake in the code has no advice to report it."""
     monkeypatch.delenv("EBAYES_DEBUG", raising=False)
     installed = Registry.load().kinds("cost")["calcium"]()
     assert guarded(lambda: installed.energy(object(), None)) == 1

@@ -1,6 +1,6 @@
-"""Functions written for speed, against double precision over the whole range of float32, in value and in slope.
+"""Fast elementwise functions against double precision over the whole range of float32, values and derivatives.
 
-Each is tested as torch runs it and as the compiled update does, with vectors of both widths that x86 has.
+Each is tested as torch runs it and as the compiled update does, with both vector widths of x86.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def test_power_and_its_slope(how: str, exponent: float) -> None:
 
 @HOW
 def test_exp_and_log(how: str) -> None:
-    """To two units in the last place, from where exp leaves 0 (a little before float32 ends) to where it overflows."""
+    """To two units in the last place, from where exp becomes 0 (a little before float32 ends) to where it overflows."""
     x = torch.linspace(-86.9, 88.7, 400_001)
     value, slope = value_and_slope(torch.exp, x, how)
     torch.testing.assert_close(value.double(), x.double().exp(), rtol=2.5e-7, atol=0)
@@ -86,7 +86,9 @@ def test_exp_and_log(how: str) -> None:
 
 @HOW
 def test_erf_and_its_slope(how: str) -> None:
-    """The formula is true to 1.5e-7; near zero it is a difference of ones, and a few roundings of 6e-8 come on top."""
+    """The formula is accurate to 1.5e-7; near zero it is a difference of ones, which adds a few rounding errors of
+    6e-8.
+    """
     x = torch.linspace(-12, 12, 400_001)
     value, slope = value_and_slope(torch.erf, x, how)
     torch.testing.assert_close(value.double(), x.double().erf(), rtol=0, atol=5e-7)
@@ -95,7 +97,7 @@ def test_erf_and_its_slope(how: str) -> None:
 
 @HOW
 def test_the_ends(how: str) -> None:
-    """Beyond the range nothing looks like a number that it is not."""
+    """Beyond the range the result is never a finite wrong number."""
     inf, nan = torch.inf, torch.nan
     ends = torch.tensor([-inf, inf, nan, -1000.0, 1000.0]).repeat(20)
     expected = torch.tensor([0.0, inf, nan, 0.0, 1000.0]).repeat(20)
@@ -108,7 +110,7 @@ def test_the_ends(how: str) -> None:
 
 
 def test_a_torch_without_the_place_for_them_compiles_all_the_same(monkeypatch) -> None:
-    """The table that exp, log and erf are written through is private to torch."""
+    """The table through which exp, log and erf are inlined is private to torch."""
     from torch._inductor.codegen.cpp import CppVecOverrides
 
     from ebayes_core.engine import compiler

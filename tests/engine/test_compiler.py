@@ -1,4 +1,6 @@
-"""Compilers that cannot compile where they stand: another place is found, or what they said is told with the cure."""
+"""Compilers that fail because of their folder or otherwise: another folder is found, or the error is reported with a
+cure.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +53,7 @@ def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_step_is_compiled_though_every_folder_it_is_given_has_a_space(tmp_path: Path) -> None:
-    """In a process of its own, since torch looks for its folders once; nothing is left in the current one."""
+    """In a separate process, since torch looks for its folders once; nothing is written to the current folder."""
     for name in ("with space", "work'ing"):
         (tmp_path / name).mkdir()
     hostile = str(tmp_path / "with space")
@@ -75,7 +77,7 @@ def test_torch_is_given_folders_that_a_command_can_hold(tmp_path: Path, name: st
     (tmp_path / name).mkdir()
     monkeypatch.setenv("TMPDIR", str(tmp_path / name))
     monkeypatch.setenv(compiler_folder.CACHE, str(tmp_path / name / "torch"))
-    with compiler_folder.opened():
+    with compiler_folder.usable():
         inside = {tempfile.gettempdir(), os.environ["TMPDIR"]}
         assert inside == {str(tmp_path / "cache" / "compiled")}
         assert os.environ[compiler_folder.CACHE] == str(tmp_path / "cache" / "compiled" / "torchinductor")
@@ -85,22 +87,22 @@ def test_torch_is_given_folders_that_a_command_can_hold(tmp_path: Path, name: st
 def test_folders_that_will_do_are_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setenv(compiler_folder.CACHE, str(tmp_path / "torch"))
-    with compiler_folder.opened():
+    with compiler_folder.usable():
         assert tempfile.gettempdir() == str(tmp_path) and os.environ[compiler_folder.CACHE] == str(tmp_path / "torch")
     assert not (tmp_path / "cache").exists()
 
 
 def test_the_current_folder_is_no_place_for_what_is_compiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is Python's last resort where neither TMPDIR nor /tmp can be written; one who names it may have it."""
+    """It is Python's last resort if neither TMPDIR nor /tmp can be written; a user may name it explicitly."""
     here = tmp_path / "here"
     here.mkdir()
     monkeypatch.chdir(here)
     monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: [str(here)])
-    with compiler_folder.opened():
+    with compiler_folder.usable():
         assert tempfile.gettempdir() == str(tmp_path / "cache" / "compiled")
     assert not os.listdir(here)
     monkeypatch.setenv("TMPDIR", str(here))
-    with compiler_folder.opened():
+    with compiler_folder.usable():
         assert tempfile.gettempdir() == str(here)
 
 
@@ -108,13 +110,13 @@ def test_where_the_cache_folder_cannot_be_written_the_folder_goes_with_the_proce
     (tmp_path / "file").touch()
     monkeypatch.setenv("EBAYES_CACHE", str(tmp_path / "file" / "cache"))
     monkeypatch.setenv(compiler_folder.CACHE, str(tmp_path / "file" / "torch"))
-    with compiler_folder.opened():
+    with compiler_folder.usable():
         found = Path(os.environ[compiler_folder.CACHE]).parent
     assert found.name.startswith("ebayes-") and found.is_dir()
 
 
 def test_a_compiler_that_fails_is_quoted_with_the_folder_and_the_cure(tmp_path: Path, monkeypatch, caplog) -> None:
-    """It answers when asked for its version, and breaks down over a file."""
+    """It prints its version, but fails to compile."""
     from torch._inductor import config
 
     script = tmp_path / "c++"
@@ -139,4 +141,4 @@ def test_a_compiler_that_fails_is_quoted_with_the_folder_and_the_cure(tmp_path: 
     ],
 )
 def test_the_telling_line_of_a_long_error(error: str, line: str) -> None:
-    assert compiler_folder.telling(RuntimeError(error)) == line
+    assert compiler_folder.informative_line(RuntimeError(error)) == line

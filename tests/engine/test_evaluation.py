@@ -1,4 +1,4 @@
-"""Scores against scikit-learn and by hand; sampled and mean predictions agree where noise vanishes."""
+"""Scores against scikit-learn and hand calculations; sampled and mean predictions agree as noise vanishes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from ebayes_core.contract.likelihoods import Classification, Regression, _calibration_error
 from ebayes_core.contract.registry import Registry
-from ebayes_core.engine.evaluation import Predictive, energy_bill, evaluate, sampled_weights
+from ebayes_core.engine.evaluation import Predictive, evaluate, reliability_costs, sampled_weights
 from ebayes_core.engine.randomness import MEASURE, generator
 from ebayes_core.measure.collect import measure
 from ebayes_plugins.costs import Membrane
@@ -56,7 +56,7 @@ def test_without_noise_all_ways_of_predicting_agree(registry: Registry) -> None:
 
 
 def test_calibration_error_of_known_predictions() -> None:
-    """Always 0.8 sure and right in half of the cases: the gap is 0.3; right in 80 of 100: none."""
+    """Confidence 0.8 and accuracy 0.5: the error is 0.3; with accuracy 0.8 it is 0."""
     y = torch.arange(100) % 2
     surely = torch.tensor([[0.8, 0.2]]).expand(1, 100, 2)
     assert Classification(2).scores(surely, y)["ece"].item() == pytest.approx(0.3, abs=1e-6)
@@ -105,7 +105,7 @@ BY_CHANCE = {
 
 @pytest.mark.parametrize("text", [DIGITS, LINEAR])
 def test_no_operator_differs_from_run_to_run_on_a_gpu(registry: Registry, text: str) -> None:
-    """Trained with sigma solved for, and measured: a resumed run ends to the bit there too, calibration included."""
+    """Training with the fixed point, and measuring: a resumed run must end with the same bits there too."""
     with Recorded() as seen:
         c = cohort(registry, text, "training.sigma=fixed_point", "training.epochs=1")
         assert len(measure(c, trained(c))) == 1
@@ -151,8 +151,8 @@ def test_samples_follow_the_model(task) -> None:
 
 
 def test_bill_at_the_rms_is_never_above_the_true_one() -> None:
-    """Jensen: sigma -> (sigma^2)^(-rho/2) is convex, so spreading sigma at one RMS can only cost more."""
+    """Jensen's inequality: sigma -> (sigma^2)^(-rho/2) is convex, so spreading sigma at one RMS can only cost more."""
     sigma = torch.rand(3, 200, dtype=torch.float64) + 0.01
-    bill = energy_bill(Membrane(c=0.3), sigma, sigma)
-    assert (bill["reliability_cost"] >= bill["reliability_cost_at_rms"]).all()
-    torch.testing.assert_close(bill["reliability_cost"], 0.3 * sigma.pow(-2 / 3).sum(-1))
+    paid = reliability_costs(Membrane(c=0.3), sigma, sigma)
+    assert (paid["reliability_cost"] >= paid["reliability_cost_at_rms"]).all()
+    torch.testing.assert_close(paid["reliability_cost"], 0.3 * sigma.pow(-2 / 3).sum(-1))

@@ -1,4 +1,4 @@
-"""Formulas that are not finite somewhere: refused before training where it may come there, and named where it did."""
+"""Formulas that are not finite somewhere are rejected before training, or named if training diverges."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ NAMED = {
 
 
 def told(c) -> list[str]:
-    """What each network that diverged says, one of whose means was 0."""
+    """Status of each diverged network; the mean of one of them was 0."""
     state = c.start()
     if len(state.parameters.mu) > 1:
         state.parameters.mu[0][:, :3] = 0
@@ -148,7 +148,9 @@ def test_what_was_found_is_kept_by_a_checkpoint_and_its_parts(tmp_path: Path) ->
 
 
 def test_the_file_and_the_warning_name_it(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Training does not end where the cost fails, but comes through: no check before it can know."""
+    """Training passes through the region where the cost fails without ending there, so that no check can know
+    beforehand.
+    """
     text, term = f"{DIGITS}\nmeasurement = {{ samples = 2, probe_examples = 100 }}", "reliability (cost 'gap')"
     fault = ['cost={kind="gap", c=10.0}', SIGMA, 'noise={kind="heterogeneous", sigma_0=0.01}', "training.epochs=3"]
     experiment = loads(text, FAULTY, [*SMALL, *fault])

@@ -1,4 +1,4 @@
-"""sigma solved for: against closed forms, against bisection, and in networks whose curvature is known."""
+"""sigma from the fixed point: against closed forms, against bisection, and in networks of known curvature."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ INFERENCES = {
 
 
 def solved(c: Cohort, mu: Tensor, sigma: Tensor, curvature: Tensor, steps: int = 300) -> Tensor:
-    """Where the steps end."""
+    """The fixed point of the steps."""
     for _ in range(steps):
         (change,) = newton(c.formulas, [mu], [Condition(sigma, curvature, torch.full_like(sigma, LARGEST))])
         assert change.abs().max() <= MOST
@@ -54,7 +54,7 @@ def solved(c: Cohort, mu: Tensor, sigma: Tensor, curvature: Tensor, steps: int =
 
 
 def excess(c: Cohort, mu: Tensor, sigma: Tensor, curvature: Tensor) -> Tensor:
-    """d objective / d sigma over what the costs pay, by autograd: 0 at the optimum."""
+    """d objective / d sigma relative to the derivative of the costs, by autograd: 0 at the optimum."""
     s = sigma.clone().requires_grad_()
     (g,) = torch.autograd.grad(c.formulas.penalty(mu, s, True).sum(), s)
     return (c.formulas.examples * curvature * sigma + g) / g.abs().clamp_min(1e-6)
@@ -80,9 +80,9 @@ def test_the_steps_end_where_the_objective_is_stationary(
 def test_a_power_law_has_its_closed_form(
     registry: Registry, rho: float, c: float, curvature: float, start: float
 ) -> None:
-    """sigma**(rho + 2) = c rho / N H (Eq. 29): one step lands on it, or goes as far toward it as a step may.
+    """sigma**(rho + 2) = c rho / N H (Eq. 29): one step reaches it, or goes as far toward it as a step may.
 
-    So it arrives in as many steps as the way has bounds.
+    So the number of steps is the distance divided by the largest step.
     """
     built = cohort(registry, LINEAR, f'cost={{kind="power_law", rho={rho}, c={c}}}')
     h = torch.full((1, 1), curvature, dtype=torch.float64)
@@ -115,7 +115,7 @@ def test_none_goes_far_above_its_layers_mean() -> None:
 
 
 def test_the_scale_makes_the_layers_condition_exact() -> None:
-    """A Fisher that is 1.3 times too small, or 1.3 times too large, seen through noise; the scale has its bounds."""
+    """A noisy Fisher that is 1.3 times too small or too large is corrected; the correction is bounded."""
     torch.manual_seed(0)
     sigma, curvature = torch.rand(2, 50, dtype=torch.float64) + 0.1, torch.rand(2, 50, dtype=torch.float64)
     known = torch.tensor([[1.3], [1 / 1.3]], dtype=torch.float64)
@@ -128,7 +128,7 @@ def test_the_scale_makes_the_layers_condition_exact() -> None:
 
 
 def test_the_scale_undoes_what_sigma_owes_to_chance() -> None:
-    """sigma is large where the Fisher happens to be small: the condition holds all the same, summed over the layer."""
+    """sigma is large where the Fisher happens to be small: the condition still holds, summed over the layer."""
     torch.manual_seed(0)
     curvature = torch.rand(1, 2000, dtype=torch.float64) + 0.1
     fisher = curvature * (0.1 + 1.8 * torch.rand_like(curvature))
@@ -142,7 +142,7 @@ def test_the_scale_undoes_what_sigma_owes_to_chance() -> None:
 
 
 def test_a_running_mean_remembers_its_share_of_the_steps() -> None:
-    """It starts at the first value, and the mean age of what it holds is a share of the steps so far."""
+    """It starts at the first value, and the mean age of the values in it is a share of the steps so far."""
     assert newest(1) == 1
     mean = 0.0
     for step in range(1, 10_001):
@@ -164,7 +164,7 @@ def exact_curvature(c: Cohort) -> Tensor:
     ],
 )  # fmt: skip
 def test_a_linear_readout_is_trained_to_its_optimum(registry: Registry, noise: str, compile: bool, caplog) -> None:
-    """Its curvature is known and does not move: sigma to 2%, the error of a thousand steps' sampled labels."""
+    """Its curvature is known and constant: sigma to 2%, the error from a thousand steps' sampled labels."""
     options = (SOLVE, "training.epochs=3000", f"noise.kind={noise}", f"cost={COSTS['calcium']}")
     c = cohort(registry, LINEAR, *options, compile=compile)
     h = exact_curvature(c)
@@ -178,7 +178,7 @@ def test_a_linear_readout_is_trained_to_its_optimum(registry: Registry, noise: s
 @pytest.mark.slow
 @torch.no_grad()
 def test_a_network_of_relus_ends_in_balance(registry: Registry) -> None:
-    """Of which no closed form is known: each layer's B, on 2,000 fresh draws, is 1 once the means have come to rest."""
+    """No closed form is known: each layer's B, on 2,000 new draws, is 1 once the means are constant."""
     training = (SOLVE, 'training.schedule="cosine"', "training.epochs=3000", "measurement.balance_passes=2000")
     network = ('dataset={kind="cubic"}', "network.hidden=[20]", f"cost={COSTS['trafficking']}")
     c = cohort(registry, LINEAR, *network, *training)
@@ -189,7 +189,7 @@ def test_a_network_of_relus_ends_in_balance(registry: Registry) -> None:
 
 
 def test_members_with_and_without_the_solver_share_a_sweep(registry: Registry) -> None:
-    """They compute different formulas, so they train apart; noise and means start alike."""
+    """They compute different formulas, so they train in separate cohorts; noise and initial means are the same."""
     from ebayes_core.engine.stacking import cohorts
     from tests.build import points
 
@@ -207,7 +207,7 @@ def test_without_noise_there_is_nothing_to_solve(registry: Registry) -> None:
 
 
 def test_the_first_steps_are_bounded(registry: Registry) -> None:
-    """At the first minibatch most synapses have seen no gradient; none may run away."""
+    """After the first minibatch most synapses have no gradient yet; none may diverge."""
     c = cohort(registry, DIGITS, SOLVE)
     state = c.start()
     before = [s.clone() for s in state.parameters.sigma]

@@ -1,4 +1,4 @@
-"""Networks whose weights are no matrix with the bias last: what is reported of them makes no such assumption."""
+"""Architectures whose weights are not a matrix with the bias last: what is reported of them does not assume this."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.build import DIGITS, cohort, trained
 
 
 class Kernels(Network):
-    """Three kernels with a bias each over the digits, their means into a readout; nobody says what is a bias."""
+    """Three kernels with a bias each over the digits, their means into a readout; does not define which are biases."""
 
     kind: Literal["kernels"] = "kernels"
 
@@ -34,7 +34,7 @@ class Kernels(Network):
 
 
 class Named(Kernels):
-    """The same, and it says."""
+    """The same, with `biases` defined."""
 
     kind: Literal["named"] = "named"
 
@@ -77,7 +77,7 @@ def test_the_biases_of_the_perceptron_are_its_last_column(registry: Registry) ->
 
 
 class Crooked(Named):
-    """It marks the biases of one layer alone."""
+    """Marks the biases of one layer only."""
 
     kind: Literal["crooked"] = "crooked"
 

@@ -1,4 +1,4 @@
-"""Members trained together are the members trained alone, and randomness belongs to the seed."""
+"""Networks trained together equal networks trained alone, and random numbers depend on the seed."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_every_member_is_in_one_cohort_and_large_ones_are_cut(registry: Registry
 
 
 def test_a_member_that_diverges_leaves_the_others_alone(registry: Registry) -> None:
-    """One member's cost overflows float32 at the start; the others end bit for bit as beside a healthy one."""
+    """One network's cost overflows float32 at the start; the others end with the same bits as beside a healthy one."""
     base = ('cost={kind="power_law", rho=8.0}', "noise.sigma_0=1e-3", "training.dtype=float32")
     sick = cohort(registry, DIGITS, *base, 'sweep."cost.c"=[1e-9, 1e-4, 1e12]')
     well = cohort(registry, DIGITS, *base, 'sweep."cost.c"=[1e-9, 1e-4, 1e-5]')
@@ -103,7 +103,7 @@ def test_a_member_that_diverges_leaves_the_others_alone(registry: Registry) -> N
 
 
 def test_scaling_of_the_costs_does_not_depend_on_the_batch_size(registry: Registry) -> None:
-    """c and lambda weigh against the loss of the whole data set: the penalty's share of the gradient is the same."""
+    """c and lambda are relative to the loss of the whole data set: the penalty's share of the gradient is the same."""
     for size in (1, 20, 97):
         c = cohort(registry, DIGITS, f"training.batch_size={size}")
         state = c.start()

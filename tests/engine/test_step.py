@@ -1,4 +1,4 @@
-"""The population's update against a plain loop: one member, autograd, torch.optim.Adam, float64."""
+"""The update of a population against a plain loop: one network, autograd, torch.optim.Adam, float64."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def known(cost: dict, sigma: torch.Tensor) -> torch.Tensor:
 
 
 def reference_penalty(member, mu, sigma, noisy):
-    """Everything but the loss, from torch.distributions where it can."""
+    """Everything except the loss, from torch.distributions if possible."""
     inference = member.inference
     if inference.kind == "energy_efficient":
         reliability = known(member.cost.model_dump(), sigma).sum() if noisy else 0.0
@@ -60,7 +60,7 @@ def reference_penalty(member, mu, sigma, noisy):
 
 
 def reference(c, index=0):
-    """Parameters of one member as a textbook loop trains them: alone, in double precision, by torch.optim.Adam."""
+    """Parameters of one network as a textbook loop trains them: alone, in double precision, by torch.optim.Adam."""
     member, state = c.points[index].member, c.start()
     mu = [t[index].double().requires_grad_() for t in state.parameters.mu]
     phi = [t[index].double().requires_grad_() for t in state.parameters.phi]
@@ -166,7 +166,7 @@ def test_fifty_compiled_steps_at_the_bounds(registry: Registry, overrides: list[
 
 @pytest.mark.parametrize("compile", [False, True])
 def test_a_member_whose_moments_overflow_is_frozen_and_reported(registry: Registry, compile: bool) -> None:
-    """A squared gradient beyond float32 stops Adam for good; that must not pass for training, nor touch the others."""
+    """A squared gradient beyond float32 stops Adam for good; this must be reported, and not affect the others."""
     base = ('cost={kind="power_law", rho=3.0}', "noise.sigma_0=1e-4", 'training.dtype="float32"')
     sick = cohort(registry, DIGITS, *base, 'sweep."cost.c"=[1e-9, 1e12, 1e-3]', compile=compile)
     well = cohort(registry, DIGITS, *base, 'sweep."cost.c"=[1e-9, 1e-6, 1e-3]', compile=compile)
@@ -245,7 +245,7 @@ def test_compiled_step_is_the_eager_step(registry: Registry, kind: str, noise: s
 
 
 def test_without_a_compiler_the_eager_step_goes_on(registry: Registry, monkeypatch, caplog) -> None:
-    """One line in the log, and the same results."""
+    """One warning in the log, and the same results."""
 
     def no_compiler(*_, **__):
         raise RuntimeError("no C++ compiler found\nand a page of advice")
@@ -260,7 +260,7 @@ def test_without_a_compiler_the_eager_step_goes_on(registry: Registry, monkeypat
 
 
 def test_calibration_for_compilation_follows_the_work(registry: Registry) -> None:
-    """Auto compiles a paper-sized run and not a small one."""
+    """Auto compiles a run of the paper's size, but not a small one."""
     small = cohort(registry, DIGITS)
     large = cohort(registry, DIGITS, "training.epochs=100000")
     from ebayes_core.engine.cohort import Cohort

@@ -1,11 +1,11 @@
-"""Stop the process, or fail the power, at every write, fsync and rename of a save, and look at what is left.
+"""Stop the process, or simulate a power failure, at every write, fsync and rename of a save, and check what remains.
 
     python -m tests.faults.crash_points
     python -m tests.faults.crash_points --power
 
-A preloaded shim ends the process before a call, after it, or with half of it done; with `--power` all that was not
-synced is lost too. Every file found afterwards under a name of its own is the old one or the new one, whole; and what
-is started again ends as if nothing had happened.
+A preloaded library ends the process before a call, after it, or halfway through it; with `--power` everything that was
+not synced is lost too. Every file found afterwards under its final name must be the complete old or new file, and a
+process that is started again must end as if nothing had happened.
 """
 
 from __future__ import annotations
@@ -20,15 +20,17 @@ from tests.faults import power, shim
 from tests.faults.saves import Save, saves
 
 WAYS = {"before": shim.BEFORE, "after": shim.AFTER, "halfway": shim.HALF}
-#: before a call is after the one before it; half of what was not synced is no worse than nothing
+#: the state before a call is that after the previous one; half of what was not synced is no worse than nothing
 POWER = {"data lost": False, "data and names lost": True}
 
 
 def main() -> int:
-    """Print what was tried and lost for each kind of save; 1 if anything was."""
+    """Print the numbers of tries and losses for each kind of save; return 1 if anything was lost."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--every", type=int, default=1, help="only each so-manieth call")
-    parser.add_argument("--power", action="store_true", help="fail the power, and not the process alone")
+    parser.add_argument("--every", type=int, default=1, help="try only every n-th call")
+    parser.add_argument(
+        "--power", action="store_true", help="simulate a power failure instead of the end of the process"
+    )
     given = parser.parse_args()
     if not shim.is_loaded():
         return shim.under_shim("tests.faults.crash_points")
@@ -39,7 +41,7 @@ def main() -> int:
 
 
 def tried(save: Save, folder: Path, every: int, fail_power: bool) -> int:
-    """Stop at every call in every way; how many states were lost."""
+    """Stop at every call in every way; return how many states were lost."""
     calls, lost, tries = shim.count(save, folder / "count"), 0, 0
     for number in range(1, calls + 1, every):
         for how in POWER if fail_power else WAYS:
@@ -55,7 +57,7 @@ def tried(save: Save, folder: Path, every: int, fail_power: bool) -> int:
 
 
 def kept(save: Save, folder: Path) -> bool:
-    """Whether what was done is still done when the power fails at once."""
+    """Whether a finished save is still there after an immediate power failure."""
     place, shadow = folder / "place", folder / "shadow"
     save.prepare(place)
 
@@ -72,7 +74,7 @@ def kept(save: Save, folder: Path) -> bool:
 
 
 def survived(save: Save, folder: Path, number: int, how: str) -> bool:
-    """Whether all is whole after a stop, and as it shall be after another start."""
+    """Whether all files are complete after a stop, and correct after another start."""
     place, shadow = folder / "place", folder / "shadow"
     save.prepare(place)
 

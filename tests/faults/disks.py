@@ -1,10 +1,10 @@
-"""Take the disk away from a worker at random moments, give it back, and see whether anything was lost.
+"""Disturb a worker's disk at random moments, restore it, and check whether anything was lost.
 
     python -m tests.faults.disks --trials 10
 
-Of each kind: a small file system that is full, one that turns read-only, permission lost, files and folders deleted
-underneath, and a clock that jumps by years. The worker waits or ends with a message; the same command then ends the
-sweep with what a sweep has that nobody disturbed. Mounting asks for Linux and a name space of one's own.
+Faults: a small file system that is full, one that turns read-only, permissions withdrawn, files and folders deleted,
+and a clock that jumps by years. The worker waits or ends with a message; the same command must then finish the sweep
+with the results of an undisturbed one. Mounting requires Linux and a namespace of its own.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ measurement = { samples = 2 }
 """
 EBAYES = [sys.executable, "-m", "ebayes_core"]
 ENOUGH = "64m"
-MOMENT = 8.0  #: seconds within which a fault comes; a worker alone takes about as long
-#: a root whom permissions bind, as they bind everybody else
+MOMENT = 8.0  #: seconds within which a fault occurs; a single worker takes about as long
+#: a root user without the capability to override permissions
 ORDINARY = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
 
 
 @dataclass
 class Fault:
-    """What is done to a sweep's folder, and undone."""
+    """A fault in a sweep's folder, and how to undo it."""
 
     name: str
     cause: Callable[[Path, random.Random], object]
@@ -55,11 +55,11 @@ class Fault:
 
 
 def main() -> int:
-    """Print what was tried and lost of each kind; 1 if anything was."""
+    """Print the numbers of tries and losses for each fault; return 1 if anything was lost."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--trials", type=int, default=10, help="of each kind")
+    parser.add_argument("--trials", type=int, default=10, help="number of trials of each fault")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", default="", help="kinds whose name holds this")
+    parser.add_argument("--only", default="", help="only faults whose name contains this text")
     given = parser.parse_args()
     if "EBAYES_MOUNTS" not in os.environ:
         inside = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"])]
@@ -78,7 +78,7 @@ def main() -> int:
 
 
 def prepare(folder: Path) -> None:
-    """The sweep as planned, as it shall end, and a small file system of its own."""
+    """The planned sweep, its expected results, and a small file system of its own."""
     folder.chmod(0o755)
     (folder / "spec.toml").write_text(SPEC)
     (folder / "disk").mkdir()
@@ -89,28 +89,28 @@ def prepare(folder: Path) -> None:
 
 
 def mount(*command: str | Path) -> int:
-    """The exit status."""
+    """Mount the file system; returns the exit status."""
     return subprocess.run(list(map(str, command)), stderr=subprocess.DEVNULL, check=False).returncode
 
 
 def ebayes(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """A command to its end."""
+    """Run a command to its end."""
     command = [*EBAYES, *arguments]
     return subprocess.run(command, cwd=folder, text=True, capture_output=True, env=environment(), check=False)
 
 
 def environment() -> dict[str, str]:
-    """One thread; and this checkout, wherever the command runs."""
+    """One thread, and this checkout, whatever the working directory is."""
     return {**alone(), "PYTHONPATH": str(Path(__file__).parents[2])}
 
 
 def finished(folder: Path, place: Path) -> subprocess.CompletedProcess[str]:
-    """The whole command at a sweep's folder."""
+    """Run the complete command on a sweep's folder."""
     return ebayes(folder, "run", "spec.toml", "--out", f"{place}/", "--workers", "1", "--cohort", "1")
 
 
 def tried(fault: Fault, folder: Path, trials: int, chance: random.Random) -> int:
-    """How many trials of a kind lost anything."""
+    """Number of trials of a fault that lost anything."""
     lost, ends = 0, []
     for number in range(trials):
         what = trial(fault, folder, chance)
@@ -124,7 +124,7 @@ def tried(fault: Fault, folder: Path, trials: int, chance: random.Random) -> int
 
 
 def trial(fault: Fault, folder: Path, chance: random.Random) -> str:
-    """One worker, one fault at a random moment, for a random while; in words."""
+    """One worker, with one fault at a random moment for a random time; returns the outcome in words."""
     place = folder / "disk" / "sweep"
     shutil.copytree(folder / "planned", place)
     env = environment() | ({"LD_PRELOAD": fault.preload} if fault.preload else {})
@@ -144,7 +144,7 @@ def trial(fault: Fault, folder: Path, chance: random.Random) -> str:
 
 
 def judged(worker: subprocess.Popen[str], said: str, folder: Path, place: Path) -> str:
-    """How the worker ended, and whether the sweep ends as it shall."""
+    """How the worker ended, and whether the sweep ends with the expected results."""
     status = worker.returncode
     if status not in (0, 1, 2) or "Traceback" in said or (status and str(place) not in said):
         return f"ended with {status}: {said}"
@@ -155,11 +155,11 @@ def judged(worker: subprocess.Popen[str], said: str, folder: Path, place: Path) 
 
 
 def faults(folder: Path) -> list[Fault]:
-    """Each kind."""
+    """All faults."""
     disk = folder / "disk"
 
     def fill(place: Path, chance: random.Random) -> None:
-        """To the last byte, or nearly."""
+        """Fill the disk to the last byte, or nearly."""
         with suppress(OSError), (disk / "filler").open("wb", buffering=0) as file:
             while file.write(bytes(4096)):
                 pass
@@ -167,7 +167,7 @@ def faults(folder: Path) -> list[Fault]:
             os.truncate(disk / "filler", max(0, (disk / "filler").stat().st_size - chance.randrange(200_000)))
 
     def read_only(place: Path, chance: random.Random) -> None:
-        """As soon as no file is open to be written."""
+        """Remount as soon as no file is open for writing."""
         while mount("mount", "-o", "remount,ro", disk):
             time.sleep(0.005)
 

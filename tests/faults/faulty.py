@@ -1,4 +1,4 @@
-"""A cost that goes wrong in one of several ways where its c is above 1."""
+"""A cost with one of several faults if its c is above 1."""
 
 import os
 import signal
@@ -15,7 +15,7 @@ hook = pluggy.HookimplMarker("ebayes")
 
 
 class Faulty(Cost):
-    """An energy 1 / sigma, unless something is wrong."""
+    """An energy 1 / sigma, correct unless a fault is chosen."""
 
     kind: Literal["faulty"] = "faulty"
     fault: Literal["none", "raise", "hang", "nan", "shape", "device", "crash"] = "none"

@@ -1,9 +1,10 @@
-"""Flip every byte of a small results file in turn, and cut it at every length: `verify` sees it, or nobody is harmed.
+"""Flip every byte of a small results file in turn, and cut it at every length: `verify` must notice, or it must not
+matter.
 
     python -m tests.faults.flips
 
-A byte is inverted, and then each of its bits flipped where `--bits` is given. "Unharmed" means that everything that
-can be read of the file, each array, name and attribute, is what it was.
+Each byte is inverted, and with `--bits` each of its bits is flipped. A change does not matter if everything that can be
+read from the file, each array, name and attribute, is unchanged.
 """
 
 from __future__ import annotations
@@ -42,11 +43,11 @@ kind = "training"
 
 
 def main() -> int:
-    """Print what was tried and lost; 1 if anything was."""
+    """Print the numbers of tries and losses; return 1 if anything was lost."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--every", type=int, default=1, help="only each so-manieth byte and length")
-    parser.add_argument("--bits", action="store_true", help="also each bit alone")
-    parser.add_argument("--share", default="1/1", help="for instance 1/2 and 2/2 in two processes")
+    parser.add_argument("--every", type=int, default=1, help="try only every n-th byte and length")
+    parser.add_argument("--bits", action="store_true", help="also flip each single bit")
+    parser.add_argument("--share", default="1/1", help="part of the tries, for instance 1/2 and 2/2 in two processes")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         whole = small(Path(name))
@@ -61,7 +62,7 @@ def main() -> int:
 
 
 def small(folder: Path) -> Path:
-    """A results file with everything that a file has, and as little of it as may be."""
+    """A results file with all parts, each as small as possible."""
     registry, path = Registry.load(), folder / "small.h5"
     experiment = spec.loads(SPEC, registry)
     run(experiment, SPEC, registry, path)
@@ -73,14 +74,14 @@ Damage = tuple[str, int, int]  #: flip, at, pattern; or cut, at, 0
 
 
 def damages(content: bytes, patterns: list[int], every: int) -> Iterator[Damage]:
-    """Each way to damage the file."""
+    """All ways to damage the file."""
     for at in range(0, len(content), every):
         yield from (("flip", at, pattern) for pattern in patterns)
     yield from (("cut", at, 0) for at in range(0, len(content), every))
 
 
 def tally(judge: Judge, tries: list[Damage]) -> Counter[str]:
-    """How each try ended."""
+    """Counts of the outcomes."""
     counts: Counter[str] = Counter()
     for (kind, at, _), found in zip(tries, judge.all(tries), strict=True):
         counts[f"{kind} {found}"] += 1
@@ -92,14 +93,14 @@ def tally(judge: Judge, tries: list[Damage]) -> Counter[str]:
 
 
 class Judge:
-    """Whether verify sees a damage, and if not, whether it matters."""
+    """Whether verify notices a damage, and if not, whether it matters."""
 
     def __init__(self, whole: Path, place: Path) -> None:
         self.content, self.wanted, self.place = whole.read_bytes(), contents(whole), place
         self.registry = Registry.load()
 
     def all(self, tries: list[Damage]) -> Iterator[str]:
-        """One word for each try; in a process of its own, which is replaced where a try ends it or never ends."""
+        """One word for each try; in a separate process, which is replaced if a try ends it or does not end."""
         done = 0
         while done < len(tries):
             read, write = os.pipe()
@@ -138,7 +139,7 @@ WORDS = {b"u": "unharmed", b"c": "caught", b"l": "lost"}
 
 
 def contents(path: Path) -> dict[str, object]:
-    """Everything that can be read of a file, by h5py alone."""
+    """Everything that can be read from a file, by h5py alone."""
     found: dict[str, object] = {}
 
     def note(name: str, item: h5py.HLObject) -> None:
@@ -155,7 +156,7 @@ def contents(path: Path) -> dict[str, object]:
 
 
 def plain(value: object) -> object:
-    """A value that can be compared: NaN is NaN."""
+    """A value that can be compared: NaN equals NaN."""
     array = np.asarray(value)
     return (array.dtype.str, array.shape, array.tolist() if array.dtype.kind in "OSU" else array.tobytes())
 

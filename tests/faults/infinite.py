@@ -1,4 +1,4 @@
-"""Plugins that are right but for one value, one region or one slope that is not finite."""
+"""Plugins that are correct except for one value, region or derivative that is not finite."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ hook = pluggy.HookimplMarker("ebayes")
 
 
 class Ratio(Cost):
-    """No slope where a mean is 0."""
+    """Not differentiable where a mean is 0."""
 
     kind: Literal["ratio"] = "ratio"
 
@@ -23,7 +23,7 @@ class Ratio(Cost):
 
 
 class Smooth(Cost):
-    """The same as it should be."""
+    """The same, made differentiable."""
 
     kind: Literal["smooth"] = "smooth"
 
@@ -32,7 +32,7 @@ class Smooth(Cost):
 
 
 class Bounded(Cost):
-    """No number where sigma is large."""
+    """NaN for large sigma."""
 
     kind: Literal["bounded"] = "bounded"
     most: float = Field(0.02, gt=0, le=10, description="sigma from which on it is no number")
@@ -42,7 +42,7 @@ class Bounded(Cost):
 
 
 class Gap(Cost):
-    """No number in a band of sigma."""
+    """NaN in a band of sigma."""
 
     kind: Literal["gap"] = "gap"
 
@@ -60,7 +60,7 @@ class Pole(Cost):
 
 
 class Cancelled(Cost):
-    """A difference that single precision does not see."""
+    """A difference that vanishes in single precision."""
 
     kind: Literal["cancelled"] = "cancelled"
 
@@ -69,7 +69,7 @@ class Cancelled(Cost):
 
 
 class Rooted(Inference):
-    """No slope of the magnitude where a mean is 0."""
+    """A magnitude cost that is not differentiable where a mean is 0."""
 
     kind: Literal["rooted"] = "rooted"
 
@@ -81,7 +81,7 @@ class Rooted(Inference):
 
 
 class Cut(Inference):
-    """No number of what reliability costs where sigma is large; the cost itself has one."""
+    """A reliability cost that is NaN for large sigma, although the cost itself is finite."""
 
     kind: Literal["cut"] = "cut"
     most: float = Field(0.02, gt=0, le=10, description="sigma from which on it is no number")
@@ -94,7 +94,7 @@ class Cut(Inference):
 
 
 class Burst(Noise):
-    """A sigma that is no number beyond some phi."""
+    """A sigma that is NaN beyond some phi."""
 
     kind: Literal["burst"] = "burst"
     most: float = Field(-4.0, ge=-9, le=10, description="phi from which on it is no number")
@@ -107,7 +107,7 @@ class Burst(Noise):
 
 
 class Breaking(Network):
-    """A readout whose outputs, or only their slopes, are no numbers once a weight is large."""
+    """A readout whose outputs, or only their gradients, are NaN once a weight is large."""
 
     kind: Literal["breaking"] = "breaking"
     fault: Literal["outputs", "slopes"] = "outputs"

@@ -1,11 +1,11 @@
-"""Kill a sweep at random moments, again and again, and see whether anything was lost.
+"""Kill a sweep at random moments, repeatedly, and check whether anything was lost.
 
     python -m tests.faults.kills --kills 100
     python -m tests.faults.kills --kills 8 --spec specs/desk/sweep.toml --within 70 --checkpoint-every 60
 
-A sweep with two workers is started, and at a random moment SIGKILL or SIGTERM goes to the whole command, to the
-command alone, or to one worker. After a few kills it is left to end, and its file compared array by array with
-that of a run that nobody disturbed.
+A sweep with two workers is started, and at a random moment SIGKILL or SIGTERM is sent to the whole process group, to
+the command alone, or to one worker. After a few kills it may finish, and its file is compared array by array with that
+of an undisturbed run.
 """
 
 from __future__ import annotations
@@ -45,20 +45,20 @@ KILLS_PER_SWEEP = 4
 
 @dataclass(frozen=True)
 class Sweep:
-    """What is started, and within which seconds it is killed."""
+    """What is started, and within how many seconds it is killed."""
 
     spec: Path
     within: float
     checkpoint_every: str
 
     def command(self, out: Path) -> list[str]:
-        """As a user types it."""
+        """The command as a user types it."""
         run = ["run", self.spec, "--out", f"{out}/", "--workers", "2", "--checkpoint-every", self.checkpoint_every]
         return [sys.executable, "-m", "ebayes_core", *map(str, run)]
 
 
 def main() -> int:
-    """Print what was tried and lost; 1 if anything was."""
+    """Print the numbers of tries and losses; return 1 if anything was lost."""
     given = asked()
     chance, counts, lost = random.Random(given.seed), Counter[str](), 0
     with tempfile.TemporaryDirectory() as name:
@@ -76,24 +76,29 @@ def main() -> int:
 
 
 def asked() -> argparse.Namespace:
-    """What the command line says; checkpoints are frequent if it says nothing, so that most kills fall near one."""
+    """The options of the command line; by default checkpoints are frequent, so that most kills are near one."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--spec", type=Path, help="another sweep than the small one of this script")
-    parser.add_argument("--within", type=float, default=12.0, help="seconds; a sweep should take about as long")
+    parser.add_argument("--spec", type=Path, help="a spec to use instead of the small one of this script")
+    parser.add_argument(
+        "--within",
+        type=float,
+        default=12.0,
+        help="seconds within which it is killed; the sweep should take about as long",
+    )
     parser.add_argument("--checkpoint-every", default="0.3", help="seconds, as `ebayes run` takes them")
     return parser.parse_args()
 
 
 def uninterrupted(sweep: Sweep, folder: Path) -> Path:
-    """The results of a sweep that nobody disturbed."""
+    """The results of an undisturbed sweep."""
     subprocess.run(sweep.command(folder / "whole"), check=True, stdout=subprocess.DEVNULL, env=alone())
     return folder / "whole" / "results.h5"
 
 
 def survived(sweep: Sweep, out: Path, whole: Path, chance: random.Random, counts: Counter[str]) -> bool:
-    """Whether a sweep that is killed a few times ends like the others, with nothing trained for nothing."""
+    """Whether a sweep that is killed a few times ends like the others, with nothing trained twice."""
     for _ in range(KILLS_PER_SWEEP):
         counts[kill_once(sweep, out, chance)] += 1
     end = subprocess.run(sweep.command(out), check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=alone())
@@ -105,7 +110,7 @@ def survived(sweep: Sweep, out: Path, whole: Path, chance: random.Random, counts
 
 
 def alike(whole: Path, found: Path) -> bool:
-    """Whether two results files hold the same arrays, to the bit."""
+    """Whether two results files contain the same arrays, to the bit."""
     try:
         assert_same(whole, found)
     except AssertionError as error:
@@ -115,14 +120,14 @@ def alike(whole: Path, found: Path) -> bool:
 
 
 def once(out: Path) -> bool:
-    """Every member stands in one finished file, and failures were recorded for none."""
+    """Whether every network is in exactly one finished file, and no failures were recorded."""
     folder = Folder(out)
     members = [digest for item in folder.items() for digest in item.digests]
     return len(members) == len(set(members)) and len(folder.finished()) == len(folder.items())
 
 
 def kill_once(sweep: Sweep, out: Path, chance: random.Random) -> str:
-    """Start the sweep and kill some of it at a random moment; what was done, in words."""
+    """Start the sweep and kill part of it at a random moment; returns what was done, in words."""
     process = subprocess.Popen(
         sweep.command(out), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=alone(), start_new_session=True
     )
@@ -134,7 +139,7 @@ def kill_once(sweep: Sweep, out: Path, chance: random.Random) -> str:
     if which != "command":
         for pid in victims if which == "all" else victims[:1]:
             kill(pid, number)
-    if which == "worker":  # the command goes on, and replaces it; now and then we leave it a moment to do so
+    if which == "worker":  # the command continues and replaces it; sometimes it gets a moment to do so
         time.sleep(chance.uniform(0, 3))
         kill(process.pid, signal.SIGTERM)
     process.wait()
@@ -153,7 +158,7 @@ def workers(out: Path) -> list[int]:
 
 
 def kill(pid: int, number: int) -> None:
-    """It may be gone already."""
+    """Send a signal to a process, which may have ended already."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, number)
 

@@ -1,8 +1,8 @@
-"""What is left when the power fails: what was synced, and of the rest nothing.
+"""The state after a power failure: what was synced, and nothing else.
 
-A recorder keeps each file as it was at its last fsync, and of each folder the names at its last fsync. File systems
-differ in what they keep beyond that; two of the worst are rebuilt: all names but none of the data that was not
-synced, and neither names nor data.
+A recorder keeps each file as it was at its last fsync, and the names in each folder at its last fsync. File systems
+differ in what else they keep; two of the worst cases are rebuilt: all names but no data that were not synced, and
+neither names nor data.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from pathlib import Path
 
 
 class Recorder:
-    """Notes in a folder of its own what a disk has for certain."""
+    """Records, in a folder of its own, what is certainly on the disk."""
 
     def __init__(self, shadow: Path, place: Path) -> None:
         self.shadow, self.place, self.real = shadow, place, os.fsync
         shadow.mkdir()
-        for folder, _, files in os.walk(place):  # what was there before is on the disk
+        for folder, _, files in os.walk(place):  # everything that existed before is on the disk
             for name in files:
                 self._data(Path(folder, name))
             self._names(Path(folder))
-        os.fsync = self.fsync  # HDF5 does not call it; whatever is synced passes here
+        os.fsync = self.fsync  # HDF5 does not call fsync, so every call passes through here
 
     def fsync(self, handle: int) -> None:
-        """As os.fsync, and noted."""
+        """As os.fsync, and recorded."""
         self.real(handle)
         path = Path(os.readlink(f"/proc/self/fd/{handle}"))
         if path.is_relative_to(self.place):
@@ -45,14 +45,14 @@ class Recorder:
                 self._keep(path, path.stat().st_ino)
 
     def _keep(self, path: Path, number: int) -> None:
-        """Held by a second name, so that no other file gets its number."""
+        """Keep the file under a second name, so that its inode number is not used again."""
         kept = self.shadow / f"{number}.kept"
         if not kept.exists():
             os.link(path, kept)
 
 
 def fail(place: Path, shadow: Path, names_too: bool) -> None:
-    """Turn a folder into what is left of it."""
+    """Turn a folder into what remains of it."""
     left = place.with_name("left")
     left.mkdir()
     _rebuild(place if not names_too else None, place.stat().st_ino, shadow, left)
@@ -61,7 +61,7 @@ def fail(place: Path, shadow: Path, names_too: bool) -> None:
 
 
 def _rebuild(real: Path | None, number: int, shadow: Path, target: Path) -> None:
-    """A folder from its names as they are, or as they were synced; files that were not synced are empty."""
+    """A folder with its current names, or with those that were synced; files that were not synced are empty."""
     noted = shadow / f"{number}.names"
     inside = json.loads(noted.read_text()) if noted.exists() else {}
     if real:

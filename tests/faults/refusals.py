@@ -1,10 +1,10 @@
-"""Have the disk refuse at every write, fsync and rename of a save, from there on, and look at what is left.
+"""Let every write, fsync and rename of a save fail, from a given call on, and check what remains.
 
     python -m tests.faults.refusals
 
-A preloaded shim answers as a kernel does whose disk is full, was remounted read-only, or no longer permits a file to
-be created. The save ends with an error that names a file, every file is the old one or the new one, whole; and once the
-disk is well again, the same process and another one end as if nothing had happened.
+A preloaded library answers like a kernel whose disk is full, was remounted read-only, or no longer permits creating a
+file. The save must end with an error that names a file, every file must be the complete old or new one, and once the
+disk works again, the same process and another one must end as if nothing had happened.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ WAYS = {"disk full": shim.FULL, "read-only": shim.READ_ONLY, "permission lost": 
 
 
 def main() -> int:
-    """Print what was tried and lost for each kind of save; 1 if anything was."""
+    """Print the numbers of tries and losses for each kind of save; return 1 if anything was lost."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--every", type=int, default=1, help="only each so-manieth call")
+    parser.add_argument("--every", type=int, default=1, help="try only every n-th call")
     given = parser.parse_args()
     if not shim.is_loaded():
         return shim.under_shim("tests.faults.refusals")
@@ -39,7 +39,7 @@ def main() -> int:
 
 
 def tried(save: Save, folder: Path, every: int) -> int:
-    """Refuse from every call on in every way; how many times something was lost."""
+    """Fail from every call on in every way; return how often something was lost."""
     calls, lost, tries = shim.count(save, folder / "count"), 0, 0
     for number in range(1, calls + 1, every):
         for how, kind in WAYS.items():
@@ -52,7 +52,7 @@ def tried(save: Save, folder: Path, every: int) -> int:
 
 
 def survived(save: Save, place: Path, number: int, how: int) -> bool:
-    """Whether all is whole when the disk is well again, and nothing lies about."""
+    """Whether all files are complete when the disk works again, and no others are left."""
     save.prepare(place)
     good = shim.child(lambda: refused(save, place, number, how)) == 0
     good = good and shim.holds(save.ended, place) and shim.is_tidy(place)
@@ -61,7 +61,7 @@ def survived(save: Save, place: Path, number: int, how: int) -> bool:
 
 
 def refused(save: Save, place: Path, number: int, how: int) -> None:
-    """A save while the disk refuses, a look, and the same again once it is well. Raises where anything is lost."""
+    """A save while the disk fails, a check, and the same again once it works. Raises if anything is lost."""
     shim.arm(place, number, how, save.coarse)
     try:
         save.act(place)

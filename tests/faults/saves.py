@@ -1,4 +1,4 @@
-"""Everything that writes: from a folder as it was to one as it shall be, with a look at all states between."""
+"""All operations that write files: from an initial to a final state of a folder, and checks of those between."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ class Save:
     name: str
     prepare: Callable[[Path], object]
     act: Callable[[Path], object]
-    whole: Look  #: whatever there is, is the old or the new
-    ended: Look  #: the new
+    whole: Look  #: every file is the old or the new one
+    ended: Look  #: every file is the new one
     coarse: bool = False  #: not at each write within an HDF5 file, which the others try one by one
 
 
 def saves(folder: Path) -> list[Save]:
-    """Each kind, on a network of three synapses; `folder` keeps what they shall be compared with."""
+    """All kinds of saves, for a network of three synapses; `folder` keeps what they are compared with."""
     registry = Registry.load()
     return [*_of_one_network(folder, registry), *_of_two(folder, registry)]
 
@@ -83,7 +83,7 @@ def _of_one_network(folder: Path, registry: Registry) -> list[Save]:
 
 
 def _of_two(folder: Path, registry: Registry) -> list[Save]:
-    """Gathering, and all from the plan over leases, checkpoints and items to the gathered file."""
+    """Gathering, and everything from the plan through leases, checkpoints and items to the gathered file."""
     sweep, whole, work = spec.loads(SWEEP, registry), folder / "whole.h5", folder / "work"
     options = Options(compile=False, cohort=1, pace=Pace(save=0, stale=0.2))  # each step saved, the dead soon outwaited
     act = lambda out: run(sweep, SWEEP, registry, out, options)
@@ -116,7 +116,7 @@ def _saved(path: Path, wanted: dict[str, np.ndarray]) -> bool:
 
 
 def _everything(place: Path, registry: Registry) -> bool:
-    """Results, items and checkpoints, wherever they stand, can be read."""
+    """Whether all results, items and checkpoints, wherever they are, can be read."""
     files = [path for path in place.rglob("*.h5") if path.is_file()]
     checkpoints = [path for path in files if "checkpoint" in path.name]
     for path in checkpoints:

@@ -1,9 +1,9 @@
-"""`ebayes`, slowed down: for signals that come in the middle of training, or while a file is being written.
+"""`ebayes`, slowed down, for signals that arrive in the middle of training or while a file is being written.
 
     python -m tests.faults.slow checkpoint.h5 GO run SPEC --out r.h5
 
-Training says "at work" at its fourth step and waits there for a signal, and a file whose name holds the first argument
-is written no further, until the file GO is there. With `r.h5`, training does not wait: nobody interrupts it.
+Training prints "at work" at its fourth step and waits there for a signal; writing of a file whose name contains the
+first argument pauses until the file GO exists. With `r.h5`, training does not wait, because nothing interrupts it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ebayes_core.cli.main import entry
 
 
 def main() -> None:
-    """The command that follows."""
+    """Run the command that follows."""
     name, go = sys.argv[1], Path(sys.argv[2])
     del sys.argv[1:3]
     sync = os.fsync
@@ -38,7 +38,7 @@ def main() -> None:
 
 
 def _signals() -> Callable[[], bool]:
-    """Whether any signal has come."""
+    """Whether any signal has arrived."""
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     signal.set_wakeup_fd(writing, warn_on_full_buffer=False)

@@ -1,12 +1,12 @@
-"""A hundred thousand specs, most of them wrong: each is refused with exit status 2 or trains, and nothing else.
+"""A hundred thousand specs, most of them invalid: each is either rejected with exit status 2 or trains.
 
     python -m tests.faults.specs --count 100000
 
-Half come from a grammar, half are specs of ours that were damaged, and a few are extremes. What is accepted is cut
-to one small network with everything else as it is, and every so many of those are trained, measured and drawn.
+Half come from a grammar, half are valid specs that were damaged, and a few are extreme. Accepted specs are reduced to
+one small network, otherwise unchanged, and a share of them is trained, measured and drawn.
 
-Coverage-guided fuzzing was tried and left out: the parser is tomllib's and pydantic's, instrumented byte code makes a
-spec ten times as slow, and a grammar reaches the depth that random bytes do not.
+Coverage-guided fuzzing was tried and not kept: the parsers are those of tomllib and pydantic, instrumented byte code
+makes a spec ten times as slow, and a grammar reaches a depth that random bytes do not.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ UNEXPECTED = re.compile(r": (?!StoreError)\w+(Error|Exception|Warning): ")
 
 
 class Trial:
-    """Specs judged so far."""
+    """The specs judged so far."""
 
     def __init__(self, folder: Path, every: int) -> None:
         self.registry, self.folder, self.every = Registry.load(), folder, every
@@ -48,7 +48,7 @@ class Trial:
         self.lost: list[tuple[bytes, str]] = []
 
     def judge(self, text: bytes) -> None:
-        """Load it as the command line does, and now and then train it."""
+        """Load a spec as the command line does, and train some of them."""
         began = time.monotonic()
         signal.alarm(int(LIMIT))
         try:
@@ -75,7 +75,7 @@ class Trial:
             self._train(members[self.counts["accepted"] % len(members)].member)
 
     def _train(self, member: Any) -> None:
-        """One network to its end, its file read, measured and drawn."""
+        """Train one network to the end, then read, measure and draw its file."""
         text, out = self.small(spec.resolved(member)), self.folder / "r.h5"
         experiment = spec.loads(text, self.registry)
         run(experiment, text, self.registry, out, Options(fresh=True))
@@ -87,7 +87,7 @@ class Trial:
             self.counts["diverged"] += found.status[0] != "done"
 
     def small(self, table: dict[str, Any]) -> str:
-        """The spec of one network, as it is but for its size and the length of its training."""
+        """The spec of one network, unchanged except for its size and the length of its training."""
         seed = table.pop("seed")
         if table["dataset"]["kind"] not in ("digits", "linear_gaussian", "cubic"):
             table["dataset"] = {"kind": "digits"}
@@ -105,16 +105,16 @@ class Trial:
 
 
 def late(*_: object) -> None:
-    """A spec has taken too long."""
+    """Raised when a spec takes too long."""
     raise TimeoutError(f"not done in {LIMIT:.0f} s")
 
 
 def main() -> int:
-    """Print what was tried and lost; 1 if anything was."""
+    """Print the numbers of tries and losses; return 1 if anything was lost."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--train-every", type=int, default=10, help="of the accepted")
+    parser.add_argument("--train-every", type=int, default=10, help="train every n-th accepted spec")
     given = parser.parse_args()
     signal.signal(signal.SIGALRM, late)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))

@@ -1,4 +1,4 @@
-"""Specs that nobody would write: from a grammar that knows every field, and by damage to specs that are right."""
+"""Unusual specs: from a grammar that knows every field, and by damaging valid specs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NAMES = ["../x", "CON", "", "a\nb", 101 * "a", "\N{CYRILLIC SMALL LETTER A}", ".
 
 
 class Grammar:
-    """Tables that follow the JSON Schema of specs, with values in, at, and beyond the bounds of every field."""
+    """Tables that follow the JSON Schema of specs, with values within, at, and beyond the bounds of every field."""
 
     def __init__(self, schema: dict[str, Any], chance: random.Random) -> None:
         self.schema, self.chance = schema, chance
@@ -34,7 +34,7 @@ class Grammar:
         return tomli_w.dumps(_plain(table))
 
     def sweep(self) -> dict[str, Any]:
-        """Rows over fields that exist, and now and then over some that do not."""
+        """Rows over existing fields, and sometimes over others."""
         fields = [
             "cost.c",
             "training.learning_rate",
@@ -53,7 +53,7 @@ class Grammar:
         return {self.chance.choice(fields): self.chance.choice(rows) for _ in range(self.chance.randint(1, 3))}
 
     def value(self, schema: dict[str, Any], name: str) -> Any:
-        """A value of a schema, or, seldom, none."""
+        """A value that fits a schema, or, rarely, one that does not."""
         schema = self._followed(schema)
         if self.chance.random() < 0.002:
             return self.chance.choice([None, True, "x", -1, 10**30, float("nan"), [], {}, [[[]]]])
@@ -85,7 +85,7 @@ class Grammar:
         return {name: self.value(schema["properties"][name], name) for name in names}
 
     def _number(self, schema: dict[str, Any]) -> float:
-        """Within the bounds for the most part; at them, and beyond, now and then."""
+        """A number mostly within the bounds, sometimes at or beyond them."""
         low = schema.get("minimum", schema.get("exclusiveMinimum", -10.0))
         high = schema.get("maximum", schema.get("exclusiveMaximum", max(low * 10, low + 10)))
         if self.chance.random() < 0.9:
@@ -93,7 +93,7 @@ class Grammar:
         return self.chance.choice([low, high, low - 1, high * 2 + 1, low + 1e-12, high - 1e-12])
 
     def _within(self, low: float, high: float) -> float:
-        """Any magnitude is as likely as any other."""
+        """A number whose logarithm is uniform."""
         least = max(low, 1e-12)
         if high <= least or self.chance.random() < 0.2:
             return low + (min(high, low + 10) - low) * self.chance.random()
@@ -107,7 +107,7 @@ class Grammar:
 
 
 def _plain(value: Any) -> Any:
-    """What TOML can say."""
+    """A value that TOML can express."""
     if isinstance(value, dict):
         return {k: _plain(v) for k, v in value.items() if v is not None}
     if isinstance(value, list):
@@ -116,7 +116,7 @@ def _plain(value: Any) -> Any:
 
 
 def damaged(chance: random.Random) -> bytes:
-    """A spec of ours with one to four things wrong."""
+    """A valid spec with one to four mistakes."""
     text = chance.choice(SPECS).read_bytes()
     for _ in range(chance.randint(1, 4)):
         text = chance.choice(DAMAGES)(text, chance)
@@ -132,7 +132,7 @@ def _bytes(text: bytes, chance: random.Random) -> bytes:
 
 
 def _number(text: bytes, chance: random.Random) -> bytes:
-    """Another number, or something else, in place of one."""
+    """Another number, or something else, instead of a number."""
     words = text.split(b" ")
     places = [i for i, word in enumerate(words) if word[:1].isdigit()]
     if places:
@@ -164,7 +164,7 @@ def _name(text: bytes, chance: random.Random) -> bytes:
 
 
 def _word(text: bytes, chance: random.Random) -> bytes:
-    """One word for another of the same spec: kinds and fields where they do not belong."""
+    """One word replaced by another of the same spec: kinds and fields where they do not belong."""
     words = text.split()
     return text.replace(chance.choice(words), chance.choice(words), 1) if words else text
 

@@ -1,8 +1,8 @@
-"""How many more member-steps per second two workers do than one, on the same items.
+"""Speed of two workers relative to one on the same items, in network steps per second.
 
     python -m tests.faults.two_workers --repeats 3
 
-One and two workers take turns, so that a noisy machine disturbs both alike; the ratio of the medians is printed.
+One and two workers alternate, so that a noisy machine disturbs both equally; the ratio of the medians is printed.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def main() -> int:
 
 
 def rate(workers: int, epochs: int) -> float:
-    """Member-steps per second, from when the workers take their first item to the last finished file."""
+    """Network steps per second, from the first item that is taken to the last finished file."""
     with tempfile.TemporaryDirectory() as name:
         command = ["run", SPEC, "--out", f"{name}/sweep/", "--workers", "0", "--set", f"training.epochs={epochs}"]
         subprocess.run([*EBAYES, *map(str, command)], check=True, env=alone(), stdout=subprocess.DEVNULL)

@@ -1,4 +1,4 @@
-"""Whatever is averaged over minibatches or chunks is the data set's own average, also where these do not divide it."""
+"""Averages over minibatches or chunks equal those over the data set, also if these do not divide it evenly."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ebayes_core.engine.evaluation import evaluate
 from ebayes_core.engine.loop import train
 from ebayes_core.engine.randomness import MEASURE, generator
 from ebayes_core.measure.collect import measure
-from ebayes_core.measure.convergence import absolute_gradients, expected_loss, slopes
+from ebayes_core.measure.convergence import absolute_gradients, expected_loss, projections
 from ebayes_core.measure.probes import curvature, inputs, training_chunks
 from ebayes_core.results.record import MemberResult
 from tests.build import DIGITS, LINEAR, cohort, trained
@@ -25,7 +25,7 @@ BATCHES = [1, 7, 20, N - 1, N, N + 100]
 
 
 def measured(c: Cohort) -> MemberResult:
-    """What is reported of a network that stands at the exact posterior, where the bound on the evidence is tight."""
+    """Measurements of a network at the exact posterior, where the bound on the evidence is tight."""
     mean, covariance = c.member.dataset.posterior(PRIOR)
     state = next(train(c, c.start()))
     state.parameters = at(c, mean, np.sqrt(np.diag(covariance)))
@@ -47,7 +47,7 @@ def test_reports_of_a_known_optimum_do_not_hang_on_the_batch(registry: Registry,
 
 
 def test_what_is_reported_is_the_same_to_the_bit_for_every_batch(registry: Registry) -> None:
-    """The probes' batch draws other noise, and shows nothing of itself in what knows no noise."""
+    """The batch size of the probes changes their noise, but nothing that is measured without noise."""
     reports = [measured(cohort(registry, LINEAR, *BAYES, f"training.batch_size={batch}")) for batch in BATCHES]
     asked = (
         "nll_train",
@@ -74,13 +74,13 @@ def c_hessian(registry: Registry) -> np.ndarray:
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_the_standard_error_is_the_spread_of_repetitions(registry: Registry, dtype: str) -> None:
-    """Forty measurements with fresh noise spread as each of them says of itself."""
+    """Forty measurements with new noise vary as much as their standard errors say."""
     c = cohort(registry, LINEAR, *BAYES, f"training.dtype={dtype}")
     mean, covariance = c.member.dataset.posterior(PRIOR)
     p = at(c, mean, np.sqrt(np.diag(covariance)))
     p = type(p).fresh(*([t.to(c.dtype) for t in ts] for ts in (p.mu, p.phi)))
     noise = generator(0, MEASURE)
-    losses, errors = np.array([expected_loss(c, slopes(c, p, noise)) for _ in range(40)])[..., 0].T
+    losses, errors = np.array([expected_loss(c, projections(c, p, noise)) for _ in range(40)])[..., 0].T
     assert losses.std(ddof=1) == pytest.approx(
         errors.mean(), rel=0.35
     )  # of forty, a standard deviation is known to 11%
@@ -90,7 +90,7 @@ def test_the_standard_error_is_the_spread_of_repetitions(registry: Registry, dty
 
 @pytest.mark.parametrize("probe_batch", [1, 7, 100, 1000])
 def test_probes_are_averages_over_all_their_examples(registry: Registry, probe_batch: int) -> None:
-    """Against one chunk that holds them all, at the mean weights; over the noise there are networks enough."""
+    """Against one chunk that contains all of them, at the mean weights; with noise there are enough networks."""
     settings = ("measurement.probe_examples=101", "training.epochs=1", "noise.sigma_0=0.3")
     c = cohort(registry, DIGITS, *settings, f"measurement.probe_batch={probe_batch}")
     other = cohort(registry, DIGITS, *settings)
@@ -106,7 +106,7 @@ def test_probes_are_averages_over_all_their_examples(registry: Registry, probe_b
 
 @pytest.mark.parametrize("chunk", [1, 7, 360, 1000])
 def test_scores_are_averages_over_all_test_examples(registry: Registry, chunk: int, monkeypatch) -> None:
-    """Without noise, whatever shares a network or a forward pass; 360 examples."""
+    """Without noise, for any numbers of examples per network and per forward pass; 360 examples."""
     monkeypatch.setattr(evaluation, "CHUNK", chunk)
     c = cohort(registry, DIGITS, "noise.kind=none", f"measurement.sample_batch={chunk}", "training.epochs=1")
     p = trained(c).parameters
@@ -123,7 +123,7 @@ def test_scores_are_averages_over_all_test_examples(registry: Registry, chunk: i
 
 @pytest.mark.parametrize("batch", [1, 100, 1000, 1437, 2000])
 def test_curves_of_training_are_averages_over_the_minibatches(registry: Registry, batch: int) -> None:
-    """With a learning rate of next to nothing: the loss and accuracy of the examples that the epoch took."""
+    """With a negligible learning rate: the loss and accuracy of the examples used in the epoch."""
     c = cohort(
         registry,
         DIGITS,
@@ -143,7 +143,7 @@ def test_curves_of_training_are_averages_over_the_minibatches(registry: Registry
 
 @pytest.mark.parametrize("batch", [3, 60, 100])
 def test_gradients_of_minibatches_are_of_whole_ones(registry: Registry, batch: int) -> None:
-    """A short minibatch has larger gradients: without noise, against each minibatch of training by autograd."""
+    """An incomplete minibatch has larger gradients: without noise, against each minibatch of training by autograd."""
     c = cohort(registry, LINEAR, f"dataset.examples={N}", f"training.batch_size={batch}", 'noise={ kind = "none" }')
     p = c.start().parameters
     passes = max(1, -(-10 // c.batches))

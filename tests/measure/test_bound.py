@@ -24,7 +24,7 @@ def double(*values: float) -> torch.Tensor:
 
 @given(rho=exponents, s=scales, sigma=sigmas)
 def test_energy_bounds_the_entropic_cost(rho: float, s: float, sigma: float) -> None:
-    """C_VI <= C_BI with the paper's constant (Eq. 44, 45), which the generic tangent finds by itself."""
+    """C_VI <= C_BI with the paper's constant (Eq. 44, 45), which the generic tangent reproduces."""
     cost, x = PowerLaw(rho=rho, s=s), double(sigma)
     energy = lambda v: cost(v, torch.zeros_like(v))
     const = bound.constant(energy, x)
@@ -35,7 +35,7 @@ def test_energy_bounds_the_entropic_cost(rho: float, s: float, sigma: float) -> 
 
 @given(rho=exponents, s=scales)
 def test_bound_is_tight_at_s(rho: float, s: float) -> None:
-    """Eq. 53, and the scale is found again from the energy alone (Eq. 48)."""
+    """Eq. 53; the scale is recovered from the energy alone (Eq. 48)."""
     cost, x = PowerLaw(rho=rho, s=s), double(s)
     energy = lambda v: cost(v, torch.zeros_like(v))
     assert bound.scale(energy, x).item() == pytest.approx(s, rel=1e-6)

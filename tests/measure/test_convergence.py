@@ -1,4 +1,4 @@
-"""The balance is 1 at a stationary point, and what it rests on: E[g xi] = sigma E[H]."""
+"""The balance is 1 at the optimum, and the identity that it is based on: E[g xi] = sigma E[H]."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ebayes_core.contract.registry import Registry
 from ebayes_core.engine.cohort import Cohort, State
 from ebayes_core.engine.parameters import Parameters
 from ebayes_core.engine.randomness import MEASURE, generator
-from ebayes_core.measure.convergence import balance, motion, slopes
+from ebayes_core.measure.convergence import balance, motion, projections
 from tests.build import DIGITS, LINEAR, cohort, trained
 from tests.engine.test_step import COSTS
 
@@ -27,11 +27,11 @@ def at(c: Cohort, mu: list[torch.Tensor], sigma: list[torch.Tensor]) -> Paramete
 def test_stein_on_a_small_smooth_network(registry: Registry) -> None:
     """E[g_i xi_i] = sigma_i E[H_ii], both by Monte Carlo with independent draws, summed over each layer.
 
-    The whole Hessian's diagonal, by torch.func, not Gauss-Newton: the identity is about the former.
+    With the full diagonal of the Hessian, by torch.func, not Gauss-Newton, to which the identity does not apply.
     """
     c = cohort(registry, DIGITS, *SMOOTH)
     p, noise = trained(c).parameters, generator(1, MEASURE)
-    found = torch.cat([slopes(c, p, noise).along_sigma for _ in range(20)])
+    found = torch.cat([projections(c, p, noise).along_sigma for _ in range(20)])
     x, y = c.data.x[::7], c.data.y[::7]
     sigma = c.formulas.sigmas(p.mu, p.phi)
 
@@ -90,7 +90,7 @@ def solve(loss_slope, energy):
 
 
 def check_balance(c: Cohort, p: Parameters) -> None:
-    found = slopes(c, p, generator(3, MEASURE))
+    found = projections(c, p, generator(3, MEASURE))
     report = balance(c, p, found)
     error = report["balance_error"][-1, 0].item()
     assert error < 0.2
@@ -99,23 +99,23 @@ def check_balance(c: Cohort, p: Parameters) -> None:
 
 
 def test_balance_measures_the_distance_to_the_optimum(registry: Registry) -> None:
-    """At sigma = k sigma* of the power law the balance is k^(rho + 2): below 1 while sigma is still on its way."""
+    """At sigma = k sigma* of the power law the balance is k^(rho + 2): below 1 while sigma still grows."""
     c = cohort(registry, LINEAR, 'cost={kind="trafficking", c=0.1}', "training.batch_size=20")
     h = torch.as_tensor(c.member.dataset.hessian(), dtype=torch.float64)[None]
     star = (0.2 / h) ** (1 / 4)
     for factor in (0.5, 2.0):
         p = at(c, [torch.zeros_like(h)], [factor * star])
-        report = balance(c, p, slopes(c, p, generator(3, MEASURE)))
+        report = balance(c, p, projections(c, p, generator(3, MEASURE)))
         known = factor**4
         assert abs(report["balance"][-1, 0].item() - known) < 4 * report["balance_error"][-1, 0].item()
 
 
 def test_every_pass_sees_every_example_once_and_there_are_pairs_enough(registry: Registry) -> None:
-    """With the mean weights the loss of each pass is that of the whole set, whatever divides it."""
+    """With the mean weights the loss of each pass is that of the whole set, whatever the sizes of the chunks."""
     for examples, passes, pairs in ((203, 1, 10 * 11), (203, 12, 12 * 11), (7, 1, 100), (4001, 1, 201)):
         c = cohort(registry, LINEAR, f"dataset.examples={examples}", f"measurement.balance_passes={passes}")
         p = c.start().parameters
-        found = slopes(c, p, generator(0, MEASURE))
+        found = projections(c, p, generator(0, MEASURE))
         whole = c.data.task.nll(c.network.forward(c.layered(p.mu), c.data.x), c.data.y).mean(-1)
         torch.testing.assert_close(found.nll_mean, whole)
         assert len(found.share) == pairs and found.share.sum().item() == pytest.approx(1)
@@ -131,6 +131,6 @@ def test_motion_reads_the_last_tenth() -> None:
 def test_nothing_to_balance_without_noise(registry: Registry) -> None:
     c = cohort(registry, DIGITS, "noise.kind=none", "training.epochs=1")
     state: State = trained(c)
-    report = balance(c, state.parameters, slopes(c, state.parameters, generator(0, MEASURE)))
+    report = balance(c, state.parameters, projections(c, state.parameters, generator(0, MEASURE)))
     assert report["balance"].isnan().all()
     assert report["magnitude_balance"].isfinite().all()

@@ -16,13 +16,13 @@ TANH = 'network.activations=["tanh", "tanh", "linear"]'
 
 @pytest.fixture(scope="module")
 def small(registry: Registry):
-    """Two trained members on 60 of the digits."""
+    """Two trained networks on 60 of the digits."""
     c = cohort(registry, DIGITS, 'sweep."cost.c"=[0.01, 1.0]', "measurement.probe_examples=60", "network.hidden=[4, 3]")
     return c, trained(c)
 
 
 def seen(c) -> tuple[torch.Tensor, torch.Tensor]:
-    """The examples that the probes see."""
+    """The examples that are measured."""
     return tuple(torch.cat(parts) for parts in zip(*training_chunks(c), strict=True))
 
 

@@ -1,4 +1,4 @@
-"""The analyses find what was planted in a run, and their figures can be read."""
+"""The analyses recover what was planted in a run, and their figures are legible."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ ENERGY = {"kind": "energy_efficient"}
 
 
 class FakeRun:
-    """What analyses read of a results file, made of members whose synapses sit where `sigma_of` puts them."""
+    """What analyses read from a results file, made of networks whose synapses have the sigma of `sigma_of`."""
 
     provenance: ClassVar[dict[str, Any]] = {}
 
@@ -108,7 +108,7 @@ def sweep(kind: str = "membrane", seeds: int = 1, **more: Any) -> tuple[list[dic
 
 
 def figure_of(analysis: Any, arrays: dict[str, np.ndarray], tmp_path: Any) -> Any:
-    """The figure of arrays that went through a file."""
+    """The figure of arrays that were written to and read from a file."""
     import matplotlib.style
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -124,7 +124,7 @@ def figure_of(analysis: Any, arrays: dict[str, np.ndarray], tmp_path: Any) -> An
 
 
 def legible(figure: Any) -> None:
-    """Every panel has finite content and limits, a label on the outer axes, and texts inside of the figure."""
+    """Every panel has finite content and limits, labels on the outer axes, and texts inside the figure."""
     renderer = figure.canvas.get_renderer()
     assert figure.axes
     for side, same in (("x", "x0"), ("y", "y0")):
@@ -200,7 +200,7 @@ def test_a_figure_in_which_all_synapses_are_flat_says_so(tmp_path: Any) -> None:
 
 @pytest.mark.parametrize("rho", MECHANISMS.values())
 def test_the_slopes_against_learning_rate_and_input_follow_from_the_curvatures(rho: float) -> None:
-    """Eq. 7: the rate goes as H**(-1/2); Eq. 6: H goes as the mean square of the input."""
+    """Eq. 7: the learning rate is proportional to H**(-1/2); Eq. 6: H to the mean square of the input."""
     kind = next(kind for kind, value in MECHANISMS.items() if value == rho)
     for estimator, slope in (
         ("learning_rate_rms", 4 / (rho + 2)), ("learning_rate_authors", 4 / (rho + 2)),

@@ -1,4 +1,4 @@
-"""Curves over c: a planted advantage is read off, and claims are judged by their rule."""
+"""Curves over c: a planted advantage is recovered, and claims are judged by their rules."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ C = np.geomspace(1e-3, 1e3, 73)
 def planted(
     shift: float, seeds: int = 1, spread: float = 0.0, rho: float = 2.0, points: np.ndarray = C
 ) -> dict[str, np.ndarray]:
-    """Two noises under one mechanism: heterogeneous accuracy at c is the homogeneous one at c / shift.
+    """Two noise modes under one mechanism: heterogeneous accuracy at c is the homogeneous one at c / shift.
 
-    sigma = sqrt(c) and cost = sigma**-rho / rho for both, so the factors in sigma and cost follow.
+    sigma = sqrt(c) and cost = sigma**-rho / rho for both, so the ratios of sigma and cost follow.
     """
     c = np.tile(np.repeat(points, seeds), 2)
     line = np.repeat(["heterogeneous", "homogeneous"], len(points) * seeds)

@@ -1,4 +1,4 @@
-"""Files of data sets: the damaged are named, of the missing it is told what to lay where, the whole are read."""
+"""Files of data sets: damaged files are named, for missing ones the message says what to put where, others are read."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_an_archive_packed_anew_is_as_good_where_its_content_is_known(tmp_path: 
 
 @pytest.mark.parametrize(("packed", "images"), [(False, TINY), (True, TINY), (True, PACKED), (False, PACKED)])
 def test_whole_files_are_read_and_nothing_is_written(tmp_path: Path, packed: bool, images: Images) -> None:
-    """Of a file whose archive alone is known, size, head and labels are all that can be looked at."""
+    """If only the archive's digest is known, size, header and labels are all that can be checked of the file."""
     raw = laid(tmp_path, packed)
     for folder in (raw, raw.parent, tmp_path):
         folder.chmod(0o555)
@@ -159,7 +159,7 @@ def test_digests_are_those_that_torchvision_downloads_by() -> None:
 
 
 class Mirror(BaseHTTPRequestHandler):
-    """Hands out the archives, and counts."""
+    """Serves the archives, and counts requests."""
 
     asked: ClassVar[Counter[str]] = Counter()
     damage: ClassVar[Callable[[bytes], bytes]] = staticmethod(lambda content: content)
@@ -174,12 +174,12 @@ class Mirror(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def log_message(self, *_: object) -> None:
-        """Silent."""
+        """No output."""
 
 
 @pytest.fixture
 def mirror(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Mirror]]:
-    """A real server on this machine, in place of torchvision's mirrors."""
+    """A real server on this machine, instead of torchvision's mirrors."""
     monkeypatch.setattr(Mirror, "asked", Counter())
     monkeypatch.setattr(Mirror, "damage", staticmethod(lambda content: content))
     with ThreadingHTTPServer(("127.0.0.1", 0), Mirror) as server:
@@ -261,7 +261,7 @@ def test_no_home_folder_is_no_folder_called_tilde(tmp_path: Path, monkeypatch: p
 
 
 def test_an_analysis_looks_at_the_data_that_were_trained_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """two_synapses and predictive evaluate networks on the data set again, which may have changed in between."""
+    """two_synapses and predictive evaluate networks on the data set again, which may have changed since."""
     table = Digits().model_dump(mode="json")
     loaded = [part for split in ("train", "test") for part in Digits().load(split)]
     run = SimpleNamespace(member_spec=lambda i: {"dataset": table}, provenance={})

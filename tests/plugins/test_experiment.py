@@ -1,4 +1,4 @@
-"""The measured synapses, the published numbers, and the regression against what scipy and algebra say."""
+"""The measured synapses, the published numbers, and the regression against scipy and algebra."""
 
 from __future__ import annotations
 
@@ -53,7 +53,9 @@ def test_two_regressors_are_the_normal_equations(seed: int) -> None:
 
 
 def test_the_bootstrap_covers_a_planted_slope_as_often_as_it_says() -> None:
-    """95% intervals of 60 points: in 200 trials 190 cover, give or take three standard errors of 3 and the small n."""
+    """95% intervals of 60 points: in 200 trials about 190 cover the slope, within three standard errors of 3 and a
+    small bias.
+    """
     rng = np.random.default_rng(1)
     hits = 0
     for _ in range(200):
@@ -82,7 +84,9 @@ def test_schugs_correlation() -> None:
 
 
 def test_kos_slopes() -> None:
-    """Published, without the processing: -0.62 (eLife), -0.71 (first preprint). Both are there, in logarithms."""
+    """Published, without the processing: -0.62 (eLife), -0.71 (first preprint). Both are reproduced with logarithmic
+    axes.
+    """
     alone, beside = row(rates()[0], "log"), row(rates()[0], "log", "mean PSP")
     assert (alone["x"], alone["y"], alone["n"]) == (RATE, VARIABILITY, 136)
     assert alone["slope"] == pytest.approx(-0.71, abs=0.005)
@@ -91,7 +95,7 @@ def test_kos_slopes() -> None:
 
 
 def test_simulated_synapses_follow_what_was_planted() -> None:
-    """mu is 1 and sigma**2 a power of h, which stands for input and learning rate alike: slopes are known."""
+    """mu is 1 and sigma**2 a power of h, which also serves as input and learning rate: the slopes are known."""
     arrays = Experiment(layer=2).measure(FakeRun(*sweep(), power(1.0, 0.1)))
     network = (arrays["member"] >= 0) & (arrays["beside"] == "")
     exponent = -2 / 3  # sigma**2 against h at rho = 1

@@ -1,4 +1,4 @@
-"""Whatever the size of a sweep, a figure has a largest size, shows the first and the last, and counts the rest."""
+"""Whatever the size of a sweep, a figure has a largest size, shows the first and the last, and says what it omits."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ MECHANISMS = 169  #: of 13 by 13 combinations
 
 
 def grown(arrays: Arrays, networks: int, **columns: Any) -> Arrays:
-    """The rows of a few networks again and again, with columns of their own."""
+    """The rows of a few networks repeated, with distinct values in some columns."""
     n = len(next(iter(columns.values())))
     return {name: np.resize(a, (n, *a.shape[1:])) if len(a) == networks else a for name, a in arrays.items()} | {
         name: np.array(values) for name, values in columns.items()
@@ -111,7 +111,7 @@ ENDS = {
 
 @cache
 def drawn(kind: str) -> Any:
-    """The figure of a large sweep; of a stranger's analysis, that of a sweep like any other."""
+    """The figure of a large sweep; for third-party analyses, of a normal one."""
     from ebayes_core.report.figures import house_figure
 
     known = LARGE.get(kind, (lambda: KINDS[kind]().measure(FakeRun(*sweep(seeds=12), power(1, 1))), []))[0]
@@ -121,7 +121,7 @@ def drawn(kind: str) -> Any:
 
 
 def texts(figure: Any) -> list[str]:
-    """Everything that is written above, in and below the panels."""
+    """All text above, in and below the panels."""
     from matplotlib.text import Text
 
     return [item.get_text() for item in figure.findobj(Text) if item.get_text()]
@@ -173,7 +173,7 @@ def test_a_title_has_few_lines() -> None:
 
 
 def test_every_exponent_has_a_colour_of_its_own() -> None:
-    """From 0.1 to 4, those of the paper far apart; a place on the scale depends on the exponent alone."""
+    """From 0.1 to 4, those of the paper far apart; the position on the scale depends on the exponent alone."""
     assert len({colour(rho) for rho in np.geomspace(0.1, 4, 24)}) == 24
     apart = lambda *rhos: min(np.linalg.norm(np.subtract(colour(a), colour(b))) for a, b in combinations(rhos, 2))
     assert apart(1 / 2, 2 / 3, 4 / 3, 2.0) > 0.2

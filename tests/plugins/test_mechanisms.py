@@ -1,4 +1,4 @@
-"""The costs of Appendix 1 from n, p and q: exponents, the mean that is kept, and the prefactors worked out by hand."""
+"""The costs of Appendix 1 from n, p and q: exponents, the constant mean, and the prefactors derived by hand."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_the_mean_is_kept_and_sigma_is_the_binomials(n: float, p: float, mean: f
 
 
 def test_trafficking_by_p_is_a_power_law_only_at_small_p() -> None:
-    """Eq. 18: the cost is (1 - p) / sigma^2 at a kept mean."""
+    """Eq. 18: the cost is (1 - p) / sigma^2 at constant mean."""
     a = Mechanisms(span=1e4).measure(None)
     cost, sigma, p = (a[name][4] for name in ("cost", "sigma", "p"))
     known = (1 - p) / sigma**2

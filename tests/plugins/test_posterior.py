@@ -1,4 +1,4 @@
-"""Figure 7 on made-up networks: planted lines, ellipses and shifts come out, and the claims judge them."""
+"""Figure 7 on artificial networks: planted lines, ellipses and shifts are recovered, and the claims judge them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SCALES = (0.01, 0.03, 0.1)
 
 
 class Beside(FakeRun):
-    """Networks from one start per seed: the posterior's variance is drawn by seed, and the others are made of it.
+    """Networks with the same seed: the posterior's variance depends on the seed, and the others are computed from it.
 
     variance_of(member, its table, posterior variance) is sigma^2; the curvature is 1 / (N posterior variance).
     """
@@ -93,7 +93,7 @@ def test_an_entropy_that_is_paid_for_is_the_posterior() -> None:
 
 @pytest.mark.parametrize("pair, ranks", [((0.1, 0.9), [60, 539]), ((0, 1), [0, 599])])  # of 600: 59.9 and 539.1
 def test_planted_ellipses_give_their_axis_ratios(pair: tuple[float, float], ranks: list[int]) -> None:
-    """The square root of all variances has half of their log ratio; the pair is chosen by the posterior's rank."""
+    """The square root of all variances has half the log ratio; the pair is chosen by the posterior's rank."""
     found = Posterior(pair=pair).measure(Beside(population(("actin",)), lambda i, m, v: np.sqrt(v)))
     np.testing.assert_allclose(found["aspect"], found["posterior_aspect"] / 2)
     np.testing.assert_allclose(found["pair_y"], found["pair_x"] / 2)
@@ -108,7 +108,7 @@ def test_the_median_gap_is_the_median_over_all_pairs(values: list[float]) -> Non
 
 
 def test_half_widths_cover_what_they_should() -> None:
-    """Of 200 planted medians 95% are covered, and of Gaussians' rank correlations too, up to four standard errors."""
+    """Of 200 planted medians 95% are covered, and of Gaussians' rank correlations too, within four standard errors."""
     random = np.random.default_rng(0)
     median, rank = 0, 0
     from scipy.stats import spearmanr
@@ -157,7 +157,7 @@ def test_the_theorys_own_networks_hold_every_claim(seeds: int) -> None:
         (lambda i, m, v: 1 / optimal(i, m, v), "optimal and posterior variance are positively"),
         (lambda i, m, v: optimal(i, m, v) ** 0.5, "slopes of log sigma^2"),
         (lambda i, m, v: v**1.2, "all slopes are below 1"),
-        (lambda i, m, v: v ** (RHO[m["cost"]["kind"]] / 3), "slopes near 1"),
+        (lambda i, m, v: v ** (RHO[m["cost"]["kind"]] / 3), "slopes approach 1"),
         (lambda i, m, v: v ** (RHO[m["cost"]["kind"]] / 3), "ellipses are rounder"),
         (lambda i, m, v: v**1.2, "optimal noise is less heterogeneous"),
         (lambda i, m, v: v ** (0.3 + 3 * m["cost"]["s"] ** 0.5), "the slope does not depend on c"),
@@ -194,9 +194,9 @@ def test_it_says_what_the_spec_lacks() -> None:
         Posterior().measure(Beside(population(noise="none"), optimal))
     with pytest.raises(UserError, match="variational_bayes"):
         Posterior().measure(Beside([{**members[0], "noise": "none"}, *members[1:]], optimal))
-    with pytest.raises(UserError, match="members 0, 1 are all posteriors"):
+    with pytest.raises(UserError, match="networks 0, 1 are all posteriors"):
         Posterior().measure(Beside([members[0], *members], optimal))
-    with pytest.raises(UserError, match="layer = 3: member 0 has 2 layers"):
+    with pytest.raises(UserError, match="layer = 3: network 0 has 2 layers"):
         Posterior(layer=3).measure(Beside(members, optimal))
 
 

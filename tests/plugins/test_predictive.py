@@ -23,7 +23,7 @@ KINDS = ("calcium", "trafficking")
 
 
 class ToyRun(FakeRun):
-    """A run on the cubic with networks to build again; hidden units and sigma are the members' own."""
+    """A run on the cubic whose networks can be rebuilt; hidden units and sigma differ between networks."""
 
     def member_spec(self, i: int) -> dict[str, Any]:
         member = self.members[i]
@@ -60,7 +60,7 @@ def run_of(*members: dict[str, Any]) -> ToyRun:
 
 
 def grid_of(seeds: int = 1) -> ToyRun:
-    """VI and two mechanisms at three prices, of which sigma follows s."""
+    """VI and two mechanisms at three values of c, with a sigma that follows s."""
     own = [energy(kind, s, sigma=s) for s in (0.01, 0.1, 1.0) for kind in KINDS]
     return run_of(*({**m, "seed": seed} for m in (vi(sigma=0.1), *own) for seed in range(seeds)))
 
@@ -107,7 +107,7 @@ def test_places_are_near_in_gaps_and_beyond() -> None:
 
 
 def test_ranks_are_taken_within_seeds() -> None:
-    """Seeds far apart hide a trend that every one of them has."""
+    """Large differences between seeds would hide a trend that occurs in every one of them."""
     seed = np.repeat([0, 1, 2], 4)
     x, every = np.tile(np.arange(4.0), 3), np.ones(12, bool)
     r, low, high = rank(x, x + 100 * seed, seed, every)
@@ -162,7 +162,7 @@ def test_claims_read_what_is_planted(measured: dict[str, np.ndarray]) -> None:
         ("bounds", 18, "slack", np.ones(len(rho))), ("tightens", 18, "slack", rho), ("worsens", 19, "divergence", rho),
         ("fit poorly", 19, "fit", a["price"]), ("too narrow", 19, "covered", np.full(len(rho), 0.5)),
         ("similar", 19, "divergence", np.full(len(rho), 0.5)),
-        ("does not know", 19, "width_beyond", np.where(bayes, 100, 0.1)),
+        ("does not depend", 19, "width_beyond", np.where(bayes, 100, 0.1)),
         ("widens where", 19, "width_near", np.full(len(rho), 1e-3)),
     ):  # fmt: skip
         assert verdicts({**a, name: good}, number, statement) == {HELD}, statement
@@ -185,7 +185,7 @@ def test_the_figure_is_legible(measured: dict[str, np.ndarray], tmp_path: Any) -
 
 
 def test_a_run_with_holes_has_a_figure(tmp_path: Any) -> None:
-    """One mechanism, a price that another lacks, a member that diverged, one that is no power law."""
+    """One mechanism, a value of c that another lacks, a diverged network, and a cost that is not a power law."""
     members = [energy("calcium", 0.1), energy("calcium", 1.0), energy("actin", 0.1), energy("actin", 5.0)]
     members[3]["status"] = "diverged at step 2"
     for part in (members[:1], [*members, {"cost": {"kind": "entropic"}}]):
@@ -203,5 +203,5 @@ def test_mistakes_say_the_way_out() -> None:
     for table in (linear, {"kind": "digits"}):
         with pytest.raises(UserError, match='kind = "cubic"'):
             Predictive().measure(run_of(vi(dataset=table), energy(dataset=table)))
-    with pytest.raises(UserError, match=r"out of \[sweep\]"):
+    with pytest.raises(UserError, match=r"from \[sweep\]"):
         Predictive().measure(run_of(vi(), energy(dataset=linear)))

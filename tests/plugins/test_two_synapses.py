@@ -1,4 +1,4 @@
-"""Two synapses at one price: closed forms, equal prices, a linear network's own surface, and planted claims."""
+"""Two synapses at equal cost: closed forms, equal costs, a linear network's own surface, and planted claims."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_at_the_optimum_a_sigma_of_its_own_is_never_worse(rho: float, first: flo
 
 @pytest.mark.parametrize("rho", [1 / 2, 2 / 3, 4 / 3, 2.0])
 def test_however_steep_a_pair_saves_no_more_than_its_exponent_allows(rho: float) -> None:
-    """As H11 / H22 grows the ratio falls to 2**(-2 / rho): at rho = 2 no pair can save more than half."""
+    """As H11 / H22 grows the ratio decreases to 2**(-2 / rho): at rho = 2 no pair can save more than half."""
     own, shared = quadratic_pair(spec_of(rho), np.array([1e15, 1.0]))["performance"]
     assert own / shared == pytest.approx(2 ** (-2 / rho), rel=0.02)
     assert own / shared > 2 ** (-2 / rho)
@@ -84,7 +84,7 @@ def test_ratios_of_pairs_are_those_of_the_pairs() -> None:
 
 
 def test_the_surface_of_a_linear_network_is_its_parabola() -> None:
-    """Loss sum (y - w x)^2 / 2 sd^2 over the data set, of which half is looked at."""
+    """Loss sum (y - w x)^2 / 2 sd^2 over the data set, of which half is evaluated."""
     random = np.random.default_rng(0)
     x, mu, offsets = random.normal(size=(60, 3)), random.normal(size=4), random.normal(size=(70, 2))
     y, task, net = x @ mu[:3] + mu[3], Regression(1, 0.5), Mlp(hidden=())
@@ -114,7 +114,7 @@ def test_the_pair_is_chosen_by_percentile() -> None:
 
 
 class PairRun(FakeRun):
-    """A run on digits with a network to build again; only its noise and its curvatures are planted."""
+    """A run on digits with a network that can be rebuilt; its noise and its curvatures are planted."""
 
     def member_spec(self, i: int) -> dict[str, Any]:
         more = {
@@ -184,7 +184,7 @@ def test_the_figure_is_legible(measured: dict[str, np.ndarray], tmp_path: Any) -
 def test_mistakes_say_the_way_out() -> None:
     with pytest.raises(UserError, match="heterogeneous"):
         SMALL().measure(run_of({"noise": "homogeneous"}))
-    with pytest.raises(UserError, match=r"out of \[sweep\]"):
+    with pytest.raises(UserError, match=r"from \[sweep\]"):
         SMALL().measure(run_of({}, {"dataset": {"kind": "mnist5k"}}))
 
 

@@ -1,4 +1,4 @@
-"""Where a result comes from: its data's digest, and whether it was compiled, of one run and of many that are merged."""
+"""Provenance: the digest of the data, and whether the update was compiled, for one run and for merged ones."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ DIGITS = SPEC + 'dataset = { kind = "digits" }\n'
 
 
 class Notes(Watcher):
-    """Keeps what it is told."""
+    """Records its messages."""
 
     def __init__(self) -> None:
         self.told: list[str] = []
@@ -180,7 +180,7 @@ def test_a_worker_whose_data_are_damaged_ends_and_counts_against_no_network(
 def test_a_file_says_whether_its_run_was_compiled(
     registry: Registry, tmp_path: Path, monkeypatch, compile: bool | None, works: bool, how: str
 ) -> None:
-    """The kernel itself is another test's matter: here the step stands for it."""
+    """The kernel itself is tested elsewhere: here the plain step is used in its place."""
     monkeypatch.setattr(kernel, "compiled", lambda step, *_: step if works else None)
     found = trained(DIGITS, registry, tmp_path / "a.h5", compile=compile)
     assert found["compiled"] == {how: 1}
@@ -252,7 +252,7 @@ def test_two_lines_of_eighty_columns_whatever_there_is_to_say() -> None:
 
 
 class Given(Dataset):
-    """Gives what it is told to."""
+    """Returns the given arrays."""
 
     kind: Literal["given"] = "given"
     parts: ClassVar[dict[str, Any]] = {}

@@ -1,4 +1,4 @@
-"""A results file gives back what was measured, says what it holds, and opens in h5py and xarray alike."""
+"""A results file returns what was measured, describes its contents, and can be opened in h5py and xarray."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ AXES = {"member", "epoch", "layer", "pre", "post"}
 
 
 def result(point: spec.Point) -> MemberResult:
-    """Invented numbers, other ones for every member; those with two hidden layers diverged early."""
+    """Artificial numbers, different for every network; those with two hidden layers diverged early."""
     hidden = point.member.network.hidden
     rng, sizes = np.random.default_rng(point.index), [64, *hidden, 10]
     layers = [
@@ -71,7 +71,7 @@ ANALYSIS = {
 
 
 class Written:
-    """What went into a file, beside the file."""
+    """What was written to a file, with the file."""
 
     def __init__(self, path: Path, registry: Registry) -> None:
         self.path, self.experiment = path, spec.loads(SPEC, registry)
@@ -148,7 +148,7 @@ def test_the_table_of_members_is_json(written: Written) -> None:
 
 
 def test_thousands_of_members_fit(written: Written) -> None:
-    """HDF5 holds 64 KiB of attributes at most, and a run must not fail when all is trained."""
+    """HDF5 allows at most 64 KiB of attributes, and a run must not fail after training."""
     count = 9000
     layer = {"mu": np.zeros((1, 2), np.float32)}
     settings = [written.settings[0]] * count
@@ -381,7 +381,7 @@ def test_runs_that_nobody_closes_end_with_the_program(written: Written) -> None:
 
 
 def test_a_run_that_nobody_holds_lets_go_of_its_file(written: Written) -> None:
-    """And one that is refused, too."""
+    """Also a run whose file is rejected."""
     before = len(os.listdir("/dev/fd"))
     Run(written.path)
     with h5py.File(written.path, "r+") as file:

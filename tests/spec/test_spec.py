@@ -1,4 +1,4 @@
-"""Specs: whole or refused, every mistake at once, and equal after a round trip."""
+"""Specs: valid or rejected with every mistake, and equal after a round trip."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def experiments(draw):
 
 @given(experiments())
 def test_round_trip(experiment) -> None:
-    """load(dump(spec)) == spec, with equal members and an equal fingerprint."""
+    """load(dump(spec)) == spec, with equal networks and an equal digest."""
     registry = REGISTRY
     again = loads(dumps(experiment), registry)
     assert again.model_dump() == experiment.model_dump()
@@ -165,7 +165,7 @@ layer = 1.0
 
 
 def test_a_whole_number_is_one_however_it_is_written(registry: Registry) -> None:
-    """In tables, lists, sweeps and --set: the members and the fingerprint are those of the integers."""
+    """In tables, lists, sweeps and --set: networks and digest are those of the integers."""
     plain = re.sub(r"\d+(\.0|e\d)", lambda number: str(int(float(number[0]))), WHOLE)
     assert plain != WHOLE and not re.search(r"\d[.e]", plain)
     one, other = loads(WHOLE, registry), loads(plain, registry)
@@ -309,7 +309,7 @@ TEXT = 'name = "x"\ndescription = "é"\n'
     [TEXT.encode("utf-8-sig"), TEXT.replace("\n", "\r\n").encode("utf-8-sig"), TEXT.replace("\n", "\r").encode()],
 )
 def test_a_spec_is_read_whichever_editor_saved_it(registry: Registry, tmp_path: Path, content: bytes) -> None:
-    """With a byte order mark, and with the line ends of Windows or of old Macs; a result keeps the text without."""
+    """With a byte order mark, and with the line ends of Windows or of old Macs; a result stores the text without."""
     path = tmp_path / "x.toml"
     path.write_bytes(content)
     assert load(path, registry).description == "é"
@@ -348,7 +348,7 @@ def test_presentation_does_not_change_the_fingerprint(registry: Registry) -> Non
 
 
 def test_schema_is_closed_and_described(registry: Registry) -> None:
-    """Every table is closed and every field described, so that an editor can help."""
+    """Every table forbids unknown fields and every field is described, so that an editor can help."""
     schema = json_schema(registry)
     for name, table in schema["$defs"].items():
         if table.get("type") == "object":

@@ -1,4 +1,4 @@
-"""A hundred of the hundred thousand specs of tests/faults/specs.py, and each defect that they found."""
+"""A hundred of the hundred thousand specs of tests/faults/specs.py, and each defect that these revealed."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_a_deep_dotted_key_is_refused_and_a_long_text_is_not(registry: Registry)
 
 
 def test_denormal_numbers_are_read_as_they_were_accepted(trial: Trial) -> None:
-    """Once they were flushed to 0, which is refused, in the worker that read them again."""
+    """They used to be flushed to 0, which is invalid, in the worker that read them again."""
     least = 'learning_rate = 5e-324\n[cost]\nkind = "calcium"\ns = 5e-324\n[network]\nkind = "mlp"\ninit = 5e-324'
     trial.every, before = 1, trial.counts["trained"]
     trial.judge(f'name = "a"\ndataset = {{ kind = "digits" }}\n[training]\n{least}'.encode())

@@ -1,4 +1,4 @@
-"""Disks that refuse: what was asked for is whole, what was there stays, and whoever waits goes on."""
+"""Disks that fail: new files are complete, old ones unchanged, and waiting processes continue afterwards."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def full(path: Path) -> OSError:
 
 
 def refusing(monkeypatch: pytest.MonkeyPatch, where: object, name: str, times: int, path: Path) -> None:
-    """The first so many calls of a function find the disk full."""
+    """Let the first calls of a function find the disk full."""
     real, left = getattr(where, name), iter(range(times))
 
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -71,7 +71,7 @@ ACTS = st.lists(
 def test_a_lenient_file_is_what_was_written_whatever_the_disk_takes(
     tmp_path_factory: pytest.TempPathFactory, acts: list[tuple[str, int, bytes]], room: int
 ) -> None:
-    """Against a file in memory; the disk takes `room` bytes of each write, and refuses what ends beyond them."""
+    """Against a file in memory; the disk accepts `room` bytes of each write, and fails beyond them."""
     real, wanted = os.pwrite, io.BytesIO()
 
     def pwrite(handle: int, data: bytes, at: int) -> int:
@@ -122,12 +122,12 @@ def _limited(room: int) -> Callable[[Lenient, bytes], None]:
 
 
 def test_a_large_file_ends_where_the_disk_does(tmp_path: Path, monkeypatch: Any) -> None:
-    """What the disk refuses is kept in memory: no more of it than one part of a gathered file."""
+    """What the disk rejects is kept in memory, but at most one part of a gathered file."""
     monkeypatch.setattr(Lenient, "_write", _limited(100))
     with pytest.raises(OSError, match="No space left"), hdf5.writing(tmp_path / "t.h5") as file:
         file["a"] = np.arange(10_000.0)
         file.flush()
-        file.insist()
+        file.raise_refused()
         pytest.fail("went on")
 
 
@@ -135,7 +135,7 @@ def test_a_large_file_ends_where_the_disk_does(tmp_path: Path, monkeypatch: Any)
 
 
 def answering(monkeypatch: pytest.MonkeyPatch, number: int, folders_only: bool = True) -> None:
-    """fsync of every folder, or of everything, fails with an error."""
+    """Let fsync of every folder, or of everything, fail with an error."""
     real = os.fsync
 
     def fsync(handle: int) -> None:
@@ -175,7 +175,7 @@ def test_a_file_system_that_cannot_sync_is_told_of_once(
 
 @pytest.mark.skipif(os.geteuid() == 0 and not shutil.which("setpriv"), reason="root may read every folder")
 def test_a_folder_that_one_may_write_to_but_not_list(tmp_path: Path) -> None:
-    """Nobody can open it, and so not sync it; root without its privileges is bound by permissions as others are."""
+    """It cannot be opened and so not synced; root without its privileges is subject to permissions like other users."""
     (tmp_path / "drop").mkdir(mode=0o300)
     path = str(tmp_path / "drop" / "x")
     program = f"from ebayes_core import disk; from pathlib import Path; disk.write_text(Path({path!r}), 'y')"
@@ -217,7 +217,7 @@ def test_a_full_disk_behind_a_link_is_told_by_the_name_that_was_given(tmp_path: 
 
 
 def test_links_in_a_circle_are_named(registry: Registry, tmp_path: Path) -> None:
-    """Before training, and not after it."""
+    """Before training, not after it."""
     (tmp_path / "a.h5").symlink_to("b.h5")
     (tmp_path / "b.h5").symlink_to("a.h5")
     for act in (lambda: hdf5.save(tmp_path / "a.h5", {}), lambda: atomic.make(tmp_path / "a.h5" / "in")):
@@ -229,7 +229,7 @@ def test_links_in_a_circle_are_named(registry: Registry, tmp_path: Path) -> None
 
 
 def test_a_sweep_whose_folders_are_links(registry: Registry, tmp_path: Path) -> None:
-    """To a folder that is not there yet; thrown away, the links stay and nothing of the sweep."""
+    """To a folder that does not exist yet; once the sweep is discarded, the links remain and nothing else of it."""
     (tmp_path / "many").symlink_to("scratch/many")
     folder = begun(registry, tmp_path / "many")
     assert len(folder.items()) and (tmp_path / "scratch" / "many" / "sweep.json").exists()
@@ -294,7 +294,7 @@ def test_patience_ends(tmp_path: Path, hasty: None) -> None:
 
 
 def test_finished_networks_wait_for_the_disk(registry: Registry, tmp_path: Path, hasty: None, monkeypatch: Any) -> None:
-    """Six networks, one file at a time; nothing counts as failed, and nothing is trained twice."""
+    """Six networks, one file at a time; none counts as failed, and none is trained twice."""
     half = swept(registry, "seeds=[0]")
     run(half, SPEC, registry, tmp_path / "one.h5")
     folder = begin(half, SPEC, registry, tmp_path / "many", FAST)
@@ -343,7 +343,7 @@ def test_a_stop_without_a_checkpoint_does_not_say_that_all_is_saved(
 
 
 def test_what_becomes_of_a_folder_that_loses_its_plan(registry: Registry, tmp_path: Path) -> None:
-    """The networks that stand in it are not trained again."""
+    """The networks stored in it are not trained again."""
     folder = begun(registry, tmp_path / "many")
     with pytest.raises(Interrupted):
         work(folder, registry, replace(FAST, watcher=StopAt(40)))
@@ -359,7 +359,7 @@ def test_what_becomes_of_a_folder_that_loses_its_plan(registry: Registry, tmp_pa
 
 
 def test_a_sweep_deleted_underneath_can_be_begun_again(registry: Registry, tmp_path: Path) -> None:
-    """The worker's last checkpoint makes the folder anew, and nothing else is in it."""
+    """The worker's last checkpoint creates the folder again, with nothing else in it."""
     folder = begun(registry, tmp_path / "many")
     calm = replace(FAST, pace=Pace(LIMIT))  # no beat sees the lease gone before
 
@@ -380,7 +380,7 @@ def test_a_sweep_deleted_underneath_can_be_begun_again(registry: Registry, tmp_p
 def test_leftovers_of_finished_items_are_removed(
     registry: Registry, tmp_path: Path, monkeypatch: Any, left: str
 ) -> None:
-    """As a worker leaves them that dies, or whose disk refuses, between the finished file and tidying up."""
+    """As left by a worker that ends, or whose disk fails, between writing the finished file and cleaning up."""
     folder = begun(registry, tmp_path / "many")
     with monkeypatch.context() as patch:
         patch.setattr(Folder, "clean_up", lambda self: None)

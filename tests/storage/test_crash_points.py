@@ -1,4 +1,4 @@
-"""Samples of tests/faults: each save is stopped, loses power, or is refused at some of its writes; nothing is lost."""
+"""Samples of tests/faults: each save is stopped, loses power, or fails at some of its writes; nothing is lost."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ def results(whole: Path, tmp_path: Path) -> Path:
 
 
 def commands(lists: list[list[str]], folder: Path, below: Path, library: Path, **lacks: int) -> tuple[list[str], str]:
-    """The exit statuses of commands, and all that they print, where the file system fails with these errors."""
+    """The exit statuses of commands and everything they print, on a file system that fails with these errors."""
     env = {name: str(number) for name, number in lacks.items()} | {"LACKING": str(below), "LD_PRELOAD": str(library)}
     program = [sys.executable, "-c", COMMANDS, json.dumps(lists)]
     done = subprocess.run(
@@ -95,7 +95,7 @@ EVERYTHING = [
 
 @needs_cc
 def test_neither_locks_nor_synced_folders(lacking: Path, tmp_path: Path, monkeypatch: Any) -> None:
-    """Whatever the environment says of HDF5's locks; and a worker elsewhere does not wait for a better disk."""
+    """Whatever the environment says about HDF5's locks; a worker does not wait for a disk that cannot sync."""
     monkeypatch.setenv("HDF5_USE_FILE_LOCKING", "TRUE")
     (tmp_path / "s.toml").write_text(SPEC)
     ends, said = commands(EVERYTHING, tmp_path, tmp_path, lacking, LACKING_LOCK=errno.ENOLCK, LACKING_SYNC=errno.EINVAL)
@@ -133,7 +133,7 @@ def test_what_is_no_fault_of_the_file_is_not_called_damage(results: Path, act: C
 
 @contextmanager
 def no_more_files() -> Iterator[None]:
-    """Not one can be opened beyond those that are."""
+    """Allow no more open files than there are."""
     free = os.open(os.devnull, os.O_RDONLY)
     os.close(free)
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -228,7 +228,7 @@ def test_a_file_of_an_older_format_has_no_mark_and_may_have_a_lock(tmp_path: Pat
 def test_what_is_open_elsewhere_can_be_replaced_and_if_for_reading_read_and_added_to(
     results: Path, registry: Registry, mode: str
 ) -> None:
-    """Whoever asks for --fresh wants none of what stood there."""
+    """With --fresh, nothing of the old file is needed."""
     with notebook(results, mode):
         for act in READERS if mode == "r" else ():
             act(results)
@@ -255,7 +255,7 @@ def test_a_file_that_changes_while_it_is_read_is_not_damaged(results: Path) -> N
 def test_a_checkpoint_in_use_is_waited_for_and_not_left_out(
     registry: Registry, tmp_path: Path, monkeypatch: Any
 ) -> None:
-    """Closed, the worker goes on from it."""
+    """Once it is closed, the worker continues from it."""
     monkeypatch.setattr(retry, "PAUSE", (0.01, 0.02))
     folder = begun(registry, tmp_path / "many")
     with pytest.raises(Interrupted):

@@ -1,4 +1,4 @@
-"""Trees survive the disk to the bit, files appear whole or not at all, and strangers' files cannot reach outside."""
+"""Trees are read back to the bit, files are written atomically, and untrusted files cannot reach outside themselves."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class Disk(OSError):
 
 
 def failing(monkeypatch: pytest.MonkeyPatch, where: object, name: str, call: int) -> None:
-    """Make the call-th call (from 0) of a function fail."""
+    """Make the given call (from 0) of a function fail."""
     real, calls = getattr(where, name), iter(range(1000))
 
     def fail(*args: object, **kwargs: object) -> object:
@@ -210,7 +210,7 @@ def _huge_when_unpacked(file: h5py.File) -> None:
 
 
 def _many_of_one_text(file: h5py.File) -> None:
-    """Each of them is a pointer to the same 100 kB: a file of 260 kB becomes a gigabyte."""
+    """Each of them is a pointer to the same 100 kB: a file of 260 kB expands to a gigabyte."""
     item = file.create_dataset("x", (10_000,), h5py.string_dtype())
     item[:1] = "x" * 100_000
     file.file.flush()
@@ -279,7 +279,7 @@ def test_files_that_are_more_than_data_are_refused(tmp_path: Path, says: str, in
 
 
 def test_nothing_is_unpickled() -> None:
-    """A pickle is a program; a stranger's must not run."""
+    """A pickle is a program; that of an untrusted file must not run."""
     root = Path(hdf5.__file__).parents[1]
     sources = [path for package in ("ebayes_core", "ebayes_plugins") for path in (root / package).rglob("*.py")]
     found = [path.name for path in sources if PICKLES.search(path.read_text(encoding="utf-8"))]
@@ -287,7 +287,7 @@ def test_nothing_is_unpickled() -> None:
 
 
 def test_a_heap_that_never_ends_is_refused(tmp_path: Path) -> None:
-    """HDF5 itself would read it for ever: its first object is made the free one, and takes no room."""
+    """HDF5 itself would read it forever: its first object is marked as free space of size 0."""
     path = tmp_path / "endless.h5"
     hdf5.save(path, {"a": np.array(["text"])})
     content = bytearray(path.read_bytes())

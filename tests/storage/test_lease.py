@@ -72,7 +72,7 @@ def test_a_lease_beats_while_it_is_held_and_is_gone_afterwards(tmp_path: Path) -
 
 
 def test_a_lease_without_a_heartbeat_is_over_whatever_the_clocks_say(tmp_path: Path, monkeypatch) -> None:
-    """Of another host, so that only the beats count; its clock is a year ahead, or at the epoch."""
+    """From another host, so that only heartbeats count; its clock is a year ahead, or at the epoch."""
     watched = [0.0]  # the time on the clock of whoever watches
     monkeypatch.setattr(lease, "time", SimpleNamespace(monotonic=lambda: watched[0]))
     for when in (time.time() + 3e7, 0):
@@ -108,7 +108,7 @@ def test_a_number_that_another_process_has_now_is_no_sign_of_life() -> None:
 
 
 def test_a_suspended_holder_goes_stale(tmp_path: Path) -> None:
-    """It does not count as dead; but once its heartbeat has stopped for long enough, others may take over."""
+    """It does not count as ended; but once its heartbeat has stopped for long enough, others may take over."""
     path, watch = tmp_path / "a.1.lease", Watch(0.5)
     process = holder(path)
     try:
@@ -132,7 +132,7 @@ def test_a_higher_number_or_a_file_deleted_underneath_ends_it(tmp_path: Path) ->
 
 
 def test_stuck_is_counted_in_beats(tmp_path: Path) -> None:
-    """Steps put it off; a wall clock that jumps, or a suspension, has no say."""
+    """Training steps reset the count; a wall clock that jumps, or a suspension, has no effect."""
     calls: list[str] = []
     held = Lease(tmp_path / "a.1.lease", Pace(beat=0.05, stuck=0.5))
     held.stuck = lambda: calls.append("stuck")
@@ -145,7 +145,7 @@ def test_stuck_is_counted_in_beats(tmp_path: Path) -> None:
 
 
 def beat(held: Lease, times: int) -> None:
-    """So many beats, at once."""
+    """Beat the given number of times, without waiting."""
     waits = iter([False] * times)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(held, "_end", SimpleNamespace(wait=lambda seconds: next(waits, True)))
@@ -154,7 +154,7 @@ def beat(held: Lease, times: int) -> None:
 
 @pytest.mark.parametrize("left", ["", "{", "[]", "null", '{"pid": 1}'])
 def test_half_a_lease_is_nobodys_and_goes_stale(tmp_path: Path, left: str) -> None:
-    """Its holder died while writing it."""
+    """Its holder ended while writing it."""
     path, watch = tmp_path / "a.1.lease", Watch(0.2)
     path.write_text(left)
     assert not watch.over(path)

@@ -1,4 +1,4 @@
-"""An interruption that comes while HDF5 calls Python back is raised when it has returned, and is never lost."""
+"""An interrupt that arrives while HDF5 calls Python back is raised once it has returned, and is never lost."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from ebayes_core.storage import hdf5
 from ebayes_core.storage.tolerant import Lenient
-from ebayes_core.storage.uninterrupted import interrupt, undisturbed
+from ebayes_core.storage.uninterrupted import deferring_interrupts, interrupt
 
 
 @pytest.mark.parametrize("method", ["write", "readinto", "truncate", "seek"])
@@ -37,13 +37,13 @@ def test_it_is_raised_at_once_where_nothing_is_called_back() -> None:
 
 def test_it_is_raised_once_at_the_end_of_the_outermost_block_and_goes_before_an_error() -> None:
     reached = []
-    with pytest.raises(KeyboardInterrupt), undisturbed():
-        with undisturbed():
+    with pytest.raises(KeyboardInterrupt), deferring_interrupts():
+        with deferring_interrupts():
             interrupt()
         reached.append("the end of the inner one")
         raise ValueError("the file is not whole")
     assert reached
-    with undisturbed():
+    with deferring_interrupts():
         pass
 
 
@@ -51,7 +51,7 @@ def test_another_thread_keeps_no_interruption_waiting() -> None:
     inside, done = threading.Event(), threading.Event()
 
     def read() -> None:
-        with undisturbed():
+        with deferring_interrupts():
             inside.set()
             done.wait()
 

@@ -100,7 +100,7 @@ def test_analyses_pass(registry: Registry, run_file, kind: str) -> None:
 
 
 class GoodCost(Cost):
-    """A cost to break."""
+    """A correct cost, from which faulty ones are derived."""
 
     kind: Literal["good"] = "good"
     kappa: float = Field(0.1, gt=0.01, le=10, description="uptake")
@@ -171,7 +171,7 @@ def running_maximum():
 
 
 def cached(what):
-    """Kept by the shape and the type of what was asked for."""
+    """Caches results by the shape and type of the arguments."""
     kept = {}
 
     def energy(self, sigma, mu):
@@ -218,7 +218,7 @@ def overwritten(self, sigma, mu):
 
 
 def straight(x):
-    """Steps of a tenth of a decade, with the slope of what they are steps of."""
+    """Steps of a tenth of a decade, with a straight-through gradient."""
     steps = (10 * x.log10()).round() / 10
     return 10 ** (x.log10() + (steps - x.log10()).detach())
 
@@ -269,7 +269,7 @@ def test_subtle_mistakes_of_a_cost_are_named(mistake: str) -> None:
 
 
 class AtItsBound(GoodCost):
-    """No number at the least of a field that is drawn in its logarithm."""
+    """NaN at the lower bound of a field that is drawn uniformly in its logarithm."""
 
     kind: Literal["at_its_bound"] = "at_its_bound"
     knee: float = Field(1.0, ge=1e-6, le=100, description="where it levels off")
@@ -311,7 +311,7 @@ def test_cost_mistakes_are_caught(mistake: str) -> None:
 
 
 class Idle(GoodCost):
-    """Has a field that changes nothing."""
+    """Has a field without effect."""
 
     kind: Literal["idle"] = "idle"
     spare: float = Field(1.0, gt=0, le=2, description="nothing")
@@ -332,7 +332,7 @@ def test_idle_and_undescribed_fields_are_caught() -> None:
 
 
 class GoodNoise(Noise):
-    """A noise to break."""
+    """A correct noise mode, from which faulty ones are derived."""
 
     kind: Literal["good"] = "good"
     sigma_0: float = Field(0.1, gt=0.001, le=1, description="start")
@@ -397,7 +397,7 @@ def test_subtle_mistakes_of_a_noise_are_named(mistake: str) -> None:
 
 
 class GoodInference(Inference):
-    """An objective to break."""
+    """A correct objective, from which faulty ones are derived."""
 
     kind: Literal["good"] = "good"
     decay: float = Field(0.1, ge=0, le=10, description="price of mu^2")
@@ -431,7 +431,7 @@ def test_inference_mistakes_are_caught(methods, message: str) -> None:
 
 
 def of(method: str, change):
-    """GoodInference with a change made to what a method gives."""
+    """GoodInference with a change to the result of one method."""
     given = getattr(GoodInference, method)
     return {method: lambda self, *arguments: change(given(self, *arguments), *arguments)}
 
@@ -460,7 +460,7 @@ def test_subtle_mistakes_of_an_inference_are_named(mistake: str) -> None:
 
 
 class GoodNetwork(Network):
-    """A network to break."""
+    """A correct architecture, from which faulty ones are derived."""
 
     kind: Literal["good"] = "good"
 
@@ -507,7 +507,7 @@ def test_network_mistakes_are_caught(methods, message: str) -> None:
 
 
 class StraightSign(torch.autograd.Function):
-    """Steps whose slope is that of what they are steps of."""
+    """A sign function with a straight-through gradient."""
 
     @staticmethod
     def forward(ctx, x):
@@ -608,7 +608,7 @@ def test_subtle_mistakes_of_a_network_are_named(mistake: str) -> None:
 
 
 class GoodData(Dataset):
-    """A data set to break."""
+    """A correct data set, from which faulty ones are derived."""
 
     kind: Literal["good"] = "good"
     noise: float = Field(0.1, gt=0, le=1, description="spread")
@@ -625,7 +625,7 @@ class GoodData(Dataset):
 
 
 class Chance:
-    """A generator of one's own that goes on."""
+    """A random generator of its own, without a fixed seed."""
 
     generator = torch.Generator()
 
@@ -691,7 +691,7 @@ def test_subtle_mistakes_of_a_data_set_are_named(load, message: str) -> None:
 
 
 class GoodAnalysis(Analysis):
-    """An analysis to break."""
+    """A correct analysis, from which faulty ones are derived."""
 
     kind: Literal["good"] = "good"
 
