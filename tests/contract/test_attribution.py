@@ -227,7 +227,7 @@ ODD = r"analysis 'odd' of odd_package 0 \("
 @pytest.mark.parametrize(
     "fault, says",
     [
-        ("measure", "boom"), ("measure returned", "what measure returned"), ("object", "'a' is not an array of numbers"),
+        ("measure", "boom"), ("measure returned", "what measure returned"), ("object", "'a' is not an array of num"),
         ("ragged", "what measure returned"), ("name", "'a/b' is not a valid name of an array"),
         ("absent", "no 'nothing' in .*; there are"),
     ],
