@@ -131,6 +131,8 @@ def plugins(without: tuple[str, ...], as_json: bool) -> None:
         for name in names
     ]
     printing.show(console_of(), printing.Listing("", columns))
+    use = "A spec selects a plugin by the field `kind` in the table of the slot; `ebayes schema --markdown` lists all fields."
+    printing.paragraph(console_of(), use)
     for broken in registry.broken:
         printing.paragraph(console_of(), f"broken: {broken}; update, reinstall or uninstall it")
 
