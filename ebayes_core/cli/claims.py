@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 
 LEGEND = {
-    "verdict": "held if the whole interval is inside the range in [ ], not held if it is outside, else open",
+    "verdict": "held if the whole interval is inside the range in [ ], not held if it is outside, else open; "
+    "held in 2 of 3: in 2 of its 3 parts",
     "value": "the statistic, with its 95% interval in brackets if there is one",
     "of": "the part the value belongs to, by default the one closest to failing",
     "file": "results file and analysis",
@@ -72,5 +73,6 @@ def _show(console: Console, rows: list[dict[str, str]]) -> None:
         printing.paragraph(console, statement, then="    ")
         printing.show(console, printing.Listing("", columns))
         console.print()
-    printing.legend(console, LEGEND)
     printing.paragraph(console, INTERPRETED, then="    ")
+    console.print()
+    printing.legend(console, LEGEND)

@@ -132,6 +132,8 @@ def plugins(without: tuple[str, ...], as_json: bool) -> None:
         for name in names
     ]
     printing.show(console_of(), printing.Listing("", columns))
+    use = "A spec selects a plugin by the field `kind` in the table of its slot."
+    printing.paragraph(console_of(), f"{use} `ebayes schema --markdown` describes the fields of every kind.")
     for broken in registry.broken:
         printing.paragraph(console_of(), f"broken: {broken}; update, reinstall or uninstall it")
 
