@@ -13,7 +13,7 @@ from ebayes_core.contract.registry import Registry
 from ebayes_core.errors import PluginError, SpecError
 from ebayes_core.spec import loads
 from tests.installed import distribution, ebayes, metadata
-from tests.test_stranger import CODE, SMALL
+from tests.test_third_party import CODE, SMALL
 
 DIGITS = 'name = "x"\ndataset = { kind = "digits" }\n'
 BROKEN = {

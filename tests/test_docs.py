@@ -80,7 +80,7 @@ def test_the_spec_reference_is_current(registry: Registry) -> None:
     assert page == reference.markdown(builtin), "run: ebayes schema --markdown --out docs/spec_reference.md"
 
 
-def test_the_reference_describes_a_strangers_plugin_too(with_glial: Registry) -> None:
+def test_the_reference_describes_a_third_party_plugin_too(with_glial: Registry) -> None:
     page = reference.markdown(with_glial)
     assert "### `glial`" in page
     assert "| `kappa` | number, > 0, <= 100 | `0.1` | uptake per unit of reliability |" in page

@@ -8,7 +8,7 @@ from typing import Any
 
 import tomli_w
 
-from ebayes_core.bench import stranger
+from ebayes_core.bench import third_party
 from ebayes_core.bench.rows import Step
 from ebayes_core.bench.setting import BATCH, PAPER, Shape, made_up
 from ebayes_core.contract.registry import Registered, Registry
@@ -26,7 +26,7 @@ ENDLESS = 1_000_000  #: epochs, so that no variant ends before the bench does
 @lru_cache(maxsize=1)
 def registry() -> Registry:
     """The installed plugins and the third-party cost of the bench."""
-    return Registry.of(stranger)
+    return Registry.of(third_party)
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def table_of(entry: Registered) -> dict[str, Any]:
     """The table of a kind with its defaults; a mixture contains the first two costs that are not mixtures."""
     if not entry.cls.__pydantic_generic_metadata__["parameters"]:
         return {"kind": entry.kind}
-    costs = [e for e in entries(entry.slot) if e.cls is not entry.cls and e.kind != stranger.KIND]
+    costs = [e for e in entries(entry.slot) if e.cls is not entry.cls and e.kind != third_party.KIND]
     simple = [e for e in costs if not e.cls.__pydantic_generic_metadata__["parameters"]]
     return {"kind": entry.kind, "costs": [table_of(e) for e in simple[:2]]}
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from ebayes_core.bench import stranger
+from ebayes_core.bench import third_party
 from ebayes_core.bench.baselines import Alone, Naive, Plain, naive64
 from ebayes_core.bench.engines import MEMBERS, OWN, Population, by_formula, entries, table_of
 from ebayes_core.bench.rows import Variant
@@ -66,7 +66,7 @@ def _kind(slot: str, group: list[Registered]) -> Variant:
 
 def _tags(slot: str, entry: Registered) -> tuple[str, ...]:
     """The tags used by the goals: built-in costs and inferences, homogeneous noise, and the third-party cost."""
-    if entry.kind == stranger.KIND:
+    if entry.kind == third_party.KIND:
         return ("third-party",)
     if entry.distribution != OWN:
         return ()

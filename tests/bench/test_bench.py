@@ -9,7 +9,7 @@ import re
 import pytest
 import torch
 
-from ebayes_core.bench import engines, growth, lineup, memory, peers, probing, startup, stranger
+from ebayes_core.bench import engines, growth, lineup, memory, peers, probing, startup, third_party
 from ebayes_core.bench.baselines import Naive, Plain
 from ebayes_core.bench.engines import Population
 from ebayes_core.bench.goals import GOALS, Goal, judge
@@ -159,9 +159,9 @@ def like(cohort, state, c: float) -> Naive:  # type: ignore[no-untyped-def]
     return naive
 
 
-def test_the_strangers_cost_is_a_cost() -> None:
-    check_cost(stranger.ThirdParty)
-    assert stranger.KIND in engines.registry().kinds("cost")
+def test_the_third_party_cost_is_a_cost() -> None:
+    check_cost(third_party.ThirdParty)
+    assert third_party.KIND in engines.registry().kinds("cost")
 
 
 @pytest.mark.parametrize("quick", [True, False])

@@ -181,7 +181,7 @@ def test_every_exponent_has_a_colour_of_its_own() -> None:
 
 
 def test_what_is_no_power_law_has_a_colour_of_its_own() -> None:
-    names = np.array(["entropic", "actin", "mixture", "entropic", "a stranger's"])
+    names = np.array(["entropic", "actin", "mixture", "entropic", "a third party's"])
     found = colours(names, np.array([np.nan, 4 / 3, np.nan, np.nan, np.nan]))
-    assert [found[name] for name in ("entropic", "mixture", "a stranger's")] == list(OTHERS[:3])
+    assert [found[name] for name in ("entropic", "mixture", "a third party's")] == list(OTHERS[:3])
     assert found["actin"] == colour(4 / 3)

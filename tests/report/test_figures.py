@@ -43,7 +43,7 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "tiny.h5"
 
 
-def test_a_strangers_figure_is_saved_however_large_and_costs_no_other(file: Path, tmp_path: Path) -> None:
+def test_a_third_party_figure_is_saved_however_large_and_costs_no_other(file: Path, tmp_path: Path) -> None:
     registry = Registry.of(SimpleNamespace(ebayes_analyses=hookimpl(lambda: [Wide])))
     pictures, problems = figures.draw(file, tmp_path / "out", registry)
     assert {picture.name for picture in pictures} >= {

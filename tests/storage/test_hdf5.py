@@ -167,7 +167,7 @@ def test_a_file_has_the_permissions_of_any_new_file(tmp_path: Path, mask: int) -
     assert modes == {0o666 & ~mask}
 
 
-# --- strangers' files ------------------------------------------------------------------------------------------------
+# --- untrusted files --------------------------------------------------------------------------------------------------
 
 
 def _external_storage(file: h5py.File) -> None:
