@@ -181,7 +181,7 @@ def new_plugin(slot: str, name: str, into: str) -> None:
 
 
 @main.command()
-@click.option("--quick", is_flag=True, help="Measure only what the goals need; about five minutes.")
+@click.option("--quick", is_flag=True, help="Measure only what the goals need; takes a few minutes.")
 @click.option(
     "--growth",
     type=click.Path(dir_okay=False),

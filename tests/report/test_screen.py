@@ -390,7 +390,7 @@ def test_other_folders_are_refused_with_what_to_do(few: Path, tmp_path: Path, co
     for path, words in (
         (tmp_path, f"but not a sweep's folder; give one of its results files: {tmp_path / 'mine.h5'}"),
         (Path("nothing"), "give a results file or a sweep's folder"),
-        (Path("begun"), "none of its networks is finished yet; ebayes status begun says how it stands"),
+        (Path("begun"), "no network is finished yet; see  ebayes status begun"),
     ):
         assert status(command, path) == 2
         assert words in capsys.readouterr().err

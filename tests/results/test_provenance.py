@@ -193,7 +193,7 @@ def test_a_run_that_goes_on_otherwise_says_so_and_keeps_both(registry: Registry,
         trained(text, registry, tmp_path / "a.h5", watcher=StopAt(6), compile=True)
     notes = Notes()
     found = trained(text, registry, tmp_path / "a.h5", watcher=notes, compile=False)
-    told = "the run was compiled and now is not compiled: --compile off: it goes on, but rounds differently"
+    told = "the run was compiled and now is not compiled: --compile off: training continues, but rounding differs"
     assert [note for note in notes.told if note.startswith(told)]
     assert found["compiled"] == {"yes, then no: --compile off": 1}
 

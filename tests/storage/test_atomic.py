@@ -348,7 +348,7 @@ def test_what_becomes_of_a_folder_that_loses_its_plan(registry: Registry, tmp_pa
     with pytest.raises(Interrupted):
         work(folder, registry, replace(FAST, watcher=StopAt(40)))
     (folder.path / "sweep.json").unlink()
-    with pytest.raises(EbayesError, match=r"sweep\.json: is no longer there; ebayes run SPEC --out .*many/"):
+    with pytest.raises(EbayesError, match=r"sweep\.json: does not exist any more; start again .*--out .*many/"):
         folder.left()
     done = folder.finished()
     check_place(swept(registry), folder.path, fresh=False)

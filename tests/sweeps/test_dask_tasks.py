@@ -54,7 +54,7 @@ def test_tasks_write_their_files(folder: Folder, registry: Registry, tmp_path: P
 
 def test_a_task_that_can_never_succeed_is_not_tried_for_ever(folder: Folder, monkeypatch: Any) -> None:
     monkeypatch.setattr(dask_tasks, "MOST_FRUITLESS", 1)
-    with pytest.raises(EbayesError, match=r"was tried as a task 2 times, and ended with:[\s\S]*No such option"):
+    with pytest.raises(EbayesError, match=r"failed as a Dask task 2 times, the last time with:[\s\S]*No such option"):
         dask_tasks.submit(folder, "dask", 1, None, ["processes=false"], ["--no-such-option"], lambda: None)
 
 
