@@ -369,7 +369,7 @@ NOISE_MISTAKES = {
     "starts where numpy says": (
         {"init": lambda s, mu: (s.sigma_0 * (1 + np.random.rand()) + 0 * mu).log()}, "init draws random numbers"
     ),
-    "starts with an axis less": ({"init": lambda s, mu: (s.sigma_0 + 0 * mu).log().squeeze(0)}, "init of a member"),
+    "starts with an axis less": ({"init": lambda s, mu: (s.sigma_0 + 0 * mu).log().squeeze(0)}, "init of a network"),
     "starts as no tensor": ({"init": lambda s, mu: 0.1}, "init returned float, not a tensor"),
     "fails to start": ({"init": lambda s, mu: mu.nonsense}, "init raised AttributeError"),
     "drops an axis": ({"sigma": lambda s, phi: GoodNoise.sigma(s, phi).squeeze(0)}, "sigma returned shape .*squeeze"),
@@ -646,7 +646,10 @@ def changed_targets(change):
         ({"load": changed_targets(lambda y: y + 1)}, "from 0 to 1"),
         ({"load": changed_targets(lambda y: y.float())}, "int64"),
         ({"load": changed_targets(lambda y: y[:-1])}, "20 inputs and 19 targets"),
-        ({"load": lambda self, split: (torch.randn(20, 3), torch.arange(20) % 2)}, "draws from the generator"),
+        (
+            {"load": lambda self, split: (torch.randn(20, 3), torch.arange(20) % 2)},
+            "draws from the global random generator",
+        ),
         ({"load": lambda self, split: (CHANCE.normal(20, 3), torch.arange(20) % 2)}, "second time"),
         ({"load": lambda self, split: GoodData.load(self, "train")}, "test set is the training set"),
         ({"load": lambda self, split: GoodData.load(self, split if split == "train" else "test")}, "misspelt split"),
