@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from markupsafe import escape
 
-from ebayes_core.contract.claim import Claim, Measured
+from ebayes_core.contract.claim import FAILED, HELD, Claim, Measured
 from ebayes_core.contract.registry import Registry
 from ebayes_core.contract.slots import Analysis, hookimpl
 from ebayes_core.report import claims, optimality, page, tables
@@ -139,7 +139,7 @@ def test_the_page_states_the_claims(file: Path, with_guess: Registry) -> None:
     (finding,), _ = claims.findings(file, with_guess)
     for words in ("3. the line &lt;rises&gt;", "slope of the line", "0 to 1", finding.verdict, "right: 1.25"):
         assert words in text
-    assert {"left", "0.5", "[0.3, 0.6]", claims.HELD, "right", "1.25", "-", claims.FAILED} <= cells(text)
+    assert {"left", "0.5", "[0.3, 0.6]", HELD, "right", "1.25", "-", FAILED} <= cells(text)
 
 
 def test_the_page_refers_to_nothing_outside_itself(file: Path, with_guess: Registry) -> None:
