@@ -55,4 +55,4 @@ def _report_diverged(cohort: Cohort, state: State, seen: str) -> None:
         if member not in state.died:
             cause = divergence.cause(cohort, state, member, seen)
             state.died[member] = f"at step {state.step}: {cause} is not finite"
-            log.warning("a network has diverged by step %d: %s is not finite; it is frozen", state.step, cause)
+            log.warning("a network diverged by step %d: %s is not finite; its training stops there", state.step, cause)

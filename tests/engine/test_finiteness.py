@@ -156,7 +156,7 @@ def test_the_file_and_the_warning_name_it(tmp_path: Path, caplog: pytest.LogCapt
     experiment = loads(text, FAULTY, [*SMALL, *fault])
     with caplog.at_level(logging.WARNING):
         run(experiment, text, FAULTY, tmp_path / "r.h5")
-    assert f"{term} is not finite; it is frozen" in caplog.text
+    assert f"{term} is not finite; its training stops there" in caplog.text
     with Run(tmp_path / "r.h5") as found:
         (status,) = found.status
         assert status.startswith("diverged at step") and status.endswith(f"{term} is not finite")
