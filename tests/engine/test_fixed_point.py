@@ -26,7 +26,7 @@ from ebayes_core.engine.fixed_point import (
 )  # fmt: skip
 from ebayes_core.engine.loop import train
 from ebayes_core.engine.randomness import MEASURE, generator
-from ebayes_core.measure.convergence import balance, slopes
+from ebayes_core.measure.convergence import balance, projections
 from tests.build import DIGITS, LINEAR, cohort, trained
 
 SOLVE = 'training.sigma="fixed_point"'
@@ -183,7 +183,7 @@ def test_a_network_of_relus_ends_in_balance(registry: Registry) -> None:
     network = ('dataset={kind="cubic"}', "network.hidden=[20]", f"cost={COSTS['trafficking']}")
     c = cohort(registry, LINEAR, *network, *training)
     p = trained(c).parameters
-    found = balance(c, p, slopes(c, p, generator(0, MEASURE)))
+    found = balance(c, p, projections(c, p, generator(0, MEASURE)))
     assert found["balance_error"].max() < 0.05
     torch.testing.assert_close(found["balance"], torch.ones_like(found["balance"]), rtol=0, atol=0.1)
 

@@ -57,7 +57,10 @@ def _of_one_network(folder: Path, registry: Registry) -> list[Save]:
     state, record = cohort.start(), {"created": "", "duration_s": 0.0, "digest": ""}
     for _ in train(cohort, state):
         pass
-    write = partial(write_run, experiment=experiment, points=points, results=measure(cohort, state), provenance=record)
+    write = partial(
+        write_run, spec=spec.resolved(experiment), settings=[p.setting for p in points], results=measure(cohort, state),
+        provenance=record, spec_text=SPEC,
+    )  # fmt: skip
     tree = checkpoint.pack(state)
     older = {**tree, "xi": tree["xi"] + 1}
     made, added = folder / "made.h5", folder / "added.h5"

@@ -133,7 +133,7 @@ def test_a_run_begins_with_what_was_found(few: Path, capsys, monkeypatch) -> Non
         signature_, tradeoff, optimum = words_of(run)
     assert lines[:3] == [line.replace("\N{NO-BREAK SPACE}", " ") for line in (signature_, tradeoff, optimum)]
     assert signature_.startswith("sigma^2 ") and "rank correlation" in signature_ and "optimum has -0.75" in signature_
-    assert tradeoff.startswith("As c rises from 0.01 to 1, accuracy goes from")
+    assert tradeoff.startswith("As c increases from 0.01 to 1, accuracy goes from")
     assert optimum.startswith("None of 4 noisy networks is at its optimal sigma: B, which is 1 there, is ")
     assert "train longer (training.epochs" in optimum and "--set\N{NO-BREAK SPACE}training.sigma=fixed_point" in optimum
     assert "tiny: 4 networks" in lines
@@ -146,7 +146,7 @@ def test_the_strength_is_that_of_the_arrays(few: Path) -> None:
         arrays, (sentence, *_) = run.analysis("importance"), words_of(run)
     ranks = arrays["rank_correlation"]
     assert f"rank correlation {min(ranks):.3g} to {max(ranks):.3g}," in sentence
-    assert f"logarithms {min(arrays['slope']):.3g} to {max(arrays['slope']):.3g}, where" in sentence
+    assert f"log-log slope {min(arrays['slope']):.3g} to {max(arrays['slope']):.3g}; the optimum" in sentence
 
 
 def test_without_an_analysis_the_synapses_speak(few: Path, tmp_path: Path) -> None:
@@ -247,7 +247,7 @@ def test_what_the_sweep_sets_is_changed_in_the_sweep(few: Path) -> None:
 
 def test_of_many_networks_there_is_a_summary(many: Path, capsys) -> None:
     text = said(capsys, "show", many)
-    assert len(text.splitlines()) < 40
+    assert len(text.splitlines()) < 60
     with Run(many) as run:
         accuracy, seeds = run.metric("accuracy_sample"), run.seeds
         c = run.swept["cost.c"]

@@ -159,7 +159,9 @@ def test_the_command_ends_with_1_where_anything_is_off(whole: Path, changed: Any
     assert "complete and unchanged; 1 network, schema 2" in capsys.readouterr().out
     assert exit_status("verify", whole, changed(value)) == 1
     shown = capsys.readouterr()
-    assert "/members/mu_rms is not what was written" in shown.out and "1 of 2 files are not whole" in shown.err
+    assert (
+        "/members/mu_rms is not what was written" in shown.out and "1 of 2 files are damaged or incomplete" in shown.err
+    )
     assert exit_status("verify", whole, "--json") == 0
     assert json.loads(capsys.readouterr().out)[0]["networks"] == 1
 

@@ -125,7 +125,7 @@ def test_a_run_goes_on_only_with_the_data_it_began_with(registry: Registry, tmp_
         trained(text, registry, tmp_path / "a.h5", watcher=StopAt(6))
     with monkeypatch.context() as patch:
         flipped(patch)
-        with pytest.raises(DataError, match=r"'digits' is not what the run began with \(digest .*--fresh"):
+        with pytest.raises(DataError, match=r"'digits' is not the one the run started with \(digest .*--fresh"):
             trained(text, registry, tmp_path / "a.h5")
     planning.load_data.cache_clear()
     assert trained(text, registry, tmp_path / "a.h5")["data"] == trained(text, registry, tmp_path / "b.h5")["data"]

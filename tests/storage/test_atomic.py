@@ -178,7 +178,9 @@ def test_a_folder_that_one_may_write_to_but_not_list(tmp_path: Path) -> None:
     """It cannot be opened and so not synced; root without its privileges is subject to permissions like other users."""
     (tmp_path / "drop").mkdir(mode=0o300)
     path = str(tmp_path / "drop" / "x")
-    program = f"from ebayes_core import disk; from pathlib import Path; disk.write_text(Path({path!r}), 'y')"
+    program = (
+        f"from ebayes_core.storage import atomic; from pathlib import Path; atomic.write_text(Path({path!r}), 'y')"
+    )
     ordinary = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
     done = subprocess.run([*ordinary, sys.executable, "-c", program], capture_output=True, text=True, check=False)
     (tmp_path / "drop").chmod(0o700)
@@ -284,7 +286,7 @@ def test_patience_ends(tmp_path: Path, hasty: None) -> None:
     stopped.asked = signal.SIGTERM
     with pytest.raises(DiskError, match="No space left on device; once this is solved, run the same command again"):
         Retry(tmp_path, 0.05, Stop(), lambda _: None)(act)
-    with pytest.raises(Interrupted, match=r"stopped by SIGTERM while waiting for a disk \(.*No space left"):
+    with pytest.raises(Interrupted, match=r"stopped by SIGTERM while waiting for the disk \(.*No space left"):
         Retry(tmp_path, 10.0, stopped, lambda _: None)(act)
     with pytest.raises(OSError, match="elsewhere"):
         Retry(tmp_path, 10.0, Stop(), lambda _: None)(elsewhere)
