@@ -1,6 +1,6 @@
 """What all tests share: the registered plugins, and how many examples hypothesis draws, the same ones each time.
 
-`pytest -m hypothesis --hypothesis-profile=wide` runs the properties alone, on fresh examples and five times as many;
+`pytest -m hypothesis --hypothesis-profile=wide` runs the properties alone, on fresh examples and ten times as many;
 what fails there is printed with the decorator that repeats it.
 """
 
@@ -12,7 +12,7 @@ from hypothesis import settings
 from ebayes_core.contract.registry import Registry
 
 EXAMPLES = 100
-settings.register_profile("ebayes", max_examples=EXAMPLES, derandomize=True, deadline=None, database=None)
+settings.register_profile("ebayes", max_examples=EXAMPLES // 2, derandomize=True, deadline=None, database=None)
 settings.register_profile(
     "wide", max_examples=5 * EXAMPLES, derandomize=False, deadline=None, database=None, print_blob=True
 )

@@ -74,6 +74,7 @@ def same_but_for_analyses(expected: Path, found: Path, tmp_path: Path) -> None:
     assert_same(expected, bare)
 
 
+@pytest.mark.slow
 def test_two_workers_killed_and_started_again(expected: Path, tmp_path: Path) -> None:
     """SIGKILL of the whole command while both train; the same command ends with what an uninterrupted run has."""
     spec, out = tmp_path / "tiny.toml", tmp_path / "sweep"
@@ -103,6 +104,7 @@ def test_orphans_save_and_go(tmp_path: Path) -> None:
     assert list(out.glob("work/*.checkpoint.h5")) or Folder(out).finished()
 
 
+@pytest.mark.slow
 def test_a_suspended_worker_is_replaced_and_gives_way(expected: Path, tmp_path: Path, registry: Registry) -> None:
     spec, out = tmp_path / "tiny.toml", tmp_path / "sweep"
     spec.write_text(SPEC)

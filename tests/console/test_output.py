@@ -72,6 +72,7 @@ def test_an_output_of_ascii_alone(folder: Path, tmp_path: Path, command, code, s
     assert "Error: " not in done.stderr.replace("Error: No such", "")
 
 
+@pytest.mark.slow
 def test_a_run_and_its_log_in_ascii(folder: Path, tmp_path: Path) -> None:
     text = ONE.replace('name = "tiny"', 'name = "tiny"\ndescription = "± é 日本"')
     (tmp_path / "spéc.toml").write_text(text, encoding="utf-8")

@@ -52,6 +52,7 @@ def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     compiler_folder._ours.cache_clear()
 
 
+@pytest.mark.slow
 def test_a_step_is_compiled_though_every_folder_it_is_given_has_a_space(tmp_path: Path) -> None:
     """In a separate process, since torch looks for its folders once; nothing is written to the current folder."""
     for name in ("with space", "work'ing"):

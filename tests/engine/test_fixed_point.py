@@ -159,8 +159,11 @@ def exact_curvature(c: Cohort) -> Tensor:
 @pytest.mark.parametrize(
     ("noise", "compile"),
     [
-        ("heterogeneous", False), ("homogeneous", False), ("heterogeneous", True),
-        pytest.param("homogeneous", True, marks=pytest.mark.slow),
+        ("heterogeneous", True),
+        *(
+            pytest.param(noise, compile, marks=pytest.mark.slow)
+            for noise, compile in (("heterogeneous", False), ("homogeneous", False), ("homogeneous", True))
+        ),
     ],
 )  # fmt: skip
 def test_a_linear_readout_is_trained_to_its_optimum(registry: Registry, noise: str, compile: bool, caplog) -> None:

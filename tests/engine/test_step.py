@@ -164,7 +164,7 @@ def test_fifty_compiled_steps_at_the_bounds(registry: Registry, overrides: list[
     assert_close_to_reference(c, state)
 
 
-@pytest.mark.parametrize("compile", [False, True])
+@pytest.mark.parametrize("compile", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_member_whose_moments_overflow_is_frozen_and_reported(registry: Registry, compile: bool) -> None:
     """A squared gradient beyond float32 stops Adam for good; this must be reported, and not affect the others."""
     base = ('cost={kind="power_law", rho=3.0}', "noise.sigma_0=1e-4", 'training.dtype="float32"')

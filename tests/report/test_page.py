@@ -257,6 +257,7 @@ def chromium(tmp_path: Path, *arguments: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, check=True).stdout
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here to look at the page with")
 def test_a_browser_shows_the_page(file: Path, with_guess: Registry, tmp_path: Path) -> None:
     """Not blank; every figure is loaded; on a phone nothing but tables and figures is wider than the screen."""

@@ -93,6 +93,7 @@ EVERYTHING = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @needs_cc
 def test_neither_locks_nor_synced_folders(lacking: Path, tmp_path: Path, monkeypatch: Any) -> None:
     """Whatever the environment says about HDF5's locks; a worker does not wait for a disk that cannot sync."""

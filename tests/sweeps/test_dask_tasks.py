@@ -31,6 +31,7 @@ def folder(registry: Registry, tmp_path: Path) -> Folder:
     return begin(loads(SPEC, registry), SPEC, registry, tmp_path / "sweep", FAST, 2)
 
 
+@pytest.mark.slow
 def test_tasks_write_their_files(folder: Folder, registry: Registry, tmp_path: Path, expected: Path) -> None:  # noqa: F811
     """While they run, the process that trains one of the items is killed: the task is made again."""
     killed: list[int] = []

@@ -75,6 +75,7 @@ def whole(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_many_signals_while_a_checkpoint_is_written_are_one_request(tmp_path: Path, whole: Path) -> None:
     """As scancel sends them, as a terminal that closes, as a warning of Slurm: each time it goes on to the bit."""
     for burst in BURSTS:
@@ -169,6 +170,7 @@ def test_a_command_that_is_told_twice_waits_for_its_workers(tmp_path: Path, whol
     assert not held(folder) and not half_written(folder, "")
 
 
+@pytest.mark.slow
 def test_a_signal_while_results_are_gathered_leaves_nothing_half_written(tmp_path: Path, whole: Path) -> None:
     process = started(tmp_path, "r.h5")
     until(lambda: half_written(tmp_path, "r.h5"))

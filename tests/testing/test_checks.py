@@ -56,7 +56,9 @@ def test_networks_pass(registry: Registry) -> None:
     assert set(registry.kinds("network")) == {"mlp"}
 
 
-@pytest.mark.parametrize("kind", sorted(TINY))
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=[pytest.mark.slow] * (kind == "digits")) for kind in sorted(TINY)]
+)
 def test_datasets_pass(registry: Registry, kind: str) -> None:
     check_dataset(registry.kinds("dataset")[kind])
 
@@ -94,7 +96,9 @@ def run_file(registry: Registry, tmp_path_factory: pytest.TempPathFactory):
     return file
 
 
-@pytest.mark.parametrize("kind", kinds("analysis"))
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=[pytest.mark.slow] * (kind == "two_synapses")) for kind in kinds("analysis")]
+)
 def test_analyses_pass(registry: Registry, run_file, kind: str) -> None:
     check_analysis(registry.kinds("analysis")[kind], run_file(RUNS.get(kind, RUN)))
 
