@@ -108,6 +108,7 @@ def stale(folder: Path, module: str = "gone") -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_run_that_uses_nothing_of_a_stale_plugin_ends_well_with_one_line(tmp_path: Path) -> None:
     gone = stale(tmp_path / "site")
     (tmp_path / "s.toml").write_text(DIGITS + '[sweep]\n"cost.c" = [0.1, 1.0]\n[[analysis]]\nkind = "importance"\n')

@@ -207,6 +207,7 @@ def test_the_peers_that_are_installed_train(name: str) -> None:
     assert sum(losses[-50:]) < sum(losses[:50])
 
 
+@pytest.mark.slow
 def test_two_processes_keep_in_step_and_a_failure_stops_neither() -> None:
     variants = [Variant("whole", idle, tags=("tag",)), Variant("broken", broken)]
     whole, failed = side_by_side(variants, SHORT)

@@ -12,6 +12,7 @@ from ebayes_core.errors import UserError
 from tests.installed import place, python
 
 
+@pytest.mark.slow
 def test_what_it_writes_works_as_it_is_for_every_slot(tmp_path: Path) -> None:
     installed = []
     for slot in HOOKS:

@@ -92,6 +92,7 @@ def test_two_workers_killed_and_started_again(expected: Path, tmp_path: Path) ->
     assert "8 of 8 networks done" in text
 
 
+@pytest.mark.slow
 def test_orphans_save_and_go(tmp_path: Path) -> None:
     """Workers whose command was killed notice, and leave nothing held."""
     spec, out = tmp_path / "tiny.toml", tmp_path / "sweep"
@@ -144,6 +145,7 @@ def test_a_plugin_that_never_returns_is_given_up(tmp_path: Path) -> None:
         assert found.swept["cost.c"] == [0.01]
 
 
+@pytest.mark.slow
 def test_where_all_failed_the_reasons_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     spec, out = tmp_path / "large.toml", tmp_path / "sweep"
     spec.write_text(

@@ -119,6 +119,7 @@ def test_a_run_goes_on_when_nobody_reads_on(tmp_path: Path) -> None:
     assert (tmp_path / "r" / "training.png").exists()
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_when_its_terminal_hangs_up(tmp_path: Path) -> None:
     """A write to a terminal that is gone is EIO; the live display meets it several times a second."""
     (tmp_path / "tiny.toml").write_text(ONE)

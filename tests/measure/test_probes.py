@@ -85,6 +85,7 @@ def test_gauss_newton_is_the_hessian_of_a_linear_readout(registry: Registry) -> 
         assert found[i].item() == pytest.approx(curved.item(), rel=1e-6, abs=1e-14)
 
 
+@pytest.mark.slow
 def test_sampled_fisher_averages_to_gauss_newton(small) -> None:
     """The true Fisher draws labels; its mean over many draws is the exact expectation, within five standard errors."""
     c, state = small

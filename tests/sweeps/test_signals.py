@@ -153,6 +153,7 @@ def ended(child: int, terminal: int | None = None) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
+@pytest.mark.slow
 def test_a_command_that_is_told_twice_waits_for_its_workers(tmp_path: Path, whole: Path) -> None:
     folder = tmp_path / "sweep"
     (tmp_path / "spec.toml").write_text(SPEC + 'sweep = { "cost.c" = [0.1, 1.0] }')
