@@ -130,6 +130,7 @@ def _run_folder(
     experiment: Any, text: str, registry: Registry, target: Path, fresh: bool, workers: int, on: str | None,
     how: dict[str, Any],
 ) -> None:  # fmt: skip
+    from ebayes_core.results.handle import GATHERED
     from ebayes_core.sweeps.run import begin, check_place
 
     if target.suffix == ".h5":
@@ -146,7 +147,7 @@ def _run_folder(
         what = f"{items} item{'' if items == 1 else 's'} to do"
         return console.print(f"{what}; start workers with  ebayes work {target}", soft_wrap=True)
     _work_at(folder, workers, on, how, console)
-    _gather(folder, registry, target / "results.h5", console)
+    _gather(folder, registry, target / GATHERED, console)
 
 
 def _work_at(folder: Folder, workers: int, on: str | None, how: dict[str, Any], console: Console) -> None:
@@ -241,11 +242,12 @@ def status(folder: str, as_json: bool) -> None:
 @click.option("--out", type=click.Path(dir_okay=False), help="Results file.  [default: DIR/results.h5]")
 def gather(folder: str, out: str | None) -> None:
     """Combine all finished networks of DIR into one results file, and draw its figures."""
+    from ebayes_core.results.handle import GATHERED
     from ebayes_core.sweeps.folder import Folder
 
     place = Folder.open(Path(folder))
     registry = registry_of(place.about()["without"])
-    _gather(place, registry, Path(out) if out else place.path / "results.h5", console_of())
+    _gather(place, registry, Path(out) if out else place.path / GATHERED, console_of())
 
 
 def _gather(folder: Folder, registry: Registry, target: Path, console: Console) -> None:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:  # importing torch takes two seconds, too long before a misspe
     from ebayes_core.contract.likelihoods import Task
     from ebayes_core.results.reader import Run
 
+#: of every table in a spec
+CLOSED = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
 hookspec = pluggy.HookspecMarker("ebayes")
 hookimpl = pluggy.HookimplMarker("ebayes")
 
@@ -33,7 +35,7 @@ class Plugin(BaseModel, ABC):
     `kind`.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
+    model_config = CLOSED
     slot: ClassVar[str]
     kind: str
 

@@ -16,7 +16,7 @@ from ebayes_core.storage import untrusted
 
 #: version of the layout; version 1 had no seal
 SCHEMA_VERSION = 2
-GATHERED = "results.h5"  #: the results file in a sweep's folder
+GATHERED, SWEEP = "results.h5", "sweep.json"  #: in a sweep's folder: its results, and what it is
 PARTS = ("members", "members/spec", "members/seed", "members/status", "curves", "layer_metrics", "networks", "analyses")
 
 
@@ -99,5 +99,5 @@ def _refuse_other_files(path: Path, file: h5py.File) -> None:
 
 def title(file: Path) -> str:
     """Name of a results file: its own, or that of the sweep's folder in which it was gathered."""
-    gathered = file.name == GATHERED and (file.parent / "sweep.json").is_file()
+    gathered = file.name == GATHERED and (file.parent / SWEEP).is_file()
     return file.resolve().parent.name if gathered else file.stem

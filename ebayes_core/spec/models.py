@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import (
     BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     PrivateAttr,
     ValidationError,
@@ -22,12 +21,11 @@ from pydantic import (
 )
 
 from ebayes_core.contract.registry import Registry
-from ebayes_core.contract.slots import Analysis
+from ebayes_core.contract.slots import CLOSED, Analysis
 from ebayes_core.spec import sweep as sweeps
 from ebayes_core.spec.members import Point, strictly
 from ebayes_core.spec.messages import describe
 
-CLOSED = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
 SLOTS = {
     "dataset": "mnist5k", "network": "mlp", "cost": "membrane", "noise": "heterogeneous",
     "inference": "energy_efficient",

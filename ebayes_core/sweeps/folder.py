@@ -24,11 +24,13 @@ from typing import Any
 from ebayes_core import spec as specs
 from ebayes_core.contract.registry import Registry
 from ebayes_core.errors import InUse, StoreError, UserError
+from ebayes_core.results.handle import GATHERED, SWEEP
 from ebayes_core.results.record import Setting
 from ebayes_core.spec import Parts
 from ebayes_core.storage import atomic, untrusted
 from ebayes_core.sweeps.item import Item
 
+PARTIAL = ".partial"  #: suffix of the folder of an unfinished run into one file
 ITEM = 16 * "[0-9a-f]" + ".*"
 #: files that an item has only while it is trained
 PASSING = (".lease", ".checkpoint.h5", atomic.SUFFIX)
@@ -60,14 +62,14 @@ class Folder:
     @classmethod
     def open(cls, path: Path) -> Folder:
         """The folder of an existing sweep. Raises UserError for any other folder."""
-        if not (path / "sweep.json").is_file():
+        if not (path / SWEEP).is_file():
             raise UserError(f"{path}: is not a sweep's folder; start a sweep with  ebayes run SPEC --out {path}/")
         return cls(path)
 
     def about(self) -> dict[str, Any]:
         """The resolved spec, its digest, the ignored plugins, and the number of retries."""
         with self._there():
-            found: dict[str, Any] = json.loads((self.path / "sweep.json").read_text(encoding="utf-8"))
+            found: dict[str, Any] = json.loads((self.path / SWEEP).read_text(encoding="utf-8"))
             return found
 
     @contextlib.contextmanager
@@ -85,25 +87,25 @@ class Folder:
 
     def experiment(self, registry: Registry) -> Parts:
         """The experiment, without expanding its sweep. Raises SpecError."""
-        found: Parts = specs.revived("Experiment", self.about()["spec"], registry, str(self.path / "sweep.json"))
+        found: Parts = specs.revived("Experiment", self.about()["spec"], registry, str(self.path / SWEEP))
         return found
 
     def whole_experiment(self, registry: Registry) -> Parts:
         """The experiment with its sweep expanded into networks. Raises SpecError."""
-        return specs.loads(specs.dumps(self.experiment(registry)), registry, source=str(self.path / "sweep.json"))
+        return specs.loads(specs.dumps(self.experiment(registry)), registry, source=str(self.path / SWEEP))
 
     def clear(self) -> None:
         """Remove all files of the sweep, but no other files in the folder."""
         for name in ("work", "logs", "results"):
             atomic.clear(self.path / name)
-        for name in ("sweep.json", "spec.toml", "results.h5"):
+        for name in (SWEEP, "spec.toml", GATHERED):
             (self.path / name).unlink(missing_ok=True)
 
     def declare(self, text: str, about: dict[str, Any]) -> None:
         """Write the spec and its digest; `add` then writes the items."""
         atomic.make(self.work)
         atomic.write_text(self.path / "spec.toml", text)
-        atomic.write_text(self.path / "sweep.json", json.dumps(about, indent=2))
+        atomic.write_text(self.path / SWEEP, json.dumps(about, indent=2))
 
     def add(self, items: Iterable[Item]) -> None:
         """Write items, so that workers can take them."""

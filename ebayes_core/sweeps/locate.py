@@ -8,12 +8,10 @@ from pathlib import Path
 from ebayes_core.contract.registry import Registry
 from ebayes_core.errors import UserError, nearest
 from ebayes_core.report import figures
-from ebayes_core.results.handle import GATHERED
+from ebayes_core.results.handle import GATHERED, SWEEP
 from ebayes_core.results.reader import Run
-from ebayes_core.sweeps.folder import Folder
+from ebayes_core.sweeps.folder import PARTIAL, Folder
 from ebayes_core.wording import networks
-
-PARTIAL = ".partial"  #: suffix of the folder of an unfinished run into one file
 
 
 def results(path: Path, registry: Registry, say: Callable[[str], None]) -> Path:
@@ -30,7 +28,7 @@ def results(path: Path, registry: Registry, say: Callable[[str], None]) -> Path:
     if not path.is_dir():
         beside = [p.name for p in path.parent.glob("*.h5")] if path.parent.is_dir() else []
         raise UserError(f"{path}: no such file{nearest(path.name, beside)}")
-    if not (path / "sweep.json").is_file():
+    if not (path / SWEEP).is_file():
         raise UserError(f"{path}: is a folder, but not a sweep's folder; {_within(path)}")
     folder, target = Folder(path), path / GATHERED
     if not _complete(folder, target, registry):

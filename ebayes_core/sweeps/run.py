@@ -11,11 +11,12 @@ from ebayes_core import spec
 from ebayes_core.contract.registry import Registry
 from ebayes_core.errors import UserError
 from ebayes_core.results import merge, provenance
+from ebayes_core.results.handle import SWEEP
 from ebayes_core.results.reader import Run
 from ebayes_core.spec import Point
 from ebayes_core.storage import atomic
 from ebayes_core.sweeps import planning
-from ebayes_core.sweeps.folder import ITEM, Folder, ItemState
+from ebayes_core.sweeps.folder import ITEM, PARTIAL, Folder, ItemState
 from ebayes_core.sweeps.item import Item
 from ebayes_core.sweeps.options import Options
 from ebayes_core.sweeps.planning import find_device
@@ -31,7 +32,7 @@ def run(experiment: Any, text: str, registry: Registry, out: Path, options: Opti
     """
     refuse_windows()
     options = options or Options()
-    parts = out.with_name(out.name + ".partial")
+    parts = out.with_name(out.name + PARTIAL)
     if options.fresh:
         atomic.clear(parts)
     elif _finished(out, spec.digest(experiment)):
@@ -75,7 +76,7 @@ def check_place(experiment: Any, path: Path, fresh: bool) -> None:
     A folder without sweep.json is accepted if it contains items: their names identify what they train. A worker whose
     folder was deleted while it trained may leave such a folder.
     """
-    if (path / "sweep.json").exists():
+    if (path / SWEEP).exists():
         if fresh:
             return Folder(path).clear()
         theirs = Folder(path).about()["spec"]["name"]
@@ -134,7 +135,7 @@ def _clear(parts: Path, mine: str) -> None:
 
 def _whose(parts: Path) -> str | None:
     """The digest of the spec that a folder belongs to, or None."""
-    return Folder(parts).about()["digest"] if (parts / "sweep.json").exists() else None
+    return Folder(parts).about()["digest"] if (parts / SWEEP).exists() else None
 
 
 def _refuse_another(parts: Path, mine: str) -> None:
