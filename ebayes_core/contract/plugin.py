@@ -1,0 +1,24 @@
+"""What every plugin is: a frozen table of a spec, selected by its `kind`."""
+
+from __future__ import annotations
+
+from abc import ABC
+from typing import ClassVar
+
+import pluggy
+from pydantic import BaseModel, ConfigDict
+
+#: of every table in a spec
+CLOSED = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_default=True)
+hookspec = pluggy.HookspecMarker("ebayes")
+hookimpl = pluggy.HookimplMarker("ebayes")
+
+
+class Plugin(BaseModel, ABC):
+    """Base of all plugins: a frozen table of fields with bounds, which forbids unknown fields and is selected by
+    `kind`.
+    """
+
+    model_config = CLOSED
+    slot: ClassVar[str]
+    kind: str
