@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from ebayes_core.contract.attribution import asking
 from ebayes_core.engine.data import Data
+from ebayes_core.engine.layers import layers
 from ebayes_core.engine.objective import Formulas, sampled
 from ebayes_core.engine.parameters import Parameters
 from ebayes_core.engine.randomness import INIT, NOISE, ORDER, generator
@@ -48,9 +49,10 @@ class Cohort:
         self.member, self.seed, self.training = member, member.seed, member.training
         self.device, self.dtype = data.x.device, data.x.dtype
         self.network = member.network
-        with asking(member.network, "what shapes returned"):
-            self.shapes = member.network.shapes(data.x.shape[1], data.task.outputs)
-            self.sizes = [int(np.prod(shape)) for shape in self.shapes]
+        #: shapes of an example and of its outputs
+        self.inputs, self.outputs = tuple(data.x.shape[1:]), (data.task.outputs,)
+        self.shapes = layers(member, self.inputs, self.outputs)
+        self.sizes = [math.prod(shape) for shape in self.shapes]
         self.batch_size = min(member.training.batch_size, data.examples)
         self.batches = data.examples // self.batch_size
         self.formulas = self.formulas_of(points)
@@ -85,9 +87,7 @@ class Cohort:
 
     def start(self) -> State:
         """Means uniform (Methods), phi as the noise says, and the first sampled weights."""
-        unit = torch.empty(1, sum(self.sizes), device=self.device, dtype=self.dtype)
-        unit.uniform_(-1, 1, generator=generator(self.seed, INIT, device=self.device))
-        mu = stack([p.member.network for p in self.points], self.dtype, self.device).init * unit
+        mu = torch.cat(self._means(), 1)
         with asking(self.member.noise, "what init returned"):
             phi = self.formulas.noise.init(mu)
             per_layer = [] if phi is None else [phi] if phi.shape[1] == 1 else phi.split(self.sizes, 1)
@@ -103,6 +103,16 @@ class Cohort:
         zeros = torch.zeros(len(self), device=self.device, dtype=self.dtype)
         alive = torch.ones(len(self), 1, device=self.device, dtype=torch.bool)
         return State(parameters, [w.clone() for w in weights], xi, alive, zeros, zeros.clone(), noise)
+
+    def _means(self) -> list[Tensor]:
+        """The initial means that the network asks for, per layer (member, synapses)."""
+        unit = torch.empty(1, sum(self.sizes), device=self.device, dtype=self.dtype)
+        unit.uniform_(-1, 1, generator=generator(self.seed, INIT, device=self.device))
+        networks = stack([p.member.network for p in self.points], self.dtype, self.device)
+        with asking(self.network, "what start returned"):
+            means = networks.start(self.layered(list(unit.split(self.sizes, 1))), self.seed)
+            wide = [m.expand(len(self), *shape) for m, shape in zip(means, self.shapes, strict=True)]
+        return [m.flatten(1).to(unit) for m in wide]
 
     def order(self, epoch: int) -> Tensor:
         """The epoch's minibatches, (batches, batch_size): a fresh permutation, less what does not fill a minibatch."""

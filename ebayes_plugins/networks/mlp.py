@@ -1,12 +1,14 @@
-"""Architectures: the multilayer perceptron, including the linear readout."""
+"""The multilayer perceptron, including the linear readout."""
 
 from __future__ import annotations
 
 import itertools
+import math
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from ebayes_core.contract.network import Shape
 from ebayes_core.contract.slots import Network, Trace
 
 if TYPE_CHECKING:
@@ -41,12 +43,14 @@ class Mlp(Network):
     def _activations(self) -> tuple[str, ...]:
         return self.activations or ("relu",) * len(self.hidden) + ("linear",)
 
-    def shapes(self, inputs: int, outputs: int) -> list[tuple[int, ...]]:
-        """(post, pre + 1) of each layer."""
-        widths = (inputs, *self.hidden, outputs)
+    def shapes(self, inputs: Shape, outputs: Shape) -> list[Shape]:
+        """(post, pre + 1) of each layer; an example of any shape is read as one vector."""
+        if len(outputs) != 1:
+            raise ValueError("its outputs are one vector for each example")
+        widths = (math.prod(inputs), *self.hidden, *outputs)
         return [(post, pre + 1) for pre, post in itertools.pairwise(widths)]
 
-    def biases(self, inputs: int, outputs: int) -> list[Tensor]:
+    def biases(self, inputs: Shape, outputs: Shape) -> list[Tensor]:
         """The last column of each layer."""
         import torch
 
@@ -61,6 +65,7 @@ class Mlp(Network):
 
     def trace(self, weights: list[Tensor], x: Tensor) -> Trace:
         """The forward pass with each layer's inputs and drives."""
+        x = x.flatten(1)
         inputs, drives = [], []
         for w, name in zip(weights, self._activations, strict=True):
             inputs.append(_with_one(x))
