@@ -63,7 +63,7 @@ class Network(Plugin):
         return None
 
     def draws(self, inputs: Shape, outputs: Shape) -> list[int]:
-        """How many independent draws of each layer's weights one forward pass uses: 1 unless noise is fresh at each use.
+        """How many independent draws of each layer's weights a forward pass uses: 1 unless noise is fresh at each use.
 
         The weights of a layer with n > 1 draws are passed as (member, n, *shape). If such a layer has a trace, it has n
         positions, and each position uses the draw of its number.
