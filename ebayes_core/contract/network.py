@@ -24,9 +24,7 @@ class Trace(NamedTuple):
     """
 
     outputs: Tensor  #: (member, batch, *outputs)
-    inputs: list[
-        Tensor
-    ]  #: per layer (batch, pre) or (member, batch, pre); with positions, (..., batch, positions, pre)
+    inputs: list[Tensor]  #: per layer (batch, [positions,] pre), or (member, batch, [positions,] pre)
     drives: list[Tensor]  #: per layer (member, batch, [positions,] post), before the activation; in the autograd graph
 
 

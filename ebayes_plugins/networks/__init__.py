@@ -1,5 +1,7 @@
-"""Architectures: the multilayer perceptron, including the linear readout."""
+"""Architectures: perceptrons, convolutional and recurrent networks, and any module of torch."""
 
+from ebayes_plugins.networks.convolutional import Convolutional
 from ebayes_plugins.networks.mlp import Mlp
+from ebayes_plugins.networks.recurrent import Recurrent
 
-__all__ = ["Mlp"]
+__all__ = ["Convolutional", "Mlp", "Recurrent"]
