@@ -73,11 +73,11 @@ class Network(Plugin):
         return [1] * len(self.shapes(inputs, outputs))
 
     def start(self, units: list[Tensor], seed: int) -> list[Tensor]:
-        """Initial means of each layer, (member or 1, *shape).
+        """Initial means of each layer, (1, *shape).
 
         units: per layer (1, *shape), drawn uniformly from [-1, 1] with the seed.
         """
-        return [(self.init * unit.flatten(1)).unflatten(1, unit.shape[1:]) for unit in units]
+        return [self.init * unit for unit in units]
 
     def single(self, weights: list[Tensor], x: Tensor) -> Tensor:
         """Outputs (batch, *outputs) of one network on examples (batch, *inputs).

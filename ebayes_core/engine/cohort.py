@@ -108,11 +108,10 @@ class Cohort:
         """The initial means that the network asks for, per layer (member, synapses)."""
         unit = torch.empty(1, sum(self.sizes), device=self.device, dtype=self.dtype)
         unit.uniform_(-1, 1, generator=generator(self.seed, INIT, device=self.device))
-        networks = stack([p.member.network for p in self.points], self.dtype, self.device)
+        units = self.layered(list(unit.split(self.sizes, 1)))
+        each = [p.member.network.start(units, self.seed) for p in self.points]
         with asking(self.network, "what start returned"):
-            means = networks.start(self.layered(list(unit.split(self.sizes, 1))), self.seed)
-            wide = [m.expand(len(self), *shape) for m, shape in zip(means, self.shapes, strict=True)]
-        return [m.flatten(1).to(unit) for m in wide]
+            return [torch.cat(means).flatten(1).view(len(self), -1) for means in zip(*each, strict=True)]
 
     def order(self, epoch: int) -> Tensor:
         """The epoch's minibatches, (batches, batch_size): a fresh permutation, less what does not fill a minibatch."""
