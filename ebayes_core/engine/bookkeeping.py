@@ -43,10 +43,10 @@ def curve_point(cohort: Cohort, state: State) -> dict[str, Tensor]:
 
 
 def _stop_overflown(state: State) -> None:
-    """Stop networks with an infinite second moment: Adam would divide by it, and never move again."""
-    parameters = state.parameters
-    for _, second in (*(m.memory for m in parameters.means), *(d.memory for d in parameters.deviations)):
-        state.alive &= second.isfinite().all(-1, keepdim=True)
+    """Stop networks whose optimizer remembers infinity: Adam would divide by it, and never move again."""
+    for parameter in state.parameters.all():
+        for remembered in parameter.memory:
+            state.alive &= remembered.isfinite().all(-1, keepdim=True)
 
 
 def _report_diverged(cohort: Cohort, state: State, seen: str) -> None:

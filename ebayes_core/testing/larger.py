@@ -93,7 +93,8 @@ seeds = [0, 1]
 dataset = { kind = "digits" }
 network = { kind = "mlp", hidden = [4] }
 noise = { kind = "heterogeneous", sigma_0 = 0.1 }
-training = { epochs = 1, batch_size = 200, learning_rate_phi = 0.1 }
+training = { epochs = 1, batch_size = 200 }
+optimizer = { kind = "adam", learning_rate_phi = 0.1 }
 measurement = { samples = 2, probe_examples = 100 }
 [sweep]
 "cost.c" = [0.01, 1.0]
