@@ -35,8 +35,8 @@ def ebayes_inferences() -> list[type[Inference]]:
 
 @hookimpl
 def ebayes_networks() -> list[type[Network]]:
-    """The multilayer perceptron."""
-    return [networks.Mlp]
+    """The multilayer perceptron, convolutional and recurrent networks."""
+    return [networks.Mlp, networks.Convolutional, networks.Recurrent]
 
 
 @hookimpl

@@ -113,9 +113,8 @@ def kind_of(cls: Any, slot: str) -> str:
     """The kind of a class, if it is a complete plugin of the slot. Raises PluginError with what is missing."""
     if not (isinstance(cls, type) and issubclass(cls, BASES[slot])):
         raise PluginError(f"{HOOKS[slot]} returned {cls!r}, which is not a subclass of {BASES[slot].__name__}")
-    if cls.__abstractmethods__:
-        missing = ", ".join(sorted(cls.__abstractmethods__))
-        raise PluginError(f"the {slot} {cls.__name__} does not define {missing}")
+    if missing := cls.undefined():
+        raise PluginError(f"the {slot} {cls.__name__} does not define {', '.join(missing)}")
     kinds = get_args(cls.model_fields["kind"].annotation)
     if len(kinds) != 1 or cls.model_fields["kind"].default != kinds[0] or not isinstance(kinds[0], str):
         raise PluginError(f'the {slot} {cls.__name__} needs a line like  kind: Literal["mine"] = "mine"')

@@ -13,28 +13,46 @@ from ebayes_core.contract.plugin import Plugin
 if TYPE_CHECKING:  # importing torch takes two seconds, too long before a misspelt spec is reported
     from torch import Tensor
 
+Shape = tuple[int, ...]
+
 
 class Trace(NamedTuple):
-    """Intermediate quantities of a network of linear layers on a batch, sufficient for per-example gradients."""
+    """Intermediate quantities of a network of linear layers on a batch, sufficient for per-example gradients.
 
-    outputs: Tensor  #: (member, batch, outputs)
-    inputs: list[Tensor]  #: per layer, (batch, pre) or (member, batch, pre); the bias's constant one comes last
-    drives: list[Tensor]  #: per layer, (member, batch, post), before the activation; in the autograd graph
+    A layer that an example uses many times, as a kernel over an image or a matrix over the steps of a sequence, has an
+    axis of positions. Its weights are a matrix (post, pre); nothing is assumed about which of them are biases.
+    """
+
+    outputs: Tensor  #: (member, batch, *outputs)
+    inputs: list[Tensor]  #: per layer (batch, [positions,] pre), or (member, batch, [positions,] pre)
+    drives: list[Tensor]  #: per layer (member, batch, [positions,] post), before the activation; in the autograd graph
 
 
 class Network(Plugin):
     """An architecture: the outputs as a function of the weights. A bias is a synapse from a unit that is always 1 (Eq.
     6).
+
+    Either `forward` or `single` must be defined. The shape of an example is (inputs,), (channels, rows, columns) or
+    (steps, inputs); that of its outputs is (outputs,), or (steps, outputs) if there is a loss at every step.
     """
 
     slot: ClassVar[str] = "network"
     init: float = Field(0.1, gt=0, le=10, description="initial means are uniform in [-init, init]")
 
-    @abstractmethod
-    def shapes(self, inputs: int, outputs: int) -> list[tuple[int, ...]]:
-        """Shape of each layer's weights, without the member axis; (post, pre + 1) for a linear layer."""
+    @classmethod
+    def undefined(cls) -> list[str]:
+        """What a class still has to define; one of the two forward passes is enough."""
+        own = any(getattr(cls, name) is not getattr(Network, name) for name in ("forward", "single"))
+        return super().undefined() + ([] if own else ["forward or single"])
 
-    def biases(self, inputs: int, outputs: int) -> list[Tensor] | None:
+    @abstractmethod
+    def shapes(self, inputs: Shape, outputs: Shape) -> list[Shape]:
+        """Shape of each layer's weights, without the member axis; (post, pre + 1) for a linear layer with biases.
+
+        Raises ValueError with what it needs if it cannot take examples of shape `inputs`, or give such outputs.
+        """
+
+    def biases(self, inputs: Shape, outputs: Shape) -> list[Tensor] | None:
         """Which weights are biases: per layer a boolean tensor of the weights' shape; None if unknown.
 
         The engine does not assume that any column is a bias; without this method, what it reports of the weights
@@ -42,12 +60,41 @@ class Network(Plugin):
         """
         return None
 
-    @abstractmethod
-    def forward(self, weights: list[Tensor], x: Tensor) -> Tensor:
-        """Outputs (member, batch, outputs) of inputs (batch, inputs) that all members share.
+    def draws(self, inputs: Shape, outputs: Shape) -> list[int]:
+        """How many independent draws of each layer's weights a forward pass uses: 1 unless noise is fresh at each use.
 
-        weights: per layer, (member, *shape).
+        The weights of a layer with n > 1 draws are passed as (member, n, *shape). If such a layer has a trace, it has n
+        positions, and each position uses the draw of its number.
         """
+        return [1] * len(self.shapes(inputs, outputs))
+
+    def copies(self, inputs: Shape, outputs: Shape) -> list[int]:
+        """How many synapses share a mean and a sigma in each layer; the costs of the layer are multiplied by it."""
+        return [1] * len(self.shapes(inputs, outputs))
+
+    def start(self, units: list[Tensor], seed: int) -> list[Tensor]:
+        """Initial means of each layer, (member or 1, *shape).
+
+        units: per layer (1, *shape), drawn uniformly from [-1, 1] with the seed.
+        """
+        return [(self.init * unit.flatten(1)).unflatten(1, unit.shape[1:]) for unit in units]
+
+    def single(self, weights: list[Tensor], x: Tensor) -> Tensor:
+        """Outputs (batch, *outputs) of one network on examples (batch, *inputs).
+
+        weights: per layer (*shape), or (n, *shape) if it has n > 1 draws. The engine maps it over the member axis.
+        """
+        raise NotImplementedError
+
+    def forward(self, weights: list[Tensor], x: Tensor) -> Tensor:
+        """Outputs (member, batch, *outputs) of examples (batch, *inputs) that all members share.
+
+        weights: per layer (member, *shape), or (member, n, *shape) if it has n > 1 draws.
+        """
+        import torch
+
+        mapped: Tensor = torch.func.vmap(self.single, in_dims=(0, None))(weights, x)
+        return mapped
 
     def trace(self, weights: list[Tensor], x: Tensor) -> Trace | None:
         """The forward pass with its intermediate quantities if all layers are linear maps, otherwise None."""

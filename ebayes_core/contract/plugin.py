@@ -22,3 +22,8 @@ class Plugin(BaseModel, ABC):
     model_config = CLOSED
     slot: ClassVar[str]
     kind: str
+
+    @classmethod
+    def undefined(cls) -> list[str]:
+        """The methods that a class still has to define before it can be used."""
+        return sorted(cls.__abstractmethods__)

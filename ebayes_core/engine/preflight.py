@@ -39,7 +39,7 @@ def check(cohort: Cohort, state: State) -> None:
 def _check_network(cohort: Cohort, state: State) -> None:
     x = cohort.data.x[:FEW]
     outputs = cohort.network.forward(cohort.layered(state.weights), x)
-    wanted = x.new_zeros(len(cohort), len(x), cohort.data.task.outputs)
+    wanted = x.new_zeros(len(cohort), len(x), *cohort.outputs)
     _compare(cohort.network, "forward", outputs, wanted)
     _check_speedups(cohort, cohort.layered(state.weights), x, wanted)
     _check_biases(cohort)
@@ -47,7 +47,7 @@ def _check_network(cohort: Cohort, state: State) -> None:
 
 def _check_biases(cohort: Cohort) -> None:
     """Checked now because biases are used only after training."""
-    marked = cohort.network.biases(cohort.data.x.shape[1], cohort.data.task.outputs)
+    marked = cohort.network.biases(cohort.inputs, cohort.outputs)
     if marked is not None and len(marked) != len(cohort.shapes):
         raise PluginError(_says(cohort.network, "biases", f"{len(marked)} layers instead of {len(cohort.shapes)}"))
     for found, shape in zip(marked or [], cohort.shapes, strict=False):

@@ -80,8 +80,10 @@ def cohorts(
 
 
 def _cohort_key(member: Any) -> Hashable:
-    together = (member.network, member.cost, member.noise, member.inference, member.training)
-    return member.seed, member.dataset, member.measurement, tuple(map(key, together))
+    together = (member.cost, member.noise, member.inference, member.training)
+    # one object computes the outputs of all networks of a cohort: they may differ in `init` alone
+    network = member.network.model_copy(update={"init": 0.0})
+    return member.seed, member.dataset, member.measurement, network, tuple(map(key, together))
 
 
 def _cut(group: list[Point], most: int) -> list[list[Point]]:

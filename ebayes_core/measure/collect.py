@@ -127,7 +127,7 @@ def _sigma(cohort: Cohort, p: Parameters, layers: Layers) -> dict[str, Tensor]:
 
 def _rms_without_biases(cohort: Cohort, sigma: Tensor) -> Tensor:
     """RMS over the weights that are not biases; NaN if the architecture does not tell, or has no others."""
-    biases = cohort.network.biases(cohort.data.x.shape[1], cohort.data.task.outputs)
+    biases = cohort.network.biases(cohort.inputs, cohort.outputs)
     if biases is None:
         return torch.full((len(cohort),), math.nan, device=sigma.device)
     kept = ~torch.cat([b.flatten() for b in biases]).to(sigma.device)

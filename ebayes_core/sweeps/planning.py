@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -10,6 +11,7 @@ import torch
 from ebayes_core.contract.attribution import asking
 from ebayes_core.contract.slots import Dataset
 from ebayes_core.engine.data import Data, digest, load
+from ebayes_core.engine.layers import layers
 from ebayes_core.engine.stacking import cohorts
 from ebayes_core.errors import UserError
 from ebayes_core.spec import Point, Training
@@ -49,9 +51,7 @@ def member_data(point: Point, device: torch.device) -> Data:
 def synapses(point: Point, device: torch.device) -> int:
     """Number of synapses of a network, biases included."""
     data = member_data(point, device)
-    with asking(point.member.network, "what shapes returned"):
-        shapes = point.member.network.shapes(data.x.shape[1], data.task.outputs)
-        return sum(int(torch.Size(shape).numel()) for shape in shapes)
+    return sum(map(math.prod, layers(point.member, tuple(data.x.shape[1:]), (data.task.outputs,))))
 
 
 def steps(point: Point, device: torch.device) -> int:

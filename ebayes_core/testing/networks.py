@@ -63,7 +63,7 @@ def _case(network: Network, seed: int, inputs: int = INPUTS, outputs: int = OUTP
     """Random weights of two networks, and a batch."""
     random = torch.Generator().manual_seed(seed)
     draw: Callable[..., Tensor] = lambda *shape: torch.randn(*shape, generator=random, dtype=torch.float64)
-    shapes = call(f"{type(network).__name__}.shapes", network.shapes, inputs, outputs)
+    shapes = call(f"{type(network).__name__}.shapes", network.shapes, (inputs,), (outputs,))
     return [draw(2, *shape) for shape in shapes], draw(BATCH, inputs)
 
 
@@ -104,8 +104,8 @@ def _apart(name: str, ask: Formula, out: Tensor, weights: list[Tensor], x: Tenso
 
 
 def _biases_hold(name: str, network: Network) -> None:
-    marked = call(name, network.biases, INPUTS, OUTPUTS)
-    shapes = [torch.Size(shape) for shape in network.shapes(INPUTS, OUTPUTS)]
+    marked = call(name, network.biases, (INPUTS,), (OUTPUTS,))
+    shapes = [torch.Size(shape) for shape in network.shapes((INPUTS,), (OUTPUTS,))]
     if marked is not None:
         fits = [isinstance(b, Tensor) and b.dtype == torch.bool and b.shape for b in marked] == shapes
         assert fits, f"{name} must return None, or for each layer a boolean tensor shaped as its weights"

@@ -23,8 +23,8 @@ class Kernels(Network):
 
     kind: Literal["kernels"] = "kernels"
 
-    def shapes(self, inputs: int, outputs: int) -> list[tuple[int, ...]]:
-        return [(3, 1, 3, 3), (3,), (outputs, 3)]
+    def shapes(self, inputs, outputs):
+        return [(3, 1, 3, 3), (3,), (*outputs, 3)]
 
     def forward(self, weights, x):
         images, (kernels, offsets, readout) = x.view(len(x), 1, 8, 8), weights
@@ -38,7 +38,7 @@ class Named(Kernels):
 
     kind: Literal["named"] = "named"
 
-    def biases(self, inputs: int, outputs: int):
+    def biases(self, inputs, outputs):
         return [torch.full(shape, layer == 1) for layer, shape in enumerate(self.shapes(inputs, outputs))]
 
 
@@ -81,7 +81,7 @@ class Crooked(Named):
 
     kind: Literal["crooked"] = "crooked"
 
-    def biases(self, inputs: int, outputs: int):
+    def biases(self, inputs, outputs):
         return super().biases(inputs, outputs)[1:]
 
 

@@ -114,7 +114,7 @@ class Breaking(Network):
     most: float = 1.0
 
     def shapes(self, inputs, outputs):
-        return [(outputs, inputs + 1)]
+        return [(*outputs, inputs[0] + 1)]
 
     def forward(self, weights, x):
         (w,) = weights

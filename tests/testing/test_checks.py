@@ -469,7 +469,7 @@ class GoodNetwork(Network):
     kind: Literal["good"] = "good"
 
     def shapes(self, inputs, outputs):
-        return [(outputs, inputs + 1)]
+        return [(*outputs, inputs[0] + 1)]
 
     def forward(self, weights, x):
         (w,) = weights

@@ -1,20 +1,21 @@
-"""Architectures: the multilayer perceptron, including the linear readout."""
+"""The multilayer perceptron, including the linear readout."""
 
 from __future__ import annotations
 
 import itertools
+import math
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from ebayes_core.contract.network import Shape
 from ebayes_core.contract.slots import Network, Trace
+from ebayes_plugins.networks._linear import Activation, activate, linear, outer, slope, with_one
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from torch import Tensor
-
-Activation = Literal["relu", "linear", "tanh", "softplus"]
 
 
 class Mlp(Network):
@@ -41,12 +42,14 @@ class Mlp(Network):
     def _activations(self) -> tuple[str, ...]:
         return self.activations or ("relu",) * len(self.hidden) + ("linear",)
 
-    def shapes(self, inputs: int, outputs: int) -> list[tuple[int, ...]]:
-        """(post, pre + 1) of each layer."""
-        widths = (inputs, *self.hidden, outputs)
+    def shapes(self, inputs: Shape, outputs: Shape) -> list[Shape]:
+        """(post, pre + 1) of each layer; an example of any shape is read as one vector."""
+        if len(outputs) != 1:
+            raise ValueError("its outputs are one vector for each example")
+        widths = (math.prod(inputs), *self.hidden, *outputs)
         return [(post, pre + 1) for pre, post in itertools.pairwise(widths)]
 
-    def biases(self, inputs: int, outputs: int) -> list[Tensor]:
+    def biases(self, inputs: Shape, outputs: Shape) -> list[Tensor]:
         """The last column of each layer."""
         import torch
 
@@ -61,11 +64,12 @@ class Mlp(Network):
 
     def trace(self, weights: list[Tensor], x: Tensor) -> Trace:
         """The forward pass with each layer's inputs and drives."""
+        x = x.flatten(1)
         inputs, drives = [], []
         for w, name in zip(weights, self._activations, strict=True):
-            inputs.append(_with_one(x))
-            drives.append(_linear(inputs[-1], w))
-            x = _activate(name, drives[-1])
+            inputs.append(with_one(x))
+            drives.append(linear(inputs[-1], w))
+            x = activate(name, drives[-1])
         return Trace(x, inputs, drives)
 
     def gradients(
@@ -73,51 +77,10 @@ class Mlp(Network):
     ) -> Tensor:
         """Explicit backpropagation: 1.3 times as fast as autograd, because it writes in place."""
         outputs, inputs, drives = self.trace(weights, x)
-        delta = residual(outputs) * _slope(self._activations[-1], drives[-1])
+        delta = residual(outputs) * slope(self._activations[-1], drives[-1])
         for layer in range(len(weights) - 1, -1, -1):
-            _outer(delta, inputs[layer], out[layer])
+            outer(delta, inputs[layer], out[layer])
             if layer:
                 delta = delta @ weights[layer][..., :-1]
-                delta = delta * _slope(self._activations[layer - 1], drives[layer - 1])
+                delta = delta * slope(self._activations[layer - 1], drives[layer - 1])
         return outputs
-
-
-def _with_one(x: Tensor) -> Tensor:
-    """Append the constant 1, the input of the bias synapse."""
-    padded = x.new_ones(*x.shape[:-1], x.shape[-1] + 1)
-    padded[..., :-1] = x
-    return padded
-
-
-def _linear(x: Tensor, w: Tensor) -> Tensor:
-    """Drives (member, batch, post); if all members share the inputs, one large product is computed instead of K small
-    ones.
-    """
-    from torch.nn.functional import linear
-
-    if x.ndim == 2:
-        return linear(x, w.flatten(0, 1)).unflatten(1, w.shape[:2]).transpose(0, 1)
-    return x @ w.transpose(1, 2)
-
-
-def _outer(delta: Tensor, x: Tensor, out: Tensor) -> None:
-    """Write the weights' gradient, delta^T x for each member, to out (member, post, pre + 1)."""
-    if x.ndim == 2:
-        out.flatten(0, 1).addmm_(delta.transpose(1, 2).flatten(0, 1), x, beta=0)
-    else:
-        out.baddbmm_(delta.transpose(1, 2), x, beta=0)
-
-
-def _activate(name: str, z: Tensor) -> Tensor:
-    if name == "softplus":
-        return z.logaddexp(z.new_zeros(()))
-    return z if name == "linear" else getattr(z, name)()
-
-
-def _slope(name: str, z: Tensor) -> Tensor:
-    """Derivative of the activation at the drive."""
-    if name == "linear":
-        return z.new_ones(())
-    if name == "tanh":
-        return 1 - z.tanh() ** 2
-    return z.sigmoid() if name == "softplus" else (z > 0).to(z.dtype)

@@ -1,0 +1,7 @@
+"""Architectures: perceptrons, convolutional and recurrent networks, and any module of torch."""
+
+from ebayes_plugins.networks.convolutional import Convolutional
+from ebayes_plugins.networks.mlp import Mlp
+from ebayes_plugins.networks.recurrent import Recurrent
+
+__all__ = ["Convolutional", "Mlp", "Recurrent"]

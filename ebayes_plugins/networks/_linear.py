@@ -1,0 +1,51 @@
+"""Layers of synapses: drives as linear maps of inputs, the activations, and the derivatives of both."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Activation = Literal["relu", "linear", "tanh", "softplus"]
+
+
+def with_one(x: Tensor) -> Tensor:
+    """Append the constant 1, the input of the bias synapse."""
+    padded = x.new_ones(*x.shape[:-1], x.shape[-1] + 1)
+    padded[..., :-1] = x
+    return padded
+
+
+def linear(x: Tensor, w: Tensor) -> Tensor:
+    """Drives (member, batch, post); if all members share the inputs, one large product is computed instead of K small
+    ones.
+    """
+    from torch.nn.functional import linear
+
+    if x.ndim == 2:
+        return linear(x, w.flatten(0, 1)).unflatten(1, w.shape[:2]).transpose(0, 1)
+    return x @ w.transpose(1, 2)
+
+
+def outer(delta: Tensor, x: Tensor, out: Tensor) -> None:
+    """Write the weights' gradient, delta^T x for each member, to out (member, post, pre + 1)."""
+    if x.ndim == 2:
+        out.flatten(0, 1).addmm_(delta.transpose(1, 2).flatten(0, 1), x, beta=0)
+    else:
+        out.baddbmm_(delta.transpose(1, 2), x, beta=0)
+
+
+def activate(name: str, z: Tensor) -> Tensor:
+    if name == "softplus":
+        return z.logaddexp(z.new_zeros(()))
+    return z if name == "linear" else getattr(z, name)()
+
+
+def slope(name: str, z: Tensor) -> Tensor:
+    """Derivative of the activation at the drive."""
+    if name == "linear":
+        return z.new_ones(())
+    if name == "tanh":
+        return 1 - z.tanh() ** 2
+    return z.sigmoid() if name == "softplus" else (z > 0).to(z.dtype)

@@ -1,0 +1,58 @@
+"""Backpropagation through time, written out: the derivatives of a loss in the drives of a recurrent layer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from ebayes_plugins.networks._linear import activate
+
+
+def through_time(slopes: Tensor, states: Tensor, recurrent: Tensor, activation: str) -> Tensor:
+    """Derivatives in the drives, (member, step, batch, post), through all later steps.
+
+    slopes: derivatives in the states where they are read out, (member, step or 1, batch, post); one step is the last.
+    recurrent: (member, post, post), or (member, step, post, post) if every step has its own draw.
+    """
+    found, last = torch.empty_like(states), states.shape[1] - 1
+    for step in range(last, -1, -1):
+        parts = [slopes[:, step - last - 1]] if step == last or slopes.shape[1] > 1 else []
+        if step < last:
+            parts.append(found[:, step + 1] @ (recurrent[:, step + 1] if recurrent.ndim == 4 else recurrent))
+        found[:, step] = sum(parts[1:], parts[0]) * _slope(activation, states[:, step])
+    return found
+
+
+def _slope(activation: str, state: Tensor) -> Tensor:
+    """Derivative of the activation where its value is known."""
+    if activation == "tanh":
+        return 1 - state * state
+    return state.new_ones(()) if activation == "linear" else (state > 0).to(state.dtype)
+
+
+class _States(torch.autograd.Function):
+    """States as a function of all drives, in which a drive acts on the later ones too."""
+
+    @staticmethod
+    def forward(drives: Tensor, recurrent: Tensor, activation: str) -> Tensor:
+        return activate(activation, drives).clone()
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, str], output: Tensor) -> None:
+        _, recurrent, ctx.activation = inputs
+        ctx.save_for_backward(output, recurrent)
+
+    @staticmethod
+    @once_differentiable  # a second derivative would miss that the drives also depend on the weights through the states
+    def backward(ctx: Any, slopes: Tensor) -> tuple[Tensor, None, None]:
+        states, recurrent = ctx.saved_tensors
+        return through_time(slopes, states, recurrent, ctx.activation), None, None
+
+
+def states_of(drives: Tensor, recurrent: Tensor, activation: str) -> Tensor:
+    """States (member, step, batch, post) of drives of the same shape; recurrent as in `through_time`."""
+    found: Tensor = _States.apply(drives, recurrent.detach(), activation)
+    return found

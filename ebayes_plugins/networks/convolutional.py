@@ -1,0 +1,144 @@
+"""Convolutional networks: layers of kernels, whose synapses are used at every position of an image, then dense ones."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
+
+from pydantic import BaseModel, Field
+
+from ebayes_core.contract.network import Shape
+from ebayes_core.contract.plugin import CLOSED
+from ebayes_core.contract.slots import Network, Trace
+from ebayes_plugins.networks._linear import Activation, activate, linear, with_one
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Kernels(BaseModel):
+    """A layer of square kernels, applied to all channels at each position."""
+
+    model_config = CLOSED
+    channels: int = Field(8, ge=1, le=10_000, description="number of kernels, each of which makes one channel")
+    size: int = Field(3, ge=1, le=64, description="rows and columns of a kernel")
+    stride: int = Field(1, ge=1, le=64, description="distance between neighbouring positions")
+    padding: int = Field(0, ge=0, le=64, description="rows and columns of zeros around the image")
+    pool: int = Field(1, ge=1, le=64, description="side of the squares that are pooled after the layer; 1: none")
+
+
+class Layer(NamedTuple):
+    """A layer of weights, and how often an example uses it."""
+
+    shape: Shape  #: (post, pre + 1)
+    positions: int  #: 1 for a dense layer
+
+
+class Convolutional(Network):
+    """Convolutional network: layers of kernels with pooling, then dense layers (LeCun et al. 1989)."""
+
+    kind: Literal["convolutional"] = "convolutional"
+    layers: tuple[Kernels, ...] = Field(
+        (Kernels(channels=8), Kernels(channels=16, stride=2)),
+        min_length=1,
+        max_length=64,
+        description="layers of kernels, each with channels, size, stride, padding, pool",
+    )
+    hidden: tuple[Annotated[int, Field(ge=1, le=100_000)], ...] = Field(
+        (), max_length=64, description="widths of dense layers between the kernels and the outputs"
+    )
+    activation: Activation = Field("relu", description="of all layers but the last, which is linear")
+    pooling: Literal["max", "mean"] = Field("max", description="what is taken of the squares of `pool`")
+    noise_per: Literal["kernel", "position"] = Field(
+        "kernel",
+        description="kernel: one draw of a weight for all positions; position: a synapse of its own at each position, "
+        "with the same mean and sigma, independent noise, and its own cost",
+    )
+
+    def shapes(self, inputs: Shape, outputs: Shape) -> list[Shape]:
+        """(post, rows * columns * channels + 1) of kernels, in this order with the bias last; (post, pre + 1) of dense
+        layers.
+        """
+        return [layer.shape for layer in self._layers(inputs, outputs)]
+
+    def _layers(self, inputs: Shape, outputs: Shape) -> list[Layer]:
+        if len(inputs) != 3 or len(outputs) != 1:
+            raise ValueError("it needs images, (channels, rows, columns), and gives one vector of outputs for each")
+        found, (channels, rows, columns) = [], inputs
+        for number, k in enumerate(self.layers, 1):
+            sides = [_across(n, k) for n in (rows, columns)]
+            if min(sides) < k.pool:
+                raise ValueError(
+                    f"images of {rows} x {columns} are too small for its layer {number}, kernels of "
+                    f"{k.size} x {k.size} with pool = {k.pool}"
+                )
+            found.append(Layer((k.channels, k.size**2 * channels + 1), math.prod(sides)))
+            channels, rows, columns = k.channels, *(n // k.pool for n in sides)
+        widths = (channels * rows * columns, *self.hidden, *outputs)
+        return found + [Layer((post, pre + 1), 1) for pre, post in itertools.pairwise(widths)]
+
+    def biases(self, inputs: Shape, outputs: Shape) -> list[Tensor]:
+        """The last column of each layer."""
+        import torch
+
+        marked = [torch.zeros(shape, dtype=torch.bool) for shape in self.shapes(inputs, outputs)]
+        for layer in marked:
+            layer[:, -1] = True
+        return marked
+
+    def draws(self, inputs: Shape, outputs: Shape) -> list[int]:
+        """One for each position if noise is per position."""
+        per_position = self.noise_per == "position"
+        return [layer.positions if per_position else 1 for layer in self._layers(inputs, outputs)]
+
+    def copies(self, inputs: Shape, outputs: Shape) -> list[int]:
+        """As many as draws: a position has a synapse of its own."""
+        return self.draws(inputs, outputs)
+
+    def forward(self, weights: list[Tensor], x: Tensor) -> Tensor:
+        """Outputs (member, batch, outputs) of images (batch, channels, rows, columns)."""
+        return self.trace(weights, x).outputs
+
+    def trace(self, weights: list[Tensor], x: Tensor) -> Trace:
+        """The forward pass; patches (batch, positions, pre + 1) are the inputs of a layer of kernels."""
+        from ebayes_plugins.networks._patches import patches
+
+        inputs: list[Tensor] = []
+        drives: list[Tensor] = []
+        h = x.movedim(1, -1)
+        for k, w in zip(self.layers, weights, strict=False):
+            image = patches(h, k.size, k.stride, k.padding)
+            inputs.append(image.flatten(-3, -2))
+            drives.append(_everywhere(inputs[-1], w))
+            h = activate(self.activation, drives[-1]).unflatten(2, image.shape[-3:-1])
+            h = _pooled(h, k.pool, self.pooling)
+        h = h.flatten(2)
+        for number, w in enumerate(weights[len(self.layers) :]):
+            inputs.append(with_one(activate(self.activation, h) if number else h))
+            h = linear(inputs[-1], w)
+            drives.append(h)
+        return Trace(h, inputs, drives)
+
+
+def _everywhere(x: Tensor, w: Tensor) -> Tensor:
+    """Drives (member, batch, positions, post) of inputs ([member,] batch, positions, pre) that all positions send
+    through the same weights (member, post, pre), or each through its own (member, positions, post, pre).
+    """
+    if w.ndim == 4:
+        return (x.transpose(-3, -2) @ w.transpose(-2, -1)).transpose(-3, -2)
+    return linear(x.flatten(-3, -2), w).unflatten(1, x.shape[-3:-1])
+
+
+def _pooled(x: Tensor, size: int, kind: str) -> Tensor:
+    """Maximum or mean over squares of images (..., rows, columns, channels); the rest, at two edges, is left out."""
+    if size == 1:
+        return x
+    rows, columns = (length // size for length in x.shape[-3:-1])
+    squares = x[..., : rows * size, : columns * size, :].unflatten(-2, (columns, size)).unflatten(-4, (rows, size))
+    return squares.amax((-4, -2)) if kind == "max" else squares.mean((-4, -2))
+
+
+def _across(length: int, k: Kernels) -> int:
+    """How many positions a kernel takes along an axis of an image; not positive if the image is too small."""
+    return (length + 2 * k.padding - k.size) // k.stride + 1
