@@ -17,7 +17,7 @@ from ebayes_core.contract.slots import Plugin
 from ebayes_core.engine import finiteness
 from ebayes_core.engine.cohort import Cohort, State
 from ebayes_core.engine.objective import Formulas
-from ebayes_core.errors import PluginError
+from ebayes_core.errors import PluginError, UserError
 
 FEW = 3  #: number of synapses of each network, and of examples
 
@@ -25,6 +25,7 @@ FEW = 3  #: number of synapses of each network, and of examples
 @torch.no_grad()
 def check(cohort: Cohort, state: State) -> None:
     """Evaluate every formula once at the initial values. Raises PluginError naming plugin, method and result."""
+    _check_solver(cohort, state)
     _check_network(cohort, state)
     formulas, member = cohort.formulas, cohort.member
     mu = [m[:, :FEW] for m in state.parameters.mu]
@@ -35,10 +36,20 @@ def check(cohort: Cohort, state: State) -> None:
     finiteness.check(cohort, state)
 
 
+def _check_solver(cohort: Cohort, state: State) -> None:
+    """Raise UserError if sigma is to be solved for and the Fisher information that this needs cannot be sampled."""
+    if cohort.solves(state) and not cohort.data.task.can_sample:
+        raise UserError(
+            f'training.sigma = "fixed_point" samples targets from the model, and the likelihood '
+            f"{type(cohort.data.task).__name__} of the data set '{cohort.member.dataset.kind}' defines no sample(); "
+            'set  training.sigma = "descent"'
+        )
+
+
 def _check_network(cohort: Cohort, state: State) -> None:
     x = cohort.data.x[:FEW]
     outputs = cohort.network.forward(cohort.layered(state.weights), x)
-    wanted = x.new_zeros(len(cohort), len(x), cohort.data.task.outputs)
+    wanted = x.new_zeros(len(cohort), len(x), *cohort.data.task.shape)
     _compare(cohort.network, "forward", outputs, wanted)
     _check_speedups(cohort, cohort.layered(state.weights), x, wanted)
     _check_biases(cohort)

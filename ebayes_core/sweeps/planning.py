@@ -8,6 +8,7 @@ from functools import lru_cache
 import torch
 
 from ebayes_core.contract.attribution import asking
+from ebayes_core.contract.likelihoods import Likelihood
 from ebayes_core.contract.slots import Dataset
 from ebayes_core.engine.data import Data, digest, load
 from ebayes_core.engine.stacking import cohorts
@@ -32,7 +33,8 @@ def load_data(dataset: Dataset, dtype: str, device: torch.device) -> Data:
     kind = getattr(torch, dtype)
     with asking(dataset, "what task returned"):
         task = dataset.task()
-        assert task.outputs > 0, f"a task of {task.outputs} outputs"
+        assert isinstance(task, Likelihood), f"{type(task).__name__}, which is not a Likelihood"
+        assert task.outputs > 0, f"a likelihood of {task.outputs} outputs"
     with asking(dataset, "what load returned"):
         loaded = load(dataset, task)
     x, y, x_test, y_test = loaded
