@@ -11,14 +11,9 @@ from torch import Tensor
 from ebayes_core.contract.attribution import asking
 from ebayes_core.contract.slots import Noise
 from ebayes_core.engine.data import Data
-<<<<<<< HEAD
+from ebayes_core.engine.layers import layers
 from ebayes_core.engine.objective import Formulas
 from ebayes_core.engine.parameters import Parameter, Parameters, Spread, layered, split, unsolved
-=======
-from ebayes_core.engine.layers import layers
-from ebayes_core.engine.objective import Formulas, sampled
-from ebayes_core.engine.parameters import Parameters
->>>>>>> w/net
 from ebayes_core.engine.randomness import INIT, NOISE, ORDER, generator
 from ebayes_core.engine.stacking import stack
 from ebayes_core.results.provenance import COMPILED
@@ -55,17 +50,12 @@ class Cohort:
         self.member, self.seed, self.training = member, member.seed, member.training
         self.device, self.dtype = data.x.device, data.x.dtype
         self.network = member.network
-<<<<<<< HEAD
-        with asking(member.network, "what shapes returned"):
-            self.shapes = member.network.shapes(data.x.shape[1], data.task.outputs)
-            self.sizes = [int(np.prod(shape)) for shape in self.shapes]
-            self.draws, self.copies = [1] * len(self.sizes), [1] * len(self.sizes)
-=======
         #: shapes of an example and of its outputs
-        self.inputs, self.outputs = tuple(data.x.shape[1:]), (data.task.outputs,)
+        self.inputs, self.outputs = tuple(data.x.shape[1:]), data.task.shape
         self.shapes = layers(member, self.inputs, self.outputs)
         self.sizes = [math.prod(shape) for shape in self.shapes]
->>>>>>> w/net
+        self.draws = member.network.draws(self.inputs, self.outputs)
+        self.copies = member.network.copies(self.inputs, self.outputs)
         self.batch_size = min(member.training.batch_size, data.examples)
         self.batches = data.examples // self.batch_size
         self.formulas = self.formulas_of(points)
@@ -116,15 +106,8 @@ class Cohort:
         return xi.normal_(generator=noise) if self.formulas.noise.base == "normal" else xi.uniform_(generator=noise)
 
     def start(self) -> State:
-<<<<<<< HEAD
-        """Means uniform (Methods), the free parameters as the noise says, and the first drawn weights."""
-        unit = torch.empty(1, sum(self.sizes), device=self.device, dtype=self.dtype)
-        unit.uniform_(-1, 1, generator=generator(self.seed, INIT, device=self.device))
-        mu = stack([p.member.network for p in self.points], self.dtype, self.device).init * unit
-=======
-        """Means uniform (Methods), phi as the noise says, and the first sampled weights."""
+        """Initial means, the free parameters as the noise says, and the first drawn weights."""
         mu = torch.cat(self._means(), 1)
->>>>>>> w/net
         with asking(self.member.noise, "what init returned"):
             free = {name: split(p, self.sizes) for name, p in self.formulas.noise.init(mu).items()}
         parameters = self.parameters([m.clone() for m in mu.split(self.sizes, 1)], free)
@@ -136,7 +119,6 @@ class Cohort:
         alive = torch.ones(len(self), 1, device=self.device, dtype=torch.bool)
         return State(parameters, [w.clone() for w in weights], xi, alive, zeros, zeros.clone(), noise)
 
-<<<<<<< HEAD
     def parameters(self, mu: list[Tensor], free: dict[str, list[Tensor]]) -> Parameters:
         """Parameters at these values before the first step; free: by name, for each layer or one for all."""
         f, optimizer = self.formulas, self.formulas.optimizer
@@ -152,7 +134,7 @@ class Cohort:
         """The share of the learning rates that the schedule leaves to a step, which counts from 1."""
         done = (step - 1) / (self.batches * self.training.epochs)
         return (1 + math.cos(math.pi * done)) / 2 if self.training.schedule == "cosine" else 1.0
-=======
+
     def _means(self) -> list[Tensor]:
         """The initial means that the network asks for, per layer (member, synapses)."""
         unit = torch.empty(1, sum(self.sizes), device=self.device, dtype=self.dtype)
@@ -162,7 +144,6 @@ class Cohort:
             means = networks.start(self.layered(list(unit.split(self.sizes, 1))), self.seed)
             wide = [m.expand(len(self), *shape) for m, shape in zip(means, self.shapes, strict=True)]
         return [m.flatten(1).to(unit) for m in wide]
->>>>>>> w/net
 
     def order(self, epoch: int) -> Tensor:
         """The epoch's minibatches, (batches, batch_size): a fresh permutation, less what does not fill a minibatch."""

@@ -12,10 +12,12 @@ from ebayes_core.engine.draws import over, over_draws
 from ebayes_core.engine.fixed_point import ceiling, collected, newest, rescaled
 from ebayes_core.engine.ingredients import Fisher, Ingredients, Time
 from ebayes_core.engine.parameters import Curvature
-from ebayes_core.engine.per_example import squared_gradients
+from ebayes_core.engine.per_example import residual_of_sample, squared_gradients
 
 
-def ingredients(cohort: Cohort, state: State, gradient: list[Tensor], x: Tensor) -> tuple[Ingredients, Tensor]:
+def ingredients(
+    cohort: Cohort, state: State, gradient: list[Tensor], x: Tensor, y: Tensor
+) -> tuple[Ingredients, Tensor]:
     """Everything that the next step needs besides the state, and the noise of the weights that it samples.
 
     gradient: of the minibatch's mean loss, per layer (member, synapses). Draws from the state's noise; where sigma is
@@ -24,7 +26,7 @@ def ingredients(cohort: Cohort, state: State, gradient: list[Tensor], x: Tensor)
     time = time_of(cohort, state.step + 1)
     if cohort.solves(state):
         _rescale(cohort, state, gradient, time)
-        fisher = Fisher(_squared_gradients(cohort, state, x), *limits(cohort, state))
+        fisher = Fisher(_squared_gradients(cohort, state, x, y), *limits(cohort, state))
     else:
         fisher = Fisher([], [], [])
     next_xi = cohort.draw(state.noise)
@@ -50,10 +52,10 @@ def limits(cohort: Cohort, state: State) -> tuple[list[Tensor], list[Tensor]]:
     return [Curvature(*part.memory).log_scale.exp() for part in parts], [ceiling(sigma) for sigma in sigmas]
 
 
-def _squared_gradients(cohort: Cohort, state: State, x: Tensor) -> list[Tensor]:
+def _squared_gradients(cohort: Cohort, state: State, x: Tensor, y: Tensor) -> list[Tensor]:
     """Means of per-example squared gradients with labels sampled from the model (Eq. 31)."""
     task, weights = cohort.data.task, cohort.layered(state.weights)
-    labelled = lambda outputs: [task.residual(outputs, task.sample(outputs, state.noise))]
+    labelled = lambda outputs: [residual_of_sample(task, outputs, state.noise, y)]
     found = squared_gradients(cohort.network, weights, x, labelled)
     return [squares.flatten(1) / len(x) for squares in found]
 

@@ -25,6 +25,7 @@ FEW = 3  #: number of synapses of each network, and of examples
 @torch.no_grad()
 def check(cohort: Cohort, state: State) -> None:
     """Evaluate every formula once at the initial values. Raises PluginError naming plugin, method and result."""
+    _check_solver(cohort, state)
     _check_network(cohort, state)
     formulas, member = cohort.formulas, cohort.member
     _check_solvable(cohort, state)
@@ -34,6 +35,16 @@ def check(cohort: Cohort, state: State) -> None:
         _check_costs(member, formulas, mu[:, :FEW], few, sigma)
     _check_optimizer(cohort, state)
     finiteness.check(cohort, state)
+
+
+def _check_solver(cohort: Cohort, state: State) -> None:
+    """Raise UserError if sigma is to be solved for and the Fisher information that this needs cannot be sampled."""
+    if cohort.solves(state) and not cohort.data.task.can_sample:
+        raise UserError(
+            f'training.sigma = "fixed_point" samples targets from the model, and the likelihood '
+            f"{type(cohort.data.task).__name__} of the data set '{cohort.member.dataset.kind}' defines no sample(); "
+            'set  training.sigma = "descent"'
+        )
 
 
 def _check_network(cohort: Cohort, state: State) -> None:

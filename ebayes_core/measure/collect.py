@@ -91,8 +91,9 @@ def _curved(layers: Layers) -> list[Tensor]:
 
     Gauss-Newton is exactly zero for a flat synapse: a silent input or a dead unit is one of its factors.
     """
-    name = "gauss_newton_noise" if "gauss_newton_noise" in layers else "fisher_true_noise"
-    return [h.flatten(1) > 0 for h in layers[name]]
+    known = (f"{name}_noise" for name in ("gauss_newton", "fisher_true", "fisher_empirical"))
+    best = next(name for name in known if name in layers)
+    return [h.flatten(1) > 0 for h in layers[best]]
 
 
 def _layer_sizes(cohort: Cohort, p: Parameters, layers: Layers) -> dict[str, Tensor]:

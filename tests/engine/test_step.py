@@ -256,7 +256,7 @@ def test_compiled_step_is_the_eager_step(registry: Registry, kind: str, noise: s
     def arguments():
         state = c.start()
         slopes = [torch.sin(torch.arange(w.numel(), dtype=w.dtype)).view_as(w) for w in state.weights]
-        given, _ = ingredients(c, state, slopes, c.data.x[: c.batch_size])
+        given, _ = ingredients(c, state, slopes, c.data.x[: c.batch_size], c.data.y[: c.batch_size])
         return state, (state.parameters, state.weights, given, state.alive)
 
     torch.manual_seed(0)
