@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from ebayes_core.contract.slots import Analysis, Cost, Dataset, Inference, Network, Noise, hookimpl
-from ebayes_plugins import costs, inference, networks, noise
+from ebayes_core.contract.slots import Analysis, Cost, Dataset, Inference, Network, Noise, Optimizer, hookimpl
+from ebayes_plugins import costs, inference, networks, noise, optimizers
 
 
 @hookimpl
 def ebayes_costs() -> list[type[Cost]]:
-    """The four mechanisms, their power-law family, its limit, and mixtures."""
+    """The four mechanisms, their power-law family, its limit, relative and vesicular costs, and mixtures."""
     return [
         costs.Calcium, costs.Membrane, costs.Actin, costs.Trafficking,
-        costs.PowerLaw, costs.Entropic, costs.Mixture,
+        costs.PowerLaw, costs.Entropic, costs.Cv, costs.Vesicles, costs.Mixture,
     ]  # fmt: skip
 
 
 @hookimpl
 def ebayes_noises() -> list[type[Noise]]:
-    """Heterogeneous, homogeneous and no noise."""
-    return [noise.Heterogeneous, noise.Homogeneous, noise.NoNoise]
+    """Noise of a sigma of its own, noise that grows with the mean, and quantal release."""
+    return noise.ALL
+
+
+@hookimpl
+def ebayes_optimizers() -> list[type[Optimizer]]:
+    """Adam and its relatives, gradient descent, natural gradients, and exponentiated gradient."""
+    return optimizers.ALL
 
 
 @hookimpl

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from ebayes_core.contract.slots import Cost, Inference
+from ebayes_core.contract.slots import Inference
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from ebayes_core.contract.cost import Price
 
 
 class EnergyEfficient(Inference):
@@ -33,7 +35,7 @@ class EnergyEfficient(Inference):
         rate = self.magnitude + 0 * mu
         return (rate / 2).log() - rate * expected_abs(mu, sigma)
 
-    def reliability_cost(self, mu: Tensor, sigma: Tensor, cost: Cost) -> Tensor:
+    def reliability_cost(self, mu: Tensor, sigma: Tensor, cost: Price) -> Tensor:
         """c energy(sigma) (Eq. 4)."""
         return cost(sigma, mu)
 
@@ -45,6 +47,7 @@ class VariationalBayes(Inference):
     """
 
     kind: Literal["variational_bayes"] = "variational_bayes"
+    gaussian: ClassVar[bool] = True
     prior: Literal["laplace", "gaussian"] = Field("laplace", description="family of the prior on each weight")
     scale: float = Field(
         1.0,
@@ -66,7 +69,7 @@ class VariationalBayes(Inference):
         """E_Q log P(w), minus the magnitude cost."""
         return -self.magnitude_cost(mu, sigma)
 
-    def reliability_cost(self, mu: Tensor, sigma: Tensor, cost: Cost) -> Tensor:
+    def reliability_cost(self, mu: Tensor, sigma: Tensor, cost: Price) -> Tensor:
         """-H[Q] = -log(2 pi e sigma^2) / 2 (Eq. 41)."""
         from ebayes_core.contract.functions import entropy_cost
 

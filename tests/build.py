@@ -14,7 +14,8 @@ DIGITS = """
 name = "test"
 dataset = { kind = "digits" }
 network = { kind = "mlp", hidden = [8, 6] }
-training = { epochs = 2, batch_size = 50, learning_rate = 1e-2, dtype = "float64" }
+training = { epochs = 2, batch_size = 50, dtype = "float64" }
+optimizer = { kind = "adam", learning_rate = 1e-2 }
 """
 
 LINEAR = """
@@ -22,7 +23,8 @@ name = "test"
 dataset = { kind = "linear_gaussian", inputs = 6, examples = 200, spread = 1.0, noise_sd = 0.5 }
 network = { kind = "mlp", hidden = [] }
 noise = { kind = "heterogeneous", sigma_0 = 0.05 }
-training = { epochs = 2, batch_size = 200, learning_rate = 1e-2, dtype = "float64" }
+training = { epochs = 2, batch_size = 200, dtype = "float64" }
+optimizer = { kind = "adam", learning_rate = 1e-2 }
 """
 
 

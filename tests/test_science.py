@@ -28,7 +28,8 @@ name = "linear"
 dataset = { kind = "linear_gaussian", inputs = 6, examples = 100, spread = 1.0, noise_sd = 0.5 }
 network = { kind = "mlp", hidden = [] }
 noise = { kind = "heterogeneous", sigma_0 = 0.2 }
-training = { epochs = 3500, batch_size = 100, learning_rate = 1e-2, learning_rate_phi = 5e-3, dtype = "float64" }
+training = { epochs = 3500, batch_size = 100, dtype = "float64" }
+optimizer = { kind = "adam", learning_rate = 1e-2, learning_rate_phi = 5e-3 }
 """
 EVERY_MECHANISM = 'sweep.cost=[{kind="calcium"}, {kind="membrane"}, {kind="actin"}, {kind="trafficking"}]'
 

@@ -16,7 +16,8 @@ from tests.installed import distribution, ebayes, pip_install
 GLIAL = Path(__file__).parents[1] / "examples" / "ebayes-glial"
 CODE = (GLIAL / "ebayes_glial.py").read_text()
 SMALL = (
-    "--set", "network.hidden=[4]", "--set", "training={ epochs = 1, batch_size = 200, learning_rate_phi = 0.1 }",
+    "--set", "network.hidden=[4]", "--set", "training={ epochs = 1, batch_size = 200 }",
+    "--set", "optimizer.learning_rate_phi=0.1",
     "--set", "measurement={ samples = 2, probe_examples = 100 }",
 )  # fmt: skip
 

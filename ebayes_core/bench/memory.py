@@ -66,7 +66,9 @@ def update() -> Step:
     cohort, state, gradient = prepared(Population())
     with torch.no_grad():
         fused = kernel(cohort, state, gradient)
-        given, _ = ingredients(cohort, state, gradient, cohort.data.x[: cohort.batch_size])
+        given, _ = ingredients(
+            cohort, state, gradient, *(t[: cohort.batch_size] for t in (cohort.data.x, cohort.data.y))
+        )
 
     @torch.no_grad()
     def step() -> None:

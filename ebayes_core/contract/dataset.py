@@ -10,22 +10,25 @@ from ebayes_core.contract.plugin import Plugin
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ebayes_core.contract.likelihoods import Task
+    from ebayes_core.contract.likelihoods import Likelihood
 
 
 class Dataset(Plugin):
-    """Examples, and the task: classification or regression."""
+    """Examples, and the likelihood of their targets: classification, regression, or another."""
 
     slot: ClassVar[str] = "dataset"
 
     @abstractmethod
     def load(self, split: str) -> tuple[Tensor, Tensor]:
-        """Inputs (examples, inputs), floating point, and targets of the split "train" or "test".
+        """Inputs (examples, *shape), floating point, and targets (examples, *target) of the split "train" or "test".
 
-        Targets are (examples,) int64 for classification, (examples, outputs) floating point for regression. Repeated
-        calls return the same values.
+        The shape of an example is (inputs,), (channels, rows, columns) or (steps, inputs); a network says which it
+        takes. Targets are what the likelihood needs: (examples,) int64 for classification, (examples, outputs) floating
+        point for regression. Repeated calls return the same values.
         """
 
     @abstractmethod
-    def task(self) -> Task:
-        """`Classification(classes)` or `Regression(outputs, noise_sd)`, of `ebayes_core.contract.likelihoods`."""
+    def task(self) -> Likelihood:
+        """`Classification(classes)` or `Regression(outputs, noise_sd)` of `ebayes_core.contract.likelihoods`, one of
+        `ebayes_core.contract.compound` made of them, or a likelihood of one's own.
+        """

@@ -65,6 +65,27 @@ class _Power(torch.autograd.Function):
         return grad * exponent * ((exponent - 1) * x.log()).exp(), None
 
 
+#: below this, the size of a mean counts as this, so that a root of it has a derivative
+SMALLEST_MEAN = 1e-8
+
+
+def modulus(mu: Tensor) -> Tensor:
+    """|mu|, elementwise, rounded at 0 where it has no derivative: (mu^2 + 1e-16)^(1/2)."""
+    return (mu * mu + SMALLEST_MEAN**2).sqrt()
+
+
+def surrogate(w: Tensor, mean: Tensor, sd: Tensor) -> Tensor:
+    """A drawn weight w, with the gradient of its moments: dw/dmean = 1, dw/dsd = (w - mean)/sd, elementwise.
+
+    For draws without a derivative. The expected gradient is exact for a quadratic loss, whatever the distribution; it
+    lacks what third and higher derivatives of the loss add.
+    """
+    with torch.no_grad():
+        xi = (w - mean) / sd
+    moved = mean + sd * xi
+    return moved + (w - moved).detach()  # w to the bit: a silent synapse transmits exactly 0
+
+
 def expected_abs(mu: Tensor, sigma: Tensor) -> Tensor:
     """E|w| for w ~ N(mu, sigma^2), the mean of the folded normal distribution; |mu| if sigma is 0.
 

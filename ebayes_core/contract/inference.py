@@ -5,11 +5,12 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING, ClassVar
 
-from ebayes_core.contract.cost import Cost
 from ebayes_core.contract.plugin import Plugin
 
 if TYPE_CHECKING:  # importing torch takes two seconds, too long before a misspelt spec is reported
     from torch import Tensor
+
+    from ebayes_core.contract.cost import Price
 
 
 class Inference(Plugin):
@@ -20,13 +21,15 @@ class Inference(Plugin):
     """
 
     slot: ClassVar[str] = "inference"
+    gaussian: ClassVar[bool] = False
+    """Whether its terms hold for normal weights only."""
 
     @abstractmethod
     def magnitude_cost(self, mu: Tensor, sigma: Tensor) -> Tensor:
         """Magnitude cost (Eq. 3), or minus the expected log prior (Eq. 38), elementwise (nat). sigma may be 0."""
 
     @abstractmethod
-    def reliability_cost(self, mu: Tensor, sigma: Tensor, cost: Cost) -> Tensor:
+    def reliability_cost(self, mu: Tensor, sigma: Tensor, cost: Price) -> Tensor:
         """Reliability cost (Eq. 4), or minus the entropy of the weights (Eq. 41), elementwise (nat). sigma > 0."""
 
     def log_prior(self, mu: Tensor, sigma: Tensor) -> Tensor | None:
@@ -37,6 +40,6 @@ class Inference(Plugin):
         """
         return None
 
-    def penalty(self, mu: Tensor, sigma: Tensor, cost: Cost) -> Tensor:
+    def penalty(self, mu: Tensor, sigma: Tensor, cost: Price) -> Tensor:
         """The sum of both terms, elementwise (nat)."""
         return self.magnitude_cost(mu, sigma) + self.reliability_cost(mu, sigma, cost)

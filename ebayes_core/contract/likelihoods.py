@@ -1,29 +1,143 @@
 """Likelihoods: what the outputs of a network mean, with derivatives, samples and scores.
 
-Shapes: outputs are (member, batch, outputs); quantities per example are (member, batch).
+Shapes: outputs are (member, batch, *shape), targets (batch, *target) or, if sampled, (member, batch, *target);
+quantities per example are (member, batch). `ebayes_core.contract.compound` combines likelihoods: one at every step of
+a sequence, or several side by side.
 """
 
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 
+class Likelihood(ABC):
+    """The probability of the targets given a network's outputs, -log P(y | outputs) in nat.
+
+    A plugin's own likelihood is a frozen dataclass that defines `shape` and `nll`. What it does not define is left out:
+    without `sample` there is no true Fisher information and no solver for sigma, without `curvature_roots` no
+    Gauss-Newton diagonal, without `scores` only the nll is reported. `ebayes_core.testing.check_likelihood` tests one.
+    """
+
+    @property
+    @abstractmethod
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the outputs of one example: (classes,), (outputs,), or (steps, outputs) for sequences."""
+
+    @abstractmethod
+    def nll(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """Negative log-likelihood of each example (nat), (member, batch), differentiable in the outputs."""
+
+    # a cached property can be overridden by a field of a dataclass, a property cannot
+    @cached_property
+    def outputs(self) -> int:
+        """Number of outputs of one example."""
+        return math.prod(self.shape)
+
+    @property
+    def target(self) -> tuple[int, ...]:
+        """Shape of the target of one example; by default that of its outputs."""
+        return self.shape
+
+    @property
+    def integer(self) -> bool:
+        """Whether targets are int64, like labels; otherwise they are floating point."""
+        return False
+
+    def unfit(self, y: Tensor) -> Iterator[str]:
+        """What is wrong with targets (examples, *target), most serious first; nothing if they fit."""
+        yield from self.misshapen(y) or unfit_examples(~y.isfinite(), y, self.wanted())
+
+    def wanted(self) -> str:
+        """The targets that this likelihood needs, in words, for messages about others."""
+        sizes = ", ".join(map(str, ("examples", *self.target)))
+        return f"targets are ({sizes}{',' * (not self.target)}), {'int64' if self.integer else 'floating and finite'}"
+
+    def misshapen(self, y: Tensor) -> list[str]:
+        """What is wrong with the shape or the type of targets."""
+        numbers = y.dtype == torch.int64 if self.integer else y.is_floating_point()
+        fits = y.ndim > 0 and tuple(y.shape[1:]) == self.target and numbers
+        return [] if fits else [f"{self.wanted()}, not {tuple(y.shape)} {y.dtype}"]
+
+    def residual(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """Derivative of the nll of each example in its outputs, (member, batch, *shape); by default from autograd."""
+        with torch.enable_grad():
+            leaf = outputs.detach().requires_grad_()
+            return torch.autograd.grad(self.nll(leaf, y).sum(), leaf)[0]
+
+    def sample(self, outputs: Tensor, generator: torch.Generator, y: Tensor | None = None) -> Tensor | None:
+        """Targets (member, batch, *target) sampled from the predictive distribution; None if there is no sampler.
+
+        One draw of noise serves all members, so that they stay comparable. y: the targets of the data, where some of
+        them may be missing: those are missing in the sample too.
+        """
+        return None
+
+    def curvature_roots(self, outputs: Tensor, y: Tensor | None = None) -> Iterator[Tensor] | None:
+        """Vectors L_k, shaped as the outputs, with sum_k L_k L_k^T = the Hessian of the nll in the outputs.
+
+        None if they are not known. y: as for `sample`.
+        """
+        return None
+
+    def predict(self, outputs: Tensor) -> Tensor:
+        """The quantity that an ensemble averages; by default the outputs themselves."""
+        return outputs
+
+    def scores(self, prediction: Tensor, y: Tensor) -> dict[str, Tensor]:
+        """Scores of predictions (member, examples, ...), by name; (member,) each."""
+        return {}
+
+    def accuracy(self, outputs: Tensor, y: Tensor) -> Tensor | None:
+        """Share of correct answers in a batch, (member,); None if answers are not right or wrong."""
+        return None
+
+    @cached_property
+    def can_sample(self) -> bool:
+        """Whether targets can be sampled."""
+        return self.sample(torch.zeros(1, 1, *self.shape), torch.Generator()) is not None
+
+    @cached_property
+    def has_roots(self) -> bool:
+        """Whether the roots of its curvature are known."""
+        return self.curvature_roots(torch.zeros(1, 1, *self.shape)) is not None
+
+
 @dataclass(frozen=True)
-class Classification:
+class Classification(Likelihood):
     """Softmax likelihood over classes (Eq. 37); targets are (batch,) int64."""
 
     classes: int
 
     @property
-    def outputs(self) -> int:
-        """Number of network outputs: one logit per class."""
-        return self.classes
+    def shape(self) -> tuple[int, ...]:
+        """One logit per class."""
+        return (self.classes,)
+
+    @property
+    def target(self) -> tuple[int, ...]:
+        """A label is a single number."""
+        return ()
+
+    @property
+    def integer(self) -> bool:
+        """Labels are integers."""
+        return True
+
+    def wanted(self) -> str:
+        """Labels from 0, as many as there are classes."""
+        return f"targets of a classification are (examples,) int64 from 0 to {self.classes - 1}"
+
+    def unfit(self, y: Tensor) -> Iterator[str]:
+        """Labels that are not integers, or not those of a class."""
+        yield from self.misshapen(y) or unfit_examples((y < 0) | (y >= self.classes), y, self.wanted())
 
     def nll(self, outputs: Tensor, y: Tensor) -> Tensor:
         """Cross-entropy of each example (nat)."""
@@ -33,7 +147,7 @@ class Classification:
         """Derivative of the nll of each example in the outputs: p - onehot(y); y (batch,) or (member, batch)."""
         return outputs.softmax(-1) - F.one_hot(y, self.classes).to(outputs.dtype)
 
-    def sample(self, outputs: Tensor, generator: torch.Generator) -> Tensor:
+    def sample(self, outputs: Tensor, generator: torch.Generator, y: Tensor | None = None) -> Tensor:
         """Labels (member, batch) sampled from the predictive distribution, as the true Fisher information requires (Eq.
         31).
 
@@ -53,7 +167,11 @@ class Classification:
         right = (choice == y).to(prediction.dtype)
         return {"accuracy": right.mean(-1), "brier": brier, "ece": _calibration_error(confidence, right)}
 
-    def curvature_roots(self, outputs: Tensor) -> Iterator[Tensor]:
+    def accuracy(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """Share of examples whose largest logit is that of their class."""
+        return (outputs.argmax(-1) == y).to(outputs.dtype).mean(-1)
+
+    def curvature_roots(self, outputs: Tensor, y: Tensor | None = None) -> Iterator[Tensor]:
         """Vectors L_k with sum_k L_k L_k^T = diag(p) - p p^T, the Hessian of the nll in the outputs."""
         p = outputs.softmax(-1)
         for k in range(self.classes):
@@ -62,11 +180,20 @@ class Classification:
 
 
 @dataclass(frozen=True)
-class Regression:
+class Regression(Likelihood):
     """Gaussian likelihood of known standard deviation (Eq. 19); targets are (batch, outputs)."""
 
-    outputs: int
+    outputs: int = field()  # not the cached property of the base
     noise_sd: float
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The means of the targets."""
+        return (self.outputs,)
+
+    def wanted(self) -> str:
+        """Finite numbers."""
+        return f"targets of this regression are (examples, {self.outputs}), floating point and finite"
 
     def nll(self, outputs: Tensor, y: Tensor) -> Tensor:
         """Minus the Gaussian log-density of each example (nat), constants included."""
@@ -77,27 +204,32 @@ class Regression:
         """Derivative of the nll of each example in the outputs: (f - y) / noise_sd^2."""
         return (outputs - y) / self.noise_sd**2
 
-    def sample(self, outputs: Tensor, generator: torch.Generator) -> Tensor:
+    def sample(self, outputs: Tensor, generator: torch.Generator, y: Tensor | None = None) -> Tensor:
         """Targets (member, batch, outputs) sampled from the predictive distribution, with one draw of noise for all
         members.
         """
         noise = torch.empty(outputs.shape[1:], device=outputs.device, dtype=outputs.dtype)
         return outputs + self.noise_sd * noise.normal_(generator=generator)
 
-    def predict(self, outputs: Tensor) -> Tensor:
-        """The quantity that an ensemble averages: the outputs themselves."""
-        return outputs
-
     def scores(self, prediction: Tensor, y: Tensor) -> dict[str, Tensor]:
         """Root mean squared error, in the units of the targets."""
         return {"rmse": ((prediction - y) ** 2).mean((-2, -1)).sqrt()}
 
-    def curvature_roots(self, outputs: Tensor) -> Iterator[Tensor]:
+    def curvature_roots(self, outputs: Tensor, y: Tensor | None = None) -> Iterator[Tensor]:
         """Vectors e_k / noise_sd, whose outer products sum to the Hessian of the nll in the outputs."""
         for k in range(self.outputs):
             root = torch.zeros_like(outputs)
             root[..., k] = 1 / self.noise_sd
             yield root
+
+
+def unfit_examples(bad: Tensor, values: Tensor, words: str) -> Iterator[str]:
+    """The message with the first example that violates it, if there is one; bad and values are (examples, ...)."""
+    rows = bad.flatten(1).any(1) if bad.ndim > 1 else bad
+    if rows.any():
+        at = int(rows.int().argmax())
+        value = values[at].flatten()[bad[at].flatten()][0]
+        yield f"{words}; example {at}, counted from 0, has {value.item()} ({int(rows.sum())} such)"
 
 
 def _calibration_error(confidence: Tensor, right: Tensor, bins: int = 15) -> Tensor:
@@ -109,6 +241,3 @@ def _calibration_error(confidence: Tensor, right: Tensor, bins: int = 15) -> Ten
     # one sum per bin instead of index_add: on a GPU the order of its additions varies between runs
     gaps = [torch.where(index == b, gap, 0).sum(-1).abs() for b in range(bins)]
     return torch.stack(gaps).sum(0) / confidence.shape[-1]
-
-
-Task = Classification | Regression

@@ -11,16 +11,17 @@ from __future__ import annotations
 from typing import Protocol
 
 from ebayes_core.contract.analysis import Analysis
-from ebayes_core.contract.cost import Cost
+from ebayes_core.contract.cost import Cost, VesicleCost
 from ebayes_core.contract.dataset import Dataset
 from ebayes_core.contract.inference import Inference
 from ebayes_core.contract.network import Network, Trace
-from ebayes_core.contract.noise import Noise
+from ebayes_core.contract.noise import Noise, Quanta
+from ebayes_core.contract.optimizer import Optimizer, Slope
 from ebayes_core.contract.plugin import CLOSED, Plugin, hookimpl, hookspec
 
 __all__ = [
-    "BASES", "CLOSED", "HOOKS", "Analysis", "Cost", "Dataset", "Hooks", "Inference", "Network", "Noise", "Plugin",
-    "Trace", "hookimpl",
+    "BASES", "CLOSED", "HOOKS", "Analysis", "Cost", "Dataset", "Hooks", "Inference", "Network", "Noise", "Optimizer",
+    "Plugin", "Quanta", "Slope", "Trace", "VesicleCost", "hookimpl",
 ]  # fmt: skip
 
 
@@ -34,6 +35,10 @@ class Hooks(Protocol):
     @hookspec
     def ebayes_noises(self) -> list[type[Noise]]:
         """Noise modes."""
+
+    @hookspec
+    def ebayes_optimizers(self) -> list[type[Optimizer]]:
+        """Optimizers."""
 
     @hookspec
     def ebayes_inferences(self) -> list[type[Inference]]:
@@ -53,7 +58,10 @@ class Hooks(Protocol):
 
 
 HOOKS: dict[str, str] = {
-    "cost": "ebayes_costs", "noise": "ebayes_noises", "inference": "ebayes_inferences",
-    "network": "ebayes_networks", "dataset": "ebayes_datasets", "analysis": "ebayes_analyses",
+    "cost": "ebayes_costs", "noise": "ebayes_noises", "optimizer": "ebayes_optimizers",
+    "inference": "ebayes_inferences", "network": "ebayes_networks", "dataset": "ebayes_datasets",
+    "analysis": "ebayes_analyses",
 }  # fmt: skip
-BASES: dict[str, type[Plugin]] = {base.slot: base for base in (Cost, Noise, Inference, Network, Dataset, Analysis)}
+BASES: dict[str, type[Plugin]] = {
+    base.slot: base for base in (Cost, Noise, Optimizer, Inference, Network, Dataset, Analysis)
+}

@@ -8,7 +8,7 @@ import math
 import torch
 from torch import Tensor
 
-from ebayes_core.contract.likelihoods import Classification, Task
+from ebayes_core.contract.likelihoods import Likelihood
 from ebayes_core.engine import divergence
 from ebayes_core.engine.cohort import Cohort, State
 from ebayes_core.engine.evaluation import snapshot
@@ -26,27 +26,27 @@ def end_epoch(cohort: Cohort, state: State) -> None:
     state.loss, state.correct = torch.zeros_like(state.loss), torch.zeros_like(state.correct)
 
 
-def count(state: State, task: Task, outputs: Tensor, y: Tensor) -> None:
+def count(state: State, task: Likelihood, outputs: Tensor, y: Tensor) -> None:
     """Add a minibatch to the sums of the epoch; a network whose loss is no longer finite is stopped before its step."""
     nll = task.nll(outputs, y).mean(-1)
     state.loss += nll
-    if y.dtype == torch.int64:
-        state.correct += (outputs.argmax(-1) == y).to(nll.dtype).mean(-1)
+    right = task.accuracy(outputs, y)
+    state.correct += math.nan if right is None else right
     state.alive &= nll.isfinite()[:, None]
 
 
 def curve_point(cohort: Cohort, state: State) -> dict[str, Tensor]:
     """The loss terms apart, accuracy and sigma now, (member,) each; the training loss is the mean over its steps."""
     done = state.batch or math.nan
-    right = state.correct / done if isinstance(cohort.data.task, Classification) else state.correct * math.nan
-    return {"nll": state.loss / done, "accuracy_train": right, **snapshot(cohort, state.parameters)}
+    averages = {"nll": state.loss / done, "accuracy_train": state.correct / done}
+    return {**averages, **snapshot(cohort, state.parameters)}
 
 
 def _stop_overflown(state: State) -> None:
-    """Stop networks with an infinite second moment: Adam would divide by it, and never move again."""
-    parameters = state.parameters
-    for _, second in (*(m.memory for m in parameters.means), *(d.memory for d in parameters.deviations)):
-        state.alive &= second.isfinite().all(-1, keepdim=True)
+    """Stop networks whose optimizer remembers infinity: Adam would divide by it, and never move again."""
+    for parameter in state.parameters.all():
+        for remembered in parameter.memory:
+            state.alive &= remembered.isfinite().all(-1, keepdim=True)
 
 
 def _report_diverged(cohort: Cohort, state: State, seen: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import torch
 
 from ebayes_core.engine.cohort import Cohort, State
-from ebayes_core.engine.parameters import Adam, Curvature, Deviation, Mean, Parameters
+from ebayes_core.engine.parameters import Parameter, Parameters, Spread
 
 Tree = dict[str, Any]
 
@@ -46,33 +47,35 @@ def unpack(tree: Tree, cohort: Cohort) -> State:
     epoch, batch, step = map(int, tree["clock"])
     points = zip(*(tensor(values) for values in tree["curves"].values()), strict=True)
     return State(
-        _parameters(tensors, cohort.formulas.solves), tensors("weights"), tensor(tree["xi"]), tensor(tree["alive"]),
+        _parameters(tree["lists"], tensor), tensors("weights"), tensor(tree["xi"]), tensor(tree["alive"]),
         tensor(tree["loss"]), tensor(tree["correct"]), noise, epoch, batch, step,
         {int(member): how for member, how in tree["died"]},
         [dict(zip(tree["curves"], values, strict=True)) for values in points],
     )  # fmt: skip
 
 
-def _lists(parameters: Parameters) -> dict[str, list[torch.Tensor]]:
-    """The fields of the records, each as one list over layers."""
-    means, deviations = parameters
-    return {
-        "mu": [m.mu for m in means], "phi": [d.phi for d in deviations],
-        "mu_first": [m.memory[0] for m in means], "mu_second": [m.memory[1] for m in means],
-        "phi_first": [d.memory[0] for d in deviations], "phi_second": [d.memory[1] for d in deviations],
-        "sigma": [d.sigma for d in deviations], "dsigma": [d.derivative for d in deviations],
-    }  # fmt: skip
+def _lists(p: Parameters) -> dict[str, list[torch.Tensor]]:
+    """The fields of the records, each as one list over layers: `free.phi` the values, `free.phi.0` the memory."""
+    named = {"mu": p.means, **{f"free.{name}": parts for name, parts in p.free.items()}}
+    lists = {name: [q.value for q in parts] for name, parts in named.items()}
+    for name, parts in named.items():
+        lists |= {f"{name}.{i}": list(kept) for i, kept in enumerate(zip(*(q.memory for q in parts), strict=True))}
+    return lists | {
+        name: list(parts) for name, parts in zip(Spread._fields, zip(*p.spreads, strict=True), strict=False)
+    }
 
 
-def _parameters(lists: Callable[[str], list[torch.Tensor]], solves: bool) -> Parameters:
+def _parameters(lists: Tree, tensor: Callable[[np.ndarray], torch.Tensor]) -> Parameters:
     """The records of such lists."""
-    mu, phi = (
-        zip(*(lists(f"{name}{part}") for part in ("", "_first", "_second")), strict=True) for name in ("mu", "phi")
-    )
-    memory = Curvature if solves else Adam
-    means = [Mean(m, Adam(*moments)) for m, *moments in mu]
-    carried = zip(lists("sigma"), lists("dsigma"), strict=True)
-    return Parameters(means, [Deviation(p, memory(*ms), *c) for (p, *ms), c in zip(phi, carried, strict=True)])
+    read = lambda name: [tensor(lists[name][str(i)]) for i in range(len(lists[name]))]
+
+    def parameters(name: str) -> list[Parameter]:
+        memory = [read(f"{name}.{i}") for i in itertools.takewhile(lambda i: f"{name}.{i}" in lists, itertools.count())]
+        return [Parameter(value, tuple(m[k] for m in memory)) for k, value in enumerate(read(name))]
+
+    names = dict.fromkeys(name.split(".")[1] for name in lists if name.startswith("free."))
+    spreads = zip(*(read(name) for name in Spread._fields if name in lists), strict=True)
+    return Parameters(parameters("mu"), {n: parameters(f"free.{n}") for n in names}, [Spread(*s) for s in spreads])
 
 
 def part(tree: Tree, rows: slice) -> Tree:

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from ebayes_core.contract.attribution import asking
+from ebayes_core.contract.slots import Noise
 from ebayes_core.engine.data import Data
 from ebayes_core.engine.layers import layers
-from ebayes_core.engine.objective import Formulas, sampled
-from ebayes_core.engine.parameters import Parameters
+from ebayes_core.engine.objective import Formulas
+from ebayes_core.engine.parameters import Parameter, Parameters, Spread, layered, split, unsolved
 from ebayes_core.engine.randomness import INIT, NOISE, ORDER, generator
 from ebayes_core.engine.stacking import stack
 from ebayes_core.results.provenance import COMPILED
@@ -27,8 +28,8 @@ class State:
     """All that a cohort carries from step to step; a checkpoint holds this and nothing else."""
 
     parameters: Parameters
-    weights: list[Tensor]  #: sampled, per layer (member, synapses)
-    xi: Tensor  #: (1, synapses), the noise that they were sampled with
+    weights: list[Tensor]  #: drawn, per layer (member, synapses), or (member, draws, synapses)
+    xi: Tensor  #: (1, draws of all layers), the noise that they were drawn with
     alive: Tensor  #: (member, 1), the networks that still train
     loss: Tensor  #: (member,) nll summed over the steps of this epoch
     correct: Tensor  #: (member,) share of correct answers, summed over the steps of this epoch
@@ -50,9 +51,11 @@ class Cohort:
         self.device, self.dtype = data.x.device, data.x.dtype
         self.network = member.network
         #: shapes of an example and of its outputs
-        self.inputs, self.outputs = tuple(data.x.shape[1:]), (data.task.outputs,)
+        self.inputs, self.outputs = tuple(data.x.shape[1:]), data.task.shape
         self.shapes = layers(member, self.inputs, self.outputs)
         self.sizes = [math.prod(shape) for shape in self.shapes]
+        self.draws = member.network.draws(self.inputs, self.outputs)
+        self.copies = member.network.copies(self.inputs, self.outputs)
         self.batch_size = min(member.training.batch_size, data.examples)
         self.batches = data.examples // self.batch_size
         self.formulas = self.formulas_of(points)
@@ -66,43 +69,71 @@ class Cohort:
 
     def formulas_of(self, points: list[Point]) -> Formulas:
         """The formulas of these networks, stacked."""
-        cost, noise, inference, training = (
+        cost, noise, inference, optimizer = (
             stack([getattr(p.member, name) for p in points], self.dtype, self.device)
-            for name in ("cost", "noise", "inference", "training")
+            for name in ("cost", "noise", "inference", "optimizer")
         )
-        phi_rate = training.learning_rate_phi
-        return Formulas(
-            cost, noise, inference,
-            training.learning_rate, training.learning_rate if phi_rate is None else phi_rate,
-            training.beta1, training.beta2, training.epsilon, self.data.examples, training.sigma == "fixed_point",
-        )  # fmt: skip
+        solves, carries = self.training.sigma == "fixed_point", not cost.quantal and self._carries(noise, len(points))
+        return Formulas(cost, noise, inference, optimizer, self.data.examples, tuple(self.copies), solves, carries)
+
+    def _carries(self, noise: Noise, members: int) -> bool:
+        """Whether weights are mu + sigma xi with a sigma that depends on the only free parameter alone."""
+        mu = torch.zeros(members, 2, dtype=self.dtype, device=self.device)
+        with asking(noise, "what init returned"):
+            free = noise.init(mu)
+            if not noise.gaussian() or len(free) != 1:
+                return False
+            with torch.enable_grad():
+                return not noise.sigma(mu.requires_grad_(), free).requires_grad
 
     def layered(self, flat: list[Tensor]) -> list[Tensor]:
-        """(member, synapses) per layer as (member, *shape)."""
+        """(member, ..., synapses) per layer as (member, ..., *shape)."""
         return [t.unflatten(-1, shape) for t, shape in zip(flat, self.shapes, strict=True)]
 
+    def by_layer(self, xi: Tensor) -> list[Tensor]:
+        """Draws of the whole network by layers: (1, synapses), or (1, draws, synapses)."""
+        parts = xi.split([n * size for n, size in zip(self.draws, self.sizes, strict=True)], 1)
+        return [t if n == 1 else t.unflatten(1, (n, -1)) for t, n in zip(parts, self.draws, strict=True)]
+
+    def repeated(self, mu: list[Tensor]) -> list[Tensor]:
+        """The same weights in every draw."""
+        return [m if n == 1 else m[:, None].expand(-1, n, -1) for m, n in zip(mu, self.draws, strict=True)]
+
     def draw(self, noise: torch.Generator) -> Tensor:
-        """One standard normal per synapse (1, synapses), which all networks share (common random numbers)."""
-        return torch.empty(1, sum(self.sizes), device=self.device, dtype=self.dtype).normal_(generator=noise)
+        """One xi per drawn weight, (1, draws of all layers), which all networks share (common random numbers)."""
+        count = sum(n * size for n, size in zip(self.draws, self.sizes, strict=True))
+        xi = torch.empty(1, count, device=self.device, dtype=self.dtype)
+        return xi.normal_(generator=noise) if self.formulas.noise.base == "normal" else xi.uniform_(generator=noise)
 
     def start(self) -> State:
-        """Means uniform (Methods), phi as the noise says, and the first sampled weights."""
+        """Initial means, the free parameters as the noise says, and the first drawn weights."""
         mu = torch.cat(self._means(), 1)
         with asking(self.member.noise, "what init returned"):
-            phi = self.formulas.noise.init(mu)
-            per_layer = [] if phi is None else [phi] if phi.shape[1] == 1 else phi.split(self.sizes, 1)
-        means, free = ([t.clone() for t in parts] for parts in (mu.split(self.sizes, 1), per_layer))
-        parameters = Parameters.fresh(means, free, self.formulas.solves)
-        for deviation in parameters.deviations:
-            sigma, derivative = self.formulas.spread(deviation.phi)
-            deviation.sigma.copy_(sigma)
-            deviation.derivative.copy_(derivative)
+            free = {name: split(p, self.sizes) for name, p in self.formulas.noise.init(mu).items()}
+        parameters = self.parameters([m.clone() for m in mu.split(self.sizes, 1)], free)
         noise = generator(self.seed, NOISE, device=self.device)
         xi = self.draw(noise)
-        weights = sampled(parameters.mu, parameters.sigma, xi.split(self.sizes, 1))
+        means, free_or_sigma = self.formulas.place(parameters)
+        weights = self.formulas.drawn(means, layered(free_or_sigma, len(means)), self.by_layer(xi))
         zeros = torch.zeros(len(self), device=self.device, dtype=self.dtype)
         alive = torch.ones(len(self), 1, device=self.device, dtype=torch.bool)
         return State(parameters, [w.clone() for w in weights], xi, alive, zeros, zeros.clone(), noise)
+
+    def parameters(self, mu: list[Tensor], free: dict[str, list[Tensor]]) -> Parameters:
+        """Parameters at these values before the first step; free: by name, for each layer or one for all."""
+        f, optimizer = self.formulas, self.formulas.optimizer
+        remembered = unsolved if f.solves else optimizer.init
+        with asking(self.member.optimizer, "what init returned"):
+            means = [Parameter(m, tuple(optimizer.init(m))) for m in mu]
+            others = {name: [Parameter(p, tuple(remembered(p))) for p in parts] for name, parts in free.items()}
+        parameters = Parameters(means, others, [])
+        spreads = f.spreads(parameters)[: len(next(iter(free.values())))] if f.carries else []
+        return parameters._replace(spreads=[Spread(*(t.clone() for t in s)) for s in spreads])
+
+    def schedule(self, step: int) -> float:
+        """The share of the learning rates that the schedule leaves to a step, which counts from 1."""
+        done = (step - 1) / (self.batches * self.training.epochs)
+        return (1 + math.cos(math.pi * done)) / 2 if self.training.schedule == "cosine" else 1.0
 
     def _means(self) -> list[Tensor]:
         """The initial means that the network asks for, per layer (member, synapses)."""
@@ -120,4 +151,4 @@ class Cohort:
 
     def solves(self, state: State) -> bool:
         """Whether sigma is solved for in these networks; without noise there is none to solve for."""
-        return self.formulas.solves and bool(state.parameters.deviations)
+        return self.formulas.solves and state.parameters.noisy

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ebayes_core.contract.likelihoods import Classification, Task
+from ebayes_core.contract.likelihoods import Likelihood, unfit_examples
 from ebayes_core.contract.slots import Dataset
 from ebayes_core.errors import DataError
 
@@ -25,7 +25,7 @@ class Data:
     y: Tensor
     x_test: Tensor
     y_test: Tensor
-    task: Task
+    task: Likelihood
     digest: str = ""  #: digest of the data as loaded, whatever type they are trained in
 
     @property
@@ -34,19 +34,20 @@ class Data:
         return len(self.x)
 
 
-def load(dataset: Dataset, task: Task) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def load(dataset: Dataset, task: Likelihood) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Inputs and targets of the training set, then of the test set.
 
     Raises DataError naming the data set, the split and the example if they violate the contract of `Dataset.load`, and
     TypeError if they are not tensors.
     """
     train, test = (_split(dataset, task, split) for split in ("train", "test"))
-    if train[0].shape[1] != test[0].shape[1]:
-        raise DataError(f"{_name(dataset)}: train and test have different numbers of inputs")
+    shapes = [tuple(x.shape[1:]) for x, _ in (train, test)]
+    if shapes[0] != shapes[1]:
+        raise DataError(f"{_name(dataset)}: examples of train and test differ in shape: {shapes[0]} and {shapes[1]}")
     return *train, *test
 
 
-def _split(dataset: Dataset, task: Task, split: str) -> tuple[Tensor, Tensor]:
+def _split(dataset: Dataset, task: Likelihood, split: str) -> tuple[Tensor, Tensor]:
     found = dataset.load(split)
     if not (isinstance(found, tuple) and len(found) == 2 and all(isinstance(t, Tensor) for t in found)):
         raise TypeError("load must return two tensors, inputs and targets")
@@ -59,44 +60,21 @@ def _name(dataset: Dataset) -> str:
     return f"the data set '{dataset.kind}' ({type(dataset).__module__})"
 
 
-def faults(task: Task, found: tuple[Tensor, Tensor]) -> Iterator[str]:
+def faults(task: Likelihood, found: tuple[Tensor, Tensor]) -> Iterator[str]:
     """What is wrong with the inputs and targets of a split, most serious first; nothing if they fit the task."""
     x, y = found
-    if not (x.ndim == 2 and x.is_floating_point()):
-        yield f"inputs must be (examples, inputs), floating point, not {tuple(x.shape)} {x.dtype}"
-    elif not len(x) == len(y) > 0:
-        yield f"{len(x)} inputs and {len(y)} targets"
+    if not (x.ndim > 1 and x.is_floating_point()):
+        yield f"inputs must be (examples, *shape), floating point, not {tuple(x.shape)} {x.dtype}"
+    elif not (y.ndim and len(x) == len(y) > 0):
+        yield f"{len(x)} inputs and {len(y) if y.ndim else 0} targets"
     else:
-        yield from _unfit(~x.isfinite().all(-1), x, "inputs are not all finite") if _spoilt(x) else ()
-        yield from _targets(task, y)
-
-
-def _targets(task: Task, y: Tensor) -> Iterator[str]:
-    if isinstance(task, Classification):
-        wanted = f"targets of a classification are (examples,) int64 from 0 to {task.classes - 1}"
-        shaped, outside = y.ndim == 1 and y.dtype == torch.int64, lambda: (y < 0) | (y >= task.classes)
-    else:
-        wanted = f"targets of this regression are (examples, {task.outputs}), floating point and finite"
-        shaped = y.ndim == 2 and y.shape[1] == task.outputs and y.is_floating_point()
-        outside = lambda: ~y.isfinite().all(-1)
-    if not shaped:
-        yield f"{wanted}, not {tuple(y.shape)} {y.dtype}"
-    else:
-        yield from _unfit(outside(), y, wanted)
+        yield from unfit_examples(~x.isfinite(), x, "inputs are not all finite") if _spoilt(x) else ()
+        yield from task.unfit(y)
 
 
 def _spoilt(x: Tensor) -> bool:
     """Whether any value is not finite: minimum and maximum are NaN if any value is, and take no extra memory."""
     return bool(x.numel()) and not torch.stack(torch.aminmax(x.detach())).isfinite().all()
-
-
-def _unfit(bad: Tensor, values: Tensor, words: str) -> Iterator[str]:
-    """The message with the first example that violates it, if there is one."""
-    if bad.any():
-        at = int(bad.int().argmax())
-        row = values[at].flatten()
-        value = row[~row.isfinite()][:1] if row.is_floating_point() else row
-        yield f"{words}; example {at}, counted from 0, has {value.item()} ({int(bad.sum())} such)"
 
 
 def digest(parts: Sequence[Tensor]) -> str:

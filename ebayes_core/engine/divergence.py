@@ -7,6 +7,8 @@ that the lost ones can have had.
 
 from __future__ import annotations
 
+from functools import reduce
+
 import torch
 from torch import Tensor
 
@@ -19,6 +21,7 @@ MUS, SIGMAS = 17, 257  #: number of values tried for a lost mean and a lost sigm
 #: range of the values: this factor beyond the known means, and these bounds of sigma
 BEYOND, WIDEST = 2.0, (1e-6, 1e3)
 
+Free = dict[str, Tensor]
 Place = tuple[Tensor, Tensor]  #: mu and sigma, (1, synapses)
 
 
@@ -29,19 +32,21 @@ def cause(cohort: Cohort, state: State, member: int, seen: str) -> str:
     seen: the answer if the formulas are finite and no parameter is lost.
     """
     f, point = cohort.formulas_of(cohort.points[member : member + 1]), cohort.points[member].member
-    mu = _row(state.parameters.mu, member)
-    phi = _row(state.parameters.phi, member) if state.parameters.phi else None
-    if phi is not None and any(bool((phi.isfinite() & ~t.isfinite()).any()) for t in f.spread(phi)):
+    mu = torch.cat([t[member : member + 1] for t in state.parameters.mu], 1)
+    free = {name: _row([p.value for p in parts], member) for name, parts in state.parameters.free.items()}
+    if free and _sigma_broken(f, mu, free):
         return f"sigma (noise '{point.noise.kind}')"
-    lost, double = not all(bool(t.isfinite().all()) for t in (mu, phi) if t is not None), doubled(f, [point])
-    here, around = _here(f, mu, phi), _around(f, mu, phi, state, member)
+    if f.cost.quantal:  # not a function of mu and sigma, at which the terms are evaluated below
+        return seen
+    lost, double = not all(bool(t.isfinite().all()) for t in (mu, *free.values())), doubled(f, [point])
+    here, around = _here(f, mu, free), _around(f, mu, free, state, member)
     questions = (
         ("{}", f, lambda formula: _broken(formula, here, cohort.solves(state))),
         ("{}", double, lambda formula: lost and _broken(formula, around, cohort.solves(state))),
-        ("the squared gradient of {}", f, lambda formula: not lost and _overflows(f, formula, here, phi)),
+        ("the squared gradient of {}", f, lambda formula: not lost and _overflows(f, formula, here, mu, free)),
     )
     for words, formulas, fails in questions:
-        for term in terms(formulas, phi is not None):
+        for term in terms(formulas, bool(free)):
             if fails(term.formula):
                 return words.format(responsible(term, formulas, fails).of(point))
     return "the gradient of the loss" if lost else seen
@@ -51,35 +56,51 @@ def _row(parts: list[Tensor], member: int) -> Tensor:
     return torch.cat([t[member : member + 1] for t in parts], 1)
 
 
+def _sigma_broken(f: Formulas, mu: Tensor, free: Free) -> bool:
+    """Whether sigma or a derivative is not finite at parameters that are."""
+    finite = [p.isfinite() for p in (mu, *free.values())]
+    with torch.enable_grad():
+        leaves = {name: p.detach().requires_grad_() for name, p in free.items()}
+        sigma = f.noise.sigma(mu, leaves)
+        slopes = torch.autograd.grad(sigma.sum(), list(leaves.values()), allow_unused=True, materialize_grads=True)
+    known = reduce(torch.logical_and, finite)
+    return any(bool((known & ~t.isfinite()).any()) for t in (sigma, *slopes))
+
+
 def _start(f: Formulas, mu: Tensor) -> Tensor:
-    phi = f.noise.init(torch.zeros_like(mu))
-    assert phi is not None  # there is noise
-    return phi
+    """The initial sigma."""
+    return f.noise.sigma(mu, f.noise.init(mu))
 
 
 def _ends(f: Formulas, mu: Tensor, steps: int) -> list[Tensor]:
     """The initial sigma, and the smallest and largest that this number of steps can have led to."""
-    phi, far = _start(f, mu), f.learning_rate_phi * steps
+    free, far = f.noise.init(mu), f.rates[1] * steps
     if not f.solves:
-        return [f.noise.sigma(phi + by).flatten() for by in (0 * far, -far, far)]
-    return [(f.noise.sigma(phi).log() + by * MOST * steps).exp().flatten() for by in (0, -1, 1)]
+        moved = ({name: p + by for name, p in free.items()} for by in (0 * far, -far, far))
+        return [f.noise.sigma(mu, one).flatten() for one in moved]
+    return [(f.noise.sigma(mu, free).log() + by * MOST * steps).exp().flatten() for by in (0, -1, 1)]
 
 
-def _here(f: Formulas, mu: Tensor, phi: Tensor | None) -> Place:
+def _here(f: Formulas, mu: Tensor, free: Free) -> Place:
     """The parameters; a lost mean counts as 0, where formulas fail most often, a lost sigma as its initial value."""
-    sigma = torch.zeros_like(mu) if phi is None else f.noise.sigma(phi)
-    filled = sigma if phi is None else torch.where(sigma.isfinite(), sigma, f.noise.sigma(_start(f, mu)))
-    return mu.nan_to_num(0.0, 0.0, 0.0), filled.expand_as(mu)
+    sigma = f.noise.sigma(mu, free).expand_as(mu) if free else torch.zeros_like(mu)
+    filled = torch.where(sigma.isfinite(), sigma, _start(f, _known(mu)).expand_as(mu)) if free else sigma
+    return _known(mu), filled
 
 
-def _around(f: Formulas, mu: Tensor, phi: Tensor | None, state: State, member: int) -> Place:
+def _known(mu: Tensor) -> Tensor:
+    return mu.nan_to_num(0.0, 0.0, 0.0)
+
+
+def _around(f: Formulas, mu: Tensor, free: Free, state: State, member: int) -> Place:
     """Every pair of a mean and a sigma that the network can have had, in double precision."""
-    size = BEYOND * mu.nan_to_num(0.0, 0.0, 0.0).abs().max().double()
+    size = BEYOND * _known(mu).abs().max().double()
     means = size * torch.linspace(-1, 1, MUS, dtype=torch.float64, device=mu.device)  # including 0
-    if phi is None:
+    if not free:
         return means[None], torch.zeros_like(means)[None]
     told = [point["sigma_rms"][member].flatten() for point in state.curves]
-    known = torch.cat([f.noise.sigma(phi).flatten(), *_ends(f, mu, state.step), *told]).double()
+    sigma = f.noise.sigma(mu, free).flatten()
+    known = torch.cat([sigma, *_ends(f, _known(mu), state.step), *told]).double()
     known = known[~known.isnan()].clamp(*WIDEST).log()
     unit = torch.linspace(0, 1, SIGMAS, dtype=torch.float64, device=mu.device)
     between = torch.lerp(known.min(), known.max(), unit).exp()
@@ -91,11 +112,12 @@ def _broken(formula: Formula, place: Place, curved: bool) -> bool:
     return not all(bool(t.isfinite().all()) for t in derivatives(formula, *place, curved).values())
 
 
-def _overflows(f: Formulas, formula: Formula, place: Place, phi: Tensor | None) -> bool:
-    """Whether the square of a gradient that Adam takes from the formula is not finite."""
+def _overflows(f: Formulas, formula: Formula, place: Place, mu: Tensor, free: Free) -> bool:
+    """Whether the square of a gradient that the optimizer takes from the formula is not finite."""
     found = derivatives(formula, *place)
     slopes = [found["derivative in mu"]]
-    if phi is not None and not f.solves:
-        slope = found["derivative in sigma"]
-        slopes.append((slope if phi.shape == slope.shape else slope.sum(-1, keepdim=True)) * f.spread(phi)[1])
+    if len(free) == 1 and not f.solves:
+        (value,) = free.values()
+        slope, spread = found["derivative in sigma"], f.spread(mu, free)
+        slopes.append((slope if value.shape == slope.shape else slope.sum(-1, keepdim=True)) * spread.derivative)
     return not all(bool((g / f.examples).square().isfinite().all()) for g in slopes)

@@ -8,9 +8,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from ebayes_core.contract.slots import Cost
 from ebayes_core.engine.cohort import Cohort
-from ebayes_core.engine.parameters import Parameters
+from ebayes_core.engine.parameters import Parameters, layered
 
 CHUNK = 1000  #: examples per forward pass
 
@@ -18,9 +17,9 @@ CHUNK = 1000  #: examples per forward pass
 def snapshot(cohort: Cohort, p: Parameters) -> dict[str, Tensor]:
     """Costs, sigma, and test accuracy with the mean weights; (member,) each."""
     magnitude, reliability = costs(cohort, p)
-    sigma = torch.cat(cohort.formulas.sigmas(p.mu, p.phi), -1)
+    sigma = torch.cat(cohort.formulas.sigmas(p), -1)
     accuracy = mean_weights(cohort, p).get("accuracy_mean", torch.full_like(magnitude, math.nan))
-    log_mean = sigma.log().mean(-1) if p.phi else torch.full_like(magnitude, math.nan)
+    log_mean = sigma.log().mean(-1) if p.noisy else torch.full_like(magnitude, math.nan)
     return {
         "magnitude": magnitude, "reliability": reliability, "accuracy_test": accuracy, "sigma_log_mean": log_mean,
         **spread(sigma),
@@ -41,17 +40,25 @@ def costs(cohort: Cohort, p: Parameters) -> tuple[Tensor, Tensor]:
     f = cohort.formulas
     zero = torch.zeros(len(cohort), device=cohort.device, dtype=cohort.dtype)
     magnitude, reliability = zero, zero
-    for mu, sigma in zip(p.mu, f.sigmas(p.mu, p.phi), strict=True):
-        magnitude = magnitude + f.inference.magnitude_cost(mu, sigma).sum(-1)
-        if p.phi:
-            reliability = reliability + f.inference.reliability_cost(mu, sigma, f.cost).sum(-1)
+    for mu, sigma, n, price in zip(p.mu, f.sigmas(p), f.copies, f.prices(p), strict=True):
+        magnitude = magnitude + n * f.inference.magnitude_cost(mu, sigma).sum(-1)
+        if p.noisy:
+            reliability = reliability + n * f.inference.reliability_cost(mu, sigma, price).sum(-1)
     return magnitude, reliability
 
 
-def reliability_costs(cost: Cost, mu: Tensor, sigma: Tensor) -> dict[str, Tensor]:
-    """Reliability cost summed over synapses, and as if each synapse had the network's RMS sigma (the authors' axis)."""
-    rms = sigma.square().mean(-1, keepdim=True).sqrt().expand_as(sigma)
-    return {"reliability_cost": cost(sigma, mu).sum(-1), "reliability_cost_at_rms": cost(rms, mu).sum(-1)}
+def reliability_costs(cohort: Cohort, p: Parameters) -> dict[str, Tensor]:
+    """Reliability cost summed over synapses, and as if each synapse had the network's RMS sigma (the authors' axis).
+
+    The latter is NaN for a cost of vesicles, which sigma does not determine.
+    """
+    f, sigmas = cohort.formulas, cohort.formulas.sigmas(p)
+    rms = torch.cat(sigmas, 1).square().mean(-1, keepdim=True).sqrt()
+    summed = [torch.zeros_like(rms[:, 0]), torch.zeros_like(rms[:, 0])]
+    for mu, sigma, price, n in zip(p.mu, sigmas, f.prices(p), f.copies, strict=True):
+        at_rms = mu.new_full(mu.shape, math.nan) if f.cost.quantal else price(rms.expand_as(sigma), mu)
+        summed = [total + n * t.sum(-1) for total, t in zip(summed, (price(sigma, mu), at_rms), strict=True)]
+    return dict(zip(("reliability_cost", "reliability_cost_at_rms"), summed, strict=True))
 
 
 class Predictive:
@@ -77,7 +84,7 @@ class Predictive:
 
 def mean_weights(cohort: Cohort, p: Parameters) -> dict[str, Tensor]:
     """Test scores with the mean weights, without noise."""
-    return _scores(cohort, iter([p.mu]), 1, "mean")
+    return _scores(cohort, iter([cohort.repeated(p.mu)]), 1, "mean")
 
 
 def evaluate(cohort: Cohort, p: Parameters, noise: torch.Generator) -> dict[str, Tensor]:
@@ -97,11 +104,11 @@ def evaluate(cohort: Cohort, p: Parameters, noise: torch.Generator) -> dict[str,
 
 
 def sampled_weights(cohort: Cohort, p: Parameters, noise: torch.Generator) -> Iterator[list[Tensor]]:
-    """An endless iterator of sampled networks, per layer (member, synapses); members share the draws."""
-    sigmas = cohort.formulas.sigmas(p.mu, p.phi)
+    """An endless iterator of sampled networks, per layer as `State.weights`; members share the draws."""
+    mu, free = cohort.formulas.place(p)
+    per_layer = layered(free, len(mu))
     while True:
-        xi = cohort.draw(noise).split(cohort.sizes, 1)
-        yield [m + s * x for m, s, x in zip(p.mu, sigmas, xi, strict=True)]
+        yield cohort.formulas.drawn(mu, per_layer, cohort.by_layer(cohort.draw(noise)))
 
 
 def _scores(

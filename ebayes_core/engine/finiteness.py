@@ -20,8 +20,8 @@ from ebayes_core.engine.terms import Formula, derivatives, doubled, responsible,
 from ebayes_core.errors import PluginError
 
 FEW = 3  #: number of synapses of each network and layer that are checked
-#: range in which a mean, sigma and phi are followed; beyond it, formulas are left to the plugin's own tests
-FAR_MU, SMALLEST, FAR_PHI = 3.0, 1e-6, 10.0
+#: range in which mean, sigma and free parameters are followed; beyond it, formulas are left to the plugin's own tests
+FAR_MU, SMALLEST, FAR_FREE = 3.0, 1e-6, 10.0
 #: values above this are about to overflow single precision because of the spec, which is not the plugin's mistake
 LARGE = 1e30
 AT_ZERO = (
@@ -29,7 +29,7 @@ AT_ZERO = (
     "replace |mu| by (mu ** 2 + delta ** 2) ** 0.5 with a small delta"
 )
 ELSEWHERE = "it must be finite for every mu and every sigma > 0: keep divisors and arguments of roots away from 0"
-ANYWHERE = "it must be positive, and its derivative finite, for every phi"
+ANYWHERE = "it must be positive, and its derivative finite, for all free parameters"
 
 
 class Place(NamedTuple):
@@ -44,14 +44,20 @@ class Place(NamedTuple):
 @torch.no_grad()
 def check(cohort: Cohort, state: State) -> None:
     """Raise PluginError naming the plugin, the method, what is not finite, at which values, and what to do."""
-    mu, phi = (_few(t) for t in (state.parameters.mu, state.parameters.phi))
+    if cohort.formulas.cost.quantal:  # not a function of mu and sigma, so followed only by the plugin's own tests
+        return
+    mu, free = _few(state)
     double = doubled(cohort.formulas, [p.member for p in cohort.points])
-    _check(cohort, cohort.formulas, mu, _sigmas(cohort, cohort.formulas, phi, mu)[:1], False)
-    _check(cohort, double, mu.double(), _sigmas(cohort, double, phi.double(), mu.double()), cohort.solves(state))
+    _check(cohort, cohort.formulas, mu, _sigmas(cohort, cohort.formulas, free, mu)[:1], False)
+    wide = {name: p.double() for name, p in free.items()}
+    _check(cohort, double, mu.double(), _sigmas(cohort, double, wide, mu.double()), cohort.solves(state))
 
 
-def _few(parts: list[Tensor]) -> Tensor:
-    return torch.cat([t[:, :FEW] for t in parts], 1) if parts else torch.empty(0)
+def _few(state: State) -> tuple[Tensor, dict[str, Tensor]]:
+    """A few means of every layer, and the free parameters of the noise of the same synapses."""
+    mu = torch.cat([t[:, :FEW] for t in state.parameters.mu], 1)
+    free = {name: [p.value[:, :FEW] for p in parts] for name, parts in state.parameters.free.items()}
+    return mu, {name: torch.cat(parts, 1) for name, parts in free.items()}
 
 
 def _check(cohort: Cohort, f: Formulas, mu: Tensor, sigmas: list[Tensor], curved: bool) -> None:
@@ -69,33 +75,39 @@ def _steps(cohort: Cohort) -> int:
 
 
 def _mus(cohort: Cohort, mu: Tensor) -> list[Tensor]:
-    """The initial means, 0, and the means as far as the sum of Adam's steps can lead."""
-    far = mu.abs() + cohort.formulas.learning_rate.to(mu.dtype) * _steps(cohort)
+    """The initial means, 0, and the means as far as the sum of the optimizer's steps can lead if a step is a rate."""
+    far = mu.abs() + cohort.formulas.rates[0].to(mu.dtype) * _steps(cohort)
     far = far.clamp(max=FAR_MU).maximum(mu.abs())
     return [mu, torch.zeros_like(mu), far, -far]
 
 
-def _sigmas(cohort: Cohort, f: Formulas, phi: Tensor, mu: Tensor) -> list[Tensor]:
+def _sigmas(cohort: Cohort, f: Formulas, free: dict[str, Tensor], mu: Tensor) -> list[Tensor]:
     """Initial sigma, and the smallest and largest that training may lead to; shaped as mu, 0 without noise."""
-    if not phi.numel():
+    if not free:
         return [torch.zeros_like(mu)]
-    far = (cohort.formulas.learning_rate_phi.to(phi.dtype) * _steps(cohort)).clamp(max=FAR_PHI)
-    start, *ends = [_spread(cohort, f, phi, by) for by in (0 * far, -far, far)]
-    if f.solves:  # with the fixed point, log sigma moves and not phi
+    far = (f.rates[1].to(mu.dtype) * _steps(cohort)).clamp(max=FAR_FREE)
+    start, *ends = [_spread(cohort, f, free, mu, by) for by in (0 * far, -far, far)]
+    if f.solves:  # with the fixed point, log sigma moves and not the parameter
         ends = [start * torch.full_like(start, by * MOST * _steps(cohort)).exp() for by in (-1, 1)]
     return [s.expand_as(mu) for s in (start, *(e.clamp(SMALLEST, LARGEST) for e in ends))]
 
 
-def _spread(cohort: Cohort, f: Formulas, phi: Tensor, by: Tensor) -> Tensor:
-    """sigma after phi has changed by `by`."""
-    sigma, slope = f.spread(phi + by)
-    usable = f.noise.sigma(phi) >= SMALLEST
-    wrong = {"its value": ~(sigma > 0), "its derivative": ~slope.isfinite() & ~(sigma > LARGE)}
-    for what, bad in wrong.items():
-        for i, j in (usable & bad).nonzero().tolist():
-            found = (sigma if what == "its value" else slope)[i, j]
-            _raise(cohort, "noise", "sigma", i, f"{what} is {found:.3g} at phi = {(phi + by)[i, j]:.6g}; {ANYWHERE}")
-    return sigma
+def _spread(cohort: Cohort, f: Formulas, free: dict[str, Tensor], mu: Tensor, by: Tensor) -> Tensor:
+    """sigma after every free parameter has changed by `by`."""
+    moved = {name: p + by for name, p in free.items()}
+    with torch.enable_grad():
+        leaves = {name: p.requires_grad_() for name, p in moved.items()}
+        sigma = f.noise.sigma(mu, leaves)
+        slopes = torch.autograd.grad(sigma.sum(), list(leaves.values()), allow_unused=True, materialize_grads=True)
+    usable = f.noise.sigma(mu, free) >= SMALLEST
+    for (name, p), slope in zip(moved.items(), slopes, strict=True):
+        wrong = {"its value": ~(sigma > 0), "its derivative": ~slope.isfinite() & ~(sigma > LARGE)}
+        for what, bad in wrong.items():
+            for i, j in (usable & bad).nonzero().tolist():
+                found = sigma.expand(bad.shape)[i, j] if what == "its value" else slope.expand(bad.shape)[i, j]
+                at = f"{what} is {found:.3g} at {name} = {p.expand(bad.shape)[i, j]:.6g}; {ANYWHERE}"
+                _raise(cohort, "noise", "sigma", i, at)
+    return sigma.detach()
 
 
 def _failing(formula: Formula, mus: list[Tensor], sigma: Tensor, curved: bool) -> Iterator[Place]:

@@ -15,8 +15,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ebayes_core.engine.ingredients import Fisher, Time
 from ebayes_core.engine.objective import Formulas
-from ebayes_core.engine.stacking import per_layer
+from ebayes_core.engine.parameters import Curvature, Parameters, Spread, layered
 
 #: The largest change of log sigma in a step: a curvature estimated from a few minibatches must not move it further.
 MOST = 0.1
@@ -61,35 +62,69 @@ def rescaled(log_scale: Tensor, weight: Tensor, sigma: Tensor, gradient: Tensor,
 class Condition(NamedTuple):
     """The condition of stationarity of the sigmas of a layer, or of one that all layers share."""
 
-    sigma: Tensor  #: (member, synapses) or (member, 1)
+    spread: Spread  #: sigma and its derivative in the free parameter, (member, synapses) or (member, 1)
     curvature: Tensor  #: E[H] per datapoint, of the same shape
     ceiling: Tensor  #: the largest sigma allowed, (member, 1)
 
 
-def newton(formulas: Formulas, mu: list[Tensor], conditions: list[Condition]) -> list[Tensor]:
+def solved(f: Formulas, p: Parameters, fisher: Fisher, time: Time, alive: Tensor) -> None:
+    """Move the free parameter of each sigma by a Newton step toward the condition of stationarity, in place."""
+    ((_, parts),) = p.free.items()
+    spreads, known = f.spreads(p), [Curvature(*part.memory) for part in parts]
+    new = collected(fisher.squared_gradients, [s.sigma for s in spreads])
+    means = [k.fisher.lerp(q, time.newest) for k, q in zip(known, new, strict=True)]
+    conditions = [
+        Condition(s, scale * mean, ceiling)
+        for s, mean, scale, ceiling in zip(spreads, means, fisher.scales, fisher.ceilings, strict=True)
+    ]
+    for part, mean, u, spread in zip(parts, means, newton(f, p, conditions), spreads, strict=True):
+        moved = part.value + u * spread.sigma / spread.derivative
+        part.value.copy_(torch.where(alive, moved, part.value))
+        Curvature(*part.memory).fisher.copy_(mean)
+
+
+def newton(f: Formulas, p: Parameters, conditions: list[Condition]) -> list[Tensor]:
     """One Newton step of log sigma toward stationarity, bounded; a tensor per condition, shaped as its sigma.
 
     In log sigma the logarithm of the condition is a line for a power law, so that one step reaches the solution; for
     any cost with a monotone derivative the steps converge.
     """
-    sigma = [condition.sigma for condition in conditions]
     with torch.enable_grad():
-        logs = [torch.zeros_like(s).requires_grad_() for s in sigma]
-        moved = [s.detach() * u.exp() for s, u in zip(sigma, logs, strict=True)]
-        spread = per_layer(moved, mu)
-        layers, f = list(zip(mu, spread, strict=True)), formulas
-        in_magnitude = _derivatives([f.inference.magnitude_cost(m, s) for m, s in layers], logs)
-        in_reliability = _derivatives([f.inference.reliability_cost(m, s, f.cost) for m, s in layers], logs)
-        curved = [formulas.examples * k.curvature * s**2 for k, s in zip(conditions, moved, strict=True)]
+        logs = [torch.zeros_like(k.spread.sigma).requires_grad_() for k in conditions]
+        sigma = [k.spread.sigma.detach() * u.exp() for k, u in zip(conditions, logs, strict=True)]
+        magnitude, reliability = _terms(f, p, conditions, logs, sigma)
+        in_magnitude, in_reliability = _derivatives(magnitude, logs), _derivatives(reliability, logs)
+        curved = [f.examples * k.curvature * s**2 for k, s in zip(conditions, sigma, strict=True)]
         excess = [
             (h + m).clamp_min(TINY).log() - (-r).clamp_min(TINY).log()
             for h, m, r in zip(curved, in_magnitude, in_reliability, strict=True)
         ]
         derivatives = torch.autograd.grad(_total(excess), logs)
     return [
-        (-e.detach() / d.clamp_min(1)).clamp(-MOST, MOST).minimum((k.ceiling / k.sigma).log())
+        (-e.detach() / d.clamp_min(1)).clamp(-MOST, MOST).minimum((k.ceiling / k.spread.sigma).log())
         for e, d, k in zip(excess, derivatives, conditions, strict=True)
     ]
+
+
+def _terms(
+    f: Formulas, p: Parameters, conditions: list[Condition], logs: list[Tensor], sigma: list[Tensor]
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Magnitude and reliability costs of each layer, at a sigma that has moved by these logarithms."""
+    moved = [s.expand_as(mu) for mu, s in zip(p.mu, [sigma[i % len(sigma)] for i in range(len(p.mu))], strict=True)]
+    free = _freely(p, conditions, logs) if f.cost.quantal else p.freely()
+    layers = list(zip(p.mu, moved, free, f.copies, strict=True))
+    magnitude = [n * f.inference.magnitude_cost(m, s) for m, s, _, n in layers]
+    price = [f.cost.given(f.quanta(m, free)) if f.cost.quantal else f.cost for m, _, free, _ in layers]
+    reliability = [n * f.inference.reliability_cost(m, s, c) for (m, s, _, n), c in zip(layers, price, strict=True)]
+    return magnitude, reliability
+
+
+def _freely(p: Parameters, conditions: list[Condition], logs: list[Tensor]) -> list[dict[str, Tensor]]:
+    """The free parameter of each layer, moved with the logarithm of its sigma."""
+    ((name, parts),) = p.free.items()
+    along = [(k.spread.sigma / k.spread.derivative).detach() for k in conditions]
+    moved = [part.value.detach() + u * scale for part, u, scale in zip(parts, logs, along, strict=True)]
+    return layered({name: moved}, len(p.means))
 
 
 def ceiling(sigma: Tensor) -> Tensor:

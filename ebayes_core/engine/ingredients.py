@@ -11,9 +11,9 @@ from torch import Tensor
 class Time(NamedTuple):
     """All that depends on the number of the step, (member, 1) each."""
 
-    mean_correction: Tensor  #: 1 - beta1**step, the bias correction of Adam's first moment
-    square_correction: Tensor  #: 1 - beta2**step, of its second
-    schedule: Tensor  #: the share of the learning rates that the schedule leaves
+    rate: Tensor  #: the learning rate of the means, the schedule included
+    rate_free: Tensor  #: that of the free parameters of the noise
+    constants: tuple[Tensor, ...]  #: of the optimizer
     newest: Tensor  #: the weight of this step in the solver's running means
 
 
@@ -21,15 +21,15 @@ class Fisher(NamedTuple):
     """What the solver for sigma takes from a minibatch; empty lists without it."""
 
     squared_gradients: list[Tensor]  #: means of per-example squared gradients, labels sampled (Eq. 31); per layer
-    scales: list[Tensor]  #: factor between Fisher and curvature; per deviation (member, 1)
-    ceilings: list[Tensor]  #: the largest sigma allowed now; per deviation (member, 1)
+    scales: list[Tensor]  #: factor between Fisher and curvature; per free parameter (member, 1)
+    ceilings: list[Tensor]  #: the largest sigma allowed now; per free parameter (member, 1)
 
 
 class Ingredients(NamedTuple):
     """What a minibatch brings to a step."""
 
-    gradient: list[Tensor]  #: of the mean loss in the sampled weights; per layer (member, synapses)
-    noise: Sequence[Tensor]  #: the xi of these weights; per layer (1, synapses)
-    next_noise: Sequence[Tensor]  #: the xi of the weights to sample next
+    gradient: list[Tensor]  #: of the mean loss in the drawn weights; per layer, shaped as these
+    noise: Sequence[Tensor]  #: the xi of these weights; per layer (1, synapses), or (1, draws, synapses)
+    next_noise: Sequence[Tensor]  #: the xi of the weights to draw next
     time: Time
     fisher: Fisher  #: empty unless sigma is solved for

@@ -30,8 +30,8 @@ def kernel(cohort: Cohort, state: State, gradient: list[Tensor]) -> Step:
 
 def _example(cohort: Cohort, state: State, gradient: list[Tensor]) -> Ingredients:
     """Ingredients of the right shapes."""
-    noise = state.xi.split(cohort.sizes, 1)
-    fisher = Fisher(gradient, *limits(state)) if cohort.solves(state) else Fisher([], [], [])
+    noise = cohort.by_layer(state.xi)
+    fisher = Fisher(state.parameters.mu, *limits(cohort, state)) if cohort.solves(state) else Fisher([], [], [])
     return Ingredients(gradient, noise, noise, time_of(cohort, 1), fisher)
 
 

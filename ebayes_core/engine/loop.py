@@ -34,7 +34,7 @@ def train(cohort: Cohort, state: State) -> Iterator[State]:
                 layered_weights, x, lambda o, y=y, scale=scale: scale * data.task.residual(o, y), layered_gradient
             )
             count(state, data.task, outputs, y)
-            given, next_xi = ingredients(cohort, state, gradient, x)
+            given, next_xi = ingredients(cohort, state, gradient, x, y)
             step(state.parameters, state.weights, given, state.alive)
             state.xi, state.step, state.batch = next_xi, state.step + 1, state.batch + 1
             yield state

@@ -1,71 +1,138 @@
-"""The objective of a cohort: its formulas, sampled weights, and the gradient of all of its terms (Eq. 2-5)."""
+"""The objective of a cohort: its formulas, drawn weights, and the gradient of all of its terms (Eq. 2-5)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_flatten, tree_unflatten
 
-from ebayes_core.contract.slots import Cost, Inference, Noise
-from ebayes_core.engine.stacking import per_layer
+from ebayes_core.contract.slots import Cost, Inference, Noise, Optimizer, Quanta
+from ebayes_core.engine.draws import over
+from ebayes_core.engine.parameters import Parameters, Spread, layered
+
+if TYPE_CHECKING:
+    from ebayes_core.contract.cost import Price
+
+Free = dict[str, Tensor]
+#: of the means, one for each layer, and by name of the free parameters, as their lists
+Parts = tuple[list[Tensor], dict[str, list[Tensor]]]
 
 
 @dataclass(frozen=True)
 class Formulas:
-    """What a cohort computes: stacked plugins, stacked numbers of Adam, and the number of training examples."""
+    """What a cohort computes: stacked plugins, and the number of training examples."""
 
     cost: Cost
     noise: Noise
     inference: Inference
-    learning_rate: Tensor
-    learning_rate_phi: Tensor
-    beta1: Tensor
-    beta2: Tensor
-    epsilon: Tensor
+    optimizer: Optimizer
     examples: int
+    copies: tuple[int, ...]  #: how many synapses share each mean and sigma of a layer
     solves: bool = False  #: sigma is solved for instead of trained by descent
+    carries: bool = False  #: weights are mu + sigma xi, and sigma depends on the only free parameter alone
 
-    def sigmas(self, mu: list[Tensor], phi: list[Tensor]) -> list[Tensor]:
+    @property
+    def rates(self) -> tuple[Any, Any]:
+        """The learning rates of the means and of the free parameters of the noise, (member, 1) each."""
+        of_means, of_free = self.optimizer.learning_rate, self.optimizer.learning_rate_phi
+        return of_means, of_means if of_free is None else of_free
+
+    def sigmas(self, p: Parameters) -> list[Tensor]:
         """Standard deviations of each layer, as (member, synapses); zeros without noise."""
-        return per_layer([self.noise.sigma(p) for p in phi], mu)
+        if not p.noisy:
+            return [torch.zeros_like(mu) for mu in p.mu]
+        return [self.noise.sigma(mu, free).expand_as(mu) for mu, free in zip(p.mu, p.freely(), strict=True)]
 
-    def penalty(self, mu: Tensor, sigma: Tensor, noisy: bool) -> Tensor:
+    def quanta(self, mu: Tensor, free: Free) -> Quanta | None:
+        """n, p and q of each synapse, if the cost needs them."""
+        return self.noise.quanta(mu, free) if self.cost.quantal else None
+
+    def penalty(self, mu: Tensor, sigma: Tensor, noisy: bool, quanta: Quanta | None = None) -> Tensor:
         """Elementwise terms of the objective besides the loss; without noise there is no reliability to pay for."""
         if noisy:
-            return self.inference.penalty(mu, sigma, self.cost)
+            return self.inference.penalty(mu, sigma, self.cost.given(quanta) if quanta else self.cost)
         return self.inference.magnitude_cost(mu, sigma)
 
-    def spread(self, phi: Tensor) -> tuple[Tensor, Tensor]:
-        """sigma and its derivative in phi."""
+    def spread(self, mu: Tensor, free: Free) -> Spread:
+        """sigma and its derivative in the only free parameter."""
+        ((name, value),) = free.items()
         with torch.enable_grad():
-            leaf = phi.detach().requires_grad_()
-            sigma = self.noise.sigma(leaf)
+            leaf = value.detach().requires_grad_()
+            sigma = self.noise.sigma(mu, {name: leaf})
             (derivative,) = torch.autograd.grad(sigma.sum(), leaf)
-        return sigma.detach(), derivative
+        return Spread(sigma.detach(), derivative)
+
+    def spreads(self, p: Parameters) -> list[Spread]:
+        """sigma and its derivative, as the list of the only free parameter; carried, if they can be."""
+        return p.spreads or [self.spread(mu, free) for mu, free in zip(p.mu, p.freely(), strict=True)]
+
+    def drawn(self, mu: list[Tensor], free: list[Free], xi: Sequence[Tensor]) -> list[Tensor]:
+        """Weights of each layer, (member, synapses), or (member, draws, synapses) where xi is (1, draws, synapses).
+
+        free: the free parameters of each layer; the sigma in their place if that is carried.
+        """
+        return [self._drawn(m, f, x) for m, f, x in zip(mu, free, xi, strict=True)]
+
+    def _drawn(self, mu: Tensor, free: Free, xi: Tensor) -> Tensor:
+        mu, free = over(mu, xi), {name: over(t, xi) for name, t in free.items()}
+        if self.carries:
+            (sigma,) = free.values()
+            return torch.addcmul(mu, sigma, xi)
+        return self.noise.draw(mu, free, xi) if free else mu + 0 * xi
+
+    def place(self, p: Parameters) -> Parts:
+        """The values of all parameters, with sigma in place of the only free parameter if it is carried."""
+        free = {name: [q.value for q in parts] for name, parts in p.free.items()}
+        return p.mu, {name: [s.sigma for s in p.spreads] for name in free} if self.carries else free
+
+    def prices(self, p: Parameters) -> list[Price]:
+        """The cost of each layer as a function of sigma and mu."""
+        return [
+            self.cost.given(self.quanta(mu, free)) if p.noisy else self.cost
+            for mu, free in zip(p.mu, p.freely(), strict=True)
+        ]
+
+    def terms(self, mu: list[Tensor], free: list[Free]) -> list[Tensor]:
+        """The penalty of each layer, (member, synapses), each synapse counted as often as it exists."""
+        return [self._term(m, f, n) for m, f, n in zip(mu, free, self.copies, strict=True)]
+
+    def _term(self, mu: Tensor, free: Free, copies: int) -> Tensor:
+        term = self.penalty(mu, self._sigma(mu, free).expand_as(mu), bool(free), self.quanta(mu, free))
+        return term if copies == 1 else copies * term
+
+    def _sigma(self, mu: Tensor, free: Free) -> Tensor:
+        if self.carries:
+            return next(iter(free.values()))
+        return self.noise.sigma(mu, free) if free else torch.zeros_like(mu)
 
 
-def sampled(mu: list[Tensor], sigma: list[Tensor], xi: Sequence[Tensor]) -> list[Tensor]:
-    """Sampled weights mu + sigma xi (Eq. 5)."""
-    return [torch.addcmul(m, s, x) for m, s, x in zip(mu, per_layer(sigma, mu), xi, strict=True)]
+def gradients(f: Formulas, p: Parameters, loss: list[Tensor], xi: Sequence[Tensor]) -> tuple[Parts, Parts]:
+    """Gradient per datapoint of the loss, and of the other terms, in every parameter (Eq. 2-4, Methods).
 
-
-def gradients(
-    formulas: Formulas, mu: list[Tensor], sigma: list[Tensor], loss: list[Tensor], xi: Sequence[Tensor]
-) -> tuple[list[Tensor], list[Tensor]]:
-    """Gradient of the objective per datapoint in mu and sigma (Eq. 2-4, Methods).
-
-    loss: the gradient of the mean loss at the sampled weights mu + sigma xi. That of the other terms comes from
-    autograd, so that any cost takes one path. A sigma that many synapses share collects from all of them.
+    loss: the gradient of the mean loss at the weights drawn with xi. Where sigma is carried, it is the parameter. Both
+    come from autograd, so that any draw and any cost take one path. A parameter that many synapses share collects from
+    all of them.
     """
     with torch.enable_grad():
-        leaves = [t.detach().requires_grad_() for t in (*mu, *sigma)]
-        means, spreads = leaves[: len(mu)], per_layer(leaves[len(mu) :], mu)
-        terms = [formulas.penalty(m, s, bool(sigma)) for m, s in zip(means, spreads, strict=True)]
-        weight = mu[0].new_tensor(1 / formulas.examples)
-        upstream = [*loss, *(g * x for g, x in zip(loss, xi, strict=True)), *(weight.expand_as(t) for t in terms)]
-        moved = [(t, g) for t, g in zip((*means, *spreads, *terms), upstream, strict=True) if t.requires_grad]
-        outputs, factors = zip(*moved, strict=True)
-        found = torch.autograd.grad(outputs, leaves, factors, allow_unused=True, materialize_grads=True)
-    return list(found[: len(mu)]), list(found[len(mu) :])
+        leaves, structure = tree_flatten(f.place(p))
+        leaves = [t.detach().requires_grad_() for t in leaves]
+        mu, free = tree_unflatten(leaves, structure)
+        per_layer = layered(free, len(mu))
+        weights, terms = f.drawn(mu, per_layer, xi), f.terms(mu, per_layer)
+        share = mu[0].new_tensor(1 / f.examples)
+        of_loss = _pulled(weights, leaves, loss)
+        of_terms = _pulled(terms, leaves, [share.expand_as(t) for t in terms])
+    return tree_unflatten(of_loss, structure), tree_unflatten(of_terms, structure)
+
+
+def _pulled(outputs: list[Tensor], leaves: list[Any], upstream: list[Tensor]) -> list[Tensor]:
+    """Gradients in the leaves; zeros where the outputs do not depend on them."""
+    moved = [(t, g) for t, g in zip(outputs, upstream, strict=True) if t.requires_grad]
+    if not moved:
+        return [torch.zeros_like(leaf) for leaf in leaves]
+    parts, factors = zip(*moved, strict=True)
+    return list(torch.autograd.grad(parts, leaves, factors, allow_unused=True, materialize_grads=True))

@@ -1,4 +1,4 @@
-"""What training moves: the means and the standard deviations of a cohort's weights, with what is remembered of each.
+"""What training moves: the means of a cohort's weights and the free parameters of their noise, with what is remembered.
 
 The records hold tensors that a step writes in place. They are named tuples, which torch traces through.
 """
@@ -13,72 +13,71 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
 
-class Adam(NamedTuple):
-    """Adam's running moments of a gradient, each shaped as the parameter (Kingma and Ba)."""
+class Parameter(NamedTuple):
+    """A parameter of each synapse of a layer, (member, synapses), or one that all layers share, (member, 1)."""
 
-    mean: Tensor  #: of the gradient
-    square: Tensor  #: of its square
+    value: Tensor
+    memory: tuple[Tensor, ...]  #: of the optimizer, or a Curvature if the solver for sigma moves it
 
 
 class Curvature(NamedTuple):
     """What the solver remembers of the curvature along a sigma."""
 
     log_scale: Tensor  #: (member, 1), log of the factor between Fisher and curvature
-    fisher: Tensor  #: running mean of the true Fisher per datapoint, shaped as phi
+    fisher: Tensor  #: running mean of the true Fisher per datapoint, shaped as the free parameter
 
 
-class Mean(NamedTuple):
-    """The means of one layer's weights, (member, synapses)."""
+class Spread(NamedTuple):
+    """sigma and its derivative in the only free parameter, shaped as that one.
 
-    mu: Tensor
-    memory: Adam
-
-
-class Deviation(NamedTuple):
-    """The standard deviations of one layer, (member, synapses), or one that all layers share, (member, 1).
-
-    sigma and its derivative are carried from the step that last moved phi: to compute them twice costs more.
+    Where sigma does not depend on mu, they are carried from the step that last moved the parameter: to compute them
+    twice costs more.
     """
 
-    phi: Tensor  #: the free parameter
-    memory: Adam | Curvature  #: of the descent on phi, or of the solver for sigma
     sigma: Tensor
-    derivative: Tensor  #: d sigma / d phi
+    derivative: Tensor
 
 
 class Parameters(NamedTuple):
-    """All free parameters of a cohort: a Mean per layer; a Deviation per layer, one that all share, or none."""
+    """All that training moves in a cohort: per layer the means, and by name the free parameters of the noise."""
 
-    means: list[Mean]
-    deviations: list[Deviation]
-
-    @classmethod
-    def fresh(cls, mu: Sequence[Tensor], phi: Sequence[Tensor], solves: bool = False) -> Parameters:
-        """Parameters at these values before the first step; sigma is left at 0, for `Formulas.spread` to fill in."""
-        means = [Mean(m, Adam(torch.zeros_like(m), torch.zeros_like(m))) for m in mu]
-        return cls(means, [_fresh(p, solves) for p in phi])
+    means: list[Parameter]  #: one for each layer
+    free: dict[str, list[Parameter]]  #: by name, one for each layer or one that all share; empty without noise
+    spreads: list[Spread]  #: as the only free parameter's list; empty if sigma depends on more than that
 
     @property
     def mu(self) -> list[Tensor]:
         """The means, per layer (member, synapses)."""
-        return [mean.mu for mean in self.means]
+        return [mean.value for mean in self.means]
 
     @property
-    def phi(self) -> list[Tensor]:
-        """The free parameters of the standard deviations."""
-        return [deviation.phi for deviation in self.deviations]
+    def noisy(self) -> bool:
+        """Whether the weights are drawn at random."""
+        return bool(self.free)
 
-    @property
-    def sigma(self) -> list[Tensor]:
-        """The standard deviations as carried: one that all layers share stands once."""
-        return [deviation.sigma for deviation in self.deviations]
+    def freely(self) -> list[dict[str, Tensor]]:
+        """The free parameters of each layer, by name."""
+        return layered({name: [p.value for p in parts] for name, parts in self.free.items()}, len(self.means))
+
+    def all(self) -> list[Parameter]:
+        """Every parameter: the means first."""
+        return [*self.means, *(p for parts in self.free.values() for p in parts)]
 
     def tensors(self) -> list[Tensor]:
         """Every tensor of every record."""
         return tree_leaves(self)
 
 
-def _fresh(phi: Tensor, solves: bool) -> Deviation:
-    zeros = lambda: torch.zeros_like(phi)
-    memory = Curvature(phi.new_zeros(len(phi), 1), zeros()) if solves else Adam(zeros(), zeros())
-    return Deviation(phi, memory, zeros(), zeros())
+def layered(free: dict[str, list[Tensor]], layers: int) -> list[dict[str, Tensor]]:
+    """Lists by name as a dictionary for each layer; what all layers share stands in each."""
+    return [{name: parts[i % len(parts)] for name, parts in free.items()} for i in range(layers)]
+
+
+def unsolved(p: Tensor) -> Curvature:
+    """The memory of the solver before its first step."""
+    return Curvature(p.new_zeros(len(p), 1), torch.zeros_like(p))
+
+
+def split(p: Tensor, sizes: Sequence[int]) -> list[Tensor]:
+    """A parameter of the whole network by layers, (member, synapses) each; one for all layers stands alone."""
+    return [p.clone()] if p.shape[1] == 1 and sum(sizes) > 1 else [t.clone() for t in p.split(list(sizes), 1)]

@@ -7,12 +7,23 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor
 
+from ebayes_core.contract.likelihoods import Likelihood
 from ebayes_core.contract.slots import Network, Trace
 
 Deltas = Callable[[Tensor], Iterable[Tensor]]
 #: numbers in the gradients that are held at a time where they cannot be squared before they are summed: 1 MiB, which
 #: stays in the processor's cache
 HELD = 2**18
+
+
+def residual_of_sample(task: Likelihood, outputs: Tensor, noise: torch.Generator, y: Tensor) -> Tensor:
+    """The residual of one target per example, sampled from the model: its square estimates the Fisher (Eq. 31).
+
+    y: the targets of the data; those that are missing are not sampled either.
+    """
+    sampled = task.sample(outputs, noise, y)
+    assert sampled is not None, "the preflight has refused likelihoods that cannot be sampled"
+    return task.residual(outputs, sampled)
 
 
 def squared_gradients(network: Network, weights: list[Tensor], x: Tensor, deltas: Deltas) -> list[Tensor]:

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 from ebayes_core.contract.attribution import asking
-from ebayes_core.contract.slots import Plugin
+from ebayes_core.contract.slots import Noise, Plugin
 from ebayes_core.engine import finiteness
 from ebayes_core.engine.cohort import Cohort, State
 from ebayes_core.engine.objective import Formulas
-from ebayes_core.errors import PluginError
+from ebayes_core.errors import PluginError, UserError
 
 FEW = 3  #: number of synapses of each network, and of examples
 
@@ -25,14 +25,26 @@ FEW = 3  #: number of synapses of each network, and of examples
 @torch.no_grad()
 def check(cohort: Cohort, state: State) -> None:
     """Evaluate every formula once at the initial values. Raises PluginError naming plugin, method and result."""
+    _check_solver(cohort, state)
     _check_network(cohort, state)
     formulas, member = cohort.formulas, cohort.member
-    mu = [m[:, :FEW] for m in state.parameters.mu]
-    phi = [p[:, :FEW] for p in state.parameters.phi]
-    sigma = _check_noise(member.noise, formulas, phi, mu)
-    for m, s in zip(mu, sigma, strict=True):
-        _check_costs(member, formulas, m, s, bool(phi))
+    _check_solvable(cohort, state)
+    for mu, free in zip(state.parameters.mu, state.parameters.freely(), strict=True):
+        few = {name: p[:, :FEW] for name, p in free.items()}
+        sigma = _check_noise(member.noise, formulas, mu[:, :FEW], few)
+        _check_costs(member, formulas, mu[:, :FEW], few, sigma)
+    _check_optimizer(cohort, state)
     finiteness.check(cohort, state)
+
+
+def _check_solver(cohort: Cohort, state: State) -> None:
+    """Raise UserError if sigma is to be solved for and the Fisher information that this needs cannot be sampled."""
+    if cohort.solves(state) and not cohort.data.task.can_sample:
+        raise UserError(
+            f'training.sigma = "fixed_point" samples targets from the model, and the likelihood '
+            f"{type(cohort.data.task).__name__} of the data set '{cohort.member.dataset.kind}' defines no sample(); "
+            'set  training.sigma = "descent"'
+        )
 
 
 def _check_network(cohort: Cohort, state: State) -> None:
@@ -70,28 +82,56 @@ def _check_speedups(cohort: Cohort, weights: list[Tensor], x: Tensor, wanted: Te
         raise PluginError(_says(network, "trace", f"{inputs} inputs and {drives} drives for {len(weights)} layers"))
 
 
-def _check_noise(noise: Plugin, formulas: Formulas, phi: list[Tensor], mu: list[Tensor]) -> list[Tensor]:
-    for p in phi:
-        sigma = formulas.noise.sigma(p)
-        _compare(noise, "sigma", sigma, p)
-        if not (sigma > 0).all():
-            raise PluginError(_says(noise, "sigma", "standard deviations that are not positive"))
-    return formulas.sigmas(mu, phi)
+def _check_solvable(cohort: Cohort, state: State) -> None:
+    """Raise UserError if sigma is to be solved for where more than one parameter, or a shared one, determines it."""
+    free, solves = state.parameters.free, cohort.formulas.solves
+    of_each = all(len(parts) == len(cohort.shapes) for parts in free.values())
+    if solves and free and not (cohort.formulas.carries or (len(free) == 1 and of_each)):
+        raise UserError(
+            f"training.sigma = fixed_point: the noise '{cohort.member.noise.kind}' has the free parameters "
+            f"{', '.join(free)}, but the solver needs one, of each synapse or one that alone determines sigma; use "
+            "training.sigma = descent"
+        )
 
 
-def _check_costs(member: Any, formulas: Formulas, mu: Tensor, sigma: Tensor, noisy: bool) -> None:
-    inference = formulas.inference
+def _check_noise(noise: Noise, formulas: Formulas, mu: Tensor, free: dict[str, Tensor]) -> Tensor:
+    """sigma of a few synapses; checks what the noise computes for them."""
+    for value in free.values():
+        if value.shape not in (mu.shape, (len(mu), 1)):
+            shape = tuple(value.shape)
+            raise PluginError(_says(noise, "init", f"shape {shape} instead of (member, synapses) or (member, 1)"))
+    if not free:
+        return torch.zeros_like(mu)
+    sigma = formulas.noise.sigma(mu, free)
+    _compare(noise, "sigma", sigma, mu if sigma.shape == mu.shape else mu[:, :1])
+    if not (sigma > 0).all():
+        raise PluginError(_says(noise, "sigma", "standard deviations that are not positive"))
+    _compare(noise, "draw", formulas.noise.draw(mu, free, torch.full_like(mu[:1], 0.3)), mu)
+    return sigma.expand_as(mu)
+
+
+def _check_costs(member: Any, formulas: Formulas, mu: Tensor, free: dict[str, Tensor], sigma: Tensor) -> None:
+    inference, quanta = formulas.inference, formulas.quanta(mu, free) if free else None
+    price = formulas.cost.given(quanta) if free else formulas.cost
     asked: list[tuple[Plugin, str, Callable[[], Any]]] = [
         (member.inference, "magnitude_cost", lambda: inference.magnitude_cost(mu, sigma))
     ]
-    if noisy:
+    if free:
+        method = "vesicle_energy" if formulas.cost.quantal else "energy"
         asked = [
-            (member.cost, "energy", lambda: formulas.cost.energy(sigma, mu)),
+            (member.cost, method, lambda: price(sigma, mu)),
             *asked,
-            (member.inference, "reliability_cost", lambda: inference.reliability_cost(mu, sigma, formulas.cost)),
+            (member.inference, "reliability_cost", lambda: inference.reliability_cost(mu, sigma, price)),
         ]
     for plugin, method, ask in asked:
         _compare(plugin, method, ask(), mu)
+
+
+def _check_optimizer(cohort: Cohort, state: State) -> None:
+    """Checks what is remembered of each parameter; a step is checked where it is compiled, by being taken."""
+    for parameter in state.parameters.means:
+        for memory in parameter.memory:
+            _compare(cohort.member.optimizer, "init", memory, parameter.value)
 
 
 def _compare(plugin: Plugin, method: str, found: Any, wanted: Tensor) -> None:

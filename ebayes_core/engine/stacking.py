@@ -13,7 +13,6 @@ from ebayes_core.contract.slots import Plugin
 
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor
 
     from ebayes_core.spec import Point
 
@@ -92,10 +91,3 @@ def _cut(group: list[Point], most: int) -> list[list[Point]]:
     parts = -(-len(group) // max(most, 1))
     bounds = [len(group) * i // parts for i in range(parts + 1)]
     return [group[a:b] for a, b in itertools.pairwise(bounds)]
-
-
-def per_layer(sigma: list[Tensor], mu: list[Tensor]) -> list[Tensor]:
-    """A sigma for each mean: homogeneous noise is expanded over all synapses; zeros without noise."""
-    if not sigma:
-        return [m.new_zeros(m.shape) for m in mu]
-    return [sigma[i % len(sigma)].expand_as(m) for i, m in enumerate(mu)]

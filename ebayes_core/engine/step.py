@@ -1,7 +1,6 @@
-"""One step of every synapse: gradients of the whole objective, two Adams, and the next sampled weights.
+"""One step of every synapse: gradients of the whole objective, the optimizer, and the next drawn weights.
 
-All of it is elementwise but for the sums over a network that a shared sigma needs, so that one compiled pass over
-memory can do it.
+All of it is elementwise but for the sums over what shares a parameter, so that one compiled pass over memory can do it.
 """
 
 from __future__ import annotations
@@ -11,64 +10,83 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from ebayes_core.engine.adam import adam
-from ebayes_core.engine.fixed_point import Condition, collected, newton
-from ebayes_core.engine.ingredients import Fisher, Ingredients, Time
-from ebayes_core.engine.objective import Formulas, gradients, sampled
-from ebayes_core.engine.parameters import Curvature, Deviation, Parameters
+from ebayes_core.contract.slots import Slope
+from ebayes_core.engine.fixed_point import solved
+from ebayes_core.engine.ingredients import Ingredients
+from ebayes_core.engine.objective import Formulas, gradients
+from ebayes_core.engine.parameters import Parameter, Parameters, layered
 
-#: step(parameters, weights, given, alive) moves the parameters and writes the next sampled weights, all in place;
+#: step(parameters, weights, given, alive) moves the parameters and writes the next drawn weights, all in place;
 #: alive, (member, 1): the networks that still train
+Named = dict[str, list[Tensor]]
 Step = Callable[[Parameters, list[Tensor], Ingredients, Tensor], None]
 
 
 def make_step(f: Formulas) -> Step:
     """The step of a cohort with these formulas."""
 
-    def step(parameters: Parameters, weights: list[Tensor], given: Ingredients, alive: Tensor) -> None:
-        in_mu, in_sigma = gradients(f, parameters.mu, parameters.sigma, given.gradient, given.noise)
-        if f.solves and parameters.deviations:
-            phi = _solved(f, parameters, given.fisher, given.time, alive)
+    def step(p: Parameters, weights: list[Tensor], given: Ingredients, alive: Tensor) -> None:
+        loss, rest = gradients(f, p, given.gradient, given.noise)
+        if f.solves and p.noisy:
+            solved(f, p, given.fisher, given.time, alive)
         else:
-            phi = _descended(f, parameters.deviations, in_sigma, given.time, alive)
-        mu = [
-            adam(f, mean.mu, mean.memory, g, f.learning_rate, given.time, alive)
-            for mean, g in zip(parameters.means, in_mu, strict=True)
-        ]
-        for deviation, p in zip(parameters.deviations, phi, strict=True):
-            carried = (deviation.sigma, deviation.derivative)
-            # the choice changes nothing, but for it inductor would walk memory a second time (other loop bounds)
-            _write(carried, [torch.where(alive, t, old) for t, old in zip(f.spread(p), carried, strict=True)])
-        _write(weights, sampled(mu, parameters.sigma, given.next_noise))
+            _descend(f, p, (loss[1], rest[1]), given, alive)
+        _respread(f, p, alive)
+        _move_means(f, p, (loss[0], rest[0]), given, alive)
+        mu, free = f.place(p)
+        _write(weights, f.drawn(mu, layered(free, len(mu)), given.next_noise))
 
     return step
 
 
-def _descended(
-    f: Formulas, deviations: list[Deviation], in_sigma: list[Tensor], time: Time, alive: Tensor
-) -> list[Tensor]:
-    """Each phi, moved by Adam along the gradient in sigma."""
-    return [
-        adam(f, d.phi, d.memory, g * d.derivative, f.learning_rate_phi, time, alive)
-        for d, g in zip(deviations, in_sigma, strict=True)
-    ]
+def _descend(f: Formulas, p: Parameters, slopes: tuple[Named, Named], given: Ingredients, alive: Tensor) -> None:
+    """Move the free parameters of the noise along their gradients."""
+    for name, parts in p.free.items():
+        for i, (parameter, loss, rest) in enumerate(zip(parts, *(s[name] for s in slopes), strict=True)):
+            slope = _slope_in_free(f, p, i, loss, rest)
+            value, memory = parameter
+            moved = f.optimizer.step_free(value, memory, slope, given.time.rate_free, given.time.constants)
+            _keep(parameter, *moved, alive)
 
 
-def _solved(f: Formulas, parameters: Parameters, fisher: Fisher, time: Time, alive: Tensor) -> list[Tensor]:
-    """Each phi, moved by a Newton step toward the condition of stationarity."""
-    deviations, known = parameters.deviations, [Curvature(*d.memory) for d in parameters.deviations]
-    new = collected(fisher.squared_gradients, parameters.sigma)
-    means = [k.fisher.lerp(q, time.newest) for k, q in zip(known, new, strict=True)]
-    conditions = [
-        Condition(d.sigma, scale * mean, ceiling)
-        for d, mean, scale, ceiling in zip(deviations, means, fisher.scales, fisher.ceilings, strict=True)
-    ]
-    steps = newton(f, parameters.mu, conditions)
-    moved = [
-        torch.where(alive, d.phi + u * d.sigma / d.derivative, d.phi) for d, u in zip(deviations, steps, strict=True)
-    ]
-    _write([*parameters.phi, *(k.fisher for k in known)], [*moved, *means])
-    return moved
+def _slope_in_free(f: Formulas, p: Parameters, i: int, loss: Tensor, rest: Tensor) -> Slope:
+    """The slope in a free parameter; where sigma is carried, its gradients are in sigma."""
+    if not f.carries:
+        return Slope(loss + rest, loss, f.examples)
+    sigma, derivative = p.spreads[i]
+    slope = Slope((loss + rest) * derivative, loss * derivative, f.examples)
+    if not f.optimizer.gaussian:
+        return slope
+    scale = sigma / derivative
+    sharing = 1 if len(p.spreads) == len(p.means) else sum(mu.shape[-1] for mu in p.mu)
+    return slope._replace(metric=scale * scale / (2 * sharing), scale=scale)
+
+
+def _respread(f: Formulas, p: Parameters, alive: Tensor) -> None:
+    """Renew what is carried of sigma."""
+    for i, carried in enumerate(p.spreads):
+        # the choice changes nothing, but for it inductor would walk memory a second time (other loop bounds)
+        fresh = f.spread(p.means[i].value, p.freely()[i])
+        _write(carried, [torch.where(alive, t, old) for t, old in zip(fresh, carried, strict=True)])
+
+
+def _move_means(
+    f: Formulas, p: Parameters, slopes: tuple[list[Tensor], list[Tensor]], given: Ingredients, alive: Tensor
+) -> None:
+    for i, (mean, loss, rest) in enumerate(zip(p.means, *slopes, strict=True)):
+        slope = Slope(loss + rest, loss, f.examples)
+        if f.optimizer.gaussian:
+            sigma = p.spreads[i % len(p.spreads)].sigma
+            slope = slope._replace(metric=(sigma * sigma).expand_as(loss))
+        mu, memory = f.optimizer.step(mean.value, mean.memory, slope, given.time.rate, given.time.constants)
+        if f.noise.signs == "fixed":  # a mean that would cross zero is halved
+            mu = torch.where(mu * mean.value > 0, mu, mean.value / 2)
+        _keep(mean, mu, memory, alive)
+
+
+def _keep(parameter: Parameter, value: Tensor, memory: Sequence[Tensor], alive: Tensor) -> None:
+    """Write a moved parameter; a network that has stopped keeps its own."""
+    _write([parameter.value, *parameter.memory], [torch.where(alive, value, parameter.value), *memory])
 
 
 def _write(places: Sequence[Tensor], values: Sequence[Tensor]) -> None:

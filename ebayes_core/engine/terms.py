@@ -47,9 +47,9 @@ def responsible(term: Term, f: Formulas, fails: Callable[[Formula], object]) -> 
 
 def doubled(f: Formulas, members: Sequence[Any]) -> Formulas:
     """The same formulas in double precision, which does not overflow if single precision does not at the start."""
-    device = f.learning_rate.device
+    device = f.optimizer.learning_rate.device  # type: ignore[attr-defined]  # stacked, so a tensor
     stacked = lambda name: stack([getattr(m, name) for m in members], torch.float64, device)
-    return replace(f, **{name: stacked(name) for name in ("cost", "noise", "inference")})
+    return replace(f, **{name: stacked(name) for name in ("cost", "noise", "inference", "optimizer")})
 
 
 def derivatives(formula: Formula, mu: Tensor, sigma: Tensor, curved: bool = False) -> dict[str, Tensor]:

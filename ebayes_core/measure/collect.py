@@ -70,17 +70,20 @@ def _synapses(cohort: Cohort, p: Parameters, noise: torch.Generator) -> Layers:
     """Everything known about each synapse, per layer (member, *shape)."""
     layers: Layers = {
         "mu": cohort.layered(p.mu),
-        "sigma": cohort.layered(cohort.formulas.sigmas(p.mu, p.phi)),
+        "sigma": cohort.layered(cohort.formulas.sigmas(p)),
         **probes.curvature(cohort, p, noise),
         **probes.inputs(cohort, p, noise),
     }
-    rate = cohort.formulas.learning_rate
-    empirical = [g.flatten(1) for g in layers["fisher_empirical_mean"]]
-    layers["learning_rate_rms"] = cohort.layered([rate / g.sqrt() for g in empirical])
-    layers["learning_rate_authors"] = cohort.layered(
-        [rate / g for g in convergence.absolute_gradients(cohort, p, noise)]
-    )
+    empirical = [g.flatten(1).sqrt() for g in layers["fisher_empirical_mean"]]
+    layers["learning_rate_rms"] = _rates(cohort, p, empirical)
+    layers["learning_rate_authors"] = _rates(cohort, p, convergence.absolute_gradients(cohort, p, noise))
     return layers
+
+
+def _rates(cohort: Cohort, p: Parameters, gradient: list[Tensor]) -> list[Tensor]:
+    """The optimizer's effective learning rate of each synapse, from the typical size of its gradient."""
+    rate, n = cohort.formulas.optimizer.rate, cohort.data.examples
+    return cohort.layered([rate(*of, n) for of in zip(gradient, p.mu, cohort.formulas.sigmas(p), strict=True)])
 
 
 def _curved(layers: Layers) -> list[Tensor]:
@@ -88,8 +91,9 @@ def _curved(layers: Layers) -> list[Tensor]:
 
     Gauss-Newton is exactly zero for a flat synapse: a silent input or a dead unit is one of its factors.
     """
-    name = "gauss_newton_noise" if "gauss_newton_noise" in layers else "fisher_true_noise"
-    return [h.flatten(1) > 0 for h in layers[name]]
+    known = (f"{name}_noise" for name in ("gauss_newton", "fisher_true", "fisher_empirical"))
+    best = next(name for name in known if name in layers)
+    return [h.flatten(1) > 0 for h in layers[best]]
 
 
 def _layer_sizes(cohort: Cohort, p: Parameters, layers: Layers) -> dict[str, Tensor]:
@@ -109,7 +113,7 @@ def _layer_sizes(cohort: Cohort, p: Parameters, layers: Layers) -> dict[str, Ten
 
 def _sigma(cohort: Cohort, p: Parameters, layers: Layers) -> dict[str, Tensor]:
     """Statistics of sigma, and the reliability cost."""
-    sigma, mu = torch.cat([s.flatten(1) for s in layers["sigma"]], 1), torch.cat(p.mu, 1)
+    sigma = torch.cat([s.flatten(1) for s in layers["sigma"]], 1)
     curved = torch.cat(_curved(layers), 1)
     sizes = {
         **spread(sigma),
@@ -119,7 +123,7 @@ def _sigma(cohort: Cohort, p: Parameters, layers: Layers) -> dict[str, Tensor]:
     }
     nothing = torch.full((len(cohort),), math.nan, device=sigma.device)
     none = dict.fromkeys(("reliability_cost", "reliability_cost_at_rms"), nothing)
-    return sizes | (reliability_costs(cohort.formulas.cost, mu, sigma) if p.phi else none)
+    return sizes | (reliability_costs(cohort, p) if p.noisy else none)
 
 
 def _rms_without_biases(cohort: Cohort, sigma: Tensor) -> Tensor:
@@ -133,10 +137,10 @@ def _rms_without_biases(cohort: Cohort, sigma: Tensor) -> Tensor:
 
 def _stuck(cohort: Cohort, p: Parameters, sigma: Tensor) -> Tensor:
     """Share of synapses whose sigma is still within a factor of 2 of its initial value."""
-    phi = cohort.formulas.noise.init(torch.cat(p.mu, 1)) if p.phi else None
-    if phi is None:
+    if not p.noisy:
         return torch.full((len(cohort),), math.nan, device=sigma.device)
-    start = cohort.formulas.noise.sigma(phi)
+    noise, mu = cohort.formulas.noise, torch.cat(p.mu, 1)
+    start = noise.sigma(mu, noise.init(mu))
     return ((sigma / start).log().abs() < math.log(2)).to(sigma.dtype).mean(-1)
 
 
@@ -144,20 +148,21 @@ def free_energy(cohort: Cohort, p: Parameters, nll: Tensor) -> dict[str, Tensor]
     """The ELBO, the bound -(objective) - const below it, and the slack between them (Eq. 33-49), in float64 (nat).
 
     nll: expected loss over the training set under the noise, (member,). NaN if the magnitude cost corresponds to no
-    proper prior, if there is no noise, or if no constant makes the energy a bound.
+    proper prior, if weights are not normal, whose entropy this is, or if no constant makes the energy a bound.
     """
     cost, inference = (
         stack([getattr(point.member, name) for point in cohort.points], torch.float64, cohort.device)
         for name in ("cost", "inference")
     )
-    mu, sigma = (torch.cat(t, 1).double() for t in (p.mu, cohort.formulas.sigmas(p.mu, p.phi)))
-    magnitude = inference.magnitude_cost(mu, sigma).sum(-1)
+    mu, sigma = (torch.cat(t, 1).double() for t in (p.mu, cohort.formulas.sigmas(p)))
+    n = torch.cat([mu.new_full((k,), c) for k, c in zip(cohort.sizes, cohort.copies, strict=True)])
+    magnitude = (n * inference.magnitude_cost(mu, sigma)).sum(-1)
     log_prior = inference.log_prior(mu, sigma)
     known = {"nll_train": nll, "magnitude_cost": magnitude}
-    if not p.phi or log_prior is None:
+    if not p.noisy or log_prior is None or not cohort.formulas.noise.gaussian() or cost.quantal:
         return known | dict.fromkeys(("elbo", "bound", "slack"), torch.full_like(nll, math.nan))
     energy = lambda s: inference.reliability_cost(mu, s, cost)
-    slack = (energy(sigma) + bound.constant(energy, sigma) - entropy_cost(sigma)).sum(-1)
-    elbo = -nll + (log_prior - entropy_cost(sigma)).sum(-1)
+    slack = (n * (energy(sigma) + bound.constant(energy, sigma) - entropy_cost(sigma))).sum(-1)
+    elbo = -nll + (n * (log_prior - entropy_cost(sigma))).sum(-1)
     elbo = torch.where(elbo.isfinite(), elbo, torch.nan)
     return known | {"elbo": elbo, "bound": elbo - slack, "slack": slack}

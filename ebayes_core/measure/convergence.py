@@ -16,8 +16,10 @@ import torch
 from torch import Tensor
 
 from ebayes_core.engine.cohort import Cohort
+from ebayes_core.engine.draws import over_draws
 from ebayes_core.engine.evaluation import sampled_weights
-from ebayes_core.engine.parameters import Parameters
+from ebayes_core.engine.objective import Formulas
+from ebayes_core.engine.parameters import Parameters, layered
 from ebayes_core.engine.randomness import CHOICE, generator
 
 #: Training examples per pair of sampled networks, and smallest number of pairs. They do not depend on the size of the
@@ -55,36 +57,45 @@ def projections(cohort: Cohort, p: Parameters, noise: torch.Generator) -> Projec
 
 
 class _Pair:
-    """Two sampled networks mu +- sigma xi, with buffers for their gradients, because allocating memory is slow.
+    """Two networks drawn with opposite xi, such as mu +- sigma xi.
 
     The pair is antithetic: in the difference of its gradients the mean gradient cancels, which is most of the variance
     of g xi.
     """
 
     def __init__(self, cohort: Cohort, p: Parameters) -> None:
-        self.cohort, self.mu, self.sigma = cohort, p.mu, cohort.formulas.sigmas(p.mu, p.phi)
-        self.steps, self.weights, self.plus, self.minus = ([torch.empty_like(m) for m in p.mu] for _ in range(4))
+        self.cohort, self.mu = cohort, p.mu
+        self.means, free = cohort.formulas.place(p)
+        self.free = layered(free, len(self.means))
+        self.wide = cohort.repeated(p.mu)
+        self.gradient = [torch.empty_like(m.contiguous()) for m in self.wide]  # allocating memory is slow
 
     def draw(self, noise: torch.Generator) -> None:
-        """Sample a new sigma xi."""
-        for step, s, xi in zip(
-            self.steps, self.sigma, self.cohort.draw(noise).split(self.cohort.sizes, 1), strict=True
-        ):
-            torch.mul(s, xi, out=step)
+        """Draw a new pair."""
+        self.xi = self.cohort.draw(noise)
+        normal = self.cohort.formulas.noise.base == "normal"
+        self.pair = self.xi, -self.xi if normal else 1 - self.xi
 
     def measure(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Results for one chunk of examples, per example: the fields of Projections, without the axis of pairs."""
-        at_mean = _mean_loss(self.cohort, self.cohort.network.forward(self.cohort.layered(self.mu), x), y)
-        nll = (self._loss_and_gradient(1, x, y, self.plus) + self._loss_and_gradient(-1, x, y, self.minus)) / 2
-        along_sigma = (_dots(self.steps, self.plus) - _dots(self.steps, self.minus)) / 2
-        along_mu = (_dots(self.mu, self.plus) + _dots(self.mu, self.minus)) / 2
+        at_mean = _mean_loss(self.cohort, self.cohort.network.forward(self.cohort.layered(self.wide), x), y)
+        one, other = (self._one(xi, x, y) for xi in self.pair)
+        along_sigma, along_mu, nll = ((a + b) / 2 for a, b in zip(one, other, strict=True))
         return along_sigma, along_mu, nll - at_mean, at_mean
 
-    def _loss_and_gradient(self, sign: int, x: Tensor, y: Tensor, out: list[Tensor]) -> Tensor:
-        """Mean loss (member,) at mu + sign sigma xi; its gradient goes into out."""
-        for w, m, step in zip(self.weights, self.mu, self.steps, strict=True):
-            torch.add(m, step, alpha=sign, out=w)
-        return _gradients(self.cohort, self.weights, x, y, out)
+    def _one(self, xi: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """sum sd g xi, with xi the standardised draw; sum mu dL/dmu; and the mean loss; for one network of the pair."""
+        f, parts, means = self.cohort.formulas, self.cohort.by_layer(xi), [m.detach() for m in self.means]
+        with torch.enable_grad():
+            leaves = [m.requires_grad_(not f.carries) for m in means]
+            weights = f.drawn(leaves, self.free, parts)
+        loss = _gradients(self.cohort, [w.detach() for w in weights], x, y, self.gradient)
+        off = [w.detach() - m for w, m in zip(weights, self.wide, strict=True)]
+        along_sigma = _dots(off, self.gradient)
+        if f.carries:  # there dw/dmu = 1
+            return along_sigma, _dots(self.wide, self.gradient), loss
+        slopes = torch.autograd.grad(weights, leaves, self.gradient, allow_unused=True, materialize_grads=True)
+        return along_sigma, _dots(self.mu, list(slopes)), loss
 
 
 def average(share: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
@@ -121,12 +132,13 @@ def absolute_gradients(cohort: Cohort, p: Parameters, noise: torch.Generator) ->
 
     As in training, the examples that do not fill a minibatch are left out: a smaller one has larger gradients.
     """
-    totals, found = [torch.zeros_like(m) for m in p.mu], [torch.empty_like(m) for m in p.mu]
+    totals = [torch.zeros_like(m) for m in p.mu]
+    found = [torch.empty_like(m.contiguous()) for m in cohort.repeated(p.mu)]
     networks, data, passes = sampled_weights(cohort, p, noise), cohort.data, math.ceil(MINIBATCHES / cohort.batches)
     for batch in (batch for epoch in range(passes) for batch in cohort.order(epoch)):
         _gradients(cohort, next(networks), data.x[batch], data.y[batch], found)
         for total, g in zip(totals, found, strict=True):
-            total += g.abs_()
+            total += over_draws(g).abs()
     return [total / (passes * cohort.batches) for total in totals]
 
 
@@ -145,20 +157,52 @@ def _mean_loss(cohort: Cohort, outputs: Tensor, y: Tensor) -> Tensor:
 
 def _dots(a: list[Tensor], b: list[Tensor]) -> Tensor:
     """Inner products of each layer: (layer, member)."""
-    return torch.stack([(u * v).sum(-1).double() for u, v in zip(a, b, strict=True)])
+    return torch.stack([(u * v).flatten(1).sum(-1).double() for u, v in zip(a, b, strict=True)])
 
 
 def cost_derivatives(cohort: Cohort, p: Parameters) -> tuple[Tensor, Tensor]:
-    """-sum sigma d penalty/d sigma and sum mu d penalty/d mu, (layer, member): the denominators of the balances."""
-    down, up = [], []
-    for mu, sigma in zip(p.mu, cohort.formulas.sigmas(p.mu, p.phi), strict=True):
+    """-sum d penalty/d log sigma and sum mu d penalty/d mu, (layer, member): the denominators of the balances.
+
+    log sigma changes at fixed mu, and mu at fixed free parameters of the noise.
+    """
+    f, down, up = cohort.formulas, [], []
+    for mu, free, n in zip(p.mu, p.freely(), f.copies, strict=True):
+        down.append(-n * _in_log_sigma(f, mu, free).sum(-1).double())
         with torch.enable_grad():
-            m, s = mu.detach().requires_grad_(), sigma.detach().clone().requires_grad_()
-            penalty = cohort.formulas.penalty(m, s, bool(p.phi)).sum()
-            g_mu, g_sigma = torch.autograd.grad(penalty, (m, s), allow_unused=True, materialize_grads=True)
-        down.append(-(sigma * g_sigma).sum(-1).double())
-        up.append((mu * g_mu).sum(-1).double())
+            leaf = mu.detach().requires_grad_()
+            sigma = f.noise.sigma(leaf, free).expand_as(mu) if free else torch.zeros_like(mu)
+            penalty = f.penalty(leaf, sigma, p.noisy, f.quanta(leaf, free) if free else None).sum()
+            slopes = torch.autograd.grad(penalty, [leaf], allow_unused=True, materialize_grads=True)
+        up.append(n * (mu * slopes[0]).sum(-1).double())
     return torch.stack(down), torch.stack(up)
+
+
+def _in_log_sigma(f: Formulas, mu: Tensor, free: dict[str, Tensor]) -> Tensor:
+    """d penalty/d log sigma of each synapse; NaN if sigma alone does not determine the cost."""
+    if not free:
+        return torch.full_like(mu, torch.nan)
+    sigma = f.noise.sigma(mu, free).expand_as(mu)
+    if f.cost.quantal:
+        return _along_free(f, mu, free, sigma)
+    with torch.enable_grad():
+        leaf = sigma.detach().clone().requires_grad_()
+        penalty = f.penalty(mu, leaf, True).sum()
+        (slope,) = torch.autograd.grad(penalty, leaf, allow_unused=True, materialize_grads=True)
+    return sigma * slope
+
+
+def _along_free(f: Formulas, mu: Tensor, free: dict[str, Tensor], sigma: Tensor) -> Tensor:
+    """The same along the only free parameter of each synapse."""
+    if len(free) > 1 or next(iter(free.values())).shape != mu.shape:
+        return torch.full_like(mu, torch.nan)
+    _, derivative = f.spread(mu, free)
+    ((name, value),) = free.items()
+    with torch.enable_grad():
+        leaf = value.detach().requires_grad_()
+        moved = {name: leaf}
+        penalty = f.penalty(mu, f.noise.sigma(mu, moved), True, f.quanta(mu, moved)).sum()
+        (slope,) = torch.autograd.grad(penalty, leaf)
+    return slope * sigma / derivative
 
 
 def balance(cohort: Cohort, p: Parameters, found: Projections) -> dict[str, Tensor]:
@@ -168,7 +212,6 @@ def balance(cohort: Cohort, p: Parameters, found: Projections) -> dict[str, Tens
     """
     n = cohort.data.examples
     down, up = (_with_total(t) for t in cost_derivatives(cohort, p))
-    down = down if p.phi else torch.full_like(down, torch.nan)
     along_sigma, error = average(found.share, _with_total(found.along_sigma, 1))
     along_mu, _ = average(found.share, _with_total(found.along_mu, 1))
     return {

@@ -12,11 +12,11 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from ebayes_core.contract.likelihoods import Task
+from ebayes_core.contract.likelihoods import Likelihood
 from ebayes_core.engine.cohort import Cohort
 from ebayes_core.engine.evaluation import sampled_weights
 from ebayes_core.engine.parameters import Parameters
-from ebayes_core.engine.per_example import Deltas, squared_gradients
+from ebayes_core.engine.per_example import Deltas, residual_of_sample, squared_gradients
 from ebayes_core.engine.randomness import CHOICE, generator
 
 CLASSES_FOR_GAUSS_NEWTON = 100  #: it takes one backward pass per class
@@ -25,6 +25,8 @@ NETWORKS = 20  #: smallest number of sampled networks in an average over the noi
 
 def curvature(cohort: Cohort, p: Parameters, noise: torch.Generator) -> dict[str, list[Tensor]]:
     """Six diagonals of the curvature per layer: true Fisher, empirical Fisher and Gauss-Newton, at the mean and noisy.
+
+    What the likelihood does not offer is left out: without samples the true Fisher, without roots Gauss-Newton.
 
     The true Fisher samples one label per example from the predictive distribution (Eq. 31). The empirical one uses the
     labels of the data, as the authors do, and underestimates the curvature where the fit is good. For softmax and
@@ -43,13 +45,13 @@ def curvature(cohort: Cohort, p: Parameters, noise: torch.Generator) -> dict[str
     return {name: [t / _examples(cohort) for t in total] for name, total in sums.items()}
 
 
-def _estimators(task: Task, y: Tensor, noise: torch.Generator) -> dict[str, Deltas]:
-    estimators: dict[str, Deltas] = {
-        "fisher_true": lambda o: [task.residual(o, task.sample(o, noise))],
-        "fisher_empirical": lambda o: [task.residual(o, y)],
-    }
-    if task.outputs <= CLASSES_FOR_GAUSS_NEWTON:
-        estimators["gauss_newton"] = task.curvature_roots
+def _estimators(task: Likelihood, y: Tensor, noise: torch.Generator) -> dict[str, Deltas]:
+    estimators: dict[str, Deltas] = {}
+    if task.can_sample:
+        estimators["fisher_true"] = lambda o: [residual_of_sample(task, o, noise, y)]
+    estimators["fisher_empirical"] = lambda o: [task.residual(o, y)]
+    if task.has_roots and task.outputs <= CLASSES_FOR_GAUSS_NEWTON:
+        estimators["gauss_newton"] = lambda o: task.curvature_roots(o, y) or ()
     return estimators
 
 

@@ -141,7 +141,7 @@ def next_step(run: Run, v: Verdict) -> str:
     steps = [*(_longer(run, early) if early.any() else ()), *(_more_passes(run, v) if v.unsure.any() else ())]
     if v.ended.any():
         steps.append(
-            "so that no network diverges: lower training.learning_rate, or change the term that is named above"
+            "so that no network diverges: lower optimizer.learning_rate, or change the term that is named above"
         )
     if steps:
         return "\n".join(["what to do next:", *steps])

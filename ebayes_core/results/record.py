@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -105,6 +106,17 @@ DESCRIPTIONS: dict[str, tuple[str, str]] = {
 }  # fmt: skip
 
 
+#: the end of a name -> what it adds to the description of the rest
+PARTS = {
+    re.compile(r"_readout_(\d+)(?=_|$)"): "of read-out {}, counted from 1",
+    re.compile(r"_stage_(\d+)$"): "of the data of stage {}, counted from 1",
+}
+
+
 def described(name: str) -> tuple[str, str]:
     """Units and description of a name; those of a plugin's own arrays are not known."""
+    for pattern, words in PARTS.items():
+        if found := pattern.search(name):
+            units, text = described(pattern.sub("", name))
+            return units, f"{text}, {words.format(found[1])}"
     return DESCRIPTIONS.get(name, ("1", name.replace("_", " ")))

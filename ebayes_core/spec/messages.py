@@ -53,7 +53,7 @@ def _mistake(entry: Any, source: str, model: type[BaseModel]) -> Mistake:
     if entry["type"] == "union_tag_invalid":
         path.append("kind")
     table, name = (path[:1], path[1:]) if len(path) > 1 and isinstance(path[1], str) else ([], path)
-    where = f"{source}: " + (f"[{table[0]}] " if table else "") + _dotted(name)
+    where = f"{source}: " + (f"[{table[0]}] " if table else "") + _dotted(name) if path else source
     return Mistake(where, *_what(entry, innermost, str(path[-1]) if path else ""))
 
 
@@ -111,7 +111,7 @@ def _what(entry: Any, model: type[BaseModel] | None, name: str) -> tuple[str, st
     kind, value = entry["type"], entry.get("input")
     context = entry.get("ctx", {})
     if kind == "extra_forbidden":
-        return "", "unknown field" + _among(name, "allowed", _fields(model))
+        return "", _unknown(model, name)
     if kind == "union_tag_invalid":
         expected = [tag.strip(" '") for tag in context["expected_tags"].split(",")]
         return short(context["tag"]), UNKNOWN + _among(context["tag"], "registered", expected)
@@ -122,6 +122,14 @@ def _what(entry: Any, model: type[BaseModel] | None, name: str) -> tuple[str, st
     if kind == "missing":
         return "", "is required but missing"
     return "" if isinstance(value, dict) else short(value), _message(kind, entry["msg"], context)
+
+
+def _unknown(model: type[BaseModel] | None, name: str) -> str:
+    """A field that is not known here, and where it stands if it has moved."""
+    moved: dict[str, str] = getattr(model, "MOVED", {})
+    if name in moved:
+        return f"this field is now {moved[name]}"
+    return "unknown field" + _among(name, "allowed", _fields(model))
 
 
 def _fields(model: type[BaseModel] | None) -> list[str]:

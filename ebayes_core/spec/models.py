@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from types import GenericAlias
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import (
     BaseModel,
@@ -18,16 +18,18 @@ from pydantic import (
     ValidationError,
     create_model,
     field_validator,
+    model_validator,
 )
 
 from ebayes_core.contract.registry import Registry
 from ebayes_core.contract.slots import CLOSED, Analysis
 from ebayes_core.spec import sweep as sweeps
+from ebayes_core.spec.combinations import AbstractMember, checked
 from ebayes_core.spec.members import Point, strictly
 from ebayes_core.spec.messages import describe
 
 SLOTS = {
-    "dataset": "mnist5k", "network": "mlp", "cost": "membrane", "noise": "heterogeneous",
+    "dataset": "mnist5k", "network": "mlp", "cost": "membrane", "noise": "heterogeneous", "optimizer": "adam",
     "inference": "energy_efficient",
 }  # fmt: skip
 MOST_SEEDS = 1000
@@ -35,31 +37,26 @@ Seed = Annotated[int, Field(ge=0, lt=2**31)]
 
 
 class Training(BaseModel):
-    """How the parameters are trained: Adam on minibatches (Methods)."""
+    """How the parameters are trained: an optimizer on minibatches (Methods)."""
 
     model_config = CLOSED
+    #: fields of older specs, and where they stand now
+    MOVED: ClassVar[dict[str, str]] = {
+        name: f"[optimizer] {name}, since optimizers are plugins"
+        for name in ("learning_rate", "learning_rate_phi", "beta1", "beta2", "epsilon")
+    }
     epochs: int = Field(50, ge=1, le=1_000_000, description="passes over the training set")
     batch_size: int = Field(20, ge=1, le=100_000, description="examples per step; all share one sample of the weights")
-    learning_rate: float = Field(5e-4, gt=0, le=100, description="Adam's learning rate for the means")
-    learning_rate_phi: float | None = Field(
-        None,
-        gt=0,
-        le=100,
-        description="Adam's learning rate for phi, so for log sigma while it is small; learning_rate if left out",
-    )
     schedule: Literal["constant", "cosine"] = Field(
         "constant",
         description="learning rates over training: constant (as in the paper), or falling to zero along half a cosine",
     )
     sigma: Literal["descent", "fixed_point"] = Field(
         "descent",
-        description="how sigma is trained: by gradient descent on phi with Adam (as in the paper), or by moving it at "
+        description="how sigma is trained: by the optimizer, as the means (as in the paper), or by moving it at "
         "each step towards its fixed point, estimated with a running average of the true Fisher information; to reach "
         "the optimum, combine the latter with schedule = cosine",
     )
-    beta1: float = Field(0.9, ge=0, lt=1, description="Adam's decay rate of the average gradient")
-    beta2: float = Field(0.999, ge=0, lt=1, description="Adam's decay rate of the average squared gradient")
-    epsilon: float = Field(1e-8, gt=0, le=1, description="Adam's constant that avoids division by zero")
     dtype: Literal["float32", "float64"] = Field("float32", description="floating-point type of training")
 
 
@@ -164,8 +161,10 @@ class Models:
 def compose(registry: Registry) -> Models:
     """Compose the models: each slot accepts any registered kind, selected by the field `kind`."""
     slots: dict[str, Any] = {name: _slot(registry, name, default) for name, default in SLOTS.items()}
+    fits: dict[str, Any] = {"fits": model_validator(mode="after")(checked(registry))}
     member = create_model(
-        "Member", __config__=CLOSED, **slots, training=(Training, Training()), measurement=(Measurement, Measurement()),
+        "Member", __base__=AbstractMember, __validators__=fits, **slots,
+        training=(Training, Training()), measurement=(Measurement, Measurement()),
         seed=(Seed, 0),
     )  # fmt: skip
     analyses: Any = GenericAlias(tuple, (registry.unions["analysis"], ...))

@@ -32,7 +32,7 @@ the others, and seeds vary fastest of all. A row has one of these forms:
 |---|---|
 | a list of values | `"cost.c" = [0.1, 1.0]` |
 | a list of whole tables | `cost = [{ kind = "calcium" }, { kind = "actin" }]` |
-| several fields zipped | `"cost.c, training.learning_rate" = [[0.1, 1e-3], [1.0, 5e-4]]` |
+| several fields zipped | `"cost.c, optimizer.learning_rate" = [[0.1, 1e-3], [1.0, 5e-4]]` |
 """
 BOUNDS = {
     "exclusiveMinimum": "> {}", "minimum": ">= {}", "exclusiveMaximum": "< {}", "maximum": "<= {}",

@@ -42,7 +42,7 @@ def estimates(points: list[Point], device: torch.device, calibrate: bool = True)
         cohort = Cohort(group, member_data(group[0], device))
         state = cohort.start()
         preflight.check(cohort, state)
-        shape = (tuple(cohort.shapes), len(cohort), len(state.parameters.phi), cohort.batch_size)
+        shape = (tuple(cohort.shapes), len(cohort), state.parameters.noisy, cohort.batch_size)
         if calibrate and shape not in known:
             known[shape] = _seconds_per_step(cohort, state)
         found.append(_estimate(cohort, state, known.get(shape)))

@@ -9,6 +9,7 @@ from functools import lru_cache
 import torch
 
 from ebayes_core.contract.attribution import asking
+from ebayes_core.contract.likelihoods import Likelihood
 from ebayes_core.contract.slots import Dataset
 from ebayes_core.engine.data import Data, digest, load
 from ebayes_core.engine.layers import layers
@@ -34,7 +35,8 @@ def load_data(dataset: Dataset, dtype: str, device: torch.device) -> Data:
     kind = getattr(torch, dtype)
     with asking(dataset, "what task returned"):
         task = dataset.task()
-        assert task.outputs > 0, f"a task of {task.outputs} outputs"
+        assert isinstance(task, Likelihood), f"{type(task).__name__}, which is not a Likelihood"
+        assert task.outputs > 0, f"a likelihood of {task.outputs} outputs"
     with asking(dataset, "what load returned"):
         loaded = load(dataset, task)
     x, y, x_test, y_test = loaded
@@ -51,7 +53,7 @@ def member_data(point: Point, device: torch.device) -> Data:
 def synapses(point: Point, device: torch.device) -> int:
     """Number of synapses of a network, biases included."""
     data = member_data(point, device)
-    return sum(map(math.prod, layers(point.member, tuple(data.x.shape[1:]), (data.task.outputs,))))
+    return sum(map(math.prod, layers(point.member, tuple(data.x.shape[1:]), data.task.shape)))
 
 
 def steps(point: Point, device: torch.device) -> int:

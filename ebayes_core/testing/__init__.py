@@ -18,10 +18,12 @@ if find_spec("hypothesis") is None:
 
 from ebayes_core.testing.checks import check_cost, check_inference, check_noise
 from ebayes_core.testing.larger import check_analysis, check_dataset
+from ebayes_core.testing.likelihood import check_likelihood
 from ebayes_core.testing.networks import check_network
 from ebayes_core.testing.strategies import mus, plugins, siblings, sigmas
 
 __all__ = [
-    "check_analysis", "check_cost", "check_dataset", "check_inference", "check_network", "check_noise",
+    "check_analysis", "check_cost", "check_dataset", "check_inference", "check_likelihood", "check_network",
+    "check_noise",
     "mus", "plugins", "siblings", "sigmas",
 ]  # fmt: skip

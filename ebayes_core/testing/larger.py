@@ -12,7 +12,7 @@ import torch
 from hypothesis import given
 from torch import Tensor
 
-from ebayes_core.contract.likelihoods import Classification, Regression
+from ebayes_core.contract.likelihoods import Likelihood
 from ebayes_core.contract.slots import Analysis, Dataset
 from ebayes_core.engine import data
 from ebayes_core.testing.common import Changed, call, check_table, quick, random_states, steady
@@ -64,9 +64,8 @@ def _loaded(where: str, dataset: Dataset, split: str) -> tuple[Tensor, Tensor]:
 
 def _dataset_holds(name: str, dataset: Dataset) -> None:
     task = call(f"{name}.task", dataset.task)
-    assert isinstance(task, (Classification, Regression)), (
-        f"{name}.task must return a task of ebayes_core.contract.likelihoods"
-    )
+    known = "like Classification(classes) of ebayes_core.contract.likelihoods"
+    assert isinstance(task, Likelihood), f"{name}.task must return a Likelihood, {known}"
     splits = {split: _loaded(f"{name}.load('{split}')", dataset, split) for split in ("train", "test")}
     for split, (x, y) in splits.items():
         where = f"{name}.load('{split}')"
@@ -76,7 +75,7 @@ def _dataset_holds(name: str, dataset: Dataset) -> None:
         same = torch.equal(x, again[0]) and torch.equal(y, again[1])
         assert same, f"{where} returned other values the second time: use a seed"
     train, test = (x for x, _ in splits.values())
-    assert train.shape[1] == test.shape[1], f"{name}: train and test have different numbers of inputs"
+    assert train.shape[1:] == test.shape[1:], f"{name}: examples of train and test differ in shape"
     assert train.shape != test.shape or not torch.equal(train, test), f"{name}: the test set is the training set"
     try:
         dataset.load("nonsense")
@@ -93,7 +92,8 @@ seeds = [0, 1]
 dataset = { kind = "digits" }
 network = { kind = "mlp", hidden = [4] }
 noise = { kind = "heterogeneous", sigma_0 = 0.1 }
-training = { epochs = 1, batch_size = 200, learning_rate_phi = 0.1 }
+training = { epochs = 1, batch_size = 200 }
+optimizer = { kind = "adam", learning_rate_phi = 0.1 }
 measurement = { samples = 2, probe_examples = 100 }
 [sweep]
 "cost.c" = [0.01, 1.0]

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 #: arrays that are not available for every network, and why
 SOMETIMES = {
-    "gauss_newton": "Gauss-Newton is measured for tasks with at most 100 outputs",
+    "gauss_newton": "Gauss-Newton is measured for at most 100 outputs, and if the likelihood knows its curvature_roots",
+    "fisher_true": "the true Fisher is measured for likelihoods that can be sampled",
     "input": "inputs are measured for architectures with a trace",
 }
 NOISE = ("noise", "noise.kind", "noise.sigma_0")  #: fields of the noise, which do not belong to the mechanism
@@ -158,9 +159,9 @@ def offering(run: Run, members: list[int], name: str, others: Iterable[str] = ()
 
 
 def curvature(run: Run, member: int, layer: int) -> np.ndarray:
-    """The curvature that decides which synapses are flat: Gauss-Newton, or the true Fisher for large tasks."""
-    exact = "gauss_newton_noise" in run.layer_names(member)
-    return run.layer(member, layer, "gauss_newton_noise" if exact else "fisher_true_noise")
+    """The curvature that decides which synapses are flat: Gauss-Newton, or the best Fisher that was measured."""
+    known = (f"{name}_noise" for name in ("gauss_newton", "fisher_true", "fisher_empirical"))
+    return run.layer(member, layer, next(name for name in known if name in run.layer_names(member)))
 
 
 def balance_range(group: np.ndarray, balance: np.ndarray) -> str:

@@ -27,7 +27,7 @@ def population(run: Run) -> Arrays:
     """
     members = finished(run)
     if not members:
-        raise UserError("nothing to show, every network diverged: lower training.learning_rate")
+        raise UserError("nothing to show, every network diverged: lower optimizer.learning_rate")
     specs = [run.member_spec(i) for i in members]
     c = np.array([multiplier(spec) for spec in specs])
     if len(np.unique(c)) < 2:

@@ -35,7 +35,8 @@ SPEC = """
 name = "tiny"
 dataset = { kind = "digits" }
 network = { kind = "mlp", hidden = [8] }
-training = { epochs = 2, batch_size = 100, learning_rate_phi = 0.05 }
+training = { epochs = 2, batch_size = 100 }
+optimizer = { kind = "adam", learning_rate_phi = 0.05 }
 measurement = { samples = 2 }
 [sweep]
 "cost.c" = [0.01, 1.0]

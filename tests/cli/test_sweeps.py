@@ -29,7 +29,8 @@ name = "tiny"
 seeds = [0, 1]
 dataset = { kind = "digits" }
 network = { kind = "mlp", hidden = [8] }
-training = { epochs = 10, batch_size = 20, learning_rate_phi = 0.05 }
+training = { epochs = 10, batch_size = 20 }
+optimizer = { kind = "adam", learning_rate_phi = 0.05 }
 measurement = { samples = 2 }
 [sweep]
 "cost.c" = [0.01, 1.0]

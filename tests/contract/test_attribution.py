@@ -288,7 +288,7 @@ def without_gauss_newton(odd: Registry, tmp_path_factory: pytest.TempPathFactory
         (
             "importance",
             {},
-            "Gauss-Newton is measured for tasks with at most 100 outputs.*available are .*fisher_true_noise",
+            "Gauss-Newton is measured for at most 100 outputs.*available are .*fisher_true_noise",
         ),
         ("importance", {"estimator": "input_abs"}, "a trace.*available are .*learning_rate_rms"),
         ("experiment", {"layer": 1}, "'input_abs' was not measured for these networks .* a trace"),

@@ -27,10 +27,10 @@ REFUSED = {
     "infinite at 0": (['cost={kind="pole"}'], r"cost 'pole' .*its value is not finite at mu = 0"),
     "a magnitude without slope at 0": (['inference={kind="rooted"}'], r"inference 'rooted' .*magnitude_cost.*mu = 0"),
     "no number where sigma will come": (
-        ['cost={kind="bounded"}', "training.learning_rate_phi=1.0"], r"cost 'bounded' .*its value is not finite"
+        ['cost={kind="bounded"}', "optimizer.learning_rate_phi=1.0"], r"cost 'bounded' .*its value is not finite"
     ),
     "an objective's own": (
-        ['inference={kind="cut"}', "training.learning_rate_phi=1.0"], r"inference 'cut' .*reliability_cost\(\)"
+        ['inference={kind="cut"}', "optimizer.learning_rate_phi=1.0"], r"inference 'cut' .*reliability_cost\(\)"
     ),
     "no number where the solver may come": (
         ['cost={kind="bounded"}', 'training.sigma="fixed_point"', "training.epochs=5"], r"cost 'bounded'"
@@ -38,7 +38,7 @@ REFUSED = {
     "lost in single precision": (
         ['cost={kind="cancelled"}', 'noise={kind="heterogeneous", sigma_0=1e-4}'], r"'cancelled' .*derivative in sigma"
     ),
-    "a sigma without a number": (['noise={kind="burst"}', "training.learning_rate_phi=1.0"], r"noise 'burst' .*sigma"),
+    "a sigma without a number": (['noise={kind="burst"}', "optimizer.learning_rate_phi=1.0"], r"noise 'burst' .*sigma"),
 }  # fmt: skip
 
 
@@ -59,13 +59,13 @@ def test_what_training_will_meet_is_refused(fault: str) -> None:
     "overrides",
     [
         ['cost={kind="smooth"}'],
-        ['cost={kind="bounded", most=1.0}', "training.learning_rate_phi=1e-3"],  # out of this training's reach
+        ['cost={kind="bounded", most=1.0}', "optimizer.learning_rate_phi=1e-3"],  # out of this training's reach
         ['cost={kind="ratio"}', 'noise={kind="none"}'],  # never charged
         ['cost={kind="ratio"}', 'inference={kind="variational_bayes"}'],
         ['cost={kind="power_law", rho=8.0, c=1e12}', 'noise={kind="heterogeneous", sigma_0=1e-9}'],  # an overflow
         ['cost={kind="calcium", s=5e-324}', 'noise={kind="homogeneous", sigma_0=1e-30}'],
-        ['inference={kind="energy_efficient", magnitude=1e6}', "training.learning_rate=100.0"],
-        ['noise={kind="burst", most=5.0}', "training.learning_rate_phi=1e-3"],
+        ['inference={kind="energy_efficient", magnitude=1e6}', "optimizer.learning_rate=100.0"],
+        ['noise={kind="burst", most=5.0}', "optimizer.learning_rate_phi=1e-3"],
     ],
 )
 def test_what_it_will_not_meet_is_not(overrides: list[str]) -> None:
@@ -82,7 +82,7 @@ def test_a_mean_of_zero_trains_with_a_cost_that_is_smooth_there() -> None:
 
 
 #: a fault that only training met -> what the network says; all means of the first layer that can be are made 0 at first
-SIGMA, SLOW = "training.learning_rate_phi=0.5", "training.learning_rate_phi=1e-3"
+SIGMA, SLOW = "optimizer.learning_rate_phi=0.5", "optimizer.learning_rate_phi=1e-3"
 NETWORK = 'network={kind="breaking", fault="%s", most=%s}'
 NAMED = {
     "cost, slope at 0": (['cost={kind="ratio"}', SLOW], "reliability (cost 'ratio')"),
@@ -95,8 +95,8 @@ NAMED = {
     "objective, magnitude": (['inference={kind="rooted"}', SLOW], "magnitude (inference 'rooted')"),
     "magnitude without noise": (['inference={kind="rooted"}', 'noise={kind="none"}'], "magnitude (inference 'rooted')"),
     "noise": (['noise={kind="burst"}', "cost.c=10.0", SIGMA], "sigma (noise 'burst')"),
-    "outputs": ([NETWORK % ("outputs", 0.3), "training.learning_rate=0.1"], "the loss"),
-    "slopes of the loss": ([NETWORK % ("slopes", 0.3), "training.learning_rate=0.1"], "the gradient of the loss"),
+    "outputs": ([NETWORK % ("outputs", 0.3), "optimizer.learning_rate=0.1"], "the loss"),
+    "slopes of the loss": ([NETWORK % ("slopes", 0.3), "optimizer.learning_rate=0.1"], "the gradient of the loss"),
     "squared gradient": (
         ['cost={kind="power_law", rho=3.0, c=1e12}', 'noise={kind="heterogeneous", sigma_0=1e-4}'],
         "the squared gradient of reliability (cost 'power_law')",

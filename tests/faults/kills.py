@@ -34,7 +34,8 @@ name = "killed"
 seeds = [0, 1]
 dataset = { kind = "digits" }
 network = { kind = "mlp", hidden = [20] }
-training = { epochs = 30, batch_size = 10, learning_rate_phi = 0.05 }
+training = { epochs = 30, batch_size = 10 }
+optimizer = { kind = "adam", learning_rate_phi = 0.05 }
 measurement = { samples = 2 }
 [sweep]
 "cost.c" = [0.01, 0.1, 1.0]

@@ -37,7 +37,7 @@ class Grammar:
         """Rows over existing fields, and sometimes over others."""
         fields = [
             "cost.c",
-            "training.learning_rate",
+            "optimizer.learning_rate",
             "noise",
             "cost",
             "seed",

@@ -129,7 +129,7 @@ def test_curves_of_training_are_averages_over_the_minibatches(registry: Registry
         DIGITS,
         "noise.kind=none",
         f"training.batch_size={batch}",
-        "training.learning_rate=1e-12",
+        "optimizer.learning_rate=1e-12",
         "training.epochs=1",
     )
     start = [m.clone() for m in c.start().parameters.mu]

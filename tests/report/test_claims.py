@@ -22,7 +22,8 @@ SPEC = """
 name = "small"
 dataset = { kind = "digits" }
 network = { kind = "mlp", hidden = [8, 8] }
-training = { epochs = 1, learning_rate_phi = 0.05 }
+training = { epochs = 1 }
+optimizer = { kind = "adam", learning_rate_phi = 0.05 }
 measurement = { samples = 2 }
 seeds = [0, 1]
 [sweep]

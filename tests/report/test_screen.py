@@ -33,7 +33,8 @@ name = "tiny"
 seeds = [0, 1]
 dataset = { kind = "digits" }
 network = { kind = "mlp", hidden = [8] }
-training = { epochs = 2, batch_size = 100, learning_rate_phi = 0.5 }
+training = { epochs = 2, batch_size = 100 }
+optimizer = { kind = "adam", learning_rate_phi = 0.5 }
 measurement = { samples = 2 }
 [sweep]
 "cost.c" = { logspace = [-4, 0, 12] }
@@ -228,7 +229,7 @@ def test_whether_this_is_the_optimum(few: Path, found: optimality.Verdict, start
         (judged(noisy=np.zeros(2, bool)), "nothing, no network has noise", []),
         (judged(below=np.ones(2, bool)), "to train longer", ["training.epochs", "training.sigma"]),
         (judged(done=np.ones(2, bool), unsure=np.ones(4, bool)), "more precisely", ["measurement.balance_passes"]),
-        (judged(noisy=np.zeros(2, bool), ended=np.ones(2, bool)), "lower training.learning_rate", []),
+        (judged(noisy=np.zeros(2, bool), ended=np.ones(2, bool)), "lower optimizer.learning_rate", []),
     ],
 )
 def test_the_convergence_report_ends_with_what_to_do(

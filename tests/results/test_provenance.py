@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ebayes_core.contract.likelihoods import Classification, Regression, Task
+from ebayes_core.contract.likelihoods import Classification, Likelihood, Regression
 from ebayes_core.contract.registry import Registry
 from ebayes_core.contract.slots import Dataset
 from ebayes_core.engine import data, kernel
@@ -256,12 +256,12 @@ class Given(Dataset):
 
     kind: Literal["given"] = "given"
     parts: ClassVar[dict[str, Any]] = {}
-    about: ClassVar[Task] = Classification(3)
+    about: ClassVar[Likelihood] = Classification(3)
 
     def load(self, split: str) -> tuple[Tensor, Tensor]:
         return self.parts[split]
 
-    def task(self) -> Task:
+    def task(self) -> Likelihood:
         return self.about
 
 
@@ -284,7 +284,8 @@ UNFIT = {
     "lengths": ((X, Y[:5]), "6 inputs and 5 targets"),
     "nothing": ((X[:0], Y[:0]), "0 inputs and 0 targets"),
     "whole numbers": ((X.long(), Y), "inputs must be .* floating point, not .*int64"),
-    "images": ((X[:, None], Y), r"not \(6, 1, 2\)"),
+    "numbers without an axis": ((X[:, 0], Y), r"not \(6,\)"),
+    "a single label": ((X, Y[0]), "6 inputs and 0 targets"),
 }
 
 
@@ -310,5 +311,5 @@ def test_targets_of_a_regression_are_looked_at_too(monkeypatch) -> None:
     with pytest.raises(DataError, match="example 2, counted from 0, has nan"):
         planning.load_data(Given(), "float32", torch.device("cpu"))
     monkeypatch.setattr(Given, "parts", {"train": (X, TARGETS), "test": (X[:, :1], TARGETS)})
-    with pytest.raises(DataError, match="different numbers of inputs"):
+    with pytest.raises(DataError, match=r"differ in shape: \(2,\) and \(1,\)"):
         planning.load_data(Given(), "float32", torch.device("cpu"))

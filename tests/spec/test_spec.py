@@ -67,7 +67,7 @@ def experiments(draw):
         seeds=draw(st.lists(st.integers(0, 2**31 - 1), min_size=1, max_size=3, unique=True)),
         training=draw(plugins(Training)),
         measurement=draw(plugins(Measurement)),
-        sweep={"training.learning_rate": draw(st.sampled_from([[0.1, 0.2], {"logspace": [-3, -1, 3]}]))},
+        sweep={"optimizer.learning_rate": draw(st.sampled_from([[0.1, 0.2], {"logspace": [-3, -1, 3]}]))},
         **slots,
     )
 
@@ -90,7 +90,7 @@ def test_sweep_is_the_product_of_its_rows_with_seeds_fastest(registry: Registry)
     [sweep]
     cost = [{ kind = "calcium" }, { kind = "actin" }]
     "cost.c" = { logspace = [-2, 0, 3] }
-    "training.epochs, training.learning_rate" = [[1, 0.1], [2, 0.2]]
+    "training.epochs, optimizer.learning_rate" = [[1, 0.1], [2, 0.2]]
     """
     points = loads(text, registry).members()
     assert [p.index for p in points] == list(range(24))
@@ -98,9 +98,9 @@ def test_sweep_is_the_product_of_its_rows_with_seeds_fastest(registry: Registry)
     assert {(p.member.cost.kind, p.member.cost.c) for p in points} == {
         (kind, c) for kind in ("calcium", "actin") for c in (0.01, 0.1, 1.0)
     }
-    assert {(p.member.training.epochs, p.member.training.learning_rate) for p in points} == {(1, 0.1), (2, 0.2)}
+    assert {(p.member.training.epochs, p.member.optimizer.learning_rate) for p in points} == {(1, 0.1), (2, 0.2)}
     assert points[0].swept == {
-        "cost": {"kind": "calcium"}, "cost.c": 0.01, "training.epochs": 1, "training.learning_rate": 0.1,
+        "cost": {"kind": "calcium"}, "cost.c": 0.01, "training.epochs": 1, "optimizer.learning_rate": 0.1,
     }  # fmt: skip
 
 
@@ -234,7 +234,7 @@ def test_every_member_of_a_sweep_is_validated(registry: Registry) -> None:
     text = 'name = "x"\n[sweep]\n"cost.c" = [1.0, -2.0, 3.0]\n"training.epoch" = [1, 2]'
     assert mistakes(registry, text) == [
         "x.toml: [training] epoch: unknown field; did you mean 'epochs'? allowed are epochs, batch_size, "
-        "learning_rate, learning_rate_phi, schedule, sigma, beta1, beta2, epsilon, dtype "
+        "schedule, sigma, dtype "
         "(at every one of the 6 sweep points)",
         "x.toml: [cost] c = -2: must be greater than 0 (at cost.c = -2)",
     ]

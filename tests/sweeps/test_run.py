@@ -27,7 +27,8 @@ name = "parts"
 seeds = [0, 1]
 dataset = { kind = "digits" }
 network = { kind = "mlp", hidden = [6] }
-training = { epochs = 3, batch_size = 100, learning_rate_phi = 0.05 }
+training = { epochs = 3, batch_size = 100 }
+optimizer = { kind = "adam", learning_rate_phi = 0.05 }
 measurement = { samples = 2, probe_examples = 100 }
 [sweep]
 "cost.c" = [0.01, 1.0]

@@ -657,7 +657,7 @@ def changed_targets(change):
         ({"load": lambda self, split: (CHANCE.normal(20, 3), torch.arange(20) % 2)}, "second time"),
         ({"load": lambda self, split: GoodData.load(self, "train")}, "test set is the training set"),
         ({"load": lambda self, split: GoodData.load(self, split if split == "train" else "test")}, "misspelt split"),
-        ({"task": lambda self: "classes"}, "must return a task"),
+        ({"task": lambda self: "classes"}, "must return a Likelihood"),
     ],
 )
 def test_dataset_mistakes_are_caught(methods, message: str) -> None:

@@ -1,0 +1,66 @@
+"""Combinations of plugins that have no meaning, refused by name before anything is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from pydantic import BaseModel
+
+from ebayes_core.contract.registry import Registry
+from ebayes_core.contract.slots import CLOSED, Noise
+
+Fits = Callable[[type[Noise]], bool]
+
+
+class AbstractMember(BaseModel):
+    """The spec of one network, whose plugins must fit each other."""
+
+    model_config = CLOSED
+
+
+def mistakes(member: Any, registry: Registry) -> Iterator[str]:
+    """What does not fit, with the names of the noises that would."""
+    noise, optimizer, inference = member.noise, member.optimizer, member.inference
+    needs: list[tuple[bool, str, Fits, str]] = [
+        (member.cost.quantal, f"the cost '{member.cost.kind}' needs n, p and q", lambda n: n.quantal(), "have them"),
+        (
+            optimizer.gaussian,
+            f"the optimizer '{optimizer.kind}' needs normal weights with a sigma of their own",
+            lambda n: n.gaussian() and n.signs == "free",
+            "have that",
+        ),
+        (
+            optimizer.signs == "mean",
+            f"the optimizer '{optimizer.kind}' keeps the signs of the means, so each weight must have the sign of its "
+            "mean",
+            lambda n: n.signs != "free",
+            "do",
+        ),
+        (
+            inference.gaussian,
+            f"the inference '{inference.kind}' has the entropy of normal weights",
+            lambda n: n.gaussian(),
+            "have it",
+        ),
+    ]
+    for needed, what, fits, have in needs:
+        if needed and not fits(type(noise)):
+            yield f"{what}, unlike those of the noise '{noise.kind}'; {_names(registry, fits)} {have}"
+
+
+def _names(registry: Registry, fits: Fits) -> str:
+    kinds = [kind for kind, cls in registry.kinds("noise").items() if issubclass(cls, Noise) and fits(cls)]
+    return ", ".join(f"'{kind}'" for kind in kinds) or "no installed noise"
+
+
+def checked(registry: Registry) -> Callable[[Any], Any]:
+    """A validator of the spec of one network. Raises ValueError naming what does not fit."""
+
+    def validate(member: Any) -> Any:
+        found = list(mistakes(member, registry))
+        if found:
+            raise ValueError("; ".join(found))
+        return member
+
+    return validate
