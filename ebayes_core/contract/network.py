@@ -37,6 +37,9 @@ class Network(Plugin):
     """
 
     slot: ClassVar[str] = "network"
+    advice: ClassVar[str] = (
+        "; a torch.nn.Module becomes a kind in Python or in a plugin, since a spec runs no code: docs/write_a_plugin.md"
+    )
     init: float = Field(0.1, gt=0, le=10, description="initial means are uniform in [-init, init]")
 
     @classmethod

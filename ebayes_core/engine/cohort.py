@@ -11,7 +11,7 @@ from torch import Tensor
 from ebayes_core.contract.attribution import asking
 from ebayes_core.contract.slots import Noise
 from ebayes_core.engine.data import Data
-from ebayes_core.engine.layers import layers
+from ebayes_core.engine.layers import counts, layers
 from ebayes_core.engine.objective import Formulas
 from ebayes_core.engine.parameters import Parameter, Parameters, Spread, layered, split, unsolved
 from ebayes_core.engine.randomness import INIT, NOISE, ORDER, generator
@@ -54,8 +54,8 @@ class Cohort:
         self.inputs, self.outputs = tuple(data.x.shape[1:]), data.task.shape
         self.shapes = layers(member, self.inputs, self.outputs)
         self.sizes = [math.prod(shape) for shape in self.shapes]
-        self.draws = member.network.draws(self.inputs, self.outputs)
-        self.copies = member.network.copies(self.inputs, self.outputs)
+        self.draws = counts(member, "draws", self.inputs, self.outputs)
+        self.copies = counts(member, "copies", self.inputs, self.outputs)
         self.batch_size = min(member.training.batch_size, data.examples)
         self.batches = data.examples // self.batch_size
         self.formulas = self.formulas_of(points)
