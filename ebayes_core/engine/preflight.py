@@ -91,8 +91,12 @@ def _check_layer(network: Plugin, w: Tensor, inputs: Tensor, drives: Tensor, exa
     shared = (examples, *positions, w.shape[-1])
     if not fits or inputs.shape not in (shared, (len(w), *shared)):
         raise PluginError(
-            _says(network, "trace", f"inputs {tuple(inputs.shape)} and drives {tuple(drives.shape)} {which}, whose "
-            f"weights are {tuple(w.shape)}")
+            _says(
+                network,
+                "trace",
+                f"inputs {tuple(inputs.shape)} and drives {tuple(drives.shape)} {which}, whose "
+                f"weights are {tuple(w.shape)}",
+            )
         )
     if count and positions != count:
         raise PluginError(_says(network, "trace", f"{drives.shape[2]} positions {which}, which has {count[0]} draws"))
