@@ -16,6 +16,7 @@ from ebayes_core.engine.objective import Formulas
 from ebayes_core.engine.parameters import Parameter, Parameters, Spread, layered, split, unsolved
 from ebayes_core.engine.randomness import INIT, NOISE, ORDER, generator
 from ebayes_core.engine.stacking import stack
+from ebayes_core.errors import PluginError
 from ebayes_core.results.provenance import COMPILED
 from ebayes_core.spec import Point
 
@@ -80,11 +81,15 @@ class Cohort:
         """Whether weights are mu + sigma xi with a sigma that depends on the only free parameter alone."""
         mu = torch.zeros(members, 2, dtype=self.dtype, device=self.device)
         with asking(noise, "what init returned"):
-            free = noise.init(mu)
-            if not noise.gaussian() or len(free) != 1:
-                return False
-            with torch.enable_grad():
-                return not noise.sigma(mu.requires_grad_(), free).requires_grad
+            free = dict(noise.init(mu).items())
+        with torch.enable_grad():
+            depends = bool(free) and noise.sigma(mu.requires_grad_(), free).requires_grad
+        if depends and noise.own_sigma:
+            raise PluginError(
+                f"the noise '{noise.kind}' ({type(noise).__module__}): sigma() depends on mu; say so with "
+                "own_sigma: ClassVar[bool] = False"
+            )
+        return noise.gaussian() and len(free) == 1 and not depends
 
     def layered(self, flat: list[Tensor]) -> list[Tensor]:
         """(member, ..., synapses) per layer as (member, ..., *shape)."""
