@@ -11,7 +11,7 @@ from torch import Tensor
 from ebayes_core.contract.attribution import asking
 from ebayes_core.contract.slots import Noise
 from ebayes_core.engine.data import Data
-from ebayes_core.engine.layers import layers
+from ebayes_core.engine.layers import counts, layers
 from ebayes_core.engine.objective import Formulas
 from ebayes_core.engine.parameters import Parameter, Parameters, Spread, layered, split, unsolved
 from ebayes_core.engine.randomness import INIT, NOISE, ORDER, generator
@@ -55,8 +55,8 @@ class Cohort:
         self.inputs, self.outputs = tuple(data.x.shape[1:]), data.task.shape
         self.shapes = layers(member, self.inputs, self.outputs)
         self.sizes = [math.prod(shape) for shape in self.shapes]
-        self.draws = member.network.draws(self.inputs, self.outputs)
-        self.copies = member.network.copies(self.inputs, self.outputs)
+        self.draws = counts(member, "draws", self.inputs, self.outputs)
+        self.copies = counts(member, "copies", self.inputs, self.outputs)
         self.batch_size = min(member.training.batch_size, data.examples)
         self.batches = data.examples // self.batch_size
         self.formulas = self.formulas_of(points)
@@ -144,11 +144,10 @@ class Cohort:
         """The initial means that the network asks for, per layer (member, synapses)."""
         unit = torch.empty(1, sum(self.sizes), device=self.device, dtype=self.dtype)
         unit.uniform_(-1, 1, generator=generator(self.seed, INIT, device=self.device))
-        networks = stack([p.member.network for p in self.points], self.dtype, self.device)
+        units = self.layered(list(unit.split(self.sizes, 1)))
+        each = [p.member.network.start(units, self.seed) for p in self.points]
         with asking(self.network, "what start returned"):
-            means = networks.start(self.layered(list(unit.split(self.sizes, 1))), self.seed)
-            wide = [m.expand(len(self), *shape) for m, shape in zip(means, self.shapes, strict=True)]
-        return [m.flatten(1).to(unit) for m in wide]
+            return [torch.cat(means).flatten(1).view(len(self), -1) for means in zip(*each, strict=True)]
 
     def order(self, epoch: int) -> Tensor:
         """The epoch's minibatches, (batches, batch_size): a fresh permutation, less what does not fill a minibatch."""

@@ -35,7 +35,7 @@ class MemberResult:
     status: str  #: "done", or "diverged at step N: ... is not finite", naming the term and its plugin
     metrics: dict[str, float]  #: NaN if a number does not apply
     curves: dict[str, np.ndarray]  #: (epochs + 1,), starting before the first epoch
-    layers: list[dict[str, np.ndarray]]  #: per layer, arrays shaped as its weights; of its inputs, (pre + 1,)
+    layers: list[dict[str, np.ndarray]]  #: per layer, arrays shaped as its weights; of its inputs, (pre,)
     layer_metrics: dict[str, np.ndarray]  #: (layers,)
 
 
@@ -74,8 +74,8 @@ DESCRIPTIONS: dict[str, tuple[str, str]] = {
     "sigma": ("weight", "standard deviation of each weight"),
     "learning_rate_rms": ("weight^2 / nat", "eta / sqrt(<g^2>) at the mean weights, g of a single example (Eq. 7)"),
     "learning_rate_authors": ("weight^2 / nat", "eta / <|g|> at noisy weights, g of a minibatch (authors' code)"),
-    "input_abs": ("input", "mean |x| of each input under the noise; the last is the constant 1 of the bias"),
-    "input_square": ("input^2", "mean x^2 of each input under the noise; the last is the constant 1 of the bias"),
+    "input_abs": ("input", "mean |x| of each input under the noise; that of a bias is the constant 1"),
+    "input_square": ("input^2", "mean x^2 of each input under the noise; that of a bias is the constant 1"),
     "nll": ("nat", "training loss per example at noisy weights, averaged over the minibatches of the epoch"),
     "magnitude": ("nat", "magnitude cost (Eq. 3)"),
     "reliability": ("nat", "reliability cost (Eq. 4)"),

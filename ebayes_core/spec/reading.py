@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from ebayes_core.contract.registry import Registry
+from ebayes_core.contract.slots import BASES
 from ebayes_core.errors import SpecError, nearest
 from ebayes_core.spec.members import points, strictly
 from ebayes_core.spec.messages import UNKNOWN, describe
@@ -81,8 +82,13 @@ def _validate(table: dict[str, Any], registry: Registry, source: str) -> Parts:
 
 
 def _refused(mistakes: Iterable[str], registry: Registry) -> SpecError:
-    """The mistakes as an error; if a kind is unknown, it names the broken plugins that may provide it."""
-    return SpecError(f"{text}{registry.suspects()}" if f": {UNKNOWN}" in text else text for text in mistakes)
+    """The mistakes as an error; if a kind is unknown, with what its slot advises and the plugins that are broken."""
+    return SpecError(text + (_about(text) + registry.suspects()) * (f": {UNKNOWN}" in text) for text in mistakes)
+
+
+def _about(text: str) -> str:
+    """The advice of the slot whose table a message names."""
+    return next((base.advice for slot, base in BASES.items() if f"[{slot}]" in text or f" {slot}." in text), "")
 
 
 def _read(model: type[P], table: dict[str, Any], source: str) -> tuple[P | None, list[str]]:
