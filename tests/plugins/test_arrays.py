@@ -66,7 +66,7 @@ def test_every_format_gives_the_same_examples(tmp_path: Path, suffix: str) -> No
     order = [int(np.flatnonzero((row == X).all(1)).item()) for row in x]
     assert sorted(order) == list(range(23)) and len(dataset.load("test")[0]) == 7
     assert (np.array(["ape", "cat", "dog"])[y] == LABELS[order]).all()
-    assert np.bincount(dataset.load("test")[1]).tolist() == [2, 3, 2]  # a share of each class
+    assert sorted(np.bincount(dataset.load("test")[1])) == [2, 2, 3]  # a share of each class
 
 
 def test_a_file_of_one_array_has_its_targets_in_the_last_column(tmp_path: Path) -> None:
@@ -110,8 +110,7 @@ def test_sequences_have_a_loss_at_every_step_that_has_a_label(tmp_path: Path) ->
     np.savez(tmp_path / "a.npz", x=np.ones((23, 6, 2)) * np.arange(6)[:, None], y=steps)
     dataset = Arrays(train=str(tmp_path / "a.npz"), standardise="none")
     assert dataset.task() == Stepwise(Classification(2), 6)
-    x, _, y, _ = load(dataset, dataset.task())[0], *load(dataset, dataset.task())[1:]
-    assert x.shape[1:] == (6, 2)
+    assert load(dataset, dataset.task())[0].shape[1:] == (6, 2)
     (_, y), (_, y_test) = dataset.load("train"), dataset.load("test")
     known = np.sort(np.where(steps == -1, -1, steps // 5 - 1).ravel())
     assert (np.sort(torch.cat([y, y_test]).numpy().ravel()) == known).all()
@@ -122,9 +121,9 @@ def test_inputs_are_standardised_with_the_training_set(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", x=x, y=LABELS), np.savez(tmp_path / "b.npz", x=x[:9] + 1, y=LABELS[:9])
     files = {"train": str(tmp_path / "a.npz"), "test": str(tmp_path / "b.npz")}
     each, every = Arrays(**files), Arrays(**files, standardise="all")
-    sd = np.where(x.std(0) > 1e-9, x.std(0), 1)
-    assert np.allclose(each.load("train")[0], (x - x.mean(0)) / sd) and not each.load("train")[0][:, 3].any()
-    assert np.allclose(each.load("test")[0], (x[:9] + 1 - x.mean(0)) / sd)
+    mean, sd = X.mean(0), X.std(0)
+    for found, wanted in ((each.load("train")[0], (X - mean) / sd), (each.load("test")[0], (X[:9] + 1 - mean) / sd)):
+        assert np.allclose(found[:, :3], wanted) and not found[:, 3].any()
     assert np.allclose(every.load("test")[0], (x[:9] + 1 - x.mean()) / x.std())
 
 
@@ -139,10 +138,7 @@ def test_columns_of_a_table_are_chosen_by_name(tmp_path: Path) -> None:
 
 
 def test_a_table_with_a_mark_quotes_and_blank_lines_is_read(tmp_path: Path) -> None:
-    lines = [
-        '\ufeff"a","b,c",y',
-        *[f'{i / 8}, "{-i}" ,"x{i % 2}"'.replace(', "', ',"').replace('" ,', '",') for i in range(9)],
-    ]
+    lines = ['\ufeff"a","b,c",y', *(f'{i / 8},"{-i}","x{i % 2}"' for i in range(9))]
     (tmp_path / "a.csv").write_text("\r\n\r\n".join(lines), encoding="utf-8")
     x, _ = whole(Arrays(train=str(tmp_path / "a.csv"), inputs="a", targets="y", standardise="none"))
     assert sorted(x[:, 0]) == [i / 8 for i in range(9)]
@@ -313,7 +309,7 @@ def test_every_file_of_a_sweep_counts(tmp_path: Path, registry: Registry) -> Non
 def test_mistakes_of_the_table_are_told_when_the_spec_is_read(
     tmp_path: Path, registry: Registry, table: str, why: str
 ) -> None:
-    text = SPEC.replace('train = "own.csv"', table).replace(", }", " }")
+    text = SPEC.replace(', train = "own.csv"', f", {table}" if table else "")
     with pytest.raises(SpecError, match=why):
         specs.load(laid(tmp_path, text), registry)
 
