@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from ebayes_core.contract.likelihoods import Likelihood
 
 
+#: key of the validation context: the folder of the spec, to which names of files in its fields are relative
+FOLDER = "folder"
+
+
 class Dataset(Plugin):
     """Examples, and the likelihood of their targets: classification, regression, or another."""
 

@@ -16,6 +16,10 @@ def fingerprint(plain: Any) -> str:
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
+#: field of a data set with the digest of its files, and field with the folder where they are, on this machine
+CONTENT, PLACE = "digest", "folder"
+
+
 class Setting(NamedTuple):
     """The spec of one network."""
 
@@ -24,8 +28,11 @@ class Setting(NamedTuple):
 
     @property
     def digest(self) -> str:
-        """A digest that identifies the network, whatever sweep it belongs to."""
-        return fingerprint(self.spec)
+        """A digest that identifies the network, whatever sweep it belongs to, and wherever its files are."""
+        dataset = self.spec.get("dataset", {})
+        if CONTENT not in dataset:
+            return fingerprint(self.spec)
+        return fingerprint(self.spec | {"dataset": {k: v for k, v in dataset.items() if k != PLACE}})
 
 
 @dataclass
