@@ -59,7 +59,10 @@ def check_network(cls: type[Network], instances: Sequence[Network] = ()) -> None
         found = _fitting(network)
         for fit in found and [found[seed % len(found)]]:
             tried.add(fit)
-            _network_holds(network, fit, seed)
+            try:
+                _network_holds(network, fit, seed)
+            except AssertionError as error:
+                raise AssertionError(f"{error}{_unless_refused(fit)}") from error
 
     @changed.settings
     @given(changed.pairs(), st.integers(0, 2**31 - 1))
@@ -71,6 +74,16 @@ def check_network(cls: type[Network], instances: Sequence[Network] = ()) -> None
     assert tried, f"{cls.__name__}.shapes refuses all shapes that it is tried with: {shown}; give instances that fit"
     fields_matter()
     changed.all_seen()
+
+
+def _unless_refused(fit: Fit) -> str:
+    """What else to do about a mistake with a shape that the author may not have thought of."""
+    if fit == FITS[0]:
+        return ""
+    return (
+        f" (with examples {fit.inputs} and outputs {fit.outputs}; if the network is not for these, shapes has to raise "
+        "ValueError)"
+    )
 
 
 def _network_holds(network: Network, fit: Fit, seed: int) -> None:

@@ -75,9 +75,9 @@ class Recurrent(Network):
 
         recurrent, readout = weights
         with torch.no_grad():
-            inputs, _ = self._run(recurrent, x)
+            inputs, known = self._run(recurrent, x)
         drives = _swapped(_drives(inputs, recurrent))
-        states = states_of(_swapped(drives), self._between(recurrent, x), self.activation)
+        states = states_of(_swapped(drives), known, self._between(recurrent, x), self.activation)
         read = with_one(states if self.readout == "every" else states[:, -1])
         outputs = _swapped(_drives(read, readout))
         return Trace(outputs, [_swapped(inputs), _swapped(read)], [drives, outputs])
@@ -106,15 +106,14 @@ class Recurrent(Network):
     def _run(self, w: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
         """Inputs of the recurrent layer and its states, (member, step, batch, ...), in place and without a graph."""
         steps, inputs = x.shape[1:]
-        seen = x.new_zeros(len(w), steps, len(x), inputs + self.hidden + 1)
-        states = x.new_empty(len(w), steps, len(x), self.hidden)
-        seen[..., :inputs] = x.transpose(0, 1)
+        seen = x.new_empty(len(w), steps + 1, len(x), inputs + self.hidden + 1)
+        states = seen[..., inputs:-1]
+        seen[:, :-1, :, :inputs] = x.transpose(0, 1)
         seen[..., -1] = 1
+        states[:, 0] = 0
         for step in range(steps):
-            if step:
-                seen[:, step, :, inputs:-1] = states[:, step - 1]
-            states[:, step] = activate(self.activation, seen[:, step] @ _at(w, step))
-        return seen, states
+            states[:, step + 1] = activate(self.activation, seen[:, step] @ _at(w, step))
+        return seen[:, :-1], states[:, 1:]
 
 
 def _swapped(t: Tensor) -> Tensor:

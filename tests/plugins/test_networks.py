@@ -9,7 +9,6 @@ import torch
 
 from ebayes_core.contract.slots import Network
 from ebayes_core.engine.per_example import squared_gradients
-from ebayes_core.testing import check_network
 from ebayes_plugins.networks import Convolutional, Mlp, Recurrent
 
 MEMBERS, BATCH = 2, 5
@@ -217,9 +216,3 @@ def test_a_perceptron_reads_an_example_of_any_shape_as_one_vector() -> None:
     weights, x = random(network, (2, 3, 4), (2,))
     assert network.shapes((2, 3, 4), (2,)) == network.shapes((math.prod((2, 3, 4)),), (2,))
     torch.testing.assert_close(network.forward(weights, x), network.forward(weights, x.flatten(1)))
-
-
-def test_the_architectures_keep_the_contract() -> None:
-    check_network(Mlp)
-    check_network(Convolutional, [Convolutional(**fields) for fields in CONVOLUTIONAL])
-    check_network(Recurrent)
