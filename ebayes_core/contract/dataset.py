@@ -31,6 +31,13 @@ class Dataset(Plugin):
         point for regression. Repeated calls return the same values.
         """
 
+    def stages(self, split: str) -> Tensor | None:
+        """The stage of training in which each example is shown, (examples,) int64 from 0; None if in all of it.
+
+        For several tasks in a row. The epochs are divided among the stages; all have equally many training examples.
+        """
+        return None
+
     @abstractmethod
     def task(self) -> Likelihood:
         """`Classification(classes)` or `Regression(outputs, noise_sd)` of `ebayes_core.contract.likelihoods`, one of

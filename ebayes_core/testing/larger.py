@@ -77,6 +77,7 @@ def _dataset_holds(name: str, dataset: Dataset) -> None:
     train, test = (x for x, _ in splits.values())
     assert train.shape[1:] == test.shape[1:], f"{name}: examples of train and test differ in shape"
     assert train.shape != test.shape or not torch.equal(train, test), f"{name}: the test set is the training set"
+    call(f"{name}.stages", data.stages, dataset, [len(x) for x, _ in splits.values()])
     try:
         dataset.load("nonsense")
     except ValueError:
