@@ -18,7 +18,12 @@ FOLDER = "folder"
 
 
 class Dataset(Plugin):
-    """Examples, and the likelihood of their targets: classification, regression, or another."""
+    """Examples, and the likelihood of their targets: classification, regression, or another.
+
+    A data set that reads files has two fields by convention: `digest`, of their content, by which its results are
+    identified, and `folder`, where they are, which identifies nothing. A validator finds the folder of the spec under
+    FOLDER in its context.
+    """
 
     slot: ClassVar[str] = "dataset"
 

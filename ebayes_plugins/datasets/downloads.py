@@ -107,6 +107,7 @@ def _fetch(name: str, source: Source, folder: Path) -> None:
 def _nowhere(name: str, source: Source, folder: Path, why: object) -> DataError:
     files = ", ".join(source.files)
     return DataError(
-        f"{name}: {source.url} could not be downloaded ({why}). Put its files into {folder}: {files}; or name the folder "
-        f"that contains {name}/ with --cache DIR or EBAYES_CACHE. The data sets mnist5k and digits need no download"
+        f"{name}: {source.url} could not be downloaded ({why}). Put its files into {folder}: {files}; or name the "
+        f"folder that contains {name}/ with --cache DIR or EBAYES_CACHE. The data sets mnist5k and digits need no "
+        "download"
     )
