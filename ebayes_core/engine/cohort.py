@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import dataclass, field
 
@@ -152,7 +153,21 @@ class Cohort:
     def order(self, epoch: int) -> Tensor:
         """The epoch's minibatches, (batches, batch_size): a fresh permutation, less what does not fill a minibatch."""
         shuffled = torch.randperm(self.data.examples, generator=generator(self.seed, ORDER, epoch))
-        return shuffled[: self.batches * self.batch_size].view(self.batches, -1).to(self.device)
+        order = shuffled[: self.batches * self.batch_size].view(self.batches, -1).to(self.device)
+        return order if self.data.stage is None else (self.data.stage == self.stage(epoch)).nonzero()[order, 0]
+
+    def stage(self, epoch: int) -> int:
+        """The stage whose data are shown in an epoch; the stages share the epochs of training."""
+        stages, epochs = self.data.stages, int(self.training.epochs)
+        return min(epoch * stages // epochs, stages - 1)
+
+    def at_stage(self, stage: int) -> Cohort:
+        """The same networks with the data of one stage alone."""
+        if self.data.stage is None:
+            return self
+        alone = copy.copy(self)
+        alone.data = self.data.parts[stage]
+        return alone
 
     def solves(self, state: State) -> bool:
         """Whether sigma is solved for in these networks; without noise there is none to solve for."""
