@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ebayes_core.contract.functions import entropy_cost
 from ebayes_core.engine.cohort import Cohort, State
-from ebayes_core.engine.evaluation import evaluate, reliability_costs, spread
+from ebayes_core.engine.evaluation import evaluate, reliability_costs, spread, stage_accuracies
 from ebayes_core.engine.parameters import Parameters
 from ebayes_core.engine.randomness import MEASURE, generator
 from ebayes_core.engine.stacking import stack
@@ -21,8 +21,13 @@ Layers = dict[str, list[Tensor]]
 
 @torch.no_grad()
 def measure(cohort: Cohort, state: State) -> list[MemberResult]:
-    """Test scores, sigma, costs, the bound, curvature and the convergence report of every network."""
+    """Test scores, sigma, costs, the bound, curvature and the convergence report of every network.
+
+    If training has stages, on the data of the last one, and the accuracy for each.
+    """
     p = state.parameters
+    by_stage = stage_accuracies(cohort, p, "accuracy_mean")
+    cohort = cohort.at_stage(cohort.data.stages - 1)
     noise = generator(cohort.seed, MEASURE, device=cohort.device)
     found = convergence.projections(cohort, p, noise)
     nll, nll_error = convergence.expected_loss(cohort, found)
@@ -32,6 +37,7 @@ def measure(cohort: Cohort, state: State) -> list[MemberResult]:
     by_layer = {**convergence.balance(cohort, p, found), **_layer_sizes(cohort, p, layers)}
     metrics = {
         **scores,
+        **by_stage,
         **_sigma(cohort, p, layers),
         **free_energy(cohort, p, nll),
         "nll_train_error": nll_error,

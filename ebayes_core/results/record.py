@@ -16,6 +16,10 @@ def fingerprint(plain: Any) -> str:
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
+#: field of a data set with the digest of its files, and field with the folder where they are, on this machine
+CONTENT, PLACE = "digest", "folder"
+
+
 class Setting(NamedTuple):
     """The spec of one network."""
 
@@ -24,8 +28,11 @@ class Setting(NamedTuple):
 
     @property
     def digest(self) -> str:
-        """A digest that identifies the network, whatever sweep it belongs to."""
-        return fingerprint(self.spec)
+        """A digest that identifies the network, whatever sweep it belongs to, and wherever its files are."""
+        dataset = self.spec.get("dataset", {})
+        if CONTENT not in dataset:
+            return fingerprint(self.spec)
+        return fingerprint(self.spec | {"dataset": {k: v for k, v in dataset.items() if k != PLACE}})
 
 
 @dataclass
@@ -80,7 +87,7 @@ DESCRIPTIONS: dict[str, tuple[str, str]] = {
     "magnitude": ("nat", "magnitude cost (Eq. 3)"),
     "reliability": ("nat", "reliability cost (Eq. 4)"),
     "accuracy_train": ("1", "share of the epoch's examples that the sampled networks classified correctly"),
-    "accuracy_test": ("1", "accuracy on the test set with the mean weights"),
+    "accuracy_test": ("1", "accuracy on the test set (of the current stage) with the mean weights"),
     "sigma_mean": ("weight", "mean of sigma over all synapses"),
     "sigma_median": ("weight", "median of sigma over all synapses"),
     "sigma_rms": ("weight", "root mean square of sigma over all synapses"),
@@ -109,7 +116,7 @@ DESCRIPTIONS: dict[str, tuple[str, str]] = {
 #: the end of a name -> what it adds to the description of the rest
 PARTS = {
     re.compile(r"_readout_(\d+)(?=_|$)"): "of read-out {}, counted from 1",
-    re.compile(r"_stage_(\d+)$"): "of the data of stage {}, counted from 1",
+    re.compile(r"_stage_(\d+)$"): "on the data of stage {}, counted from 1",
 }
 
 

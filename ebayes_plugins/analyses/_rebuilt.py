@@ -58,6 +58,14 @@ def dataset_of(run: Run, members: list[int], analysis: str) -> Dataset:
     return found
 
 
+def examples_of(dataset: Dataset, split: str) -> tuple[Tensor, Tensor]:
+    """The examples on which trained networks are measured: all, or if training has stages, those of the last one."""
+    x, y = dataset.load(split)
+    stage = dataset.stages(split)
+    last = slice(None) if stage is None else stage == stage.max()
+    return x[last], y[last]
+
+
 def _same_data(dataset: Dataset, known: list[str] | None, analysis: str) -> None:
     """Compare with the digests of the data in the file; an older file without digests is not checked."""
     from ebayes_core.engine import data

@@ -18,7 +18,7 @@ from ebayes_plugins.analyses._common import NOISE, exponent, finished, label, me
 from ebayes_plugins.analyses._layout import ROWS, caption, counted, grid
 from ebayes_plugins.analyses._pair_panels import curves, ratios, row
 from ebayes_plugins.analyses._pairs import Surface, pair_ratios, price_of, quadratic_cost, quadratic_pair, shared_sigma
-from ebayes_plugins.analyses._rebuilt import dataset_of, rebuilt
+from ebayes_plugins.analyses._rebuilt import dataset_of, examples_of, rebuilt
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -109,7 +109,7 @@ class TwoSynapses(Analysis):
         """The task, some training examples, and the size of the data set."""
         dataset = dataset_of(run, members, self.kind)
         try:
-            x, y = dataset.load("train")
+            x, y = examples_of(dataset, "train")
         except UserError as error:
             raise UserError(f"two_synapses evaluates networks on the training set again: {error}") from error
         keep = np.random.default_rng(0).permutation(len(x))[: self.examples]
