@@ -34,7 +34,10 @@ class Recurrent(Network):
     def shapes(self, inputs: Shape, outputs: Shape) -> list[Shape]:
         """(units, inputs + units + 1) of the recurrent layer and (outputs, units + 1) of the readout, biases last."""
         if len(inputs) != 2:
-            raise ValueError("it needs sequences, (steps, inputs)")
+            raise ValueError(
+                "it needs sequences, (steps, inputs); digits and MNIST are sequences of rows with  "
+                'dataset.layout = "rows"'
+            )
         if self.readout == "last" and len(outputs) != 1:
             raise ValueError('it gives one vector for a sequence; for outputs at every step, set readout = "every"')
         if self.readout == "every" and (len(outputs) != 2 or outputs[0] != inputs[0]):
