@@ -53,7 +53,8 @@ def elementwise(name: str, formula: Formula, pair: list[Any], value: Tensor, *ar
         )
         assert one.shape == (1, 1), drops
         if not _alike(one, value[i, j]):
-            new = (a[i, j].expand(1, next(_unused)) for a in arguments)
+            count = next(_unused)
+            new = (a[i, j].expand(1, count) for a in arguments)
             _refuse(name, value[i, j], one, attempt(name, formula, network, *new)[0, 0])
 
 

@@ -126,8 +126,8 @@ class Moments:
             off = light & ~((a - expected).abs() <= 5 * (a - b).abs() + SLOPE * size + 1e-12)
             assert not bool(off.any()), (
                 f"{self.name}: the gradient in {name} of the expected quadratic loss is {a[off][0]:.6g} where its "
-                f"values change by {expected[off][0]:.6g}, at mu = {MEANS[off][0]:.6g}; for a draw without a derivative use "
-                "surrogate of ebayes_core.contract.functions"
+                f"values change by {expected[off][0]:.6g}, at mu = {MEANS[off][0]:.6g}; for a draw without a "
+                "derivative use surrogate of ebayes_core.contract.functions"
             )
 
     def _slopes(self, together: Noise, places: Free, target: Tensor, r: Rule) -> Sequence[Tensor]:

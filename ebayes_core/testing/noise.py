@@ -59,18 +59,14 @@ def starts(pair: list[Noise], mu: Tensor) -> Free:
     start = keeps_arguments(name, lambda m: attempt(name, together.init, m), mu)
     wrong = f"{name} returned {type(start).__name__}, not a dict of tensors by name; an empty one means no noise"
     assert isinstance(start, dict), wrong
-    for key, value in start.items():
-        _parameter_holds(name, key, value, mu)
+    _parameters_hold(name, start, mu, pair)
     flat: Formula = lambda m: _flat(attempt(name, together.init, m))
     repeats(name, flat, [mu], [[2 * mu], [mu / 2]])
     for i, alone in enumerate(pair):
         mine = attempt(name, stack([alone], torch.float64).init, mu[i : i + 1])
+        _parameters_hold(name, mine, mu[i : i + 1], [alone])
         among = {key: value[i : i + 1] for key, value in start.items()}
-        _same(
-            f"{name} of a network differs if other networks are beside it",
-            {k: v[i : i + 1] for k, v in start.items()},
-            mine,
-        )
+        _same(f"{name} of a network differs if other networks are beside it", among, mine)
     if not start:
         _silent_holds(pair, mu)
         return {}
@@ -79,13 +75,16 @@ def starts(pair: list[Noise], mu: Tensor) -> Free:
     return start
 
 
-def _parameter_holds(name: str, key: str, value: Tensor, mu: Tensor) -> None:
-    named = isinstance(key, str) and key.isidentifier() and key not in ("mu", "sigma")
-    assert named, f"{name}: {key!r} cannot be the name of a free parameter: use a word other than mu and sigma"
-    assert isinstance(value, Tensor), f"{name}: '{key}' is {type(value).__name__}, not a tensor"
-    ok = value.shape in (mu.shape, (len(mu), 1)) and value.dtype == mu.dtype
-    found = f"{tuple(value.shape)} {value.dtype}"
-    assert ok, f"{name}: '{key}' is {found}: it must be (member, synapses) or (member, 1), of mu's type"
+def _parameters_hold(name: str, start: Free, mu: Tensor, pair: list[Noise]) -> None:
+    """Check names, shapes and values of the initial free parameters."""
+    for key, value in start.items():
+        named = isinstance(key, str) and key.isidentifier() and key not in ("mu", "sigma")
+        assert named, f"{name}: {key!r} cannot be the name of a free parameter: use a word other than mu and sigma"
+        assert isinstance(value, Tensor), f"{name}: '{key}' is {type(value).__name__}, not a tensor"
+        ok = value.shape in (mu.shape, (len(mu), 1)) and value.dtype == mu.dtype
+        found = f"{tuple(value.shape)} {value.dtype}"
+        assert ok, f"{name}: '{key}' is {found}: it must be (member, synapses) or (member, 1), of mu's type"
+        assert bool(value.isfinite().all()), f"{name}: '{key}' is not finite, within the bounds of its fields: {pair!r}"
 
 
 def _same(message: str, a: Free, b: Free) -> None:
@@ -150,11 +149,11 @@ def _broadcasts(pair: list[Noise], mu: Tensor, start: Free) -> None:
     close = fits and torch.allclose(sigma.expand_as(mu), expected)
     assert close, f"{name}.sigma is another one if a free parameter of the whole network has the shape (member, 1)"
     xi = DISTINCT[pair[0].base]
-    drawn = attempt(f"{name}.draw", together.draw, mu, start, xi[:1])
+    advice = "It must broadcast: xi is (1, synapses), and parameters of a whole network are (member, 1)"
+    drawn = attempt(f"{name}.draw", together.draw, mu, start, xi[:1], advice=advice)
     wanted = attempt(f"{name}.draw", together.draw, mu, whole, xi[:1].expand_as(mu))
-    assert drawn.shape == wanted.shape and torch.allclose(drawn, wanted), (
-        f"{name}.draw must broadcast: xi is (1, synapses), and parameters of a whole network are (member, 1)"
-    )
+    alike = drawn.shape == wanted.shape and torch.allclose(drawn, wanted)
+    assert alike, f"{name}.draw returned another weight in other shapes. {advice}"
 
 
 def _each_drives(pair: list[Noise]) -> None:
