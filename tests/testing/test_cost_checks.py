@@ -245,5 +245,3 @@ def test_idle_and_undescribed_fields_are_caught() -> None:
         check_cost(Idle)
     with pytest.raises(AssertionError, match="description: kappa"):
         check_cost(Silent)
-
-

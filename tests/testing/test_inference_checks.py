@@ -81,5 +81,3 @@ def test_subtle_mistakes_of_an_inference_are_named(mistake: str) -> None:
     with pytest.raises(AssertionError, match=message) as caught:
         check_inference(type("Broken", (GoodInference,), {**methods, "__doc__": "Broken.", "__module__": __name__}))
     assert str(caught.value).startswith("Broken.")
-
-
