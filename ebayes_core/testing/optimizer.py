@@ -15,6 +15,7 @@ from ebayes_core.testing.elementwise import DISTINCT, SHAPE, keeps_the_form, on_
 from ebayes_core.testing.strategies import corners, mus, siblings, tensor
 
 Method = Literal["step", "step_free"]
+Memory = tuple[Tensor, ...]
 EXAMPLES = 1000  #: N
 STEPS = 3  #: of a short descent, after which the memory is filled
 RATE = 1e-3
@@ -28,6 +29,7 @@ GIVEN = {
 }
 #: gradients at which formulas tend to fail: none, tiny ones, and those at the start of a bad run
 GRADIENTS = torch.tensor([[0.0, 1e-30, -1e-8, 1e-3, -1.0, 100.0]], dtype=torch.float64)
+NORMAL = "Slope.metric and Slope.scale are None unless the class declares gaussian = True"
 LEAST = 0.99  #: a quadratic loss must fall below this share of its start
 LONG = 300  #: steps of that descent
 RATES = (1e-4, 1e-3, 1e-2, 1e-1)  #: of which one must lead down
@@ -48,7 +50,7 @@ def check_optimizer(cls: type[Optimizer]) -> None:
     def holds(pair: list[Optimizer], p: Tensor) -> None:
         _constants_hold(pair)
         for method in ("step", "step_free"):
-            _memory_holds(pair, p)
+            _memory_holds(pair, DISTINCT["mu"])
             _pure(pair, method, p)
             _form_holds(pair, method)
         _rate_holds(pair)
@@ -87,8 +89,22 @@ def _steps(
     for number, gradient in enumerate(gradients, start=1):
         constants = tuple(c.to(p.dtype) for c in optimizer.constants(number))
         slope = _slope(optimizer, method, gradient, gradient - rest, *more)
-        p, memory = getattr(optimizer, method)(p, memory, slope, rate, constants)
+        p, memory = _moved(optimizer, method, p, memory, slope, rate, constants)
     return p, *memory
+
+
+def _moved(
+    optimizer: Any, method: Method, p: Tensor, memory: Memory, slope: Slope, rate: Tensor, constants: Memory
+) -> tuple[Tensor, Memory]:
+    """One step, and a check of what it returns."""
+    name, drops = f"{type(optimizer).__name__}.{method}", "it must have the parameter's; squeeze() or [0] drops an axis"
+    found = getattr(optimizer, method)(p, memory, slope, rate, constants)
+    two = isinstance(found, tuple) and len(found) == 2 and isinstance(found[1], tuple)
+    assert two, f"{name} must return the parameter and a tuple of what is remembered"
+    assert len(found[1]) == len(memory), f"{name} remembers {len(found[1])} tensors, but init {len(memory)}"
+    shapes = [tuple(t.shape) for t in (found[0], *found[1]) if t.shape != p.shape]
+    assert not shapes, f"{name} returned shape {shapes[0]} for a parameter of shape {tuple(p.shape)}: {drops}"
+    return found
 
 
 def _short(method: Method, which: int) -> Formula:
@@ -130,16 +146,13 @@ def _pure(pair: list[Optimizer], method: Method, p: Tensor) -> None:
     """Check that a step changes neither the parameter nor what is remembered, and returns the same each time."""
     name, together = f"{type(pair[0]).__name__}.{method}", stack(pair, torch.float64)
     more = [GIVEN[n] for n in ("rest", "metric", "scale")]
-    memory = attempt(name, _steps, together, method, p, [GIVEN["first"]], *more)[1:]
+    memory = attempt(name, _steps, together, method, p, [GIVEN["first"]], *more, advice=NORMAL)[1:]
     constants, count = together.constants(2), len(memory)
 
     def step(p: Tensor, gradient: Tensor, loss: Tensor, metric: Tensor, scale: Tensor, *rest: Tensor) -> Tensor:
         slope = _slope(together, method, gradient, loss, metric, scale)
         rate = torch.full_like(p[:, :1], RATE)
-        found = attempt(name, getattr(together, method), p, rest[:count], slope, rate, rest[count:])
-        pair_of = isinstance(found, tuple) and len(found) == 2 and isinstance(found[1], tuple)
-        assert pair_of, f"{name} must return the parameter and a tuple of what is remembered"
-        assert len(found[1]) == count, f"{name} remembers {len(found[1])} tensors, but init {count}"
+        found = attempt(name, _moved, together, method, p, rest[:count], slope, rate, rest[count:])
         return torch.stack([found[0], *found[1]])
 
     arguments = [p, GIVEN["second"], *more, *memory, *constants]
@@ -148,7 +161,7 @@ def _pure(pair: list[Optimizer], method: Method, p: Tensor) -> None:
 
 
 def _form_holds(pair: list[Optimizer], method: Method) -> None:
-    name, count = f"{type(pair[0]).__name__}.{method}", len(pair[0].init(DISTINCT["mu"]))
+    name, count = f"{type(pair[0]).__name__}.{method}", len(pair[0].init(DISTINCT["mu"].clone()))
     for which in range(1 + count):
         label = name if which == 0 else f"{name}: what it remembers"
         keeps_the_form(label, _short(method, which), pair, p=DISTINCT["mu"], **GIVEN)
@@ -203,7 +216,7 @@ def _loss(together: Any, method: Method, start: Tensor, goal: Tensor, steep: Ten
     for number in range(1, LONG + 1):
         g = steep * (p - goal)
         slope = _slope(together, method, g, g, 1e-3 + 0 * g, 1 + 0 * g)
-        p, memory = getattr(together, method)(p, memory, slope, rates, together.constants(number))
+        p, memory = _moved(together, method, p, memory, slope, rates, together.constants(number))
     left = ((p - goal) / (start - goal)) ** 2
     return float(left.nan_to_num(nan=torch.inf).max())
 
@@ -212,7 +225,7 @@ def _signs_hold(cls: type[Optimizer]) -> None:
     if cls.signs == "free":
         return
     for plugin in corners(cls):
-        g = torch.tensor([[1e3, -1e3, 30.0, -30.0]], dtype=torch.float64)
+        g = torch.tensor([[2e4, -2e4, 3e3, -3e3]], dtype=torch.float64)
         p = torch.tensor([[0.01, -0.01, 1e-6, -1.0]], dtype=torch.float64)
         moved = _steps(stack([plugin], torch.float64), "step", p, [g] * STEPS, 0 * g, 1e-3 + 0 * g, 1 + 0 * g)[0]
         kept = bool((moved * p.sign() >= 0).all())
