@@ -90,7 +90,10 @@ class Surface:
     def _some(self, offsets: np.ndarray, task: Any, x: Tensor, y: Tensor, total: int) -> np.ndarray:
         import torch
 
-        weights = [m.expand(len(offsets), *m.shape).contiguous() for m in self.mu]
+        draws = self.network.draws(tuple(x.shape[1:]), task.shape)
+        weights = [
+            m.expand(len(offsets), *[n] * (n > 1), *m.shape).contiguous() for m, n in zip(self.mu, draws, strict=True)
+        ]
         moved = torch.as_tensor(offsets, dtype=self.mu[0].dtype)
         for column, synapse in enumerate(self.pair):
             weights[self.layer].flatten(1)[:, synapse] += moved[:, column]

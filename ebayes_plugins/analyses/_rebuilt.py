@@ -16,18 +16,24 @@ if TYPE_CHECKING:
 
 
 class Rebuilt(NamedTuple):
-    """A network's architecture, and per layer the means and standard deviations of its weights (post, pre + 1)."""
+    """A network's architecture, and per layer the means and standard deviations of its weights."""
 
     network: Network
     mu: list[Tensor]
     sigma: list[Tensor]
 
-    def noise(self, samples: int, seed: int = 0) -> list[Tensor]:
-        """Standard normal xi per layer, (samples, *shape); equal for all networks of the same shapes and seed."""
+    def noise(self, samples: int, draws: list[int], seed: int = 0) -> list[Tensor]:
+        """Standard normal xi per layer, (samples, [draws,] *shape); equal for all networks of the same shapes and seed.
+
+        draws: as the network tells, per layer.
+        """
         import torch
 
         generator = torch.Generator().manual_seed(seed)
-        return [torch.randn(samples, *m.shape, generator=generator, dtype=m.dtype) for m in self.mu]
+        return [
+            torch.randn(samples, *[n] * (n > 1), *m.shape, generator=generator, dtype=m.dtype)
+            for m, n in zip(self.mu, draws, strict=True)
+        ]
 
     def weights(self, xi: list[Tensor]) -> list[Tensor]:
         """mu + sigma xi (Eq. 35), per layer (samples, *shape)."""

@@ -178,7 +178,8 @@ class Predictive(Analysis):
     def _moments(self, run: Run, member: int, x: Any) -> tuple[np.ndarray, np.ndarray]:
         """Mean and s.d. of the noisy network's output at x (points, 1); all networks share their noise."""
         net = rebuilt(run, member)
-        outputs = net.network.forward(net.weights(net.noise(self.samples)), x)[..., 0]
+        draws = net.network.draws(tuple(x.shape[1:]), (1,))
+        outputs = net.network.forward(net.weights(net.noise(self.samples, draws)), x)[..., 0]
         return outputs.mean(0).numpy(), outputs.std(0).numpy()
 
     def statistics(self, arrays: Arrays) -> Arrays:
