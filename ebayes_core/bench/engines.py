@@ -84,7 +84,7 @@ def table_of(entry: Registered) -> dict[str, Any]:
 def fitting(slot: str, table: dict[str, Any]) -> dict[str, Any]:
     """The tables of a slot's kind and, if it needs another noise than the default, of the first that it fits."""
     for noise in (None, *(entry.kind for entry in entries("noise"))):
-        tables = {slot: table} | ({"noise": {"kind": noise}} if noise and slot != "noise" else {})
+        tables: dict[str, Any] = {slot: table} | ({"noise": {"kind": noise}} if noise and slot != "noise" else {})
         with contextlib.suppress(SpecError):
             Population(1, **tables).points()
             return tables

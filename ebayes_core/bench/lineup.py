@@ -67,7 +67,7 @@ def _kind(slot: str, group: list[Registered]) -> Variant:
 
 
 def _tags(slot: str, entry: Registered, table: dict[str, Any]) -> tuple[str, ...]:
-    """The tags by which the goals find the rows: those of costs and inferences are of populations with the default noise."""
+    """The tags by which the goals find the rows; of costs and inferences, those with the default noise."""
     if entry.kind == third_party.KIND:
         return ("third-party",)
     if entry.distribution != OWN:

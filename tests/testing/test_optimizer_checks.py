@@ -164,7 +164,7 @@ def test_a_sign_that_is_declared_must_hold() -> None:
 
 def test_only_a_gaussian_optimizer_has_the_metric() -> None:
     check_optimizer(broken({}, Natural))
-    with pytest.raises(AssertionError, match="Broken.step raised .* unless the class declares gaussian = True"):
+    with pytest.raises(AssertionError, match=r"Broken.step raised .* unless the class declares gaussian = True"):
         check_optimizer(broken({"gaussian": False}, Natural))
 
 
