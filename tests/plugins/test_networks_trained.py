@@ -15,6 +15,7 @@ from ebayes_core.engine.randomness import MEASURE, generator
 from ebayes_core.errors import UserError
 from ebayes_core.measure import probes
 from ebayes_core.measure.collect import measure
+from ebayes_plugins.analyses.two_synapses import _drawn_once
 from tests.build import DIGITS, cohort, trained
 
 CASES = {
@@ -75,3 +76,11 @@ def test_what_is_measured_of_them_has_the_shapes_of_their_layers(case: str) -> N
 def test_data_without_the_shape_are_refused_before_training(kind: str) -> None:
     with pytest.raises(UserError, match=rf"network '{kind}' does not fit .* 'digits', .* \(64,\) .* dataset.layout"):
         cohort(installed(), DIGITS, f'network={{ kind = "{kind}" }}')
+
+
+def test_two_synapses_are_moved_only_where_a_weight_has_one_draw() -> None:
+    fresh, frozen = (of(case) for case in ("fresh", "frozen"))
+    _drawn_once(frozen.network, 1, frozen.data.task, frozen.data.x)
+    _drawn_once(fresh.network, 2, fresh.data.task, fresh.data.x)
+    with pytest.raises(UserError, match="layer 1, which 'recurrent' draws 8 times for each example"):
+        _drawn_once(fresh.network, 1, fresh.data.task, fresh.data.x)

@@ -11,10 +11,11 @@ from torch import nn
 from ebayes_core.contract.registry import Registry
 from ebayes_core.contract.slots import Network, Trace, hookimpl
 from ebayes_core.engine import preflight
+from ebayes_core.engine.stacking import cohorts
 from ebayes_core.errors import PluginError
 from ebayes_core.testing import check_network
 from ebayes_plugins.networks import module_network
-from tests.build import DIGITS, cohort
+from tests.build import DIGITS, cohort, points
 
 
 class Leaky(Network):
@@ -148,3 +149,21 @@ def test_the_same_are_told_before_training(methods, message: str) -> None:
     with pytest.raises(PluginError, match=message):
         c = cohort(Registry.of(Plain(odd)), DIGITS, 'network={ kind = "readout" }')
         preflight.check(c, c.start())
+
+
+class Scaled(Readout):
+    """A readout whose outputs depend on a field that is a number."""
+
+    kind: Literal["scaled"] = "scaled"
+    scale: float = 1.0
+
+    def single(self, weights, x):
+        return self.scale * super().single(weights, x)
+
+
+def test_networks_that_differ_in_a_number_other_than_init_are_not_computed_as_one() -> None:
+    """One object computes the outputs of a cohort."""
+    settings = ('training.dtype="float64"', 'network={ kind = "scaled" }')
+    registry, by = Registry.of(Plain(Scaled)), lambda name: f'sweep={{ "network.{name}" = [0.5, 2.0] }}'
+    groups = {name: cohorts(points(registry, DIGITS, *settings, by(name)), lambda _: 1) for name in ("init", "scale")}
+    assert {name: len(found) for name, found in groups.items()} == {"init": 1, "scale": 2}
