@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Literal
 
 import numpy as np
@@ -12,16 +11,13 @@ from pydantic import Field
 
 from ebayes_core.contract.likelihoods import Classification
 from ebayes_core.contract.registry import Registry
-from ebayes_core.contract.slots import Analysis, Cost, Dataset, Inference, Network, Noise, Trace
+from ebayes_core.contract.slots import Analysis, Dataset, Network, Trace
 from ebayes_core.spec import loads
 from ebayes_core.sweeps.run import run
 from ebayes_core.testing import (
     check_analysis,
-    check_cost,
     check_dataset,
-    check_inference,
     check_network,
-    check_noise,
 )
 from ebayes_core.testing.larger import RUN
 from ebayes_plugins.datasets import Digits
