@@ -86,6 +86,7 @@ class Multiplicative(Noise):
     """Multiplicative noise: a normal weight whose standard deviation is k |mu|, with k trained."""
 
     kind: Literal["multiplicative"] = "multiplicative"
+    own_sigma: ClassVar[bool] = False
     k_0: float = Field(0.1, ge=1e-6, le=10, description="initial ratio of standard deviation and mean")
     per: Per = Field("synapse", description="whether k is trained for each synapse, or one for the network")
 
@@ -107,6 +108,7 @@ class LogNormal(Noise):
     """
 
     kind: Literal["log_normal"] = "log_normal"
+    own_sigma: ClassVar[bool] = False
     signs: ClassVar[Literal["free", "mean", "fixed"]] = "fixed"
     cv_0: float = Field(0.1, ge=1e-6, le=10, description="initial coefficient of variation")
 
@@ -137,6 +139,7 @@ class AbstractRelease(Noise, ABC):
     """
 
     base: ClassVar[Literal["normal", "uniform"]] = "uniform"
+    own_sigma: ClassVar[bool] = False
     signs: ClassVar[Literal["free", "mean", "fixed"]] = "mean"
     p_0: float = Field(0.9, gt=0.001, lt=0.999, description="initial release probability")
 

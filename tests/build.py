@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 from ebayes_core.contract.registry import Registry
 from ebayes_core.engine.cohort import Cohort, State
 from ebayes_core.engine.data import Data
@@ -45,9 +47,9 @@ def data_of(point: Point) -> Data:
     return member_data(point, find_device("cpu"))
 
 
-def trained(c: Cohort) -> State:
-    """The state at the end of training."""
-    state = c.start()
-    for _ in train(c, state):
+def trained(c: Cohort, state: State | None = None, steps: int | None = None) -> State:
+    """The state at the end of training, or after so many steps; from the start or from a state."""
+    state = state or c.start()
+    for _ in islice(train(c, state), steps):
         pass
     return state

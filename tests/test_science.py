@@ -38,12 +38,13 @@ def settled(c: Cohort) -> Parameters:
     """Parameters averaged over the second half of training, to average out Adam's fluctuations about the optimum."""
     state = c.start()
     half = c.training.epochs * c.batches // 2
-    mu, phi = ([torch.zeros_like(t) for t in ts] for ts in (state.parameters.mu, state.parameters.phi))
+    settling = [p.value for p in state.parameters.all()]
+    totals = [torch.zeros_like(t) for t in settling]
     for _ in train(c, state):
         if state.step > half and state.batch:
-            for total, t in zip(mu + phi, state.parameters.mu + state.parameters.phi, strict=True):
+            for total, t in zip(totals, settling, strict=True):
                 total += t / half
-    return Parameters.fresh(mu, phi)
+    return c.parameters(totals[:1], {"phi": totals[1:]})
 
 
 def hessian(c: Cohort) -> np.ndarray:
@@ -60,7 +61,7 @@ def mechanisms(registry: Registry):
 def test_trained_sigma_meets_equation_29(mechanisms) -> None:
     """sigma_i = (c rho / H_ii)^(1/(rho + 2)) for every synapse and mechanism, within 5%."""
     c, p = mechanisms
-    sigma = c.formulas.sigmas(p.mu, p.phi)[0].numpy()
+    sigma = c.formulas.sigmas(p)[0].numpy()
     for member, rho in enumerate(RHO.values()):
         known = (rho / hessian(c)) ** (1 / (rho + 2))
         np.testing.assert_allclose(sigma[member], known, rtol=0.05)
@@ -69,7 +70,7 @@ def test_trained_sigma_meets_equation_29(mechanisms) -> None:
 def test_trained_slopes_are_those_of_appendix_5(mechanisms) -> None:
     """d log sigma^2 / d log H = -2/(rho + 2)."""
     c, p = mechanisms
-    sigma = c.formulas.sigmas(p.mu, p.phi)[0].numpy()
+    sigma = c.formulas.sigmas(p)[0].numpy()
     for member, rho in enumerate(RHO.values()):
         slope = np.polyfit(np.log(hessian(c)), np.log(sigma[member] ** 2), 1)[0]
         assert slope == pytest.approx(-2 / (rho + 2), abs=0.03)
@@ -79,8 +80,8 @@ def test_trained_homogeneous_sigma_knows_the_mean_hessian(registry: Registry, me
     """Homogeneous noise: sigma^(rho + 2) = c rho / mean(H); heterogeneous noise never costs more."""
     c = cohort(registry, LINEAR, EVERY_MECHANISM, 'noise={kind="homogeneous", sigma_0=0.2}')
     p = settled(c)
-    sigma = c.formulas.sigmas(p.mu, p.phi)[0].numpy()
-    own = mechanisms[0].formulas.sigmas(mechanisms[1].mu, mechanisms[1].phi)[0].numpy()
+    sigma = c.formulas.sigmas(p)[0].numpy()
+    own = mechanisms[0].formulas.sigmas(mechanisms[1])[0].numpy()
     for member, rho in enumerate(RHO.values()):
         known = (rho / hessian(c).mean()) ** (1 / (rho + 2))
         np.testing.assert_allclose(sigma[member], known, rtol=0.05)
@@ -121,7 +122,7 @@ def test_entropic_cost_is_variational_bayes_with_a_flat_prior(registry: Registry
     bayes = cohort(registry, LINEAR, costs, 'inference={kind="variational_bayes", prior="gaussian", scale=1e4}')
     for c in (energy, bayes):
         p = settled(c)
-        np.testing.assert_allclose(c.formulas.sigmas(p.mu, p.phi)[0][0].numpy(), hessian(c) ** -0.5, rtol=0.05)
+        np.testing.assert_allclose(c.formulas.sigmas(p)[0][0].numpy(), hessian(c) ** -0.5, rtol=0.05)
 
 
 def test_variational_bayes_finds_the_exact_posterior_and_evidence(registry: Registry) -> None:
@@ -132,7 +133,7 @@ def test_variational_bayes_finds_the_exact_posterior_and_evidence(registry: Regi
     mean, covariance = c.member.dataset.posterior(prior)
     sd = np.sqrt(np.diag(covariance))
     np.testing.assert_allclose(covariance, np.diag(sd**2), atol=1e-9)
-    np.testing.assert_allclose(c.formulas.sigmas(p.mu, p.phi)[0][0].numpy(), sd, rtol=0.05)
+    np.testing.assert_allclose(c.formulas.sigmas(p)[0][0].numpy(), sd, rtol=0.05)
     assert (np.abs(p.mu[0][0].numpy() - mean) < 0.2 * sd).all()
     exact = at(c, mean, sd)
     elbo = free_energy(c, exact, expected_nll(c, mean, sd))["elbo"].item()
@@ -143,11 +144,11 @@ def test_variational_bayes_finds_the_exact_posterior_and_evidence(registry: Regi
 
 def at(c: Cohort, mean: np.ndarray, sd: np.ndarray) -> Parameters:
     sigma = torch.as_tensor(sd)[None]
-    return Parameters.fresh([torch.as_tensor(mean)[None]], [sigma + torch.log(-torch.expm1(-sigma))])
+    return c.parameters([torch.as_tensor(mean)[None]], {"phi": [sigma + torch.log(-torch.expm1(-sigma))]})
 
 
 def numbers(c: Cohort, p: Parameters) -> tuple[np.ndarray, np.ndarray]:
-    return p.mu[0][0].numpy(), c.formulas.sigmas(p.mu, p.phi)[0][0].numpy()
+    return p.mu[0][0].numpy(), c.formulas.sigmas(p)[0][0].numpy()
 
 
 def expected_nll(c: Cohort, mean: np.ndarray, sd: np.ndarray) -> torch.Tensor:

@@ -106,11 +106,12 @@ class Stepwise(Likelihood):
         return self._roots(outputs, y) if self.likelihood.has_roots else None
 
     def _roots(self, outputs: Tensor, y: Tensor | None) -> Iterator[Tensor]:
+        given = None if y is None else self._given(y)[0]
         for step in range(self.steps):
             for root in self.likelihood.curvature_roots(outputs[:, :, step]) or ():
                 placed = torch.zeros_like(outputs)
                 placed[:, :, step] = root
-                yield placed if y is None else self._masked(placed, self._given(y)[0])
+                yield placed if given is None else self._masked(placed, given)
 
     def predict(self, outputs: Tensor) -> Tensor:
         """The prediction of each step."""

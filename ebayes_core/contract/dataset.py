@@ -13,8 +13,17 @@ if TYPE_CHECKING:
     from ebayes_core.contract.likelihoods import Likelihood
 
 
+#: key of the validation context: the folder of the spec, to which names of files in its fields are relative
+FOLDER = "folder"
+
+
 class Dataset(Plugin):
-    """Examples, and the likelihood of their targets: classification, regression, or another."""
+    """Examples, and the likelihood of their targets: classification, regression, or another.
+
+    A data set that reads files has two fields by convention: `digest`, of their content, by which its results are
+    identified, and `folder`, where they are, which identifies nothing. A validator finds the folder of the spec under
+    FOLDER in its context.
+    """
 
     slot: ClassVar[str] = "dataset"
 
@@ -26,6 +35,13 @@ class Dataset(Plugin):
         takes. Targets are what the likelihood needs: (examples,) int64 for classification, (examples, outputs) floating
         point for regression. Repeated calls return the same values.
         """
+
+    def stages(self, split: str) -> Tensor | None:
+        """The stage of training in which each example is shown, (examples,) int64 from 0; None if in all of it.
+
+        For several tasks in a row. The epochs are divided among the stages; all have equally many training examples.
+        """
+        return None
 
     @abstractmethod
     def task(self) -> Likelihood:

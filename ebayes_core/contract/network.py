@@ -37,6 +37,9 @@ class Network(Plugin):
     """
 
     slot: ClassVar[str] = "network"
+    advice: ClassVar[str] = (
+        "; a torch.nn.Module becomes a kind in Python or in a plugin, since a spec runs no code: docs/write_a_plugin.md"
+    )
     init: float = Field(0.1, gt=0, le=10, description="initial means are uniform in [-init, init]")
 
     @classmethod
@@ -73,11 +76,11 @@ class Network(Plugin):
         return [1] * len(self.shapes(inputs, outputs))
 
     def start(self, units: list[Tensor], seed: int) -> list[Tensor]:
-        """Initial means of each layer, (member or 1, *shape).
+        """Initial means of each layer, (1, *shape).
 
         units: per layer (1, *shape), drawn uniformly from [-1, 1] with the seed.
         """
-        return [(self.init * unit.flatten(1)).unflatten(1, unit.shape[1:]) for unit in units]
+        return [self.init * unit for unit in units]
 
     def single(self, weights: list[Tensor], x: Tensor) -> Tensor:
         """Outputs (batch, *outputs) of one network on examples (batch, *inputs).

@@ -28,6 +28,8 @@ class Noise(Plugin):
     slot: ClassVar[str] = "noise"
     base: ClassVar[Literal["normal", "uniform"]] = "normal"
     """What xi is: a standard normal, or uniform on [0, 1)."""
+    own_sigma: ClassVar[bool] = True
+    """Whether sigma is independent of mu; the engine checks what is said here."""
     signs: ClassVar[Literal["free", "mean", "fixed"]] = "free"
     """The sign of a drawn weight: free; that of its mean; or that of its mean, which keeps the sign it starts with."""
 

@@ -21,6 +21,8 @@ class Plugin(BaseModel, ABC):
 
     model_config = CLOSED
     slot: ClassVar[str]
+    #: what to do if a spec names a kind of this slot that is not registered, after the list of those that are
+    advice: ClassVar[str] = ""
     kind: str
 
     @classmethod

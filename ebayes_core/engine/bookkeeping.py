@@ -11,7 +11,7 @@ from torch import Tensor
 from ebayes_core.contract.likelihoods import Likelihood
 from ebayes_core.engine import divergence
 from ebayes_core.engine.cohort import Cohort, State
-from ebayes_core.engine.evaluation import snapshot
+from ebayes_core.engine.evaluation import snapshot, stage_accuracies
 
 log = logging.getLogger("ebayes")
 
@@ -36,10 +36,14 @@ def count(state: State, task: Likelihood, outputs: Tensor, y: Tensor) -> None:
 
 
 def curve_point(cohort: Cohort, state: State) -> dict[str, Tensor]:
-    """The loss terms apart, accuracy and sigma now, (member,) each; the training loss is the mean over its steps."""
+    """The loss terms apart, accuracy and sigma now, (member,) each; the training loss is the mean over its steps.
+
+    If training has stages, accuracies are those on the data of now, followed by those on the test data of every stage.
+    """
     done = state.batch or math.nan
     averages = {"nll": state.loss / done, "accuracy_train": state.correct / done}
-    return {**averages, **snapshot(cohort, state.parameters)}
+    p, now = state.parameters, cohort.at_stage(cohort.stage(state.epoch))
+    return {**averages, **snapshot(now, p), **stage_accuracies(cohort, p, "accuracy_test")}
 
 
 def _stop_overflown(state: State) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import dataclass, field
 
@@ -11,11 +12,12 @@ from torch import Tensor
 from ebayes_core.contract.attribution import asking
 from ebayes_core.contract.slots import Noise
 from ebayes_core.engine.data import Data
-from ebayes_core.engine.layers import layers
+from ebayes_core.engine.layers import counts, layers
 from ebayes_core.engine.objective import Formulas
 from ebayes_core.engine.parameters import Parameter, Parameters, Spread, layered, split, unsolved
 from ebayes_core.engine.randomness import INIT, NOISE, ORDER, generator
 from ebayes_core.engine.stacking import stack
+from ebayes_core.errors import PluginError
 from ebayes_core.results.provenance import COMPILED
 from ebayes_core.spec import Point
 
@@ -54,8 +56,8 @@ class Cohort:
         self.inputs, self.outputs = tuple(data.x.shape[1:]), data.task.shape
         self.shapes = layers(member, self.inputs, self.outputs)
         self.sizes = [math.prod(shape) for shape in self.shapes]
-        self.draws = member.network.draws(self.inputs, self.outputs)
-        self.copies = member.network.copies(self.inputs, self.outputs)
+        self.draws = counts(member, "draws", self.inputs, self.outputs)
+        self.copies = counts(member, "copies", self.inputs, self.outputs)
         self.batch_size = min(member.training.batch_size, data.examples)
         self.batches = data.examples // self.batch_size
         self.formulas = self.formulas_of(points)
@@ -80,11 +82,15 @@ class Cohort:
         """Whether weights are mu + sigma xi with a sigma that depends on the only free parameter alone."""
         mu = torch.zeros(members, 2, dtype=self.dtype, device=self.device)
         with asking(noise, "what init returned"):
-            free = noise.init(mu)
-            if not noise.gaussian() or len(free) != 1:
-                return False
-            with torch.enable_grad():
-                return not noise.sigma(mu.requires_grad_(), free).requires_grad
+            free = dict(noise.init(mu).items())
+        with torch.enable_grad():
+            depends = bool(free) and noise.sigma(mu.requires_grad_(), free).requires_grad
+        if depends and noise.own_sigma:
+            raise PluginError(
+                f"the noise '{noise.kind}' ({type(noise).__module__}): sigma() depends on mu; say so with "
+                "own_sigma: ClassVar[bool] = False"
+            )
+        return noise.gaussian() and len(free) == 1 and not depends
 
     def layered(self, flat: list[Tensor]) -> list[Tensor]:
         """(member, ..., synapses) per layer as (member, ..., *shape)."""
@@ -139,16 +145,29 @@ class Cohort:
         """The initial means that the network asks for, per layer (member, synapses)."""
         unit = torch.empty(1, sum(self.sizes), device=self.device, dtype=self.dtype)
         unit.uniform_(-1, 1, generator=generator(self.seed, INIT, device=self.device))
-        networks = stack([p.member.network for p in self.points], self.dtype, self.device)
+        units = self.layered(list(unit.split(self.sizes, 1)))
+        each = [p.member.network.start(units, self.seed) for p in self.points]
         with asking(self.network, "what start returned"):
-            means = networks.start(self.layered(list(unit.split(self.sizes, 1))), self.seed)
-            wide = [m.expand(len(self), *shape) for m, shape in zip(means, self.shapes, strict=True)]
-        return [m.flatten(1).to(unit) for m in wide]
+            return [torch.cat(means).flatten(1).view(len(self), -1) for means in zip(*each, strict=True)]
 
     def order(self, epoch: int) -> Tensor:
         """The epoch's minibatches, (batches, batch_size): a fresh permutation, less what does not fill a minibatch."""
         shuffled = torch.randperm(self.data.examples, generator=generator(self.seed, ORDER, epoch))
-        return shuffled[: self.batches * self.batch_size].view(self.batches, -1).to(self.device)
+        order = shuffled[: self.batches * self.batch_size].view(self.batches, -1).to(self.device)
+        return order if self.data.stage is None else (self.data.stage == self.stage(epoch)).nonzero()[order, 0]
+
+    def stage(self, epoch: int) -> int:
+        """The stage whose data are shown in an epoch; the stages share the epochs of training."""
+        stages, epochs = self.data.stages, int(self.training.epochs)
+        return min(epoch * stages // epochs, stages - 1)
+
+    def at_stage(self, stage: int) -> Cohort:
+        """The same networks with the data of one stage alone."""
+        if self.data.stage is None:
+            return self
+        alone = copy.copy(self)
+        alone.data = self.data.parts[stage]
+        return alone
 
     def solves(self, state: State) -> bool:
         """Whether sigma is solved for in these networks; without noise there is none to solve for."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -27,11 +28,29 @@ class Data:
     y_test: Tensor
     task: Likelihood
     digest: str = ""  #: digest of the data as loaded, whatever type they are trained in
+    stage: Tensor | None = None  #: (examples,) int64, when each training example is shown; None: at any time
+    stage_test: Tensor | None = None  #: the same of the test examples
+
+    @property
+    def stages(self) -> int:
+        """Number of stages of training, each with data of its own."""
+        return 1 if self.stage is None else int(self.stage.max()) + 1
 
     @property
     def examples(self) -> int:
-        """Number of training examples N; the objective is summed over them."""
-        return len(self.x)
+        """Number of training examples N of a stage; the objective is summed over them."""
+        return len(self.x) // self.stages
+
+    @cached_property
+    def parts(self) -> list[Data]:
+        """The data of each stage alone."""
+        return [self._part(k) for k in range(self.stages)]
+
+    def _part(self, k: int) -> Data:
+        if self.stage is None or self.stage_test is None:
+            return self
+        train, test = self.stage == k, self.stage_test == k
+        return Data(self.x[train], self.y[train], self.x_test[test], self.y_test[test], self.task, self.digest)
 
 
 def load(dataset: Dataset, task: Likelihood) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -45,6 +64,35 @@ def load(dataset: Dataset, task: Likelihood) -> tuple[Tensor, Tensor, Tensor, Te
     if shapes[0] != shapes[1]:
         raise DataError(f"{_name(dataset)}: examples of train and test differ in shape: {shapes[0]} and {shapes[1]}")
     return *train, *test
+
+
+def stages(dataset: Dataset, examples: Sequence[int]) -> tuple[Tensor | None, Tensor | None]:
+    """The stage of each training and of each test example, or None. Raises DataError if they do not fit.
+
+    examples: number of training and of test examples.
+    """
+    found = tuple(dataset.stages(split) for split in ("train", "test"))
+    for split, stage, count in zip(("train", "test"), found, examples, strict=True):
+        for fault in _unfit_stages(stage, count, split == "train"):
+            raise DataError(f"{_name(dataset)}: stages('{split}') {fault}")
+    train, test = found
+    if (train is None) != (test is None) or (train is not None and test is not None and train.max() != test.max()):
+        raise DataError(f"{_name(dataset)}: train and test differ in their stages")
+    return train, test
+
+
+def _unfit_stages(stage: Tensor | None, examples: int, equal: bool) -> Iterator[str]:
+    """What is wrong with the stages of a split; equal: whether all need the same number of examples."""
+    if stage is None:
+        return
+    if not (stage.shape == (examples,) and stage.dtype == torch.int64 and stage.min() >= 0):
+        yield f"must be ({examples},) int64 from 0, or None"
+        return
+    counts = torch.bincount(stage)
+    if not counts.all():
+        yield f"has no example of stage {int(counts.argmin())}"
+    elif equal and (counts != counts[0]).any():
+        yield f"gives the stages {', '.join(map(str, counts.tolist()))} examples: all need equally many"
 
 
 def _split(dataset: Dataset, task: Likelihood, split: str) -> tuple[Tensor, Tensor]:

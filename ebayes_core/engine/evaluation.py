@@ -87,6 +87,14 @@ def mean_weights(cohort: Cohort, p: Parameters) -> dict[str, Tensor]:
     return _scores(cohort, iter([cohort.repeated(p.mu)]), 1, "mean")
 
 
+def stage_accuracies(cohort: Cohort, p: Parameters, name: str) -> dict[str, Tensor]:
+    """`<name>_stage_1`, ...: accuracy with the mean weights on the test data of each stage; empty without stages."""
+    if cohort.data.stage is None:
+        return {}
+    found = [mean_weights(cohort.at_stage(k), p).get("accuracy_mean") for k in range(cohort.data.stages)]
+    return {f"{name}_stage_{k}": value for k, value in enumerate(found, 1) if value is not None}
+
+
 def evaluate(cohort: Cohort, p: Parameters, noise: torch.Generator) -> dict[str, Tensor]:
     """Test scores with the mean weights, with a sampled network for every few examples, and with an ensemble.
 

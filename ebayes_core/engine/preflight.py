@@ -80,6 +80,26 @@ def _check_speedups(cohort: Cohort, weights: list[Tensor], x: Tensor, wanted: Te
     if found != (len(weights), len(weights)):
         inputs, drives = found
         raise PluginError(_says(network, "trace", f"{inputs} inputs and {drives} drives for {len(weights)} layers"))
+    for layer, (w, a, d) in enumerate(zip(weights, trace.inputs, trace.drives, strict=True), 1):
+        _check_layer(network, w, a, d, len(x), f"for layer {layer}")
+
+
+def _check_layer(network: Plugin, w: Tensor, inputs: Tensor, drives: Tensor, examples: int, which: str) -> None:
+    """Check that the shapes of a trace fit the weights (member, [draws,] post, pre) of a layer."""
+    positions, count = drives.shape[2:-1], w.shape[1:-2]
+    fits = drives.ndim in (3, 4) and drives.shape == (len(w), examples, *positions, w.shape[-2])
+    shared = (examples, *positions, w.shape[-1])
+    if not fits or inputs.shape not in (shared, (len(w), *shared)):
+        raise PluginError(
+            _says(
+                network,
+                "trace",
+                f"inputs {tuple(inputs.shape)} and drives {tuple(drives.shape)} {which}, whose "
+                f"weights are {tuple(w.shape)}",
+            )
+        )
+    if count and positions != count:
+        raise PluginError(_says(network, "trace", f"{drives.shape[2]} positions {which}, which has {count[0]} draws"))
 
 
 def _check_solvable(cohort: Cohort, state: State) -> None:

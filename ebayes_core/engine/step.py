@@ -58,7 +58,7 @@ def _slope_in_free(f: Formulas, p: Parameters, i: int, loss: Tensor, rest: Tenso
     if not f.optimizer.gaussian:
         return slope
     scale = sigma / derivative
-    sharing = 1 if len(p.spreads) == len(p.means) else sum(mu.shape[-1] for mu in p.mu)
+    sharing = 1 if sigma.shape[-1] > 1 else sum(mu.shape[-1] for mu in p.mu)
     return slope._replace(metric=scale * scale / (2 * sharing), scale=scale)
 
 

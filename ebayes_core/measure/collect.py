@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ebayes_core.contract.functions import entropy_cost
 from ebayes_core.engine.cohort import Cohort, State
-from ebayes_core.engine.evaluation import evaluate, reliability_costs, spread
+from ebayes_core.engine.evaluation import evaluate, reliability_costs, spread, stage_accuracies
 from ebayes_core.engine.parameters import Parameters
 from ebayes_core.engine.randomness import MEASURE, generator
 from ebayes_core.engine.stacking import stack
@@ -21,8 +21,13 @@ Layers = dict[str, list[Tensor]]
 
 @torch.no_grad()
 def measure(cohort: Cohort, state: State) -> list[MemberResult]:
-    """Test scores, sigma, costs, the bound, curvature and the convergence report of every network."""
+    """Test scores, sigma, costs, the bound, curvature and the convergence report of every network.
+
+    If training has stages, on the data of the last one, and the accuracy for each.
+    """
     p = state.parameters
+    by_stage = stage_accuracies(cohort, p, "accuracy_mean")
+    cohort = cohort.at_stage(cohort.data.stages - 1)
     noise = generator(cohort.seed, MEASURE, device=cohort.device)
     found = convergence.projections(cohort, p, noise)
     nll, nll_error = convergence.expected_loss(cohort, found)
@@ -32,6 +37,7 @@ def measure(cohort: Cohort, state: State) -> list[MemberResult]:
     by_layer = {**convergence.balance(cohort, p, found), **_layer_sizes(cohort, p, layers)}
     metrics = {
         **scores,
+        **by_stage,
         **_sigma(cohort, p, layers),
         **free_energy(cohort, p, nll),
         "nll_train_error": nll_error,
@@ -71,6 +77,7 @@ def _synapses(cohort: Cohort, p: Parameters, noise: torch.Generator) -> Layers:
     layers: Layers = {
         "mu": cohort.layered(p.mu),
         "sigma": cohort.layered(cohort.formulas.sigmas(p)),
+        **_quanta(cohort, p),
         **probes.curvature(cohort, p, noise),
         **probes.inputs(cohort, p, noise),
     }
@@ -78,6 +85,17 @@ def _synapses(cohort: Cohort, p: Parameters, noise: torch.Generator) -> Layers:
     layers["learning_rate_rms"] = _rates(cohort, p, empirical)
     layers["learning_rate_authors"] = _rates(cohort, p, convergence.absolute_gradients(cohort, p, noise))
     return layers
+
+
+def _quanta(cohort: Cohort, p: Parameters) -> Layers:
+    """Release sites, probability and quantal size of each synapse, if the noise has them."""
+    noise = cohort.formulas.noise
+    if not p.noisy or not noise.quantal():
+        return {}
+    found = [noise.quanta(mu, free) for mu, free in zip(p.mu, p.freely(), strict=True)]
+    columns = zip(*(q for q in found if q), strict=True)
+    names = ("release_sites", "release_probability", "quantal_size")
+    return {name: cohort.layered([t.contiguous() for t in parts]) for name, parts in zip(names, columns, strict=True)}
 
 
 def _rates(cohort: Cohort, p: Parameters, gradient: list[Tensor]) -> list[Tensor]:

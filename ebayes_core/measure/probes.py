@@ -37,7 +37,7 @@ def curvature(cohort: Cohort, p: Parameters, noise: torch.Generator) -> dict[str
     sums: dict[str, list[Tensor]] = {}
     networks = sampled_weights(cohort, p, noise)
     for x, y in training_chunks(cohort):
-        for where, weights in (("mean", p.mu), ("noise", next(networks))):
+        for where, weights in (("mean", cohort.repeated(p.mu)), ("noise", next(networks))):
             layered = cohort.layered(weights)
             for name, deltas in _estimators(task, y, noise).items():
                 found = squared_gradients(cohort.network, layered, x, deltas)
@@ -56,7 +56,10 @@ def _estimators(task: Likelihood, y: Tensor, noise: torch.Generator) -> dict[str
 
 
 def inputs(cohort: Cohort, p: Parameters, noise: torch.Generator) -> dict[str, list[Tensor]]:
-    """Mean |x| and mean x^2 of each layer's inputs under noise, (member, pre + 1); an empty dict without a trace."""
+    """Mean |x| and mean x^2 of each layer's inputs under noise, (member, pre); an empty dict without a trace.
+
+    In a layer that an example uses at several positions, they are also means over these.
+    """
     sums: dict[str, list[Tensor]] = {}
     networks = sampled_weights(cohort, p, noise)
     for x, _ in training_chunks(cohort):
@@ -64,9 +67,15 @@ def inputs(cohort: Cohort, p: Parameters, noise: torch.Generator) -> dict[str, l
         if trace is None:
             return {}
         for name, function in (("input_abs", torch.abs), ("input_square", torch.square)):
-            rates = [function(a).sum(-2).expand(len(cohort), -1) for a in trace.inputs]
-            _add(sums, name, rates)
+            _add(sums, name, [_rates(function(a), d) for a, d in zip(trace.inputs, trace.drives, strict=True)])
     return {name: [t / _examples(cohort) for t in total] for name, total in sums.items()}
+
+
+def _rates(values: Tensor, drives: Tensor) -> Tensor:
+    """Sum over examples of the mean over positions of ([member,] batch, [positions,] pre), as (member, pre)."""
+    if drives.ndim == 4:
+        values = values.mean(-2)
+    return values.sum(-2).expand(len(drives), -1)
 
 
 def training_chunks(cohort: Cohort) -> Iterator[tuple[Tensor, Tensor]]:

@@ -13,7 +13,7 @@ import numpy as np
 from ebayes_core.results import schema
 from ebayes_core.results.provenance import merged
 from ebayes_core.results.reader import Run
-from ebayes_core.results.record import MemberResult, Setting, fingerprint
+from ebayes_core.results.record import MemberResult, Setting
 from ebayes_core.results.schema import Shapes
 from ebayes_core.results.writer import head
 from ebayes_core.storage import hdf5, seal
@@ -41,7 +41,7 @@ def sources(paths: Iterable[Path]) -> dict[str, Source]:
     for path in paths:
         with Run(path) as run:
             for row in range(run.n_members):
-                found.setdefault(fingerprint(run.member_spec(row)), Source(path, row))
+                found.setdefault(Setting(run.member_spec(row), {}).digest, Source(path, row))
     return found
 
 

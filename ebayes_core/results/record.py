@@ -16,6 +16,10 @@ def fingerprint(plain: Any) -> str:
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
+#: field of a data set with the digest of its files, and field with the folder where they are, on this machine
+CONTENT, PLACE = "digest", "folder"
+
+
 class Setting(NamedTuple):
     """The spec of one network."""
 
@@ -24,8 +28,11 @@ class Setting(NamedTuple):
 
     @property
     def digest(self) -> str:
-        """A digest that identifies the network, whatever sweep it belongs to."""
-        return fingerprint(self.spec)
+        """A digest that identifies the network, whatever sweep it belongs to, and wherever its files are."""
+        dataset = self.spec.get("dataset", {})
+        if CONTENT not in dataset:
+            return fingerprint(self.spec)
+        return fingerprint(self.spec | {"dataset": {k: v for k, v in dataset.items() if k != PLACE}})
 
 
 @dataclass
@@ -35,7 +42,7 @@ class MemberResult:
     status: str  #: "done", or "diverged at step N: ... is not finite", naming the term and its plugin
     metrics: dict[str, float]  #: NaN if a number does not apply
     curves: dict[str, np.ndarray]  #: (epochs + 1,), starting before the first epoch
-    layers: list[dict[str, np.ndarray]]  #: per layer, arrays shaped as its weights; of its inputs, (pre + 1,)
+    layers: list[dict[str, np.ndarray]]  #: per layer, arrays shaped as its weights; of its inputs, (pre,)
     layer_metrics: dict[str, np.ndarray]  #: (layers,)
 
 
@@ -72,15 +79,24 @@ DESCRIPTIONS: dict[str, tuple[str, str]] = {
     "n_examples": ("1", "number of training examples, N"),
     "mu": ("weight", "mean of each weight"),
     "sigma": ("weight", "standard deviation of each weight"),
-    "learning_rate_rms": ("weight^2 / nat", "eta / sqrt(<g^2>) at the mean weights, g of a single example (Eq. 7)"),
-    "learning_rate_authors": ("weight^2 / nat", "eta / <|g|> at noisy weights, g of a minibatch (authors' code)"),
-    "input_abs": ("input", "mean |x| of each input under the noise; the last is the constant 1 of the bias"),
-    "input_square": ("input^2", "mean x^2 of each input under the noise; the last is the constant 1 of the bias"),
+    "release_sites": ("1", "number of release sites, n"),
+    "release_probability": ("1", "release probability of a site, p"),
+    "quantal_size": ("weight", "weight that one vesicle transmits, q; mu = n p q"),
+    "learning_rate_rms": (
+        "weight^2 / nat",
+        "step per unit of gradient, g of a single example at the mean weights; for Adam eta / sqrt(<g^2>) (Eq. 7)",
+    ),
+    "learning_rate_authors": (
+        "weight^2 / nat",
+        "the same with <|g|> at noisy weights, g of a minibatch; for Adam eta / <|g|> (authors' code)",
+    ),
+    "input_abs": ("input", "mean |x| of each input under the noise; that of a bias is the constant 1"),
+    "input_square": ("input^2", "mean x^2 of each input under the noise; that of a bias is the constant 1"),
     "nll": ("nat", "training loss per example at noisy weights, averaged over the minibatches of the epoch"),
     "magnitude": ("nat", "magnitude cost (Eq. 3)"),
     "reliability": ("nat", "reliability cost (Eq. 4)"),
     "accuracy_train": ("1", "share of the epoch's examples that the sampled networks classified correctly"),
-    "accuracy_test": ("1", "accuracy on the test set with the mean weights"),
+    "accuracy_test": ("1", "accuracy on the test set (of the current stage) with the mean weights"),
     "sigma_mean": ("weight", "mean of sigma over all synapses"),
     "sigma_median": ("weight", "median of sigma over all synapses"),
     "sigma_rms": ("weight", "root mean square of sigma over all synapses"),
@@ -109,7 +125,7 @@ DESCRIPTIONS: dict[str, tuple[str, str]] = {
 #: the end of a name -> what it adds to the description of the rest
 PARTS = {
     re.compile(r"_readout_(\d+)(?=_|$)"): "of read-out {}, counted from 1",
-    re.compile(r"_stage_(\d+)$"): "of the data of stage {}, counted from 1",
+    re.compile(r"_stage_(\d+)$"): "on the data of stage {}, counted from 1",
 }
 
 

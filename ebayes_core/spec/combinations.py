@@ -27,7 +27,7 @@ def mistakes(member: Any, registry: Registry) -> Iterator[str]:
         (
             optimizer.gaussian,
             f"the optimizer '{optimizer.kind}' needs normal weights with a sigma of their own",
-            lambda n: n.gaussian() and n.signs == "free",
+            lambda n: n.gaussian() and n.own_sigma and n.signs == "free",
             "have that",
         ),
         (

@@ -6,10 +6,12 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from ebayes_core.contract.dataset import FOLDER
 from ebayes_core.results.record import Setting
 from ebayes_core.spec import sweep
 from ebayes_core.spec.messages import Mistake, describe, listed
@@ -37,9 +39,13 @@ def resolved(model: BaseModel) -> dict[str, Any]:
     return model.model_dump(mode="json", exclude_none=True)
 
 
-def strictly(model: type[M], table: dict[str, Any]) -> M:
-    """Validate as JSON: arrays become tuples, and 1 and 1e2 are floats and integers, but not "1" or true."""
-    return model.model_validate_json(json.dumps(_whole(table), default=str), strict=True)
+def strictly(model: type[M], table: dict[str, Any], folder: Path | None = None) -> M:
+    """Validate as JSON: arrays become tuples, and 1 and 1e2 are floats and integers, but not "1" or true.
+
+    folder: the folder of the spec, where a plugin finds the files that its fields name; in the validation context.
+    """
+    context = None if folder is None else {FOLDER: folder}
+    return model.model_validate_json(json.dumps(_whole(table), default=str), strict=True, context=context)
 
 
 def _whole(value: Any) -> Any:
@@ -56,11 +62,16 @@ def _whole(value: Any) -> Any:
 
 
 def points(
-    base: dict[str, Any], rows: dict[str, sweep.Row], seeds: Sequence[int], model: type[BaseModel], source: str
+    base: dict[str, Any],
+    rows: dict[str, sweep.Row],
+    seeds: Sequence[int],
+    model: type[BaseModel],
+    source: str,
+    folder: Path,
 ) -> tuple[tuple[Point, ...], list[str]]:
     """Every network, seeds varying fastest, and the mistakes of the sweep and of its points.
 
-    A row of the sweep may set `seed` itself; then some points have more seeds than others.
+    A row of the sweep may set `seed` itself; then some points have more seeds than others. folder: that of the spec.
     """
     problems = sweep.problems(rows, seeds)
     if problems:
@@ -70,7 +81,7 @@ def points(
     wrong: dict[tuple[str, str], list[tuple[Mistake, Values]]] = {}
     for values in combinations:
         try:
-            member = strictly(model, sweep.apply(base, values))
+            member = strictly(model, sweep.apply(base, values), folder)
             found.append((member, _held(member, values)))
         except ValidationError as error:
             for mistake in describe(error, source, model):

@@ -138,6 +138,12 @@ class Parts(BaseModel):
         analysis: tuple[Analysis, ...]  # of any registered kind: compose() adds it, and the slots
 
     _members: tuple[Point, ...] = PrivateAttr(())
+    _folder: str = PrivateAttr("")
+
+    @property
+    def folder(self) -> str:
+        """The folder to which the names of files in the spec are relative; empty if it was not loaded."""
+        return self._folder
 
     def members(self) -> list[Point]:
         """All networks, each validated when the spec was loaded; seeds vary fastest.

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from ebayes_core.contract.registry import Registry
+from ebayes_core.contract.slots import BASES
 from ebayes_core.errors import SpecError, nearest
 from ebayes_core.spec.members import points, strictly
 from ebayes_core.spec.messages import UNKNOWN, describe
@@ -39,8 +40,13 @@ def read(path: str | Path) -> str:
         raise SpecError([f"{path}: cannot be read: {error.strerror}"]) from error
 
 
-def loads(text: str, registry: Registry, overrides: Iterable[str] = (), source: str = "spec") -> Parts:
+def loads(
+    text: str, registry: Registry, overrides: Iterable[str] = (), source: str = "spec", folder: str | Path | None = None
+) -> Parts:
     """The experiment of a TOML text; overrides are `dotted.field=value`.
+
+    source: where the text is from, for messages. folder: where files that the spec names are; that of `source` if left
+    out.
 
     Raises SpecError that lists every mistake.
     """
@@ -58,10 +64,10 @@ def loads(text: str, registry: Registry, overrides: Iterable[str] = (), source: 
     wrong = override(table, overrides)
     if wrong:
         raise SpecError(wrong)
-    return _validate(table, registry, source)
+    return _validate(table, registry, source, Path(Path(source).parent if folder is None else folder).absolute())
 
 
-def _validate(table: dict[str, Any], registry: Registry, source: str) -> Parts:
+def _validate(table: dict[str, Any], registry: Registry, source: str, folder: Path) -> Parts:
     """The experiment with its networks; raises every mistake, those of the spec and those of single points of the
     sweep.
     """
@@ -71,18 +77,23 @@ def _validate(table: dict[str, Any], registry: Registry, source: str) -> Parts:
     if rows is not None:  # the points are checked even if the rest is wrong
         base = {k: v for k, v in table.items() if k in models.Member.model_fields and k != "seed"}
         seeds = experiment.seeds if experiment else (0,)
-        members, more = points(base, rows.sweep, seeds, models.Member, source)
+        members, more = points(base, rows.sweep, seeds, models.Member, source, folder)
         own = set(mistakes)
         mistakes += [text for text in more if text.split(" (at every one of")[0] not in own]
     if mistakes or experiment is None:
         raise _refused(dict.fromkeys(mistakes), registry)
-    experiment._members = members
+    experiment._members, experiment._folder = members, str(folder)
     return experiment
 
 
 def _refused(mistakes: Iterable[str], registry: Registry) -> SpecError:
-    """The mistakes as an error; if a kind is unknown, it names the broken plugins that may provide it."""
-    return SpecError(f"{text}{registry.suspects()}" if f": {UNKNOWN}" in text else text for text in mistakes)
+    """The mistakes as an error; if a kind is unknown, with what its slot advises and the plugins that are broken."""
+    return SpecError(text + (_about(text) + registry.suspects()) * (f": {UNKNOWN}" in text) for text in mistakes)
+
+
+def _about(text: str) -> str:
+    """The advice of the slot whose table a message names."""
+    return next((base.advice for slot, base in BASES.items() if f"[{slot}]" in text or f" {slot}." in text), "")
 
 
 def _read(model: type[P], table: dict[str, Any], source: str) -> tuple[P | None, list[str]]:

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from ebayes_core.contract.registry import Registry
-from ebayes_core.results.record import fingerprint
+from ebayes_core.results.record import CONTENT, fingerprint
 from ebayes_core.spec.members import resolved
 from ebayes_core.spec.models import Parts, compose
 
@@ -22,9 +22,14 @@ def dumps(experiment: Parts) -> str:
 
 
 def digest(experiment: Parts) -> str:
-    """Digest of what is trained and measured: specs that share it give the same networks."""
+    """Digest of what is trained and measured: specs that share it give the same networks.
+
+    If networks are trained on files, the files' digests are part of it.
+    """
     table = {k: v for k, v in resolved(experiment).items() if k not in PRESENTATION}
-    return fingerprint(table)
+    known = {getattr(point.member.dataset, CONTENT, None) for point in experiment._members}
+    files = sorted(digest for digest in known if digest)
+    return fingerprint(table | ({"files": files} if files else {}))
 
 
 def json_schema(registry: Registry) -> dict[str, Any]:

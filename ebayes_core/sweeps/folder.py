@@ -92,7 +92,8 @@ class Folder:
 
     def whole_experiment(self, registry: Registry) -> Parts:
         """The experiment with its sweep expanded into networks. Raises SpecError."""
-        return specs.loads(specs.dumps(self.experiment(registry)), registry, source=str(self.path / SWEEP))
+        text, source = specs.dumps(self.experiment(registry)), str(self.path / SWEEP)
+        return specs.loads(text, registry, source=source, folder=self.about().get("folder") or None)
 
     def clear(self) -> None:
         """Remove all files of the sweep, but no other files in the folder."""

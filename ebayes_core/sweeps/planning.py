@@ -11,7 +11,7 @@ import torch
 from ebayes_core.contract.attribution import asking
 from ebayes_core.contract.likelihoods import Likelihood
 from ebayes_core.contract.slots import Dataset
-from ebayes_core.engine.data import Data, digest, load
+from ebayes_core.engine.data import Data, digest, load, stages
 from ebayes_core.engine.layers import layers
 from ebayes_core.engine.stacking import cohorts
 from ebayes_core.errors import UserError
@@ -39,15 +39,24 @@ def load_data(dataset: Dataset, dtype: str, device: torch.device) -> Data:
         assert task.outputs > 0, f"a likelihood of {task.outputs} outputs"
     with asking(dataset, "what load returned"):
         loaded = load(dataset, task)
+        stage, stage_test = stages(dataset, (len(loaded[0]), len(loaded[2])))
     x, y, x_test, y_test = loaded
     x, x_test = (t.to(device, kind) for t in (x, x_test))
     y, y_test = (t.to(device, kind if t.is_floating_point() else t.dtype) for t in (y, y_test))
-    return Data(x, y, x_test, y_test, task, digest(loaded))
+    stage, stage_test = (None if t is None else t.to(device) for t in (stage, stage_test))
+    return Data(x, y, x_test, y_test, task, digest(loaded), stage, stage_test)
 
 
 def member_data(point: Point, device: torch.device) -> Data:
-    """The data of a network."""
-    return load_data(point.member.dataset, point.member.training.dtype, device)
+    """The data of a network. Raises UserError if training is too short to show all of its stages."""
+    dataset, training = point.member.dataset, point.member.training
+    data = load_data(dataset, training.dtype, device)
+    if data.stages > training.epochs:
+        raise UserError(
+            f"the data set '{dataset.kind}' has {data.stages} stages, and training.epochs = {training.epochs} shows "
+            f"only as many of them: set  training.epochs = {data.stages}  or more"
+        )
+    return data
 
 
 def synapses(point: Point, device: torch.device) -> int:

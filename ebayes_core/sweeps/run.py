@@ -60,7 +60,7 @@ def begin(
         text,
         {
             "spec": spec.resolved(experiment), "digest": spec.digest(experiment), "without": list(without),
-            "retries": options.retries,
+            "retries": options.retries, "folder": experiment.folder,
         },
     )  # fmt: skip
     wanted = {point.setting.digest: point for point in experiment.members()}

@@ -16,18 +16,24 @@ if TYPE_CHECKING:
 
 
 class Rebuilt(NamedTuple):
-    """A network's architecture, and per layer the means and standard deviations of its weights (post, pre + 1)."""
+    """A network's architecture, and per layer the means and standard deviations of its weights."""
 
     network: Network
     mu: list[Tensor]
     sigma: list[Tensor]
 
-    def noise(self, samples: int, seed: int = 0) -> list[Tensor]:
-        """Standard normal xi per layer, (samples, *shape); equal for all networks of the same shapes and seed."""
+    def noise(self, samples: int, draws: list[int], seed: int = 0) -> list[Tensor]:
+        """Standard normal xi per layer, (samples, [draws,] *shape); equal for all networks of the same shapes and seed.
+
+        draws: as the network tells, per layer.
+        """
         import torch
 
         generator = torch.Generator().manual_seed(seed)
-        return [torch.randn(samples, *m.shape, generator=generator, dtype=m.dtype) for m in self.mu]
+        return [
+            torch.randn(samples, *[n] * (n > 1), *m.shape, generator=generator, dtype=m.dtype)
+            for m, n in zip(self.mu, draws, strict=True)
+        ]
 
     def weights(self, xi: list[Tensor]) -> list[Tensor]:
         """mu + sigma xi (Eq. 35), per layer (samples, *shape)."""
@@ -35,8 +41,17 @@ class Rebuilt(NamedTuple):
 
 
 def rebuilt(run: Run, member: int) -> Rebuilt:
-    """The architecture of a network with the means and standard deviations of its weights, in float64."""
+    """The architecture of a network with the means and standard deviations of its weights, in float64.
+
+    Raises UserError if its weights are not normal, which `Rebuilt.weights` samples.
+    """
     import torch
+
+    noise = plugin(run.member_spec(member), "noise")
+    if not noise.gaussian():
+        raise UserError(
+            f"network {member}: weights with the noise '{noise.kind}' are not normal, which is assumed here"
+        )
 
     def layers(name: str) -> list[Tensor]:
         found = [run.layer(member, layer, name) for layer in range(1, run.n_layers(member) + 1)]
@@ -56,6 +71,14 @@ def dataset_of(run: Run, members: list[int], analysis: str) -> Dataset:
     found = plugin({"dataset": tables[0]}, "dataset")
     _same_data(found, run.provenance.get("data", {}).get(json.dumps(tables[0])), analysis)
     return found
+
+
+def examples_of(dataset: Dataset, split: str) -> tuple[Tensor, Tensor]:
+    """The examples on which trained networks are measured: all, or if training has stages, those of the last one."""
+    x, y = dataset.load(split)
+    stage = dataset.stages(split)
+    last = slice(None) if stage is None else stage == stage.max()
+    return x[last], y[last]
 
 
 def _same_data(dataset: Dataset, known: list[str] | None, analysis: str) -> None:

@@ -16,7 +16,7 @@ from ebayes_plugins.analyses._colours import colour
 from ebayes_plugins.analyses._common import exponent, finished, multiplier
 from ebayes_plugins.analyses._gaussian import EXPECTED, calibration, places, rank, share, similarity, transport
 from ebayes_plugins.analyses._layout import COLUMNS, ROWS, caption, counted, few_ticks, grid
-from ebayes_plugins.analyses._rebuilt import dataset_of, rebuilt
+from ebayes_plugins.analyses._rebuilt import dataset_of, examples_of, rebuilt
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -141,7 +141,7 @@ class Predictive(Analysis):
     def _data(self, run: Run, members: list[int]) -> dict[str, Any]:
         """Training and held-out points, x that extends beyond them, the noise-free function, the task."""
         dataset = dataset_of(run, members, self.kind)
-        (x, y), (x_test, y_test) = dataset.load("train"), dataset.load("test")
+        (x, y), (x_test, y_test) = (examples_of(dataset, split) for split in ("train", "test"))
         task = dataset.task()
         if not hasattr(task, "noise_sd") or x.shape[1] != 1 or task.outputs != 1:
             raise UserError(
@@ -178,7 +178,8 @@ class Predictive(Analysis):
     def _moments(self, run: Run, member: int, x: Any) -> tuple[np.ndarray, np.ndarray]:
         """Mean and s.d. of the noisy network's output at x (points, 1); all networks share their noise."""
         net = rebuilt(run, member)
-        outputs = net.network.forward(net.weights(net.noise(self.samples)), x)[..., 0]
+        draws = net.network.draws(tuple(x.shape[1:]), (1,))
+        outputs = net.network.forward(net.weights(net.noise(self.samples, draws)), x)[..., 0]
         return outputs.mean(0).numpy(), outputs.std(0).numpy()
 
     def statistics(self, arrays: Arrays) -> Arrays:

@@ -18,11 +18,13 @@ from ebayes_plugins.analyses._common import NOISE, exponent, finished, label, me
 from ebayes_plugins.analyses._layout import ROWS, caption, counted, grid
 from ebayes_plugins.analyses._pair_panels import curves, ratios, row
 from ebayes_plugins.analyses._pairs import Surface, pair_ratios, price_of, quadratic_cost, quadratic_pair, shared_sigma
-from ebayes_plugins.analyses._rebuilt import dataset_of, rebuilt
+from ebayes_plugins.analyses._rebuilt import dataset_of, examples_of, rebuilt
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from torch import Tensor
 
+    from ebayes_core.contract.slots import Network
     from ebayes_core.results.reader import Run
 
 Arrays = dict[str, np.ndarray]
@@ -109,7 +111,7 @@ class TwoSynapses(Analysis):
         """The task, some training examples, and the size of the data set."""
         dataset = dataset_of(run, members, self.kind)
         try:
-            x, y = dataset.load("train")
+            x, y = examples_of(dataset, "train")
         except UserError as error:
             raise UserError(f"two_synapses evaluates networks on the training set again: {error}") from error
         keep = np.random.default_rng(0).permutation(len(x))[: self.examples]
@@ -123,6 +125,7 @@ class TwoSynapses(Analysis):
         pair, price = np.array([_nearest(h, self.steep), _nearest(h, self.flat)]), price_of(spec)
         shared = shared_sigma(price, sigma[pair], mu[pair])
         net = rebuilt(run, member)
+        _drawn_once(net.network, layer, *data[:2])
         surface = Surface(net.network, net.mu, layer - 1, where[pair])
         quadratic = quadratic_pair(spec, np.array([self.steepness, 1.0]))
         return {
@@ -193,6 +196,16 @@ class TwoSynapses(Analysis):
             ratios(panels[4], arrays, i, tones[i])
         title = "noise at equal reliability cost: equal on both synapses, and matched to their importance"
         caption(figure, title, counted(networks=(len(shown), len(arrays["seed"]))))
+
+
+def _drawn_once(network: Network, layer: int, task: Any, x: Tensor) -> None:
+    """Raise UserError if a weight of the layer has several draws for an example: two numbers do not move it."""
+    draws = network.draws(tuple(x.shape[1:]), task.shape)[layer - 1]
+    if draws > 1:
+        raise UserError(
+            f"two_synapses moves two weights of layer {layer}, which '{network.kind}' draws {draws} times for each "
+            "example; choose a layer that is drawn once"
+        )
 
 
 def _curved(run: Run, member: int, layer: int) -> tuple[np.ndarray, ...]:

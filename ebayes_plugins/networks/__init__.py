@@ -2,6 +2,7 @@
 
 from ebayes_plugins.networks.convolutional import Convolutional
 from ebayes_plugins.networks.mlp import Mlp
+from ebayes_plugins.networks.module import AbstractModule, module_network
 from ebayes_plugins.networks.recurrent import Recurrent
 
-__all__ = ["Convolutional", "Mlp", "Recurrent"]
+__all__ = ["AbstractModule", "Convolutional", "Mlp", "Recurrent", "module_network"]

@@ -64,7 +64,10 @@ class Convolutional(Network):
 
     def _layers(self, inputs: Shape, outputs: Shape) -> list[Layer]:
         if len(inputs) != 3 or len(outputs) != 1:
-            raise ValueError("it needs images, (channels, rows, columns), and gives one vector of outputs for each")
+            raise ValueError(
+                "it needs images, (channels, rows, columns), and gives one vector of outputs for each; digits and MNIST "
+                'are images with  dataset.layout = "image"'
+            )
         found, (channels, rows, columns) = [], inputs
         for number, k in enumerate(self.layers, 1):
             sides = [_across(n, k) for n in (rows, columns)]

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from ebayes_core.contract.network import Shape
 from ebayes_core.contract.slots import Network, Trace
-from ebayes_plugins.networks._linear import activate, outer, with_one
+from ebayes_plugins.networks._linear import activate, with_one
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +34,10 @@ class Recurrent(Network):
     def shapes(self, inputs: Shape, outputs: Shape) -> list[Shape]:
         """(units, inputs + units + 1) of the recurrent layer and (outputs, units + 1) of the readout, biases last."""
         if len(inputs) != 2:
-            raise ValueError("it needs sequences, (steps, inputs)")
+            raise ValueError(
+                "it needs sequences, (steps, inputs); digits and MNIST are sequences of rows with  "
+                'dataset.layout = "rows"'
+            )
         if self.readout == "last" and len(outputs) != 1:
             raise ValueError('it gives one vector for a sequence; for outputs at every step, set readout = "every"')
         if self.readout == "every" and (len(outputs) != 2 or outputs[0] != inputs[0]):
@@ -71,13 +74,14 @@ class Recurrent(Network):
         """The forward pass; steps are the positions. Only first derivatives are defined."""
         import torch
 
-        from ebayes_plugins.networks._through_time import states_of
+        from ebayes_plugins.networks._through_time import drives_of, states_of
 
         recurrent, readout = weights
+        known = x.new_empty(len(recurrent), x.shape[1], len(x), self.hidden)
         with torch.no_grad():
-            inputs, _ = self._run(recurrent, x)
-        drives = _swapped(_drives(inputs, recurrent))
-        states = states_of(_swapped(drives), self._between(recurrent, x), self.activation)
+            inputs, found = self._run(recurrent, x, known)
+        drives = _swapped(drives_of(recurrent, inputs, known))
+        states = states_of(_swapped(drives), found, self._between(recurrent, x), self.activation)
         read = with_one(states if self.readout == "every" else states[:, -1])
         outputs = _swapped(_drives(read, readout))
         return Trace(outputs, [_swapped(inputs), _swapped(read)], [drives, outputs])
@@ -86,35 +90,40 @@ class Recurrent(Network):
         self, weights: list[Tensor], x: Tensor, residual: Callable[[Tensor], Tensor], out: list[Tensor]
     ) -> Tensor:
         """Backpropagation through time, written in place."""
-        from ebayes_plugins.networks._through_time import through_time
+        from ebayes_plugins.networks._through_time import through_time, write_outer
 
         recurrent, readout = weights
         inputs, states = self._run(recurrent, x)
         read = with_one(states if self.readout == "every" else states[:, -1])
         outputs = _swapped(_drives(read, readout))
         delta = _swapped(residual(outputs))
-        _write_outer(delta, read, out[1])
+        write_outer(delta, read, out[1])
         slopes = _drives(delta, readout[..., :-1].transpose(-2, -1))
         slopes = slopes if self.readout == "every" else slopes[:, None]
-        _write_outer(through_time(slopes, states, self._between(recurrent, x), self.activation), inputs, out[0])
+        write_outer(through_time(slopes, states, self._between(recurrent, x), self.activation), inputs, out[0])
         return outputs
 
     def _between(self, recurrent: Tensor, x: Tensor) -> Tensor:
         """The weights between the units, ([step,] post, post) of each member."""
         return recurrent[..., x.shape[-1] : -1]
 
-    def _run(self, w: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Inputs of the recurrent layer and its states, (member, step, batch, ...), in place and without a graph."""
+    def _run(self, w: Tensor, x: Tensor, drives: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Inputs of the recurrent layer and its states, (member, step, batch, ...), in place and without a graph.
+
+        drives: where to write the drives, if they are wanted.
+        """
         steps, inputs = x.shape[1:]
-        seen = x.new_zeros(len(w), steps, len(x), inputs + self.hidden + 1)
-        states = x.new_empty(len(w), steps, len(x), self.hidden)
-        seen[..., :inputs] = x.transpose(0, 1)
+        seen = x.new_empty(len(w), steps + 1, len(x), inputs + self.hidden + 1)
+        states = seen[..., inputs:-1]
+        seen[:, :-1, :, :inputs] = x.transpose(0, 1)
         seen[..., -1] = 1
+        states[:, 0] = 0
         for step in range(steps):
-            if step:
-                seen[:, step, :, inputs:-1] = states[:, step - 1]
-            states[:, step] = activate(self.activation, seen[:, step] @ _at(w, step))
-        return seen, states
+            drive = seen[:, step] @ _at(w, step)
+            states[:, step + 1] = activate(self.activation, drive)
+            if drives is not None:
+                drives[:, step] = drive
+        return seen[:, :-1], states[:, 1:]
 
 
 def _swapped(t: Tensor) -> Tensor:
@@ -132,12 +141,3 @@ def _drives(x: Tensor, w: Tensor) -> Tensor:
     if x.ndim == 4 and w.ndim == 3:
         return (x.flatten(1, 2) @ w.transpose(1, 2)).unflatten(1, x.shape[1:3])
     return x @ w.transpose(-2, -1)
-
-
-def _write_outer(delta: Tensor, x: Tensor, out: Tensor) -> None:
-    """Write delta^T x to out: of each step if it has a draw of its own, otherwise summed over the steps."""
-    if out.ndim == 4:
-        delta, x, out = delta.flatten(0, 1), x.flatten(0, 1), out.view(-1, *out.shape[2:])
-    elif x.ndim == 4:
-        delta, x = delta.flatten(1, 2), x.flatten(1, 2)
-    outer(delta, x, out)

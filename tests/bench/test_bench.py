@@ -140,7 +140,7 @@ def test_the_naive_loop_takes_the_engines_step() -> None:
     naive.objective(x, y, xi, examples=20).backward()
     naive.optimiser.step()
     next(train(cohort, state))
-    for mine, theirs in zip([*state.parameters.mu, *state.parameters.phi], [*naive.mu, *naive.phi], strict=True):
+    for mine, theirs in zip([p.value for p in state.parameters.all()], [*naive.mu, *naive.phi], strict=True):
         torch.testing.assert_close(mine[0], theirs.detach().flatten(), rtol=1e-9, atol=1e-11)
 
 
@@ -153,7 +153,10 @@ def like(cohort, state, c: float) -> Naive:  # type: ignore[no-untyped-def]
     """A naive loop that starts where a cohort of one starts."""
     naive = Naive(TINY, torch.float64, c)
     with torch.no_grad():
-        for mine, theirs in ((naive.mu, state.parameters.mu), (naive.phi, state.parameters.phi)):
+        for mine, theirs in (
+            (naive.mu, state.parameters.mu),
+            (naive.phi, [p.value for p in state.parameters.free["phi"]]),
+        ):
             for target, source in zip(mine, cohort.layered(theirs), strict=True):
                 target.copy_(source[0])
     return naive
@@ -181,10 +184,12 @@ def test_quick_rows_serve_every_goal_on_training() -> None:
     assert {goal.to for goal in GOALS if goal.to} - tags == {"run", "stated"}
 
 
-@pytest.mark.parametrize("slot", ["cost", "noise", "inference"])
+@pytest.mark.parametrize("slot", ["cost", "noise", "inference", "optimizer"])
 def test_every_kind_takes_a_step(slot: str) -> None:
     for entry in engines.entries(slot):
-        cohort = Population(2, TINY, compile=False, **{slot: engines.table_of(entry)}).cohort(made_up(6, 20, 20))
+        cohort = Population(2, TINY, compile=False, **engines.fitting(slot, engines.table_of(entry))).cohort(
+            made_up(6, 20, 20)
+        )
         state = next(train(cohort, cohort.start()))
         assert bool(state.alive.all())
 

@@ -68,9 +68,9 @@ class OddNoise(Noise):
     def init(self, mu):
         if self.fault == "init returned":
             return 0.1
-        return boom() if self.fault == "init" else torch.zeros_like(mu)
+        return boom() if self.fault == "init" else {"phi": torch.zeros_like(mu)}
 
-    def sigma(self, phi):
+    def sigma(self, mu, free):
         return boom()
 
 
@@ -264,9 +264,11 @@ def test_figures_tables_claims_and_pages_name_it(odd: Registry, file: Path, tmp_
 def test_a_method_that_wants_another_argument_is_found_before_anything_runs(faulty: type) -> None:
     """Otherwise a bare TypeError would be raised at the first call, naming neither the plugin nor its package."""
     method = "energy" if faulty is OddCost else "sigma"
-    body = {method: lambda self, phi, mu, temperature: phi, "__module__": __name__, "__doc__": "Odd."}
+    body = {method: lambda self, sigma, mu, temperature: mu, "__module__": __name__, "__doc__": "Odd."}
     hooks = {f"ebayes_{faulty.slot}s": hookimpl(lambda: [type("Wrong", (faulty,), body)])}
-    with pytest.raises(PluginError, match=rf"wrong_package: .*Wrong.{method}\(self, phi, mu, temperature\) cannot be"):
+    with pytest.raises(
+        PluginError, match=rf"wrong_package: .*Wrong.{method}\(self, sigma, mu, temperature\) cannot be"
+    ):
         Registry.of(types.SimpleNamespace(__name__="wrong_package", **hooks))
 
 

@@ -14,7 +14,6 @@ from ebayes_core.contract.registry import Registry
 from ebayes_core.engine.evaluation import Predictive, evaluate, reliability_costs, sampled_weights
 from ebayes_core.engine.randomness import MEASURE, generator
 from ebayes_core.measure.collect import measure
-from ebayes_plugins.costs import Membrane
 from tests.build import DIGITS, LINEAR, cohort, trained
 
 
@@ -150,9 +149,10 @@ def test_samples_follow_the_model(task) -> None:
         assert drawn.std().item() == pytest.approx(0.7, abs=0.02)
 
 
-def test_bill_at_the_rms_is_never_above_the_true_one() -> None:
+def test_bill_at_the_rms_is_never_above_the_true_one(registry: Registry) -> None:
     """Jensen's inequality: sigma -> (sigma^2)^(-rho/2) is convex, so spreading sigma at one RMS can only cost more."""
-    sigma = torch.rand(3, 200, dtype=torch.float64) + 0.01
-    paid = reliability_costs(Membrane(c=0.3), sigma, sigma)
+    c = cohort(registry, LINEAR, 'cost={kind="membrane", c=0.3}', 'sweep."inference.magnitude"=[0.1, 0.2, 0.3]')
+    sigma = torch.rand(3, c.sizes[0], dtype=torch.float64) + 0.01
+    paid = reliability_costs(c, c.parameters([0 * sigma], {"phi": [sigma.expm1().log()]}))
     assert (paid["reliability_cost"] >= paid["reliability_cost_at_rms"]).all()
     torch.testing.assert_close(paid["reliability_cost"], 0.3 * sigma.pow(-2 / 3).sum(-1))

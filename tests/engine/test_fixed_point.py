@@ -25,6 +25,7 @@ from ebayes_core.engine.fixed_point import (
     rescaled,
 )  # fmt: skip
 from ebayes_core.engine.loop import train
+from ebayes_core.engine.parameters import Spread
 from ebayes_core.engine.randomness import MEASURE, generator
 from ebayes_core.measure.convergence import balance, projections
 from tests.build import DIGITS, LINEAR, cohort, trained
@@ -47,7 +48,8 @@ INFERENCES = {
 def solved(c: Cohort, mu: Tensor, sigma: Tensor, curvature: Tensor, steps: int = 300) -> Tensor:
     """The fixed point of the steps."""
     for _ in range(steps):
-        (change,) = newton(c.formulas, [mu], [Condition(sigma, curvature, torch.full_like(sigma, LARGEST))])
+        known = Condition(Spread(sigma, sigma), curvature, torch.full_like(sigma, LARGEST))
+        (change,) = newton(c.formulas, c.parameters([mu], {"phi": [sigma]}), [known])
         assert change.abs().max() <= MOST
         sigma = sigma * change.exp()
     return sigma
@@ -173,7 +175,7 @@ def test_a_linear_readout_is_trained_to_its_optimum(registry: Registry, noise: s
     h = exact_curvature(c)
     h = h.mean() if noise == "homogeneous" else h
     known = (0.5 * 0.5 / (c.formulas.examples * h)) ** (1 / 2.5)
-    sigma = trained(c).parameters.sigma[0][0]
+    sigma = trained(c).parameters.spreads[0].sigma[0]
     assert not [r for r in caplog.records if r.name == "ebayes"], "the step was not compiled"
     torch.testing.assert_close(sigma, known.expand_as(sigma), rtol=0.02, atol=0)
 
@@ -213,7 +215,7 @@ def test_the_first_steps_are_bounded(registry: Registry) -> None:
     """After the first minibatch most synapses have no gradient yet; none may diverge."""
     c = cohort(registry, DIGITS, SOLVE)
     state = c.start()
-    before = [s.clone() for s in state.parameters.sigma]
+    before = [s.sigma.clone() for s in state.parameters.spreads]
     next(train(c, state))
-    for a, b in zip(before, state.parameters.sigma, strict=True):
+    for a, b in zip(before, [s.sigma for s in state.parameters.spreads], strict=True):
         assert (b / a).log().abs().max() <= MOST * 1.01

@@ -95,7 +95,8 @@ name = "test"
 dataset = { kind = "sequences" }
 network = { kind = "linear_steps" }
 noise = { kind = "heterogeneous", sigma_0 = 0.1 }
-training = { epochs = 2, batch_size = 10, learning_rate = 1e-2, dtype = "float64" }
+training = { epochs = 2, batch_size = 10, dtype = "float64" }
+optimizer = { kind = "adam", learning_rate = 1e-2 }
 measurement = { samples = 2 }
 """
 COUNTS = ('dataset={kind="counts"}', "network.steps=1")

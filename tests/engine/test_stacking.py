@@ -107,8 +107,9 @@ def test_scaling_of_the_costs_does_not_depend_on_the_batch_size(registry: Regist
     for size in (1, 20, 97):
         c = cohort(registry, DIGITS, f"training.batch_size={size}")
         state = c.start()
-        xi, p = state.xi.split(c.sizes, 1), state.parameters
-        slope = torch.cat(gradients(c.formulas, p.mu, p.sigma, [torch.zeros_like(m) for m in p.mu], xi)[1], 1)
-        sigma = torch.cat(p.sigma, 1).requires_grad_()
+        xi, p = c.by_layer(state.xi), state.parameters
+        of_loss, rest = (by["phi"] for _, by in gradients(c.formulas, p, [torch.zeros_like(m) for m in p.mu], xi))
+        slope = torch.cat([a + b for a, b in zip(of_loss, rest, strict=True)], 1)
+        sigma = torch.cat([s.sigma for s in p.spreads], 1).requires_grad_()
         (known,) = torch.autograd.grad(c.formulas.cost(sigma, sigma).sum(), sigma)
         torch.testing.assert_close(slope * c.data.examples, known)

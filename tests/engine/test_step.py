@@ -67,12 +67,19 @@ def reference_penalty(member, mu, sigma, noisy):
     return prior.sum() - Normal(mu, sigma).entropy().sum()
 
 
+TORCH = {
+    "adam": lambda o, p: torch.optim.Adam(p, lr=o.learning_rate, betas=(o.beta1, o.beta2), eps=o.epsilon),
+    "sgd": lambda o, p: torch.optim.SGD(p, lr=o.learning_rate, momentum=o.momentum, nesterov=o.nesterov),
+    "rmsprop": lambda o, p: torch.optim.RMSprop(p, lr=o.learning_rate, alpha=o.alpha, eps=o.epsilon),
+}
+
+
 def reference(c, index=0):
-    """Parameters of one network as a textbook loop trains them: alone, in double precision, by torch.optim.Adam."""
+    """Parameters of one network as a textbook loop trains them: alone, in double precision, by torch.optim."""
     member, state = c.points[index].member, c.start()
     mu = [t[index].double().requires_grad_() for t in state.parameters.mu]
     phi = [t.value[index].double().requires_grad_() for t in state.parameters.free.get("phi", [])]
-    optimiser = torch.optim.Adam([*mu, *phi], lr=member.optimizer.learning_rate)
+    optimiser = TORCH[member.optimizer.kind](member.optimizer, [*mu, *phi])
     schedule = None
     if member.training.schedule == "cosine":
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, member.training.epochs * c.batches)
@@ -102,6 +109,23 @@ def reference(c, index=0):
 @pytest.mark.parametrize("cost", COSTS)
 def test_update_is_adam_on_the_objective(registry: Registry, cost: str, inference: str, noise: str) -> None:
     c = cohort(registry, DIGITS, f"cost={cost}", f"inference={inference}", f"noise={noise}")
+    state = trained(c)
+    for ours, theirs in zip([p.value for p in state.parameters.all()], reference(c), strict=True):
+        torch.testing.assert_close(ours[0], theirs, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("noise", NOISES)
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        '{kind="sgd", learning_rate=0.02}', '{kind="sgd", learning_rate=0.02, momentum=0.7, nesterov=true}',
+        '{kind="sgd", learning_rate=0.02, momentum=0.0}', '{kind="rmsprop", learning_rate=1e-3, alpha=0.9}',
+        '{kind="adam", learning_rate=1e-2, beta1=0.0, beta2=0.9, epsilon=1e-3}',
+    ],
+)  # fmt: skip
+def test_optimizers_are_those_of_torch(registry: Registry, optimizer: str, noise: str) -> None:
+    c = cohort(registry, DIGITS, f"optimizer={optimizer}", f"noise={noise}", 'cost={kind="calcium", c=0.1}')
+    assert c.batches * c.training.epochs >= 50
     state = trained(c)
     for ours, theirs in zip([p.value for p in state.parameters.all()], reference(c), strict=True):
         torch.testing.assert_close(ours[0], theirs, rtol=1e-9, atol=1e-11)

@@ -100,9 +100,10 @@ class Burst(Noise):
     most: float = Field(-4.0, ge=-9, le=10, description="phi from which on it is no number")
 
     def init(self, mu):
-        return 0 * mu - 5
+        return {"phi": 0 * mu - 5}
 
-    def sigma(self, phi):
+    def sigma(self, mu, free):
+        phi = free["phi"]
         return phi.exp() * torch.where(phi > self.most, torch.nan, 1.0)
 
 

@@ -78,7 +78,7 @@ def test_the_standard_error_is_the_spread_of_repetitions(registry: Registry, dty
     c = cohort(registry, LINEAR, *BAYES, f"training.dtype={dtype}")
     mean, covariance = c.member.dataset.posterior(PRIOR)
     p = at(c, mean, np.sqrt(np.diag(covariance)))
-    p = type(p).fresh(*([t.to(c.dtype) for t in ts] for ts in (p.mu, p.phi)))
+    p = c.parameters([m.to(c.dtype) for m in p.mu], {"phi": [q.value.to(c.dtype) for q in p.free["phi"]]})
     noise = generator(0, MEASURE)
     losses, errors = np.array([expected_loss(c, projections(c, p, noise)) for _ in range(40)])[..., 0].T
     assert losses.std(ddof=1) == pytest.approx(

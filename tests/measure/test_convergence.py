@@ -21,7 +21,7 @@ MANY = "measurement.balance_passes=80"
 
 def at(c: Cohort, mu: list[torch.Tensor], sigma: list[torch.Tensor]) -> Parameters:
     """Parameters of given means and standard deviations, phi = softplus^-1(sigma)."""
-    return Parameters.fresh(mu, [s + torch.log(-torch.expm1(-s)) for s in sigma])
+    return c.parameters(mu, {"phi": [s + torch.log(-torch.expm1(-s)) for s in sigma]})
 
 
 def test_stein_on_a_small_smooth_network(registry: Registry) -> None:
@@ -33,7 +33,7 @@ def test_stein_on_a_small_smooth_network(registry: Registry) -> None:
     p, noise = trained(c).parameters, generator(1, MEASURE)
     found = torch.cat([projections(c, p, noise).along_sigma for _ in range(20)])
     x, y = c.data.x[::7], c.data.y[::7]
-    sigma = c.formulas.sigmas(p.mu, p.phi)
+    sigma = c.formulas.sigmas(p)
 
     def loss(flat):
         weights = c.layered([w[None] for w in flat.split(c.sizes)])

@@ -28,7 +28,7 @@ from ebayes_core.storage.cache import cache_dir
 from ebayes_core.storage.once import once
 from ebayes_plugins import mnists
 from ebayes_plugins.analyses._rebuilt import dataset_of
-from ebayes_plugins.datasets import Digits, Mnist
+from ebayes_plugins.datasets import Digits, Mnist, Mnist5k
 from ebayes_plugins.idx import Damaged, File
 from ebayes_plugins.mnists import Images
 
@@ -271,6 +271,16 @@ def test_an_analysis_looks_at_the_data_that_were_trained_on(tmp_path: Path, monk
     run.provenance = {"data": {json.dumps(table): [digest(loaded[::-1])]}}
     with pytest.raises(UserError, match=r"mine evaluates .* 'digits' is not what they were trained on"):
         dataset_of(run, [0], "mine")
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_layouts_are_the_same_pixels_in_another_shape(split: str) -> None:
+    flat, labels = Digits().load(split)
+    image, rows = (Digits(layout=layout).load(split) for layout in ("image", "rows"))
+    assert flat.shape[1:] == (64,) and image[0].shape[1:] == (1, 8, 8) and rows[0].shape[1:] == (8, 8)
+    assert torch.equal(rows[0][:, 2, 5], flat[:, 2 * 8 + 5]) and torch.equal(image[0][:, 0], rows[0])
+    assert torch.equal(image[1], labels) and torch.equal(rows[1], labels)
+    assert Mnist5k(layout="image").load(split)[0].shape[1:] == (1, 28, 28)
 
 
 # --- the real one ----------------------------------------------------------------------------------------------------

@@ -123,7 +123,7 @@ def test_the_interval_of_a_share_is_wilsons() -> None:
 
 def test_networks_of_one_seed_share_their_noise() -> None:
     nets = [rebuilt(grid_of(), i) for i in (0, 1)]
-    for a, b in zip(nets[0].noise(3), nets[1].noise(3), strict=True):
+    for a, b in zip(nets[0].noise(3, [1, 1]), nets[1].noise(3, [1, 1]), strict=True):
         assert torch.equal(a, b)
 
 

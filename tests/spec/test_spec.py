@@ -17,7 +17,19 @@ from hypothesis import strategies as st
 
 from ebayes_core.contract.registry import Registry
 from ebayes_core.errors import SpecError
-from ebayes_core.spec import Measurement, Training, compose, digest, dumps, json_schema, load, loads, read, schema_text
+from ebayes_core.spec import (
+    Measurement,
+    Training,
+    combinations,
+    compose,
+    digest,
+    dumps,
+    json_schema,
+    load,
+    loads,
+    read,
+    schema_text,
+)
 from ebayes_core.testing import plugins
 
 REGISTRY = Registry.load()
@@ -72,7 +84,7 @@ def experiments(draw):
     )
 
 
-@given(experiments())
+@given(experiments().filter(lambda e: not list(combinations.mistakes(e, REGISTRY))))
 def test_round_trip(experiment) -> None:
     """load(dump(spec)) == spec, with equal networks and an equal digest."""
     registry = REGISTRY

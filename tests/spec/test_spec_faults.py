@@ -62,9 +62,10 @@ def test_a_deep_dotted_key_is_refused_and_a_long_text_is_not(registry: Registry)
 
 def test_denormal_numbers_are_read_as_they_were_accepted(trial: Trial) -> None:
     """They used to be flushed to 0, which is invalid, in the worker that read them again."""
-    least = 'learning_rate = 5e-324\n[cost]\nkind = "calcium"\ns = 5e-324\n[network]\nkind = "mlp"\ninit = 5e-324'
+    least = 'kind = "adam"\nlearning_rate = 5e-324\n[cost]\nkind = "calcium"\ns = 5e-324'
+    least += '\n[network]\nkind = "mlp"\ninit = 5e-324'
     trial.every, before = 1, trial.counts["trained"]
-    trial.judge(f'name = "a"\ndataset = {{ kind = "digits" }}\n[training]\n{least}'.encode())
+    trial.judge(f'name = "a"\ndataset = {{ kind = "digits" }}\n[optimizer]\n{least}'.encode())
     trial.every = 10
     assert not trial.lost and trial.counts["trained"] == before + 1
 

@@ -21,7 +21,8 @@ from ebayes_core.testing import (
 )
 from ebayes_core.testing.larger import RUN
 from ebayes_plugins.datasets import Digits
-from ebayes_plugins.networks import Mlp
+from ebayes_plugins.networks import Convolutional, Mlp
+from tests.plugins.test_networks import CONVOLUTIONAL
 
 TINY = {"digits", "cubic", "linear_gaussian"}  #: data sets that are quick to load in any form
 
@@ -30,11 +31,18 @@ def kinds(slot: str) -> list[str]:
     return sorted(Registry.load().kinds(slot))
 
 
-def test_networks_pass(registry: Registry) -> None:
-    names = ("relu", "linear", "tanh", "softplus")
-    layered = [Mlp(hidden=(4,), activations=(a, b)) for a in names for b in names]
-    check_network(Mlp, layered)
-    assert set(registry.kinds("network")) == {"mlp"}
+ACTIVATIONS = ("relu", "linear", "tanh", "softplus")
+#: instances whose fields fit each other, for each architecture
+NETWORKS = {
+    "mlp": [Mlp(hidden=(4,), activations=(a, b)) for a in ACTIVATIONS for b in ACTIVATIONS],
+    "convolutional": [Convolutional(**fields) for fields in CONVOLUTIONAL],
+    "recurrent": [],
+}
+
+
+@pytest.mark.parametrize("kind", kinds("network"))
+def test_networks_pass(registry: Registry, kind: str) -> None:
+    check_network(registry.kinds("network")[kind], NETWORKS[kind])
 
 
 @pytest.mark.parametrize(
@@ -90,6 +98,8 @@ class GoodNetwork(Network):
     kind: Literal["good"] = "good"
 
     def shapes(self, inputs, outputs):
+        if len(inputs) != 1 or len(outputs) != 1:
+            raise ValueError("it takes and gives vectors")
         return [(*outputs, inputs[0] + 1)]
 
     def forward(self, weights, x):
@@ -112,7 +122,7 @@ def doubled(self, weights, x, residual, out):
 @pytest.mark.parametrize(
     "methods, message",
     [
-        ({"forward": lambda s, w, x: GoodNetwork.forward(s, w, x).mean(0)}, "member, batch, outputs"),
+        ({"forward": lambda s, w, x: GoodNetwork.forward(s, w, x).mean(0)}, r"member, batch, \*outputs"),
         ({"forward": lambda s, w, x: GoodNetwork.forward(s, w, x) + w[0].mean()}, "mixes members"),
         ({"forward": lambda s, w, x: GoodNetwork.forward(s, w, x - x.mean(0))}, "mixes examples"),
         ({"forward": lambda s, w, x: GoodNetwork.forward(s, w, x).double()}, "float32 into"),
@@ -219,7 +229,7 @@ NETWORK_MISTAKES = {
     "drops the output": ({"forward": lambda s, w, x: GoodNetwork.forward(s, w, x).squeeze(-1)}, "output: squeeze"),
     "no tensor": ({"forward": lambda s, w, x: None}, "forward returned NoneType, not a tensor"),
     "fails": ({"forward": lambda s, w, x: w[3]}, "forward raised IndexError"),
-    "fails to give shapes": ({"shapes": lambda s, i, o: [(o, i + 1) for _ in range(3)][3]}, "shapes raised IndexError"),
+    "fails to give shapes": ({"shapes": lambda s, i, o: [(*o, *i) for _ in range(3)][3]}, "shapes raised IndexError"),
     "a trace that is none": ({"trace": lambda s, w, x: (1, 2, 3)}, "must return a Trace"),
 }  # fmt: skip
 

