@@ -16,9 +16,13 @@ from ebayes_core.testing.elementwise import DISTINCT, FREE, SHAPE, elementwise, 
 from ebayes_core.testing.gradients import finite_at, slope_of, slopes, slopes_hold
 from ebayes_core.testing.strategies import mus, sigmas, tensor
 
+
+def _column(values: list[float]) -> Tensor:
+    return torch.tensor(values, dtype=torch.float64)
+
+
 #: round numbers, which are often the thresholds of formulas
 _ROUND = [m * 10.0**k for k in range(-6, 3) for m in (1, 2, 5)]
-_column = lambda values: torch.tensor(values, dtype=torch.float64)
 USUAL = {
     "sigma": _column([*_ROUND, 1e3]),
     "mu": _column([0.0, 1e-3, -0.05, 0.1, -1.0, 3.0]),

@@ -11,7 +11,7 @@ from torch import Tensor
 from ebayes_core.contract.slots import Cost, Inference
 from ebayes_core.engine.stacking import stack
 from ebayes_core.testing.common import Changed, Formula, attempt, check_table, keeps_arguments, quick, repeats, steady
-from ebayes_core.testing.elementwise import DISTINCT, elementwise
+from ebayes_core.testing.elementwise import DISTINCT, elementwise, keeps_device
 from ebayes_core.testing.formulas import USUAL, falls, formula_holds, mu_tensors, sigma_tensors
 from ebayes_core.testing.gradients import finite_at, slopes
 from ebayes_core.testing.strategies import corners, siblings
@@ -91,6 +91,7 @@ def _prior_holds(name: str, pair: list[Inference], *arguments: Tensor) -> None:
         assert prior.shape == values[0].shape, f"{name} must be elementwise, or None"
         repeats(name, ask, values, [[a * factor for a in values] for factor in (2.0, 0.5)])
         elementwise(name, formula, pair, prior, *values)
+        keeps_device(name, formula, pair, *values)
 
 
 def _silent_holds(name: str, together: Inference, mu: Tensor) -> None:

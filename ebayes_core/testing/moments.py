@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ebayes_core.contract.slots import Noise
 from ebayes_core.engine.stacking import stack
-from ebayes_core.testing.common import attempt
+from ebayes_core.testing.common import Formula, attempt
 
 MEANS = torch.tensor([[0.4, -1.1, 0.07, -0.003]], dtype=torch.float64)
 SHIFTS = (-1.0, 0.0, 1.0)  #: of the free parameters from their initial values
@@ -87,10 +87,11 @@ class Moments:
 
     def _drawn(self, together: Noise, mu: Tensor, free: Free, r: Rule) -> Tensor:
         """Weights (1, synapses, nodes)."""
-        wide = lambda t: t[..., None].expand(*t.shape, len(r.xi)).flatten(1)
+        wide: Formula = lambda t: t[..., None].expand(*t.shape, len(r.xi)).flatten(1)
         xi = r.xi.expand(1, mu.shape[1], -1).flatten(1)
-        drawn = attempt(self.name, together.draw, wide(mu), {n: wide(v) for n, v in free.items()}, xi)
-        return drawn.unflatten(1, (mu.shape[1], -1))
+        drawn: Tensor = attempt(self.name, together.draw, wide(mu), {n: wide(v) for n, v in free.items()}, xi)
+        found: Tensor = drawn.unflatten(1, (mu.shape[1], -1))
+        return found
 
     def _moments(self, together: Noise, free: Free, r: Rule) -> tuple[Tensor, Tensor, Tensor]:
         """Mean, standard deviation, and the share of the variance that comes from the tail of xi."""
@@ -114,10 +115,10 @@ class Moments:
     def _slopes_hold(self, together: Noise, free: Free, light: Tensor) -> None:
         """Compare gradients of the expectation of (w - target)^2 / 2, which is ((mu - target)^2 + sigma^2) / 2."""
         places = {"mu": MEANS, **free}
-        sigma = lambda p: together.sigma(p["mu"], {n: v for n, v in p.items() if n != "mu"}).expand_as(MEANS)
+        sigma: Formula = lambda p: together.sigma(p["mu"], {n: v for n, v in p.items() if n != "mu"}).expand_as(MEANS)
         target = MEANS + sigma(places) / 2
         fine, rough = (self._slopes(together, places, target, r) for r in self.rules)
-        loss = lambda p: ((p["mu"] - target) ** 2 + sigma(p) ** 2) / 2
+        loss: Formula = lambda p: ((p["mu"] - target) ** 2 + sigma(p) ** 2) / 2
         for name, a, b in zip(places, fine, rough, strict=True):
             step = 1e-5 * (1e-2 + places[name].abs())
             ends = [{**places, name: places[name] + by} for by in (step, -step)]

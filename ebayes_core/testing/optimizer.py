@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -16,6 +17,7 @@ from ebayes_core.testing.strategies import corners, mus, siblings, tensor
 
 Method = Literal["step", "step_free"]
 Memory = tuple[Tensor, ...]
+METHODS: tuple[Method, Method] = ("step", "step_free")
 EXAMPLES = 1000  #: N
 STEPS = 3  #: of a short descent, after which the memory is filled
 RATE = 1e-3
@@ -49,7 +51,7 @@ def check_optimizer(cls: type[Optimizer]) -> None:
     @steady
     def holds(pair: list[Optimizer], p: Tensor) -> None:
         _constants_hold(pair)
-        for method in ("step", "step_free"):
+        for method in METHODS:
             _memory_holds(pair, DISTINCT["mu"])
             _pure(pair, method, p)
             _form_holds(pair, method)
@@ -62,10 +64,10 @@ def check_optimizer(cls: type[Optimizer]) -> None:
 
     holds()
     for plugin in corners(cls):
-        for method in ("step", "step_free"):
+        for method in METHODS:
             _finite(plugin, method)
             _descends(plugin, method)
-    for method in ("step", "step_free"):
+    for method in METHODS:
         _reaches(corners(cls)[0], method)
     _signs_hold(cls)
     fields_matter()
@@ -98,13 +100,14 @@ def _moved(
 ) -> tuple[Tensor, Memory]:
     """One step, and a check of what it returns."""
     name, drops = f"{type(optimizer).__name__}.{method}", "it must have the parameter's; squeeze() or [0] drops an axis"
-    found = getattr(optimizer, method)(p, memory, slope, rate, constants)
+    found: Any = getattr(optimizer, method)(p, memory, slope, rate, constants)
     two = isinstance(found, tuple) and len(found) == 2 and isinstance(found[1], tuple)
     assert two, f"{name} must return the parameter and a tuple of what is remembered"
     assert len(found[1]) == len(memory), f"{name} remembers {len(found[1])} tensors, but init {len(memory)}"
     shapes = [tuple(t.shape) for t in (found[0], *found[1]) if t.shape != p.shape]
     assert not shapes, f"{name} returned shape {shapes[0]} for a parameter of shape {tuple(p.shape)}: {drops}"
-    return found
+    moved, remembered = found
+    return moved, remembered
 
 
 def _short(method: Method, which: int) -> Formula:
@@ -139,7 +142,7 @@ def _memory_holds(pair: list[Optimizer], p: Tensor) -> None:
         fits = isinstance(m, Tensor) and m.shape == p.shape and m.dtype == p.dtype
         assert fits, f"{name}: what is remembered of a parameter must have its shape and type, as torch.zeros_like"
     for m in stack(pair, torch.float64, "meta").init(p.to("meta")):
-        on_meta(name, lambda m=m: m)
+        on_meta(name, partial(torch.clone, m))
 
 
 def _pure(pair: list[Optimizer], method: Method, p: Tensor) -> None:
@@ -239,7 +242,7 @@ def _everything(optimizer: Optimizer) -> Tensor:
     steep = [1e3 * t for t in given[:3]]
     found = [
         _short(method, 0)(one, DISTINCT["mu"][row], *slopes, *given[3:])
-        for method in ("step", "step_free")
+        for method in METHODS
         for slopes in (given[:3], steep)
     ]
     rate = one.rate(given[0].abs(), DISTINCT["mu"][row], DISTINCT["sigma"][row], EXAMPLES)

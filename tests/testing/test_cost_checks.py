@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import pytest
 import torch
-from pydantic import Field
+from pydantic import BaseModel, Field
 
 from ebayes_core.contract.registry import Registry
-from ebayes_core.contract.slots import Cost
+from ebayes_core.contract.slots import CLOSED, Cost, VesicleCost
 from ebayes_core.testing import check_cost
 from tests.testing.mistakes import straight
 
@@ -139,7 +139,12 @@ def overwritten(self, sigma, mu):
     return self.kappa * root
 
 
-#: fifteen costs that were accepted, or refused by an exception of torch or in words that named another mistake
+def changed_by_operator(self, sigma, mu):
+    sigma += 1
+    return self.kappa / sigma
+
+
+#: costs that once were accepted, or refused by an exception of torch or in words that named another mistake
 SUBTLE = {
     "flat over the upper half": (lambda s, sigma, m: s.kappa / sigma.clamp(max=0.03), "is constant from .* to 10:"),
     "flat below 1e-3, where training starts": (
@@ -169,6 +174,13 @@ SUBTLE = {
     "mean over synapses": (lambda s, sigma, m: s.kappa / sigma * m.abs().mean(), "elementwise: .*do not use a mean"),
     "running maximum over synapses": (lambda s, sigma, m: 1 / sigma.cummax(-1).values, "not elementwise: .*running"),
     "running maximum over calls": (running_maximum(), "after it was called with others: it keeps state"),
+    "numpy, of a tensor": (lambda s, sigma, m: s.kappa * np.exp(-sigma), "Broken.energy raised .* it uses numpy"),
+    "numpy, of a field": (lambda s, sigma, m: np.exp(s.kappa) / sigma, "Broken.energy fails .* it uses numpy"),
+    "in place, by an operator": (changed_by_operator, "Broken.energy raised .* it changes a tensor in place"),
+    "in place, a mean": (lambda s, sigma, m: m.abs_() + s.kappa / sigma, "Broken.energy .* changes a tensor in place"),
+    "in place, without a gradient": (
+        lambda s, sigma, m: s.kappa / sigma + 0 * m.detach().mul_(2), "Broken.energy changed its argument in place"
+    ),
     "random draw": (lambda s, sigma, m: s.kappa / sigma * (1 + torch.rand_like(sigma)), "draws random numbers"),
     "random draw of numpy": (lambda s, sigma, m: s.kappa / sigma * (1 + np.random.rand()), "draws random numbers"),
     "infinite where a mean is 0": (lambda s, sigma, m: s.kappa / (sigma * m.abs()), "is not finite at .*mu = 0"),
@@ -199,6 +211,42 @@ class AtItsBound(GoodCost):
 def test_bounds_of_fields_are_tried() -> None:
     with pytest.raises(AssertionError, match=r"AtItsBound.energy is not finite at .*knee=1e-06"):
         check_cost(AtItsBound)
+
+
+class Curve(BaseModel):
+    """A nested table with an exclusive bound."""
+
+    model_config = CLOSED
+    steepness: float = Field(1.0, gt=0, lt=2, description="how steep")
+
+
+class Nested(GoodCost):
+    """NaN next to an exclusive bound, of a number in a nested table, an optional one or a tuple."""
+
+    kind: Literal["nested"] = "nested"
+    curve: Curve = Field(Curve(), description="a table")
+    ends: tuple[Annotated[float, Field(ge=1, le=3)], ...] = Field((2.0,), min_length=1, description="a tuple")
+    late: float | None = Field(None, gt=0, lt=0.25, description="an optional number")
+
+    def energy(self, sigma, mu):
+        late = 0 if self.late is None else self.late
+        return mu.abs() + (self.kappa + self.curve.steepness + sum(self.ends) + late) / sigma
+
+
+@pytest.mark.parametrize(
+    "wrong, where",
+    [
+        (lambda s: 1 / (s.curve.steepness - 2 * (1 - 2**-24)), "steepness=1.99999988"),
+        (lambda s: (s.curve.steepness - 1e-30).sqrt(), "steepness=1.17549"),
+        (lambda s: 1 / (3 - s.ends[0]), r"ends=\(3.0,\)"),
+        (lambda s: (s.ends[0] - 1) / (s.ends[0] - 1), r"ends=\(1.0,\)"),
+        (lambda s: 0 if s.late is None else (0.25 - 2**-26 - s.late) / (0.25 - 2**-26 - s.late), "late=0.24999998"),
+    ],
+)
+def test_bounds_are_tried_wherever_a_field_is(wrong, where: str) -> None:
+    check_cost(Nested)
+    with pytest.raises(AssertionError, match=f"energy is not finite .*{where}"):
+        check_cost(broken("Broken", lambda s, sigma, m: Nested.energy(s, sigma, m) + 0 * wrong(s), Nested))
 
 
 @pytest.mark.parametrize(
@@ -245,3 +293,43 @@ def test_idle_and_undescribed_fields_are_caught() -> None:
         check_cost(Idle)
     with pytest.raises(AssertionError, match="description: kappa"):
         check_cost(Silent)
+
+
+class GoodVesicles(VesicleCost):
+    """A correct cost of vesicles, from which faulty ones are derived."""
+
+    kind: Literal["good_vesicles"] = "good_vesicles"
+    price: float = Field(1.0, ge=0.1, le=10, description="price of a release")
+
+    def vesicle_energy(self, n, p, q):
+        return self.price * n * (p / (1 - p)) ** 0.25
+
+
+VESICLES = {
+    "falls with p": (lambda s, n, p, q: s.price * n * (1 - p), "increases with sigma at a fixed mean and number"),
+    "ignores p": (lambda s, n, p, q: s.price * n, "is constant at a fixed mean"),
+    "flat below 0.1": (
+        lambda s, n, p, q: s.price * n * p.clamp(min=0.1), r"is constant at a fixed mean from p = 0.000999 to 0.0"
+    ),
+    "no slope at q = 0": (
+        lambda s, n, p, q: s.price * n * p + q.abs() ** 0.3, "gradient in q is not finite at .*q = 0"
+    ),
+    "mixes synapses": (lambda s, n, p, q: s.price * n * p / q.abs().sum(-1, keepdim=True), "is not elementwise"),
+    "drops an axis": (lambda s, n, p, q: (s.price * n * p).squeeze(0), "shape .* for a single network"),
+    "numpy": (lambda s, n, p, q: s.price * n * np.sqrt(p), "it uses numpy"),
+    "in place": (lambda s, n, p, q: s.price * n * p.mul_(2), "in place"),
+    "infinite at a bound": (lambda s, n, p, q: n * p / (s.price - 0.1), "not finite .*price=0.1"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("mistake", VESICLES)
+def test_mistakes_of_a_vesicle_cost_are_named(mistake: str) -> None:
+    energy, message = VESICLES[mistake]
+    cls = type("Broken", (GoodVesicles,), {"vesicle_energy": energy, "__doc__": "Broken.", "__module__": __name__})
+    with pytest.raises(AssertionError, match=message) as caught:
+        check_cost(cls)
+    assert str(caught.value).startswith("Broken.vesicle_energy")
+
+
+def test_a_vesicle_cost_that_is_right_passes() -> None:
+    check_cost(GoodVesicles)

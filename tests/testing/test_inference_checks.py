@@ -59,6 +59,17 @@ def of(method: str, change):
     return {method: lambda self, *arguments: change(given(self, *arguments), *arguments)}
 
 
+def at_the_bound(value, mu, sigma):
+    """0 / 0 where decay is 10, which shows in the price of a mean of 1."""
+    decay = value / mu.square().clamp(min=1e-30)
+    return value + 0 / (decay - 10).abs().round(decimals=9).where(mu != 0, 1)
+
+
+def test_a_reliability_that_costs_nothing_passes() -> None:
+    free = {"reliability_cost": lambda self, mu, sigma, cost: 0 * sigma}
+    check_inference(type("Free", (GoodInference,), {**free, "__doc__": "Free.", "__module__": __name__}))
+
+
 INFERENCE_MISTAKES = {
     "half detached": (of("magnitude_cost", lambda v, m, s: (v + v.detach()) / 2), "autograd's gradient in mu"),
     "drops an axis": (of("reliability_cost", lambda v, m, s, c: v.squeeze(0)), "reliability_cost returned .*squeeze"),
@@ -66,6 +77,20 @@ INFERENCE_MISTAKES = {
     "mean over synapses": (of("reliability_cost", lambda v, m, s, c: v * m.abs().mean()), "cost is not elementwise"),
     "numpy": (of("magnitude_cost", lambda v, m, s: v * torch.from_numpy(np.abs(m.numpy()))), "it uses numpy"),
     "no slope at 0": (of("magnitude_cost", lambda v, m, s: v + m.abs().sqrt()), "in mu is not finite at .*mu = 0"),
+    "numpy, of a tensor": (of("reliability_cost", lambda v, m, s, c: v * np.exp(-(s * s))), "it uses numpy"),
+    "numpy, of a field": ({"magnitude_cost": lambda s, m, sigma: np.sqrt(s.decay) * m**2}, "fails .*it uses numpy"),
+    "in place": (of("magnitude_cost", lambda v, m, s: v + 0 * m.mul_(2)), "changes a tensor in place"),
+    "in place by +=": (of("reliability_cost", lambda v, m, s, c: v + s.__iadd__(1)), "changes a tensor in place"),
+    "flat where training starts": (
+        {"reliability_cost": lambda s, m, sigma, cost: cost(sigma.clamp(min=1e-3), m)}, "is constant from .* to 0.001"
+    ),
+    "rises with sigma": (of("reliability_cost", lambda v, m, s, c: 1 / v), "reliability_cost increases with sigma"),
+    "steep at the default start": (
+        of("reliability_cost", lambda v, m, s, c: v - 1e-9 * (s - 1e-4).abs().sqrt() * (s - 1e-4).sign()),
+        "gradient in sigma is not finite at sigma = 0.0001",
+    ),
+    "NaN at a bound": (of("magnitude_cost", at_the_bound), "magnitude_cost is not finite .*decay=10.0"),
+    "a prior of numpy": ({"log_prior": lambda self, m, s: np.abs(m)}, "log_prior .*it uses numpy"),
     "no number in the prior's arguments": (
         {"log_prior": lambda self, m, s: m * np.random.rand()}, "log_prior draws random numbers"
     ),

@@ -95,7 +95,7 @@ MISTAKES = {
     "a mean over networks": (init(lambda s, x: phi(x + 0.1 * len(x))), "differs if other networks are beside it"),
     "fails": (init(lambda s, x: x.nonsense), "init raised AttributeError"),
     "changes mu": ({"init": lambda s, mu: phi((s.sigma_0 + mu.zero_()).log())}, "init changed its argument in place"),
-    "changes mu by +=": ({"init": lambda s, mu: phi((mu.__iadd__(1) * 0 + s.sigma_0).log())}, "init changed its argument"),
+    "changes mu by +=": ({"init": lambda s, mu: phi((mu.__iadd__(1) * 0 + s.sigma_0).log())}, "changed its argument"),
     "bound to the CPU": (
         {"init": lambda s, mu: phi((s.sigma_0 + torch.zeros(mu.shape, dtype=mu.dtype)).log())}, "init fails on another"
     ),
