@@ -98,13 +98,15 @@ class Cv(Cost):
 
     kind: Literal["cv"] = "cv"
     rho: float = Field(1.0, gt=0, le=8, description="exponent of sigma / |mu|")
-    delta: float = Field(1e-3, gt=0, le=10, description="|mu| counts as (mu^2 + delta^2)^(1/2), which is smooth at 0")
+    delta: float = Field(
+        1e-3, ge=1e-6, le=10, description="|mu| counts as (mu^2 + delta^2)^(1/2), which is smooth at 0"
+    )
 
     def energy(self, sigma: Tensor, mu: Tensor) -> Tensor:
         """((mu^2 + delta^2) / sigma^2) ** (rho / 2), elementwise."""
         from ebayes_core.contract.functions import power
 
-        return power(mu**2 + self.delta**2, self.rho / 2) * power(sigma, -self.rho)
+        return power((mu**2 + self.delta**2).sqrt() / sigma, self.rho)  # of the ratio, which overflows later
 
 
 class Vesicles(VesicleCost):
@@ -114,7 +116,7 @@ class Vesicles(VesicleCost):
     calcium: float = Field(1.0, ge=0, le=1e6, description="price of (p / (1 - p)) ** (1/4)")
     membrane: float = Field(0.0, ge=0, le=1e6, description="price of n |q| ** (2/3)")
     actin: float = Field(0.0, ge=0, le=1e6, description="price of n |q| ** (1/3)")
-    delta: float = Field(1e-3, gt=0, le=10, description="|q| counts as (q^2 + delta^2)^(1/2), which is smooth at 0")
+    delta: float = Field(1e-3, ge=1e-6, le=10, description="|q| counts as (q^2 + delta^2)^(1/2), which is smooth at 0")
 
     @model_validator(mode="after")
     def _some_price(self) -> Vesicles:

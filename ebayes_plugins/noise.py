@@ -87,7 +87,7 @@ class Multiplicative(Noise):
 
     kind: Literal["multiplicative"] = "multiplicative"
     own_sigma: ClassVar[bool] = False
-    k_0: float = Field(0.1, gt=0, le=10, description="initial ratio of standard deviation and mean")
+    k_0: float = Field(0.1, ge=1e-6, le=10, description="initial ratio of standard deviation and mean")
     per: Per = Field("synapse", description="whether k is trained for each synapse, or one for the network")
 
     def init(self, mu: Tensor) -> dict[str, Tensor]:
@@ -110,7 +110,7 @@ class LogNormal(Noise):
     kind: Literal["log_normal"] = "log_normal"
     own_sigma: ClassVar[bool] = False
     signs: ClassVar[Literal["free", "mean", "fixed"]] = "fixed"
-    cv_0: float = Field(0.1, gt=0, le=10, description="initial coefficient of variation")
+    cv_0: float = Field(0.1, ge=1e-6, le=10, description="initial coefficient of variation")
 
     def init(self, mu: Tensor) -> dict[str, Tensor]:
         """phi, where b = softplus(phi)."""
@@ -121,8 +121,8 @@ class LogNormal(Noise):
         """|mu| (exp(b^2) - 1)^(1/2), elementwise; a mean below 1e-8 counts as 1e-8."""
         from ebayes_core.contract.functions import modulus, softplus
 
-        b = softplus(free["phi"])
-        return modulus(mu) * (b * b).expm1().sqrt()
+        square = softplus(free["phi"]) ** 2
+        return modulus(mu) * (square / 2).exp() * (-(-square).expm1()).sqrt()  # the root of each, which overflows later
 
     def draw(self, mu: Tensor, free: Free, xi: Tensor) -> Tensor:
         """mu exp(b xi - b^2 / 2), whose mean is mu."""

@@ -55,7 +55,7 @@ class Plain:
     """A deterministic perceptron with PyTorch's fused Adam."""
 
     def __init__(self, shape: Shape) -> None:
-        self.model = perceptron(shape)
+        self.model: nn.Module = perceptron(shape)
         self.optimiser = torch.optim.Adam(self.model.parameters(), lr=RATE, fused=True)
 
     def step(self, x: Tensor, y: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -16,6 +17,7 @@ from ebayes_core.engine.cohort import Cohort
 from ebayes_core.engine.data import Data
 from ebayes_core.engine.loop import train
 from ebayes_core.engine.stacking import cohorts, key
+from ebayes_core.errors import SpecError
 from ebayes_core.spec import SLOTS, Point, loads
 
 MEMBERS = 32
@@ -38,16 +40,20 @@ class Population:
     cost: dict[str, Any] | None = None  #: table of the slot; None for the default
     noise: dict[str, Any] | None = None
     inference: dict[str, Any] | None = None
+    optimizer: dict[str, Any] | None = None
+    network: dict[str, Any] | None = None
+    sigma: str = "descent"
     batch_size: int = BATCH
     compile: bool = True
 
     def points(self) -> list[Point]:
         """The networks, validated."""
-        slots = {slot: table for slot in ("cost", "noise", "inference") if (table := getattr(self, slot))}
-        network = {"kind": "mlp", "hidden": list(self.shape.hidden)}
-        training = {"epochs": ENDLESS, "batch_size": self.batch_size}
+        asked = ("cost", "noise", "inference", "optimizer", "network")
+        slots = {slot: table for slot in asked if (table := getattr(self, slot))}
+        slots.setdefault("network", {"kind": "mlp", "hidden": list(self.shape.hidden)})
+        training = {"epochs": ENDLESS, "batch_size": self.batch_size, "sigma": self.sigma}
         sweep = {"cost.c": {"logspace": [-2.0, 1.0, self.members]}}
-        table = {"name": "bench", "network": network, **slots, "training": training, "sweep": sweep}
+        table = {"name": "bench", **slots, "training": training, "sweep": sweep}
         return loads(tomli_w.dumps(table), registry()).members()
 
     def cohort(self, data: Data | None = None) -> Cohort:
@@ -57,7 +63,11 @@ class Population:
 
     def __call__(self) -> Step:
         """Build the population and return its training step."""
-        cohort = self.cohort()
+        return self.step()
+
+    def step(self, data: Data | None = None) -> Step:
+        """The training step on these data."""
+        cohort = self.cohort(data)
         steps = train(cohort, cohort.start())
         return lambda: next(steps)
 
@@ -69,6 +79,16 @@ def table_of(entry: Registered) -> dict[str, Any]:
     costs = [e for e in entries(entry.slot) if e.cls is not entry.cls and e.kind != third_party.KIND]
     simple = [e for e in costs if not e.cls.__pydantic_generic_metadata__["parameters"]]
     return {"kind": entry.kind, "costs": [table_of(e) for e in simple[:2]]}
+
+
+def fitting(slot: str, table: dict[str, Any]) -> dict[str, Any]:
+    """The tables of a slot's kind and, if it needs another noise than the default, of the first that it fits."""
+    for noise in (None, *(entry.kind for entry in entries("noise"))):
+        tables: dict[str, Any] = {slot: table} | ({"noise": {"kind": noise}} if noise and slot != "noise" else {})
+        with contextlib.suppress(SpecError):
+            Population(1, **tables).points()
+            return tables
+    return {slot: table}
 
 
 def entries(slot: str) -> list[Registered]:
@@ -85,8 +105,7 @@ def by_formula(slot: str) -> list[list[Registered]]:
     found: dict[Any, list[Registered]] = {}
     for entry in entries(slot):
         try:
-            table: dict[str, Any] = {slot: table_of(entry)}
-            member = Population(1, **table).points()[0].member
+            member = Population(1, **fitting(slot, table_of(entry))).points()[0].member
             found.setdefault(key(getattr(member, slot)), []).append(entry)
         except Exception:
             found[entry.kind] = [entry]

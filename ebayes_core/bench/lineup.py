@@ -9,8 +9,9 @@ from typing import Any
 import torch
 
 from ebayes_core.bench import third_party
+from ebayes_core.bench.architectures import architectures
 from ebayes_core.bench.baselines import Alone, Naive, Plain, naive64
-from ebayes_core.bench.engines import MEMBERS, OWN, Population, by_formula, entries, table_of
+from ebayes_core.bench.engines import MEMBERS, OWN, Population, by_formula, entries, fitting, table_of
 from ebayes_core.bench.rows import Variant
 from ebayes_core.bench.setting import DIGITS, PAPER, WIDE, Shape
 from ebayes_core.contract.registry import Registered
@@ -22,9 +23,10 @@ engine = partial(Variant, section=PAPER.name)
 def training(quick: bool) -> list[Variant]:
     """All variants that train; the first of each section is the plain network of its size."""
     rows = [*baselines(), *sizes((MEMBERS,) if quick else (1, 8, 16, MEMBERS, 64), together=quick)]
-    for slot in ("noise", "inference", "cost"):
+    for slot in ("noise", "inference", "cost", "optimizer"):
         rows += kinds(slot, together=quick)
     rows.append(engine(f"{MEMBERS} networks, no compiler", Population(compile=False), MEMBERS, ("eager",)))
+    rows += architectures()
     return rows if quick else [*rows, *other_size(DIGITS, (1, 32, 64)), *other_size(WIDE, (1, 4))]
 
 
@@ -59,18 +61,20 @@ def _names(group: list[Registered]) -> str:
 
 
 def _kind(slot: str, group: list[Registered]) -> Variant:
-    table: dict[str, Any] = {slot: table_of(group[0])}
+    table = fitting(slot, table_of(group[0]))
     label = f"{MEMBERS} networks, {slot} {_names(group)}"
-    return engine(label, Population(**table), MEMBERS, _tags(slot, group[0]))
+    return engine(label, Population(**table), MEMBERS, _tags(slot, group[0], table))
 
 
-def _tags(slot: str, entry: Registered) -> tuple[str, ...]:
-    """The tags used by the goals: built-in costs and inferences, homogeneous noise, and the third-party cost."""
+def _tags(slot: str, entry: Registered, table: dict[str, Any]) -> tuple[str, ...]:
+    """The tags by which the goals find the rows; of costs and inferences, those with the default noise."""
     if entry.kind == third_party.KIND:
         return ("third-party",)
     if entry.distribution != OWN:
         return ()
-    return (entry.kind,) if slot == "noise" else ("heterogeneous",)
+    if slot in ("noise", "optimizer"):
+        return ("optimizer",) if slot == "optimizer" else (entry.kind,)
+    return ("heterogeneous",) if "noise" not in table else ()
 
 
 def other_size(shape: Shape, members: tuple[int, ...]) -> list[Variant]:

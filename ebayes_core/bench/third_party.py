@@ -1,17 +1,20 @@
-"""A third-party cost, registered like any plugin: it is not a power law and inherits nothing from them."""
+"""A third-party cost and network, registered like any plugin: they inherit nothing from the built-in ones."""
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Literal
 
 from pydantic import Field
 
-from ebayes_core.contract.slots import Cost, hookimpl
+from ebayes_core.contract.network import Shape
+from ebayes_core.contract.slots import Cost, Network, hookimpl
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
 KIND: Final = "bench_third_party"
+MODULE: Final = "bench_module"
 
 
 class ThirdParty(Cost):
@@ -23,6 +26,37 @@ class ThirdParty(Cost):
     def energy(self, sigma: Tensor, mu: Tensor) -> Tensor:
         """log(1 + kappa / sigma) of each synapse."""
         return (1 + self.kappa / sigma).log()
+
+
+class ThirdPartyModule(Network):
+    """A module of torch, whose parameters are the layers, written for one network."""
+
+    kind: Literal["bench_module"] = MODULE
+
+    def shapes(self, inputs: Shape, outputs: Shape) -> list[Shape]:
+        """Those of the parameters."""
+        return [tuple(p.shape) for p in _module().parameters()]
+
+    def single(self, weights: list[Tensor], x: Tensor) -> Tensor:
+        """The module's outputs with these parameters."""
+        from torch.func import functional_call
+
+        names = [name for name, _ in _module().named_parameters()]
+        outputs: Tensor = functional_call(_module(), dict(zip(names, weights, strict=True)), (x,))
+        return outputs
+
+
+@lru_cache(maxsize=1)
+def _module() -> nn.Module:
+    from ebayes_core.bench.modules import convolutions
+
+    return convolutions()
+
+
+@hookimpl
+def ebayes_networks() -> list[type[Network]]:
+    """Register the module."""
+    return [ThirdPartyModule]
 
 
 @hookimpl

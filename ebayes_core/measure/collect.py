@@ -77,6 +77,7 @@ def _synapses(cohort: Cohort, p: Parameters, noise: torch.Generator) -> Layers:
     layers: Layers = {
         "mu": cohort.layered(p.mu),
         "sigma": cohort.layered(cohort.formulas.sigmas(p)),
+        **_quanta(cohort, p),
         **probes.curvature(cohort, p, noise),
         **probes.inputs(cohort, p, noise),
     }
@@ -84,6 +85,17 @@ def _synapses(cohort: Cohort, p: Parameters, noise: torch.Generator) -> Layers:
     layers["learning_rate_rms"] = _rates(cohort, p, empirical)
     layers["learning_rate_authors"] = _rates(cohort, p, convergence.absolute_gradients(cohort, p, noise))
     return layers
+
+
+def _quanta(cohort: Cohort, p: Parameters) -> Layers:
+    """Release sites, probability and quantal size of each synapse, if the noise has them."""
+    noise = cohort.formulas.noise
+    if not p.noisy or not noise.quantal():
+        return {}
+    found = [noise.quanta(mu, free) for mu, free in zip(p.mu, p.freely(), strict=True)]
+    columns = zip(*(q for q in found if q), strict=True)
+    names = ("release_sites", "release_probability", "quantal_size")
+    return {name: cohort.layered([t.contiguous() for t in parts]) for name, parts in zip(names, columns, strict=True)}
 
 
 def _rates(cohort: Cohort, p: Parameters, gradient: list[Tensor]) -> list[Tensor]:

@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ebayes_core.engine.stacking import stack
-from ebayes_core.testing.common import Formula, attempt, keeps_arguments, repeats
+from ebayes_core.testing.common import ADVICE, Formula, attempt, keeps_arguments, repeats
 
 SHAPE = (2, 4)  #: networks, synapses
 #: distinct values: if all were equal, a mean over synapses could not be told from the value of each
 DISTINCT = {
     "sigma": torch.tensor([[0.03, 0.5, 2e-3, 1.3], [0.7, 0.01, 0.2, 0.06]], dtype=torch.float64),
     "mu": torch.tensor([[0.4, -1.1, 0.07, -0.3], [-0.6, 0.2, 1.7, -0.05]], dtype=torch.float64),
-    "phi": torch.tensor([[-3.0, 0.5, -6.0, 1.2], [2.0, -1.0, -4.0, 0.1]], dtype=torch.float64),
+    "n": torch.tensor([[1.0, 3.0, 5.0, 2.0], [4.0, 10.0, 7.0, 6.0]], dtype=torch.float64),
+    "p": torch.tensor([[0.3, 0.9, 0.05, 0.6], [0.8, 0.45, 0.15, 0.98]], dtype=torch.float64),
+    "q": torch.tensor([[0.4, -1.1, 0.07, -0.3], [-0.6, 0.2, 1.7, -0.05]], dtype=torch.float64),
+    "normal": torch.tensor([[0.3, -1.2, 0.8, 2.1], [-0.4, 1.6, -0.1, 0.6]], dtype=torch.float64),
+    "uniform": torch.tensor([[0.31, 0.96, 0.05, 0.62], [0.84, 0.13, 0.999, 0.47]], dtype=torch.float64),
 }
+#: values of any free parameter of a noise
+FREE = torch.tensor([[-3.0, 0.5, -6.0, 1.2], [2.0, -1.0, -4.0, 0.1]], dtype=torch.float64)
 _unused = itertools.count(11)  #: numbers of synapses for which no formula has been evaluated before
 
 
-def keeps_the_form(name: str, formula: Formula, pair: list[Any], *names: str) -> None:
-    """Check a formula at DISTINCT values of its arguments, for two networks together and for each alone."""
-    arguments = [DISTINCT[n] for n in names]
+def keeps_the_form(name: str, formula: Formula, pair: list[Any], **places: Tensor) -> None:
+    """Check a formula at distinct values of its arguments, for two networks together and for each alone."""
+    arguments = list(places.values())
     together = stack(pair, torch.float64)
     attempt(name, formula, together, *(a.clone().requires_grad_() for a in arguments))
     value = keeps_arguments(name, lambda *a: attempt(name, formula, together, *a), *arguments)
@@ -46,7 +53,8 @@ def elementwise(name: str, formula: Formula, pair: list[Any], value: Tensor, *ar
         )
         assert one.shape == (1, 1), drops
         if not _alike(one, value[i, j]):
-            new = (a[i, j].expand(1, next(_unused)) for a in arguments)
+            count = next(_unused)
+            new = (a[i, j].expand(1, count) for a in arguments)
             _refuse(name, value[i, j], one, attempt(name, formula, network, *new)[0, 0])
 
 
@@ -73,11 +81,15 @@ def _keeps_type(name: str, formula: Formula, pair: list[Any], arguments: list[Te
 
 def keeps_device(name: str, formula: Formula, pair: list[Any], *arguments: Tensor) -> None:
     """Check on the `meta` device, which computes nothing but reveals constants bound to the CPU."""
+    on_meta(name, lambda: formula(stack(pair, torch.float64, "meta"), *(a.to("meta") for a in arguments)))
+
+
+def on_meta(name: str, function: Callable[[], Tensor]) -> None:
+    """Check a call with all tensors on the `meta` device."""
     try:
-        found = formula(stack(pair, torch.float64, "meta"), *(a.to("meta") for a in arguments)).device.type
-    except (RuntimeError, NotImplementedError) as error:
-        raise AssertionError(
-            f"{name} fails on another device ({error}): make constants with mu.new_tensor or operators, and do not "
-            "turn a tensor's values into numbers or decisions"
-        ) from error
+        found = function().device.type
+    except Exception as error:
+        advice = "make constants with mu.new_tensor or operators, and do not turn a tensor's values into numbers or "
+        known = next((words for sign, words in ADVICE.items() if sign in str(error)), f"{advice}decisions")
+        raise AssertionError(f"{name} fails on another device ({error}): {known}") from error
     assert found == "meta", f"{name} changes the device: its result is on {found}"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import types
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import annotated_types as at
+import numpy as np
 import torch
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
@@ -14,6 +16,7 @@ from pydantic.fields import FieldInfo
 
 P = TypeVar("P", bound=BaseModel)
 MOST = 40  #: sizes (widths, numbers of examples) stay small, which suffices for a property
+SMALLEST = float(np.finfo(np.float32).tiny)  #: stands for an exclusive 0: the smallest number of full precision
 
 
 def sigmas(low: float = 1e-6, high: float = 1e3) -> st.SearchStrategy[float]:
@@ -48,18 +51,84 @@ def siblings(cls: type[P], count: int = 2) -> st.SearchStrategy[list[P]]:
     )
 
 
-def corners(cls: type[P]) -> list[P]:
-    """Plugins with one numerical field at one of its bounds, and default values in the others."""
-    fields = [(n, end) for n, info in cls.model_fields.items() if n != "kind" for end in _ends(info)]
-    found = [_built(cls, {name: end}) for name, end in fields]
-    return [plugin for plugin in found if plugin is not None]
+def corners(cls: type[P], most: int | None = None) -> list[P]:
+    """Plugins of default values and of one number at one of its bounds, for every choice in the other fields.
+
+    A value next to an exclusive bound stands for it. Numbers in nested tables and in tuples count too. Where a rule
+    between fields forbids such a plugin, a second field goes to a bound as well. most: the largest integer.
+    """
+    ends = {n: _ends(i.annotation, tuple(i.metadata), most) for n, i in cls.model_fields.items() if n != "kind"}
+    needed = {n: ends[n][0] for n, info in cls.model_fields.items() if info.is_required() and ends.get(n)}
+    choices = {n: ends.pop(n) for n, info in cls.model_fields.items() if n in ends and _is_choice(info.annotation)}
+    bases = [{**needed, **dict(zip(choices, c, strict=True))} for c in itertools.product(*choices.values())][:MOST]
+    found = [_at(cls, {**base, n: end}, ends) for base in bases for n in ends for end in ends[n]]
+    return [p for p in (*(_built(cls, base) for base in bases), *found) if p is not None]
 
 
-def _ends(info: FieldInfo) -> list[float]:
-    """The inclusive bounds of a number."""
-    return [
-        float(end) for m in info.metadata for end in (getattr(m, "ge", None), getattr(m, "le", None)) if end is not None
-    ]
+def _at(cls: type[P], values: dict[str, Any], ends: dict[str, list[Any]]) -> P | None:
+    """The plugin with these values, or with a second field at a bound, if there is one."""
+    others = ({**values, n: end} for n in ends if n not in values for end in ends[n])
+    return next((p for v in (values, *others) if (p := _built(cls, v)) is not None), None)
+
+
+def _is_choice(annotation: Any) -> bool:
+    return annotation is bool or get_origin(annotation) is Literal
+
+
+def _ends(annotation: Any, limits: tuple[Any, ...], most: int | None) -> list[Any]:
+    """The values at, or next to, the bounds of a field; all of its choices."""
+    annotation, limits = _bare(annotation, limits)
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Literal:
+        return list(arguments)
+    if origin in (Union, types.UnionType):
+        return [end for a in arguments if a is not type(None) for end in _ends(a, limits, most)]
+    if origin is tuple:
+        return _tuples(arguments, max(_sizes(limits)[0], 1), most)
+    if annotation is bool:
+        return [False, True]
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return list(corners(annotation, most))
+    return _number_ends(annotation, limits, most) if annotation in (int, float) else []
+
+
+def _tuples(arguments: tuple[Any, ...], size: int, most: int | None) -> list[Any]:
+    """Tuples with one element at a bound, the others at their first."""
+    kinds = [arguments[0]] * size if arguments[-1] is Ellipsis else list(arguments)
+    ends = [_ends(kind, (), most) for kind in kinds]
+    if not all(ends):
+        return []
+    first = tuple(e[0] for e in ends)
+    every = [(*first[:i], end, *first[i + 1 :]) for i, e in enumerate(ends) for end in e]
+    return every[: len(ends[0])] if arguments[-1] is Ellipsis else every  # all positions have the same bounds
+
+
+def _number_ends(kind: type, limits: tuple[Any, ...], most: int | None) -> list[Any]:
+    found = [_end(kind, name, getattr(m, name)) for m in limits for name in ("ge", "gt", "le", "lt") if _has(m, name)]
+    return [min(end, most) for end in found] if most is not None and kind is int else found
+
+
+def _has(limit: Any, name: str) -> bool:
+    return getattr(limit, name, None) is not None
+
+
+def _end(kind: type, name: str, bound: Any) -> Any:
+    """A bound, or what is next to it if it is exclusive: in single precision, in which networks are trained."""
+    inward = {"gt": 1, "lt": -1}.get(name, 0)
+    if kind is int or not inward:
+        return kind(bound + inward)
+    if bound == 0:
+        return inward * SMALLEST
+    return float(np.nextafter(np.float32(bound), np.float32(inward * math.inf)))
+
+
+def _bare(annotation: Any, limits: tuple[Any, ...]) -> tuple[Any, tuple[Any, ...]]:
+    """A type without its Annotated, and all of its limits."""
+    if get_origin(annotation) is not Annotated:
+        return annotation, limits
+    inner, *extras = get_args(annotation)
+    found = [m for extra in extras for m in (extra.metadata if isinstance(extra, FieldInfo) else [extra])]
+    return _bare(inner, (*limits, *found))
 
 
 def _sibling(first: P) -> st.SearchStrategy[P]:
@@ -85,10 +154,8 @@ def _field(info: FieldInfo, absent: bool = True) -> st.SearchStrategy[Any]:
 
 def _values(annotation: Any, limits: tuple[Any, ...], absent: bool = True) -> st.SearchStrategy[Any]:
     """Values of a field's type within its limits."""
+    annotation, limits = _bare(annotation, limits)
     origin, arguments = get_origin(annotation), get_args(annotation)
-    if origin is Annotated:
-        inner = [m for extra in arguments[1:] for m in (extra.metadata if isinstance(extra, FieldInfo) else [extra])]
-        return _values(arguments[0], (*limits, *inner), absent)
     if origin is Literal:
         return st.sampled_from(arguments)
     if origin in (Union, types.UnionType):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ebayes_core.errors import UserError
+from ebayes_plugins.analyses._prices import price_in_sigma
 
 if TYPE_CHECKING:
     from ebayes_core.contract.registry import Registry
@@ -97,11 +98,11 @@ def slope_of(spec: dict[str, Any], mu: float) -> Callable[[np.ndarray], np.ndarr
 
     from ebayes_core.contract.functions import elasticity
 
-    inference, cost = plugin(spec, "inference"), plugin(spec, "cost")
+    inference, price = plugin(spec, "inference"), price_in_sigma(plugin(spec, "noise"), plugin(spec, "cost"))
 
     def slope(sigma: np.ndarray) -> np.ndarray:
         at = torch.as_tensor(sigma, dtype=torch.float64)
-        return elasticity(lambda s: inference.penalty(torch.full_like(s, mu), s, cost), at).numpy()
+        return elasticity(lambda s: inference.penalty(torch.full_like(s, mu), s, price), at).numpy()
 
     return slope
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ebayes_plugins.analyses._common import optimum, plugin, slope_of
+from ebayes_plugins.analyses._prices import price_in_sigma
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,9 +24,9 @@ def price_of(spec: dict[str, Any]) -> Price:
     """(sigma, mu) -> reliability cost (nat), elementwise, under the objective of a network."""
     import torch
 
-    inference, cost = plugin(spec, "inference"), plugin(spec, "cost")
+    inference, price = plugin(spec, "inference"), price_in_sigma(plugin(spec, "noise"), plugin(spec, "cost"))
     double = partial(torch.as_tensor, dtype=torch.float64)
-    return lambda sigma, mu: inference.reliability_cost(double(mu), double(sigma), cost).numpy()
+    return lambda sigma, mu: inference.reliability_cost(double(mu), double(sigma), price).numpy()
 
 
 def shared_sigma(price: Price, sigma: np.ndarray, mu: np.ndarray) -> float:

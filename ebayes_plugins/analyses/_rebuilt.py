@@ -41,8 +41,17 @@ class Rebuilt(NamedTuple):
 
 
 def rebuilt(run: Run, member: int) -> Rebuilt:
-    """The architecture of a network with the means and standard deviations of its weights, in float64."""
+    """The architecture of a network with the means and standard deviations of its weights, in float64.
+
+    Raises UserError if its weights are not normal, which `Rebuilt.weights` samples.
+    """
     import torch
+
+    noise = plugin(run.member_spec(member), "noise")
+    if not noise.gaussian():
+        raise UserError(
+            f"network {member}: weights with the noise '{noise.kind}' are not normal, which is assumed here"
+        )
 
     def layers(name: str) -> list[Tensor]:
         found = [run.layer(member, layer, name) for layer in range(1, run.n_layers(member) + 1)]

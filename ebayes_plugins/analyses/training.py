@@ -29,6 +29,7 @@ PANELS = (
 )
 Dash = Literal["-", "--", ":", "-."]
 DASHES: tuple[Dash, ...] = ("-", "--", ":", "-.")
+STAGES = 3  #: largest number of stages of the data with a panel
 NAMED = 8  #: largest number of colours in the legend
 LINES, DOTS = (
     100,
@@ -63,8 +64,8 @@ class TrainingCurves(Analysis):
     def draw(self, arrays: dict[str, np.ndarray], figure: Figure) -> None:
         """One panel per quantity, one line per network: colour for the swept number, dashes for the rest."""
         shown = spread(np.argsort(arrays["value"], kind="stable").tolist(), LINES)
-        panels = [panel for panel in PANELS if np.isfinite(arrays[panel[3]]).any()]
-        axes = grid(figure, 2, 3).ravel()
+        panels = [panel for panel in (*PANELS, *_stages(arrays)) if np.isfinite(arrays[panel[3]]).any()]
+        axes = grid(figure, max(2, -(-len(panels) // 3)), 3).ravel()
         for ax, panel in zip(axes, panels, strict=False):
             self._panel(ax, arrays, panel, shown)
         for ax in axes[len(panels) :]:  # a regression has no accuracy
@@ -87,6 +88,13 @@ class TrainingCurves(Analysis):
                 tone = styles[member]["color"]
                 ax.plot(epochs, arrays[dots][member], ".", color=tone, markersize=2, markevery=apart)
         ax.set(title=title, xlabel="epoch", ylabel=unit, yscale=axis_scale(arrays[line]) if wide else "linear")
+
+
+def _stages(arrays: dict[str, np.ndarray]) -> list[Panel]:
+    """A panel for the accuracy on each stage of the data, such as several tasks in a row; of many, a selection."""
+    known = sum(name.startswith("accuracy_test_stage_") for name in arrays)
+    shown = spread(range(1, known + 1), STAGES)
+    return [(f"test accuracy, stage {k}", "fraction correct", False, f"accuracy_test_stage_{k}", None) for k in shown]
 
 
 def _numeric(value: Any) -> bool:

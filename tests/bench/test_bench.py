@@ -184,10 +184,12 @@ def test_quick_rows_serve_every_goal_on_training() -> None:
     assert {goal.to for goal in GOALS if goal.to} - tags == {"run", "stated"}
 
 
-@pytest.mark.parametrize("slot", ["cost", "noise", "inference"])
+@pytest.mark.parametrize("slot", ["cost", "noise", "inference", "optimizer"])
 def test_every_kind_takes_a_step(slot: str) -> None:
     for entry in engines.entries(slot):
-        cohort = Population(2, TINY, compile=False, **{slot: engines.table_of(entry)}).cohort(made_up(6, 20, 20))
+        cohort = Population(2, TINY, compile=False, **engines.fitting(slot, engines.table_of(entry))).cohort(
+            made_up(6, 20, 20)
+        )
         state = next(train(cohort, cohort.start()))
         assert bool(state.alive.all())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -342,3 +343,15 @@ def test_other_data_are_another_result(tmp_path: Path, registry: Registry) -> No
     csv_of(tmp_path / "b" / "own.csv", np.roll(LABELS, 1))
     with pytest.raises(UserError, match="contains the result of another spec"):
         run(specs.load(tmp_path / "b" / "own.toml", registry), SPEC, registry, out)
+
+
+def test_content_that_changes_without_a_trace_is_noticed_before_training(tmp_path: Path, registry: Registry) -> None:
+    """Some file systems note the time of a change in whole seconds, so that time and size may stay the same."""
+    path = tmp_path / "own.csv"
+    (member,) = specs.load(laid(tmp_path), registry).members()
+    about, text = path.stat(), path.read_text()
+    member.member.dataset.load("train")
+    path.write_text(text.replace("cat", "dog", 1))
+    os.utime(path, ns=(about.st_atime_ns, about.st_mtime_ns))
+    with pytest.raises(DataError, match="the content has changed since the spec was read"):
+        member.member.dataset.load("train")

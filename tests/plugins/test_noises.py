@@ -63,11 +63,11 @@ CV = {1 / 2: (0.0671362, 1.1946155), 2.0: (0.2702018, 1.1183503)}
 ANSWERS = {
     **{f"location-scale, rho {r:.2g}": (Heterogeneous(), PowerLaw(rho=r, c=0.01), W, softplus_inverse(s))
        for r, s in SD.items()},
-    **{f"multiplicative, rho {r:.2g}": (Multiplicative(), Cv(rho=r, c=0.01, delta=1e-7), mu, softplus_inverse(k))
+    **{f"multiplicative, rho {r:.2g}": (Multiplicative(), Cv(rho=r, c=0.01, delta=1e-6), mu, softplus_inverse(k))
        for r, (k, mu) in CV.items()},
     **{f"log-normal, cost on sd, rho {r:.2g}": (LogNormal(), PowerLaw(rho=r, c=0.01), W, b_of(s / W))
        for r, s in SD.items()},
-    **{f"log-normal, cost on cv, rho {r:.2g}": (LogNormal(), Cv(rho=r, c=0.01, delta=1e-7), mu, b_of(k))
+    **{f"log-normal, cost on cv, rho {r:.2g}": (LogNormal(), Cv(rho=r, c=0.01, delta=1e-6), mu, b_of(k))
        for r, (k, mu) in CV.items()},
     "bernoulli": (Bernoulli(), Vesicles(calcium=0.1), 0.9712667 * W, logit(0.9712667)),
     "binomial": (Binomial(n=2), Vesicles(calcium=0.1), 2 * 0.9513040 * 0.6149734, logit(0.9513040)),

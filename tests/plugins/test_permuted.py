@@ -6,8 +6,10 @@ import copy
 from dataclasses import replace
 from typing import ClassVar, Literal
 
+import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 from torch import Tensor
 
 from ebayes_core.contract.registry import Registry
@@ -19,6 +21,7 @@ from ebayes_core.results.record import described
 from ebayes_core.sweeps import planning
 from ebayes_core.testing import check_dataset
 from ebayes_plugins.analyses._rebuilt import examples_of
+from ebayes_plugins.analyses.training import TrainingCurves, _stages
 from ebayes_plugins.datasets import Digits, Permuted
 from tests.build import cohort, points, trained
 
@@ -135,6 +138,16 @@ def test_analyses_evaluate_networks_again_on_the_last_task() -> None:
     dataset = Permuted(tasks=3)
     assert all(torch.equal(a, b) for a, b in zip(examples_of(Digits(), "train"), Digits().load("train"), strict=True))
     assert torch.equal(examples_of(dataset, "train")[0], dataset.load("train")[0][2 * 1437 :])
+
+
+def test_the_training_figure_shows_what_is_forgotten() -> None:
+    run = {f"accuracy_test_stage_{k}": np.zeros((1, 3)) for k in range(1, 6)} | {"accuracy_test": np.zeros((1, 3))}
+    assert [panel[3][-1] for panel in _stages(run)] == ["1", "3", "5"] and not _stages({"accuracy_test": run})
+    curves = ("nll_sum", "magnitude", "reliability", "accuracy_train", "sigma_median", "sigma_rms", "sigma_mean")
+    about = {"value": np.zeros(1), "field": np.array(["member"]), "group": np.array(["a"]), "label": np.array(["a"])}
+    figure = Figure()
+    TrainingCurves().draw({**run, **dict.fromkeys(curves, np.ones((1, 3))), **about}, figure)
+    assert [ax.get_title() for ax in figure.axes][6:] == [f"test accuracy, stage {k}" for k in (1, 3, 5)]
 
 
 def test_fewer_epochs_than_tasks_are_refused(registry: Registry) -> None:
