@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 import pytest
 import torch
@@ -22,6 +22,7 @@ class Ratio(Noise):
     """A noise with a field in its formula, and a parameter of the whole network beside that of each synapse."""
 
     kind: Literal["ratio"] = "ratio"
+    own_sigma: ClassVar[bool] = False
     least: float = Field(0.1, gt=0, le=1, description="least ratio of sigma and the mean")
 
     def init(self, mu):
