@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from ebayes_core.contract.slots import Cost, Inference, Noise, Optimizer, Quanta
-from ebayes_core.engine.draws import over
+from ebayes_core.engine.draws import abreast, over
 from ebayes_core.engine.parameters import Parameters, Spread, layered
 
 if TYPE_CHECKING:
@@ -78,11 +78,16 @@ class Formulas:
         return [self._drawn(m, f, x) for m, f, x in zip(mu, free, xi, strict=True)]
 
     def _drawn(self, mu: Tensor, free: Free, xi: Tensor) -> Tensor:
-        mu, free = over(mu, xi), {name: over(t, xi) for name, t in free.items()}
         if self.carries:
             (sigma,) = free.values()
-            return torch.addcmul(mu, sigma, xi)
-        return self.noise.draw(mu, free, xi) if free else mu + 0 * xi
+            return torch.addcmul(over(mu, xi), over(sigma, xi), xi)
+        if not free:
+            return over(mu, xi) + 0 * xi
+        if xi.ndim == mu.ndim:
+            return self.noise.draw(mu, free, xi)
+        # fields are (member, 1): they would be taken for (draws, 1) beside an axis of draws
+        several = {name: abreast(t, xi) for name, t in free.items()}
+        return self.noise.draw(abreast(mu, xi), several, xi.flatten(1)).unflatten(1, xi.shape[1:])
 
     def place(self, p: Parameters) -> Parts:
         """The values of all parameters, with sigma in place of the only free parameter if it is carried."""

@@ -36,6 +36,7 @@ def check_noise(cls: type[Noise]) -> None:
             _formulas_hold(pair, mu, {name: values.roll(k, 1) for k, name in enumerate(start)})
             _broadcasts(pair, mu, start)
             _each_drives(pair)
+            _says_what_it_depends_on(pair, mu, start)
 
     @changed.settings
     @given(changed.pairs(), mu_tensors)
@@ -167,6 +168,16 @@ def _each_drives(pair: list[Noise]) -> None:
         assert bool((sigma > 0).all()), f"{name}.sigma is not positive everywhere"
         _never_flat(f"{name}.sigma", key, slope.expand_as(mu)[0])
         _faithful(f"{name}.sigma", key, sigma[0], along(single, SCALE.expand_as(mu).float())[0].double())
+
+
+def _says_what_it_depends_on(pair: list[Noise], mu: Tensor, start: Free) -> None:
+    """Check own_sigma: combinations are allowed, and sigma is carried from step to step, by what it says."""
+    cls, leaf = type(pair[0]), mu.clone().requires_grad_()
+    depends = attempt(f"{cls.__name__}.sigma", stack(pair, torch.float64).sigma, leaf, start).requires_grad
+    says = "depends" if depends else "does not depend"
+    assert depends != cls.own_sigma, (
+        f"{cls.__name__}.sigma {says} on mu; say so with  own_sigma: ClassVar[bool] = {not depends}"
+    )
 
 
 def _along(key: str, mu: Tensor, start: Free) -> Formula:

@@ -41,6 +41,7 @@ class Spike(Noise):
     kind: Literal["spike"] = "spike"
     base: ClassVar[Literal["normal", "uniform"]] = "uniform"
     signs: ClassVar[Literal["free", "mean", "fixed"]] = "mean"
+    own_sigma: ClassVar[bool] = False
 
     def init(self, mu):
         return {"logit": 0 * mu}
@@ -130,6 +131,10 @@ MISTAKES = {
     "zero at a mean of 0": (
         {"sigma": lambda s, mu, free: mu.abs() * free["phi"].exp()}, "sigma is not positive and finite at the values of"
     ),
+    "not told that it depends on mu": (
+        {"sigma": lambda s, mu, free: free["phi"].exp() * (1 + mu**2)}, "depends on mu; say so with  own_sigma.* = False"
+    ),
+    "told to depend on mu": ({"own_sigma": False}, "does not depend on mu; say so with  own_sigma.* = True"),
     "lost digits": (sigma(lambda s, x: torch.where(x < 20, (1 + x.exp()).log(), x)), "inaccurate in single"),
     # draws
     "another mean": (draw(lambda m, s, xi: m + s * (xi + 0.1)), "the mean of the drawn weights is .* where mu is"),
