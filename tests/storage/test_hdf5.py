@@ -283,7 +283,8 @@ def test_nothing_is_unpickled() -> None:
     """A pickle is a program; that of an untrusted file must not run."""
     root = Path(ebayes_core.__file__).parents[1]
     sources = [path for package in ("ebayes_core", "ebayes_plugins") for path in (root / package).rglob("*.py")]
-    found = [path.name for path in sources if PICKLES.search(path.read_text(encoding="utf-8"))]
+    safe = "np.load(path, allow_pickle=False)"  # arrays of a user's own, in numpy's format
+    found = [path.name for path in sources if PICKLES.search(path.read_text(encoding="utf-8").replace(safe, ""))]
     assert len(sources) > 50 and not found
 
 
