@@ -168,9 +168,9 @@ class AbstractRelease(Noise, ABC):
         return surrogate(size * released, mu, self.sigma(mu, free))
 
     def quanta(self, mu: Tensor, free: Free) -> Quanta:
-        """n, p and q = mu / (n p)."""
-        p = free["phi"].sigmoid()
-        return Quanta(self.sites + 0 * mu, p + 0 * mu, mu / (self.sites * p))
+        """n, p and q = mu / (n p), in double precision: in single, 1 - p would vanish from p = 0.9999999."""
+        p = free["phi"].double().sigmoid()
+        return Quanta(self.sites + 0 * p, p, mu / (self.sites * p))
 
 
 class Bernoulli(AbstractRelease):

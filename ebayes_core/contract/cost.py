@@ -72,4 +72,4 @@ class VesicleCost(Cost):
         """Multiplier times energy of these quanta, whatever sigma and mu."""
         if quanta is None:
             raise TypeError(f"the cost '{self.kind}' needs n, p and q, which this noise does not have")
-        return lambda sigma, mu: self.multiplier * self.vesicle_energy(*quanta)
+        return lambda sigma, mu: (self.multiplier * self.vesicle_energy(*quanta)).to(mu.dtype)

@@ -57,7 +57,10 @@ class Noise(Plugin):
         return mu + self.sigma(mu, free) * xi
 
     def quanta(self, mu: Tensor, free: Free) -> Quanta | None:
-        """The quantal release of each synapse, which costs about vesicles need; None if the noise has none."""
+        """The quantal release of each synapse, which costs about vesicles need; None if the noise has none.
+
+        In double precision if 1 - p may become small. Shaped as mu.
+        """
         return None
 
     @classmethod

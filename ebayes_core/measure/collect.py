@@ -95,7 +95,10 @@ def _quanta(cohort: Cohort, p: Parameters) -> Layers:
     found = [noise.quanta(mu, free) for mu, free in zip(p.mu, p.freely(), strict=True)]
     columns = zip(*(q for q in found if q), strict=True)
     names = ("release_sites", "release_probability", "quantal_size")
-    return {name: cohort.layered([t.contiguous() for t in parts]) for name, parts in zip(names, columns, strict=True)}
+    return {
+        name: cohort.layered([t.to(cohort.dtype).contiguous() for t in parts])
+        for name, parts in zip(names, columns, strict=True)
+    }
 
 
 def _rates(cohort: Cohort, p: Parameters, gradient: list[Tensor]) -> list[Tensor]:

@@ -22,36 +22,33 @@ class AbstractMember(BaseModel):
 def mistakes(member: Any, registry: Registry) -> Iterator[str]:
     """What does not fit, with the names of the noises that would."""
     noise, optimizer, inference = member.noise, member.optimizer, member.inference
-    needs: list[tuple[bool, str, Fits, str]] = [
-        (member.cost.quantal, f"the cost '{member.cost.kind}' needs n, p and q", lambda n: n.quantal(), "have them"),
+    normal: Fits = lambda n: n.gaussian()
+    needs: list[tuple[bool, str, Fits]] = [
+        (member.cost.quantal, f"the cost '{member.cost.kind}' needs n, p and q", lambda n: n.quantal()),
         (
             optimizer.gaussian,
             f"the optimizer '{optimizer.kind}' needs normal weights with a sigma of their own",
             lambda n: n.gaussian() and n.own_sigma and n.signs == "free",
-            "have that",
         ),
         (
             optimizer.signs == "mean",
-            f"the optimizer '{optimizer.kind}' keeps the signs of the means, so each weight must have the sign of its "
-            "mean",
+            f"the optimizer '{optimizer.kind}' keeps the signs of the means and needs weights that have these signs",
             lambda n: n.signs != "free",
-            "do",
         ),
         (
             inference.gaussian,
-            f"the inference '{inference.kind}' has the entropy of normal weights",
-            lambda n: n.gaussian(),
-            "have it",
+            f"the inference '{inference.kind}' needs normal weights, whose entropy it contains",
+            normal,
         ),
     ]
-    for needed, what, fits, have in needs:
+    for needed, what, fits in needs:
         if needed and not fits(type(noise)):
-            yield f"{what}, unlike those of the noise '{noise.kind}'; {_names(registry, fits)} {have}"
+            yield f"{what}, which the noise '{noise.kind}' does not give; those that do: {_names(registry, fits)}"
 
 
 def _names(registry: Registry, fits: Fits) -> str:
     kinds = [kind for kind, cls in registry.kinds("noise").items() if issubclass(cls, Noise) and fits(cls)]
-    return ", ".join(f"'{kind}'" for kind in kinds) or "no installed noise"
+    return ", ".join(f"'{kind}'" for kind in kinds) or "none is installed"
 
 
 def checked(registry: Registry) -> Callable[[Any], Any]:

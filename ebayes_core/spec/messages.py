@@ -49,12 +49,19 @@ def _echo(entry: Any) -> bool:
 def _mistake(entry: Any, source: str, model: type[BaseModel]) -> Mistake:
     if entry["type"] == "json_invalid":
         return Mistake(source, "", "tables or lists are nested too deeply")
-    path, innermost = _walk(entry["loc"], model)
+    path, innermost, kinds = _walk(entry["loc"], model)
     if entry["type"] == "union_tag_invalid":
         path.append("kind")
     table, name = (path[:1], path[1:]) if len(path) > 1 and isinstance(path[1], str) else ([], path)
     where = f"{source}: " + (f"[{table[0]}] " if table else "") + _dotted(name) if path else source
-    return Mistake(where, *_what(entry, innermost, str(path[-1]) if path else ""))
+    value, what = _what(entry, innermost, str(path[-1]) if path else "")
+    return Mistake(where, value, what + _elsewhere(entry, kinds, str(path[-1]) if path else ""))
+
+
+def _elsewhere(entry: Any, kinds: dict[str, type[BaseModel]], name: str) -> str:
+    """Which other kinds of the slot have a field that is unknown here."""
+    having = [kind for kind, other in kinds.items() if name in other.model_fields]
+    return f"; it is a field of the kind {', '.join(having)}" if entry["type"] == "extra_forbidden" and having else ""
 
 
 def _dotted(path: list[str | int]) -> str:
@@ -69,19 +76,24 @@ def _key(name: str) -> str:
     return name if re.fullmatch(r"[A-Za-z0-9_-]{1,80}", name) else short(json.dumps(name), quoted=False)
 
 
-def _walk(loc: tuple[str | int, ...], model: type[BaseModel]) -> tuple[list[str | int], type[BaseModel] | None]:
-    """The path as the user wrote it, without pydantic's tags, and the model to which its last part belongs."""
+def _walk(
+    loc: tuple[str | int, ...], model: type[BaseModel]
+) -> tuple[list[str | int], type[BaseModel] | None, dict[str, type[BaseModel]]]:
+    """The path as the user wrote it, without pydantic's tags, the model to which its last part belongs, and the kinds
+    among which that was chosen.
+    """
     path: list[str | int] = []
+    kinds: dict[str, type[BaseModel]] = {}
     here: Any = model
     for part in loc:
         tagged = _choices(here).get(part) if isinstance(part, str) else None
         if tagged is not None:  # the tag of a union, which is not in the file
-            here = tagged
+            here, kinds = tagged, _choices(here)
             continue
         path.append(part)
         last = here if _is_model(here) else None
         here = _inside(here, part)
-    return path, last if loc else None
+    return path, last if loc else None, kinds
 
 
 def _is_model(here: Any) -> bool:

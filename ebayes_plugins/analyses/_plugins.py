@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ebayes_core.contract.cost import Price
     from ebayes_core.contract.registry import Registry
 
-FAR = 80.0  #: free parameters are searched for between minus and plus this
+FAR = 35.0  #: free parameters are searched for between minus and plus this, where 1 - p differs from 0
 
 
 def plugin(spec: dict[str, Any], slot: str) -> Any:

@@ -38,6 +38,10 @@ MEMORY = 12 << 30
 UNEXPECTED = re.compile(r": (?!StoreError)\w+(Error|Exception|Warning): ")
 
 
+#: of the digits, for networks that need images or sequences
+LAYOUTS = {"convolutional": "image", "recurrent": "rows"}
+
+
 class Trial:
     """The specs judged so far."""
 
@@ -78,7 +82,12 @@ class Trial:
         """Train one network to the end, then read, measure and draw its file."""
         text, out = self.small(spec.resolved(member)), self.folder / "r.h5"
         experiment = spec.loads(text, self.registry)
-        run(experiment, text, self.registry, out, Options(fresh=True))
+        try:
+            run(experiment, text, self.registry, out, Options(fresh=True))
+        except UserError as error:  # only with the data it is known whether a network fits them
+            assert "does not fit the data set" in str(error)
+            self.counts["refused"] += 1
+            return
         problems = figures.measure(out, figures.named(experiment.analysis))
         problems += figures.draw(out, self.folder / "figures", self.registry)[1]
         assert not [p for p in problems if UNEXPECTED.search(p)], problems
@@ -94,8 +103,15 @@ class Trial:
         for name in ("examples", "inputs", "outputs"):
             if name in table["dataset"]:
                 table["dataset"][name] = min(table["dataset"][name], 1000 if name == "examples" else 10)
-        if "hidden" in table["network"]:
-            table["network"]["hidden"] = [min(n, 5) for n in table["network"]["hidden"][:2]]
+        layout = LAYOUTS.get(table["network"]["kind"])
+        table["dataset"] = {"kind": "digits", "layout": layout} if layout else table["dataset"]
+        wide = table["network"].get("hidden")
+        if isinstance(wide, list):
+            table["network"]["hidden"] = [min(n, 5) for n in wide[:2]]
+        elif wide:
+            table["network"]["hidden"] = min(wide, 5)
+        for kernels in table["network"].get("layers", []):
+            kernels["channels"] = min(kernels["channels"], 5)
         table["training"] |= {"epochs": 1, "batch_size": max(table["training"]["batch_size"], 500)}
         table["measurement"] = {"samples": 2, "sample_batch": 500, "probe_batch": 100, "probe_examples": 100}
         whole = {"name": "small", "seeds": [seed], **table, "analysis": [{"kind": "training"}, {"kind": "importance"}]}

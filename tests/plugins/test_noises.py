@@ -144,15 +144,21 @@ def test_signs_of_log_normal_weights_stay_those_of_the_start(registry: Registry)
 @pytest.mark.parametrize(
     "overrides, message",
     [
-        (['cost={kind="vesicles"}'], "cost 'vesicles' needs n, p and q.*'heterogeneous'.*'bernoulli', 'binomial'"),
+        (['cost={kind="vesicles"}'], "cost 'vesicles' needs n, p and q.*'heterogeneous'.*: 'bernoulli', 'binomial'"),
         (
             ['cost={kind="mixture", costs=[{kind="calcium"}, {kind="vesicles"}]}'],
-            "cost 'mixture' needs n, p and q.*'bernoulli', 'binomial'",
+            "cost 'mixture' needs n, p and q.*: 'bernoulli', 'binomial'",
         ),
-        (['optimizer={kind="exponentiated_gradient"}'], "keeps the signs.*'none', 'log_normal'"),
-        (['optimizer={kind="ivon"}', KINDS["multiplicative"]], "optimizer 'ivon' needs normal.*'homogeneous' have"),
-        (['inference={kind="variational_bayes"}', KINDS["bernoulli"]], "entropy of normal.*'multiplicative' have"),
-        (["network.noise_per=position"], "unknown field"),
+        (['optimizer={kind="exponentiated_gradient"}'], "keeps the signs.*: 'none', 'log_normal'"),
+        (
+            ['optimizer={kind="ivon"}', KINDS["multiplicative"]],
+            "optimizer 'ivon' needs normal.*: 'heterogeneous', 'homogeneous'$",
+        ),
+        (
+            ['inference={kind="variational_bayes"}', KINDS["bernoulli"]],
+            "needs normal weights.*'none', 'multiplicative'$",
+        ),
+        (["network.noise_per=position"], "unknown field.*it is a field of the kind convolutional"),
     ],
 )
 def test_what_has_no_meaning_is_refused_with_the_names_that_would_do(
@@ -160,3 +166,16 @@ def test_what_has_no_meaning_is_refused_with_the_names_that_would_do(
 ) -> None:
     with pytest.raises(SpecError, match=message):
         cohort(registry, DIGITS, *overrides)
+
+
+@pytest.mark.parametrize("logit_p", [-12.0, 0.5, 12.0, 20.0, 24.0])
+def test_calcium_is_paid_exactly_where_release_is_nearly_certain(logit_p: float) -> None:
+    """In single precision 1 - p is 0 from a logit of 17; the price exp(logit / 4) and its gradient must not notice."""
+    noise, cost = (stack([p], torch.float32) for p in (Binomial(n=3), Vesicles(calcium=2.0)))
+    phi = torch.tensor([[logit_p]], requires_grad=True)
+    mu = torch.tensor([[0.3]])
+    price = cost.given(noise.quanta(mu, {"phi": phi}))(noise.sigma(mu, {"phi": phi}), mu)
+    (slope,) = torch.autograd.grad(price.sum(), phi)
+    assert price.dtype == torch.float32
+    assert price.item() == pytest.approx(2 * math.exp(logit_p / 4), rel=1e-5)
+    assert slope.item() == pytest.approx(math.exp(logit_p / 4) / 2, rel=1e-5)
