@@ -87,7 +87,8 @@ class Formulas:
             return self.noise.draw(mu, free, xi)
         # fields are (member, 1): they would be taken for (draws, 1) beside an axis of draws
         several = {name: abreast(t, xi) for name, t in free.items()}
-        return self.noise.draw(abreast(mu, xi), several, xi.flatten(1)).unflatten(1, xi.shape[1:])
+        w: Tensor = self.noise.draw(abreast(mu, xi), several, xi.flatten(1)).unflatten(1, xi.shape[1:])
+        return w
 
     def place(self, p: Parameters) -> Parts:
         """The values of all parameters, with sigma in place of the only free parameter if it is carried."""
