@@ -139,7 +139,7 @@ def _check_costs(member: Any, formulas: Formulas, mu: Tensor, free: dict[str, Te
     if free:
         method = "vesicle_energy" if formulas.cost.quantal else "energy"
         asked = [
-            (member.cost, method, lambda: price(sigma, mu)),
+            (member.cost, method, lambda: price(sigma, mu) if quanta else formulas.cost.energy(sigma, mu)),
             *asked,
             (member.inference, "reliability_cost", lambda: inference.reliability_cost(mu, sigma, price)),
         ]

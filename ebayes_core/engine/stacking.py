@@ -80,7 +80,7 @@ def cohorts(
 
 
 def _cohort_key(member: Any) -> Hashable:
-    together = (member.cost, member.noise, member.inference, member.training)
+    together = (member.cost, member.noise, member.optimizer, member.inference, member.training)
     # one object computes the outputs of all networks of a cohort: they may differ in `init` alone
     network = member.network.model_copy(update={"init": 0.0})
     return member.seed, member.dataset, member.measurement, network, tuple(map(key, together))

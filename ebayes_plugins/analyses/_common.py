@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ebayes_core.errors import UserError
-from ebayes_plugins.analyses._prices import price_in_sigma
+from ebayes_plugins.analyses._plugins import plugin, price_in_sigma
 
 if TYPE_CHECKING:
-    from ebayes_core.contract.registry import Registry
     from ebayes_core.results.reader import Run
 
 #: arrays that are not available for every network, and why
@@ -62,26 +59,6 @@ def exponent(spec: dict[str, Any]) -> float:
     return float(spec["cost"].get("rho", np.nan)) if pays else np.nan
 
 
-def plugin(spec: dict[str, Any], slot: str) -> Any:
-    """The plugin in a slot of a network's resolved spec. Raises UserError if it is not installed."""
-    registry, kind = _registry(), spec[slot]["kind"]
-    if kind not in registry.kinds(slot):
-        raise UserError(
-            f"the {slot} '{kind}' of this run is not registered here; install the plugin that provides it"
-            f"{registry.suspects()}"
-        )
-    # as JSON, because a resolved table may contain a list for a tuple
-    return registry.composed(registry.kinds(slot)[kind]).model_validate_json(json.dumps(spec[slot]))
-
-
-@cache
-def _registry() -> Registry:
-    """The installed plugins, loaded once, since a sweep has thousands of networks."""
-    from ebayes_core.contract.registry import Registry
-
-    return Registry.load()
-
-
 def multiplier(spec: dict[str, Any]) -> float:
     """c of a network's cost, also if the spec gives s (Eq. 48)."""
     return float(plugin(spec, "cost").multiplier)
@@ -98,7 +75,7 @@ def slope_of(spec: dict[str, Any], mu: float) -> Callable[[np.ndarray], np.ndarr
 
     from ebayes_core.contract.functions import elasticity
 
-    inference, price = plugin(spec, "inference"), price_in_sigma(plugin(spec, "noise"), plugin(spec, "cost"))
+    inference, price = plugin(spec, "inference"), price_in_sigma(spec)
 
     def slope(sigma: np.ndarray) -> np.ndarray:
         at = torch.as_tensor(sigma, dtype=torch.float64)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ebayes_plugins.analyses._common import optimum, plugin, slope_of
-from ebayes_plugins.analyses._prices import price_in_sigma
+from ebayes_plugins.analyses._common import optimum, slope_of
+from ebayes_plugins.analyses._plugins import plugin, price_in_sigma
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,7 +24,7 @@ def price_of(spec: dict[str, Any]) -> Price:
     """(sigma, mu) -> reliability cost (nat), elementwise, under the objective of a network."""
     import torch
 
-    inference, price = plugin(spec, "inference"), price_in_sigma(plugin(spec, "noise"), plugin(spec, "cost"))
+    inference, price = plugin(spec, "inference"), price_in_sigma(spec)
     double = partial(torch.as_tensor, dtype=torch.float64)
     return lambda sigma, mu: inference.reliability_cost(double(mu), double(sigma), price).numpy()
 

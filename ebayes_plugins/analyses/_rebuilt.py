@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, NamedTuple
 
 from ebayes_core.errors import UserError
-from ebayes_plugins.analyses._common import plugin
+from ebayes_plugins.analyses._plugins import plugin
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ebayes_plugins.networks._linear import slope
+
 
 class _Patches(torch.autograd.Function):
     """Patches with a constant 1 last; its backward pass adds them up again, faster than that of `unfold`."""
@@ -36,10 +38,10 @@ class _Patches(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor, None, None, None]:
-        return _summed(slopes[0][..., :-1], ctx.shape, *ctx.geometry), None, None, None
+        return summed(slopes[0][..., :-1], ctx.shape, *ctx.geometry), None, None, None
 
 
-def _summed(patches: Tensor, shape: torch.Size, size: int, stride: int, padding: int) -> Tensor:
+def summed(patches: Tensor, shape: tuple[int, ...], size: int, stride: int, padding: int) -> Tensor:
     """The sum of all patches at their places in images of this shape."""
     *outer, rows, columns, channels = shape
     high, wide = patches.shape[-3:-1]
@@ -58,3 +60,58 @@ def patches(x: Tensor, size: int, stride: int, padding: int) -> Tensor:
     """
     found: Tensor = _Patches.apply(x, size, stride, padding)
     return found
+
+
+def everywhere(x: Tensor, w: Tensor) -> Tensor:
+    """Drives (member, batch, positions, post) of inputs ([member,] batch, positions, pre) that all positions send
+    through the same weights (member, post, pre), or each through its own (member, positions, post, pre).
+    """
+    if w.ndim == 4:
+        return (x.transpose(-3, -2) @ w.transpose(-2, -1)).transpose(-3, -2)
+    # of shared inputs too: one product for all members would leave their drives apart in memory
+    return torch.matmul(x.flatten(-3, -2), w.transpose(1, 2)).unflatten(1, x.shape[-3:-1])
+
+
+def write_everywhere(delta: Tensor, x: Tensor, out: Tensor) -> None:
+    """Write the gradients of weights to out, shaped as them, from slopes (member, batch, positions, post)."""
+    if out.ndim == 3:
+        out.baddbmm_(delta.flatten(1, 2).transpose(1, 2), x.flatten(-3, -2).expand(len(out), -1, -1), beta=0)
+    else:
+        each = x.transpose(-3, -2).expand(len(out), -1, -1, -1).flatten(0, 1)
+        out.view(-1, *out.shape[2:]).baddbmm_(delta.permute(0, 2, 3, 1).flatten(0, 1), each, beta=0)
+
+
+def pooled(x: Tensor, size: int, kind: str) -> Tensor:
+    """Maximum or mean over squares of images (..., rows, columns, channels); the rest, at two edges, is left out."""
+    if size == 1:
+        return x
+    squares = _squares(x, size)
+    return squares.amax((-4, -2)) if kind == "max" else squares.mean((-4, -2))
+
+
+def through(activation: str, slopes: Tensor, drives: Tensor) -> Tensor:
+    """Derivatives in the drives, from those in the activity."""
+    if activation == "relu":  # in one pass; comparing and multiplying take ten times as long
+        return torch.ops.aten.threshold_backward(slopes, drives, 0)
+    return slopes * slope(activation, drives)
+
+
+def unpooled(slopes: Tensor, x: Tensor, size: int, kind: str) -> Tensor:
+    """Derivatives in the images x from those in what `pooled` makes of them; equal maxima share theirs."""
+    if size == 1:
+        return slopes
+    squares, each = _squares(x, size), slopes[..., :, None, :, None, :]
+    if kind == "max":
+        top = squares == squares.amax((-4, -2), keepdim=True)
+        parts = each * top / top.sum((-4, -2), keepdim=True)
+    else:
+        parts = (each / size**2).expand_as(squares)
+    found = torch.zeros_like(x)
+    found[..., : size * slopes.shape[-3], : size * slopes.shape[-2], :] = parts.flatten(-5, -4).flatten(-3, -2)
+    return found
+
+
+def _squares(x: Tensor, size: int) -> Tensor:
+    """Images as squares, (..., rows, size, columns, size, channels)."""
+    rows, columns = (length // size for length in x.shape[-3:-1])
+    return x[..., : rows * size, : columns * size, :].unflatten(-2, (columns, size)).unflatten(-4, (rows, size))

@@ -11,9 +11,11 @@ from pydantic import BaseModel, Field
 from ebayes_core.contract.network import Shape
 from ebayes_core.contract.plugin import CLOSED
 from ebayes_core.contract.slots import Network, Trace
-from ebayes_plugins.networks._linear import Activation, activate, linear, with_one
+from ebayes_plugins.networks._linear import Activation, activate, linear, outer, with_one
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor
 
 
@@ -105,41 +107,54 @@ class Convolutional(Network):
 
     def trace(self, weights: list[Tensor], x: Tensor) -> Trace:
         """The forward pass; patches (batch, positions, pre + 1) are the inputs of a layer of kernels."""
-        from ebayes_plugins.networks._patches import patches
+        return self._passed(weights, x)[0]
+
+    def gradients(
+        self, weights: list[Tensor], x: Tensor, residual: Callable[[Tensor], Tensor], out: list[Tensor]
+    ) -> Tensor:
+        """Explicit backpropagation, written in place."""
+        from ebayes_plugins.networks import _patches as on
+
+        (outputs, inputs, drives), images = self._passed(weights, x)
+        delta, first = residual(outputs), len(self.layers)
+        for layer in range(len(weights) - 1, first - 1, -1):
+            outer(delta, inputs[layer], out[layer])
+            delta = delta @ weights[layer][..., :-1]
+            delta = on.through(self.activation, delta, drives[layer - 1]) if layer > first else delta
+        for layer in range(first - 1, -1, -1):
+            k, image = self.layers[layer], images[layer]
+            rows, columns, channels = image.shape[2:]
+            delta = delta.view(*image.shape[:2], rows // k.pool, columns // k.pool, channels)
+            delta = on.unpooled(delta, image, k.pool, self.pooling).flatten(2, 3)
+            delta = on.through(self.activation, delta, drives[layer])
+            on.write_everywhere(delta, inputs[layer], out[layer])
+            if layer:
+                below, side = images[layer - 1], self.layers[layer - 1].pool
+                shape = (*below.shape[:2], *(n // side for n in below.shape[2:4]), below.shape[4])
+                slopes = on.everywhere(delta, weights[layer][..., :-1].transpose(-2, -1)).unflatten(2, (rows, columns))
+                delta = on.summed(slopes, shape, k.size, k.stride, k.padding)
+        return outputs
+
+    def _passed(self, weights: list[Tensor], x: Tensor) -> tuple[Trace, list[Tensor]]:
+        """The trace, and the activity (member, batch, rows, columns, channels) of each layer of kernels."""
+        from ebayes_plugins.networks import _patches as on
 
         inputs: list[Tensor] = []
         drives: list[Tensor] = []
+        images: list[Tensor] = []
         h = x.movedim(1, -1)
         for k, w in zip(self.layers, weights, strict=False):
-            image = patches(h, k.size, k.stride, k.padding)
-            inputs.append(image.flatten(-3, -2))
-            drives.append(_everywhere(inputs[-1], w))
-            h = activate(self.activation, drives[-1]).unflatten(2, image.shape[-3:-1])
-            h = _pooled(h, k.pool, self.pooling)
+            patches = on.patches(h, k.size, k.stride, k.padding)
+            inputs.append(patches.flatten(-3, -2))
+            drives.append(on.everywhere(inputs[-1], w))
+            images.append(activate(self.activation, drives[-1]).unflatten(2, patches.shape[-3:-1]))
+            h = on.pooled(images[-1], k.pool, self.pooling)
         h = h.flatten(2)
         for number, w in enumerate(weights[len(self.layers) :]):
             inputs.append(with_one(activate(self.activation, h) if number else h))
             h = linear(inputs[-1], w)
             drives.append(h)
-        return Trace(h, inputs, drives)
-
-
-def _everywhere(x: Tensor, w: Tensor) -> Tensor:
-    """Drives (member, batch, positions, post) of inputs ([member,] batch, positions, pre) that all positions send
-    through the same weights (member, post, pre), or each through its own (member, positions, post, pre).
-    """
-    if w.ndim == 4:
-        return (x.transpose(-3, -2) @ w.transpose(-2, -1)).transpose(-3, -2)
-    return linear(x.flatten(-3, -2), w).unflatten(1, x.shape[-3:-1])
-
-
-def _pooled(x: Tensor, size: int, kind: str) -> Tensor:
-    """Maximum or mean over squares of images (..., rows, columns, channels); the rest, at two edges, is left out."""
-    if size == 1:
-        return x
-    rows, columns = (length // size for length in x.shape[-3:-1])
-    squares = x[..., : rows * size, : columns * size, :].unflatten(-2, (columns, size)).unflatten(-4, (rows, size))
-    return squares.amax((-4, -2)) if kind == "max" else squares.mean((-4, -2))
+        return Trace(h, inputs, drives), images
 
 
 def _across(length: int, k: Kernels) -> int:

@@ -113,3 +113,9 @@ def test_scaling_of_the_costs_does_not_depend_on_the_batch_size(registry: Regist
         sigma = torch.cat([s.sigma for s in p.spreads], 1).requires_grad_()
         (known,) = torch.autograd.grad(c.formulas.cost(sigma, sigma).sum(), sigma)
         torch.testing.assert_close(slope * c.data.examples, known)
+
+
+def test_networks_with_different_optimizers_are_not_computed_as_one(registry: Registry) -> None:
+    sweep = 'sweep={ optimizer = [{ kind = "adam" }, { kind = "sgd" }, { kind = "adam", learning_rate = 0.1 }] }'
+    found = cohorts(points(registry, DIGITS, sweep), lambda _: 1)
+    assert [[point.member.optimizer.kind for point in group] for group in found] == [["adam", "adam"], ["sgd"]]

@@ -30,7 +30,8 @@ name = "test"
 dataset = { kind = "permuted", tasks = 3 }
 network = { kind = "mlp", hidden = [6] }
 noise = { kind = "heterogeneous", sigma_0 = 0.02 }
-training = { epochs = 7, batch_size = 100, learning_rate = 1e-2, dtype = "float64" }
+training = { epochs = 7, batch_size = 100, dtype = "float64" }
+optimizer = { kind = "adam", learning_rate = 1e-2 }
 measurement = { samples = 2, probe_examples = 50 }
 """
 

@@ -1,23 +1,49 @@
-"""What a network's cost asks for a sigma, also where it is a cost of vesicles and the noise tells their number."""
+"""The plugins of a network in a results file, and what its cost asks for a sigma, a cost of vesicles too."""
 
 from __future__ import annotations
 
+import json
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from ebayes_core.contract.slots import Noise
+from ebayes_core.errors import UserError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from ebayes_core.contract.cost import Price
+    from ebayes_core.contract.registry import Registry
 
 FAR = 80.0  #: free parameters are searched for between minus and plus this
 
 
-def price_in_sigma(noise: Noise, cost: Any) -> Price:
-    """The cost as a function of sigma and mu, (synapses,) each and in double precision."""
+def plugin(spec: dict[str, Any], slot: str) -> Any:
+    """The plugin in a slot of a network's resolved spec. Raises UserError if it is not installed."""
+    registry, kind = _registry(), spec[slot]["kind"]
+    if kind not in registry.kinds(slot):
+        raise UserError(
+            f"the {slot} '{kind}' of this run is not registered here; install the plugin that provides it"
+            f"{registry.suspects()}"
+        )
+    # as JSON, because a resolved table may contain a list for a tuple
+    return registry.composed(registry.kinds(slot)[kind]).model_validate_json(json.dumps(spec[slot]))
+
+
+@cache
+def _registry() -> Registry:
+    """The installed plugins, loaded once, since a sweep has thousands of networks."""
+    from ebayes_core.contract.registry import Registry
+
+    return Registry.load()
+
+
+def price_in_sigma(spec: dict[str, Any]) -> Price:
+    """A network's cost as a function of sigma and mu, (synapses,) each and in double precision."""
+    cost = plugin(spec, "cost")
     if not cost.quantal:
         return cost
+    noise = plugin(spec, "noise")
     return lambda sigma, mu: cost.given(noise.quanta(mu, free_at(noise, mu, sigma)))(sigma, mu)
 
 
