@@ -58,6 +58,7 @@ Formula = Callable[..., Any]
 #: word in an exception of torch -> what it usually means and what to do
 ADVICE = {
     "numpy": "it uses numpy, which autograd does not see: write it with tensor methods and operators",
+    "doesn't have storage": "it uses numpy or the like on a tensor: write it with tensor methods and operators",
     "in-place": "it changes a tensor in place: use operators that make a new tensor",
     "inplace": "it changes a tensor in place: use operators that make a new tensor",
 }
@@ -76,8 +77,13 @@ def attempt(name: str, function: Callable[..., R], *arguments: Any, advice: str 
     except Exception as error:
         if isinstance(error, AssertionError) and str(error):
             raise
-        known = next((words for sign, words in ADVICE.items() if sign in str(error)), advice)
-        raise AssertionError(f"{name} raised {type(error).__name__}: {error}. {known}".rstrip(". ")) from error
+        said = f"{name} raised {type(error).__name__}: {error}. {advice_on(error, advice)}"
+        raise AssertionError(said.rstrip(". ")) from error
+
+
+def advice_on(error: Exception, otherwise: str) -> str:
+    """What an exception usually means, if that is known."""
+    return next((words for sign, words in ADVICE.items() if sign in str(error)), otherwise)
 
 
 def call(name: str, function: Callable[..., R], *arguments: Any) -> R:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ebayes_core.engine.stacking import stack
-from ebayes_core.testing.common import ADVICE, Formula, attempt, keeps_arguments, repeats
+from ebayes_core.testing.common import Formula, advice_on, attempt, keeps_arguments, repeats
 
 SHAPE = (2, 4)  #: networks, synapses
 #: distinct values: if all were equal, a mean over synapses could not be told from the value of each
@@ -89,7 +89,7 @@ def on_meta(name: str, function: Callable[[], Tensor]) -> None:
     try:
         found = function().device.type
     except Exception as error:
-        advice = "make constants with mu.new_tensor or operators, and do not turn a tensor's values into numbers or "
-        known = next((words for sign, words in ADVICE.items() if sign in str(error)), f"{advice}decisions")
+        advice = "make constants with mu.new_* or operators, and do not turn a tensor's values into numbers or "
+        known = advice_on(error, f"{advice}decisions")
         raise AssertionError(f"{name} fails on another device ({error}): {known}") from error
     assert found == "meta", f"{name} changes the device: its result is on {found}"

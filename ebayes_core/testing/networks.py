@@ -14,6 +14,7 @@ from ebayes_core.contract.slots import Network, Trace
 from ebayes_core.testing.common import (
     Changed,
     Formula,
+    advice_on,
     attempt,
     call,
     check_table,
@@ -23,7 +24,9 @@ from ebayes_core.testing.common import (
     repeats,
     steady,
 )
+from ebayes_core.testing.elementwise import on_meta
 from ebayes_core.testing.gradients import network_slopes_hold, residual
+from ebayes_core.testing.strategies import MOST, corners
 
 BATCH = 5
 ADVICE = "Write it with tensor methods and operators, for weights with a member axis in front"
@@ -72,6 +75,8 @@ def check_network(cls: type[Network], instances: Sequence[Network] = ()) -> None
     holds()
     shown = "; ".join(f"examples {fit.inputs} with outputs {fit.outputs}" for fit in FITS)
     assert tried, f"{cls.__name__}.shapes refuses all shapes that it is tried with: {shown}; give instances that fit"
+    for network in corners(cls, MOST):
+        _finite_at_the_bounds(network)
     fields_matter()
     changed.all_seen()
 
@@ -94,7 +99,7 @@ def _network_holds(network: Network, fit: Fit, seed: int) -> None:
     _gradients_hold(name, network, weights, x)
     _trace_holds(name, network, weights, x)
     _probes_hold(name, network, weights, x, fit)
-    _keeps_device(name, network, weights, x)
+    _keeps_device(network, weights, x)
     _small_holds(_own(network), network, fit)
     _biases_hold(f"{name}.biases", network, fit)
     _start_holds(f"{name}.start", network, fit)
@@ -137,6 +142,12 @@ def _outputs(network: Network, seed: int) -> Tensor:
     """Outputs for all shapes that fit, one after the other."""
     cases = [_case(network, seed, fit) for fit in _fitting(network)]
     return torch.cat([network.forward(*case).flatten() for case in cases] or [torch.zeros(0)])
+
+
+def _finite_at_the_bounds(network: Network) -> None:
+    out = attempt(_own(network), _outputs, network, 0)
+    finite = f"{_own(network)} is not finite within the bounds of its fields: {network!r}"
+    assert bool(out.isfinite().all()), finite
 
 
 def _counts_hold(name: str, network: Network, fit: Fit) -> None:
@@ -271,7 +282,8 @@ def _probes_hold(name: str, network: Network, weights: list[Tensor], x: Tensor, 
         squares = squared_gradients(network, weights, x, lambda _: [direction])
     except Exception as error:
         raise AssertionError(
-            f"{name}.forward fails under torch.func.vmap, which measures curvature: {type(error).__name__}: {error}"
+            f"{_own(network)} fails under torch.func.vmap, which measures curvature: {type(error).__name__}: {error}. "
+            f"{advice_on(error, '')}".rstrip(". ")
         ) from error
     one = [torch.empty_like(w) for w in weights]
     total = [torch.zeros_like(w) for w in weights]
@@ -284,12 +296,5 @@ def _probes_hold(name: str, network: Network, weights: list[Tensor], x: Tensor, 
     assert same, f"{name}: squared gradients from trace, or from torch.func, differ from those of single examples"
 
 
-def _keeps_device(name: str, network: Network, weights: list[Tensor], x: Tensor) -> None:
-    """Check on the `meta` device, which computes nothing but reveals constants bound to the CPU."""
-    try:
-        found = network.forward([w.to("meta") for w in weights], x.to("meta")).device.type
-    except (RuntimeError, NotImplementedError) as error:
-        raise AssertionError(
-            f"{name}.forward fails on another device ({error}): make constants with x.new_*"
-        ) from error
-    assert found == "meta", f"{name}.forward changes the device: its result is on {found}"
+def _keeps_device(network: Network, weights: list[Tensor], x: Tensor) -> None:
+    on_meta(_own(network), lambda: network.forward([w.to("meta") for w in weights], x.to("meta")))

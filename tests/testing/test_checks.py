@@ -40,7 +40,10 @@ NETWORKS = {
 }
 
 
-@pytest.mark.parametrize("kind", kinds("network"))
+@pytest.mark.parametrize(
+    "kind",
+    [pytest.param(kind, marks=[pytest.mark.slow] * (kind == "convolutional")) for kind in kinds("network")],
+)
 def test_networks_pass(registry: Registry, kind: str) -> None:
     check_network(registry.kinds("network")[kind], NETWORKS[kind])
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
+import numpy as np
 import pytest
 import torch
+from pydantic import Field
 from torch import nn
 
 from ebayes_core.contract.registry import Registry
@@ -167,3 +170,44 @@ def test_networks_that_differ_in_a_number_other_than_init_are_not_computed_as_on
     registry, by = Registry.of(Plain(Scaled)), lambda name: f'sweep={{ "network.{name}" = [0.5, 2.0] }}'
     groups = {name: cohorts(points(registry, DIGITS, *settings, by(name)), lambda _: 1) for name in ("init", "scale")}
     assert {name: len(found) for name, found in groups.items()} == {"init": 1, "scale": 2}
+
+
+class OneLayer(Network):
+    """A correct architecture of one layer, written for one network."""
+
+    kind: Literal["plain"] = "plain"
+    gain: float = Field(1.0, gt=0, le=5, description="factor of the outputs")
+
+    def shapes(self, inputs, outputs):
+        if len(inputs) != 1:
+            raise ValueError("it needs vectors")
+        return [(*outputs, *inputs)]
+
+    def single(self, weights, x):
+        return self.gain * (x @ weights[0].T)
+
+
+def single(change):
+    """OneLayer with a change to its outputs: change(self, outputs, weights, x)."""
+    return lambda self, weights, x: change(self, OneLayer.single(self, weights, x), weights, x)
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda s, out, w, x: out + 0 / (5.0 - s.gain) if s.gain == 5 else out, "raised ZeroDivisionError"),
+        (lambda s, out, w, x: out * (math.nan if s.gain == 5 else 1), r"not finite within the bounds .*gain=5.0"),
+        (lambda s, out, w, x: out / (1 if s.gain > 1e-30 else 0), r"not finite within the bounds .*gain=1.17549"),
+        (lambda s, out, w, x: np.tanh(out), "it uses numpy"),
+        (lambda s, out, w, x: out + np.exp(x).sum(-1, keepdim=True), "it uses numpy"),
+        (lambda s, out, w, x: OneLayer.single(s, [w[0].mul_(2)], x), "in place"),
+        (lambda s, out, w, x: out + x.mul_(2).sum(-1, keepdim=True), "in place"),
+        (lambda s, out, w, x: out.squeeze(0), "squeeze"),
+    ],
+)
+def test_bounds_numpy_and_changes_in_place_are_named(change, message: str) -> None:
+    check_network(OneLayer)
+    cls = type("Broken", (OneLayer,), {"single": single(change), "__doc__": "Broken.", "__module__": __name__})
+    with pytest.raises(AssertionError, match=message) as caught:
+        check_network(cls)
+    assert str(caught.value).startswith("Broken.single")

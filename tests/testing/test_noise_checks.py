@@ -132,7 +132,7 @@ MISTAKES = {
         {"sigma": lambda s, mu, free: mu.abs() * free["phi"].exp()}, "sigma is not positive and finite at the values of"
     ),
     "not told that it depends on mu": (
-        {"sigma": lambda s, mu, free: free["phi"].exp() * (1 + mu**2)}, "depends on mu; say so with  own_sigma.* = False"
+        {"sigma": lambda s, mu, free: free["phi"].exp() * (1 + mu**2)}, "depends on mu; say so with  own_sigma"
     ),
     "told to depend on mu": ({"own_sigma": False}, "does not depend on mu; say so with  own_sigma.* = True"),
     "lost digits": (sigma(lambda s, x: torch.where(x < 20, (1 + x.exp()).log(), x)), "inaccurate in single"),
