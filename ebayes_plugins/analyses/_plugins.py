@@ -65,4 +65,4 @@ def free_at(noise: Noise, mu: Tensor, sigma: Tensor) -> dict[str, Tensor]:
     with torch.enable_grad():
         leaf = middle.detach().requires_grad_()
         (derivative,) = torch.autograd.grad(at(leaf).sum(), leaf)
-    return {name: middle + (sigma - at(middle).detach()) / derivative}
+    return {name: middle + (sigma - sigma.detach()) / derivative}
