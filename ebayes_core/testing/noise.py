@@ -210,7 +210,8 @@ def _quanta_hold(name: str, pair: list[Noise], names: list[str]) -> None:
     found = attempt(name, together.quanta, mu, free)
     assert isinstance(found, Quanta), f"{name} returned {type(found).__name__}, not Quanta(n, p, q)"
     for k, which in enumerate(Quanta._fields):
-        part: Formula = lambda p, m, *f, k=k: p.quanta(m, dict(zip(names, f, strict=True)))[k]
+        # they may be in double precision, whatever the type of mu
+        part: Formula = lambda p, m, *f, k=k: p.quanta(m, dict(zip(names, f, strict=True)))[k].to(m.dtype)
         keeps_the_form(f"{name}: {which}", part, pair, **places)
     n, p, q = found
     assert bool((n > 0).all() and (p > 0).all() and (p < 1).all()), f"{name}: n must be positive, and p between 0 and 1"
