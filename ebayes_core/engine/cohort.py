@@ -58,6 +58,7 @@ class Cohort:
         self.sizes = [math.prod(shape) for shape in self.shapes]
         self.draws = counts(member, "draws", self.inputs, self.outputs)
         self.copies = counts(member, "copies", self.inputs, self.outputs)
+        self.drawn = [n * size for n, size in zip(self.draws, self.sizes, strict=True)]  #: weights drawn for a pass
         self.batch_size = min(member.training.batch_size, data.examples)
         self.batches = data.examples // self.batch_size
         self.formulas = self.formulas_of(points)
@@ -98,8 +99,8 @@ class Cohort:
 
     def by_layer(self, xi: Tensor) -> list[Tensor]:
         """Draws of the whole network by layers: (1, synapses), or (1, draws, synapses)."""
-        parts = xi.split([n * size for n, size in zip(self.draws, self.sizes, strict=True)], 1)
-        return [t if n == 1 else t.unflatten(1, (n, -1)) for t, n in zip(parts, self.draws, strict=True)]
+        parts = zip(xi.split(self.drawn, 1), self.draws, strict=True)
+        return [t if n == 1 else t.unflatten(1, (n, -1)) for t, n in parts]
 
     def repeated(self, mu: list[Tensor]) -> list[Tensor]:
         """The same weights in every draw."""
@@ -107,8 +108,7 @@ class Cohort:
 
     def draw(self, noise: torch.Generator) -> Tensor:
         """One xi per drawn weight, (1, draws of all layers), which all networks share (common random numbers)."""
-        count = sum(n * size for n, size in zip(self.draws, self.sizes, strict=True))
-        xi = torch.empty(1, count, device=self.device, dtype=self.dtype)
+        xi = torch.empty(1, sum(self.drawn), device=self.device, dtype=self.dtype)
         return xi.normal_(generator=noise) if self.formulas.noise.base == "normal" else xi.uniform_(generator=noise)
 
     def start(self) -> State:

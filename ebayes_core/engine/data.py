@@ -31,7 +31,7 @@ class Data:
     stage: Tensor | None = None  #: (examples,) int64, when each training example is shown; None: at any time
     stage_test: Tensor | None = None  #: the same of the test examples
 
-    @property
+    @cached_property
     def stages(self) -> int:
         """Number of stages of training, each with data of its own."""
         return 1 if self.stage is None else int(self.stage.max()) + 1

@@ -59,10 +59,7 @@ def _row(parts: list[Tensor], member: int) -> Tensor:
 def _sigma_broken(f: Formulas, mu: Tensor, free: Free) -> bool:
     """Whether sigma or a derivative is not finite at parameters that are."""
     finite = [p.isfinite() for p in (mu, *free.values())]
-    with torch.enable_grad():
-        leaves = {name: p.detach().requires_grad_() for name, p in free.items()}
-        sigma = f.noise.sigma(mu, leaves)
-        slopes = torch.autograd.grad(sigma.sum(), list(leaves.values()), allow_unused=True, materialize_grads=True)
+    sigma, slopes = f.slopes(mu, free)
     known = reduce(torch.logical_and, finite)
     return any(bool((known & ~t.isfinite()).any()) for t in (sigma, *slopes))
 
@@ -83,7 +80,7 @@ def _ends(f: Formulas, mu: Tensor, steps: int) -> list[Tensor]:
 
 def _here(f: Formulas, mu: Tensor, free: Free) -> Place:
     """The parameters; a lost mean counts as 0, where formulas fail most often, a lost sigma as its initial value."""
-    sigma = f.noise.sigma(mu, free).expand_as(mu) if free else torch.zeros_like(mu)
+    sigma = f.sigma(mu, free)
     filled = torch.where(sigma.isfinite(), sigma, _start(f, _known(mu)).expand_as(mu)) if free else sigma
     return _known(mu), filled
 

@@ -95,10 +95,7 @@ def _sigmas(cohort: Cohort, f: Formulas, free: dict[str, Tensor], mu: Tensor) ->
 def _spread(cohort: Cohort, f: Formulas, free: dict[str, Tensor], mu: Tensor, by: Tensor) -> Tensor:
     """sigma after every free parameter has changed by `by`."""
     moved = {name: p + by for name, p in free.items()}
-    with torch.enable_grad():
-        leaves = {name: p.requires_grad_() for name, p in moved.items()}
-        sigma = f.noise.sigma(mu, leaves)
-        slopes = torch.autograd.grad(sigma.sum(), list(leaves.values()), allow_unused=True, materialize_grads=True)
+    sigma, slopes = f.slopes(mu, moved)
     usable = f.noise.sigma(mu, free) >= SMALLEST
     for (name, p), slope in zip(moved.items(), slopes, strict=True):
         wrong = {"its value": ~(sigma > 0), "its derivative": ~slope.isfinite() & ~(sigma > LARGE)}
@@ -107,7 +104,7 @@ def _spread(cohort: Cohort, f: Formulas, free: dict[str, Tensor], mu: Tensor, by
                 found = sigma.expand(bad.shape)[i, j] if what == "its value" else slope.expand(bad.shape)[i, j]
                 at = f"{what} is {found:.3g} at {name} = {p.expand(bad.shape)[i, j]:.6g}; {ANYWHERE}"
                 _raise(cohort, "noise", "sigma", i, at)
-    return sigma.detach()
+    return sigma
 
 
 def _failing(formula: Formula, mus: list[Tensor], sigma: Tensor, curved: bool) -> Iterator[Place]:

@@ -110,11 +110,11 @@ def _terms(
     f: Formulas, p: Parameters, conditions: list[Condition], logs: list[Tensor], sigma: list[Tensor]
 ) -> tuple[list[Tensor], list[Tensor]]:
     """Magnitude and reliability costs of each layer, at a sigma that has moved by these logarithms."""
-    moved = [s.expand_as(mu) for mu, s in zip(p.mu, [sigma[i % len(sigma)] for i in range(len(p.mu))], strict=True)]
+    moved = [sigma[i % len(sigma)].expand_as(mu) for i, mu in enumerate(p.mu)]
     free = _freely(p, conditions, logs) if f.cost.quantal else p.freely()
     layers = list(zip(p.mu, moved, free, f.copies, strict=True))
     magnitude = [n * f.inference.magnitude_cost(m, s) for m, s, _, n in layers]
-    price = [f.cost.given(f.quanta(m, free)) if f.cost.quantal else f.cost for m, _, free, _ in layers]
+    price = [f.cost.given(f.quanta(m, free)) for m, _, free, _ in layers]
     reliability = [n * f.inference.reliability_cost(m, s, c) for (m, s, _, n), c in zip(layers, price, strict=True)]
     return magnitude, reliability
 

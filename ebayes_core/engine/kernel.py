@@ -31,7 +31,11 @@ def kernel(cohort: Cohort, state: State, gradient: list[Tensor]) -> Step:
 def _example(cohort: Cohort, state: State, gradient: list[Tensor]) -> Ingredients:
     """Ingredients of the right shapes."""
     noise = cohort.by_layer(state.xi)
-    fisher = Fisher(state.parameters.mu, *limits(cohort, state)) if cohort.solves(state) else Fisher([], [], [])
+    fisher = (
+        Fisher(state.parameters.mu, *limits(state, cohort.formulas.spreads(state.parameters)))
+        if cohort.solves(state)
+        else Fisher([], [], [])
+    )
     return Ingredients(gradient, noise, noise, time_of(cohort, 1), fisher)
 
 

@@ -11,7 +11,7 @@ from ebayes_core.engine.cohort import Cohort, State
 from ebayes_core.engine.draws import over, over_draws
 from ebayes_core.engine.fixed_point import ceiling, collected, newest, rescaled
 from ebayes_core.engine.ingredients import Fisher, Ingredients, Time
-from ebayes_core.engine.parameters import Curvature
+from ebayes_core.engine.parameters import Curvature, Spread
 from ebayes_core.engine.per_example import residual_of_sample, squared_gradients
 
 
@@ -25,8 +25,9 @@ def ingredients(
     """
     time = time_of(cohort, state.step + 1)
     if cohort.solves(state):
-        _rescale(cohort, state, gradient, time)
-        fisher = Fisher(_squared_gradients(cohort, state, x, y), *limits(cohort, state))
+        spreads = cohort.formulas.spreads(state.parameters)
+        _rescale(cohort, state, gradient, time, spreads)
+        fisher = Fisher(_squared_gradients(cohort, state, x, y), *limits(state, spreads))
     else:
         fisher = Fisher([], [], [])
     next_xi = cohort.draw(state.noise)
@@ -42,14 +43,13 @@ def time_of(cohort: Cohort, step: int) -> Time:
     return Time(rate * left, rate_free * left, constants, of)
 
 
-def limits(cohort: Cohort, state: State) -> tuple[list[Tensor], list[Tensor]]:
+def limits(state: State, spreads: list[Spread]) -> tuple[list[Tensor], list[Tensor]]:
     """The factor between Fisher and curvature, then the largest sigma allowed; per free parameter (member, 1).
 
     Outside of the kernel, since inductor (2.14) fails on sums over what the same kernel writes.
     """
     ((_, parts),) = state.parameters.free.items()
-    sigmas = [spread.sigma for spread in cohort.formulas.spreads(state.parameters)]
-    return [Curvature(*part.memory).log_scale.exp() for part in parts], [ceiling(sigma) for sigma in sigmas]
+    return [Curvature(*part.memory).log_scale.exp() for part in parts], [ceiling(s.sigma) for s in spreads]
 
 
 def _squared_gradients(cohort: Cohort, state: State, x: Tensor, y: Tensor) -> list[Tensor]:
@@ -60,12 +60,11 @@ def _squared_gradients(cohort: Cohort, state: State, x: Tensor, y: Tensor) -> li
     return [squares.flatten(1) / len(x) for squares in found]
 
 
-def _rescale(cohort: Cohort, state: State, gradient: list[Tensor], time: Time) -> None:
+def _rescale(cohort: Cohort, state: State, gradient: list[Tensor], time: Time, spreads: list[Spread]) -> None:
     """Correct the factor of each layer's Fisher by what this minibatch measures under its noise."""
-    p, spreads = state.parameters, cohort.formulas.spreads(state.parameters)
     measured = [over_draws(g * xi) for g, xi in zip(gradient, _standard(cohort, state), strict=True)]
     along = collected(measured, [spread.sigma for spread in spreads])
-    ((_, parts),) = p.free.items()
+    ((_, parts),) = state.parameters.free.items()
     for part, spread, g in zip(parts, spreads, along, strict=True):
         log_scale, fisher = part.memory
         log_scale.copy_(rescaled(log_scale, time.newest, spread.sigma, g, fisher))

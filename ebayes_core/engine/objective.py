@@ -43,28 +43,34 @@ class Formulas:
 
     def sigmas(self, p: Parameters) -> list[Tensor]:
         """Standard deviations of each layer, as (member, synapses); zeros without noise."""
-        if not p.noisy:
-            return [torch.zeros_like(mu) for mu in p.mu]
-        return [self.noise.sigma(mu, free).expand_as(mu) for mu, free in zip(p.mu, p.freely(), strict=True)]
+        return [self.sigma(mu, free) for mu, free in zip(p.mu, p.freely(), strict=True)]
+
+    def sigma(self, mu: Tensor, free: Free) -> Tensor:
+        """Standard deviation of each weight, shaped as mu; zeros without noise."""
+        return self.noise.sigma(mu, free).expand_as(mu) if free else torch.zeros_like(mu)
 
     def quanta(self, mu: Tensor, free: Free) -> Quanta | None:
-        """n, p and q of each synapse, if the cost needs them."""
-        return self.noise.quanta(mu, free) if self.cost.quantal else None
+        """n, p and q of each synapse, if there is noise and the cost needs them."""
+        return self.noise.quanta(mu, free) if free and self.cost.quantal else None
 
     def penalty(self, mu: Tensor, sigma: Tensor, noisy: bool, quanta: Quanta | None = None) -> Tensor:
         """Elementwise terms of the objective besides the loss; without noise there is no reliability to pay for."""
         if noisy:
-            return self.inference.penalty(mu, sigma, self.cost.given(quanta) if quanta else self.cost)
+            return self.inference.penalty(mu, sigma, self.cost.given(quanta))
         return self.inference.magnitude_cost(mu, sigma)
 
     def spread(self, mu: Tensor, free: Free) -> Spread:
         """sigma and its derivative in the only free parameter."""
-        ((name, value),) = free.items()
+        sigma, (derivative,) = self.slopes(mu, free)
+        return Spread(sigma, derivative)
+
+    def slopes(self, mu: Tensor, free: Free) -> tuple[Tensor, list[Tensor]]:
+        """sigma, and its derivative in each free parameter, summed over the synapses that share it."""
         with torch.enable_grad():
-            leaf = value.detach().requires_grad_()
-            sigma = self.noise.sigma(mu, {name: leaf})
-            (derivative,) = torch.autograd.grad(sigma.sum(), leaf)
-        return Spread(sigma.detach(), derivative)
+            leaves = {name: p.detach().requires_grad_() for name, p in free.items()}
+            sigma = self.noise.sigma(mu, leaves)
+            found = torch.autograd.grad(sigma.sum(), list(leaves.values()), allow_unused=True, materialize_grads=True)
+        return sigma.detach(), list(found)
 
     def spreads(self, p: Parameters) -> list[Spread]:
         """sigma and its derivative, as the list of the only free parameter; carried, if they can be."""
@@ -107,13 +113,9 @@ class Formulas:
         return [self._term(m, f, n) for m, f, n in zip(mu, free, self.copies, strict=True)]
 
     def _term(self, mu: Tensor, free: Free, copies: int) -> Tensor:
-        term = self.penalty(mu, self._sigma(mu, free).expand_as(mu), bool(free), self.quanta(mu, free))
+        sigma = next(iter(free.values())).expand_as(mu) if self.carries else self.sigma(mu, free)
+        term = self.penalty(mu, sigma, bool(free), self.quanta(mu, free))
         return term if copies == 1 else copies * term
-
-    def _sigma(self, mu: Tensor, free: Free) -> Tensor:
-        if self.carries:
-            return next(iter(free.values()))
-        return self.noise.sigma(mu, free) if free else torch.zeros_like(mu)
 
 
 def gradients(f: Formulas, p: Parameters, loss: list[Tensor], xi: Sequence[Tensor]) -> tuple[Parts, Parts]:

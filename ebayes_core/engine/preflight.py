@@ -131,7 +131,7 @@ def _check_noise(noise: Noise, formulas: Formulas, mu: Tensor, free: dict[str, T
 
 
 def _check_costs(member: Any, formulas: Formulas, mu: Tensor, free: dict[str, Tensor], sigma: Tensor) -> None:
-    inference, quanta = formulas.inference, formulas.quanta(mu, free) if free else None
+    inference, quanta = formulas.inference, formulas.quanta(mu, free)
     price = formulas.cost.given(quanta) if free else formulas.cost
     asked: list[tuple[Plugin, str, Callable[[], Any]]] = [
         (member.inference, "magnitude_cost", lambda: inference.magnitude_cost(mu, sigma))

@@ -170,8 +170,7 @@ def cost_derivatives(cohort: Cohort, p: Parameters) -> tuple[Tensor, Tensor]:
         down.append(-n * _in_log_sigma(f, mu, free).sum(-1).double())
         with torch.enable_grad():
             leaf = mu.detach().requires_grad_()
-            sigma = f.noise.sigma(leaf, free).expand_as(mu) if free else torch.zeros_like(mu)
-            penalty = f.penalty(leaf, sigma, p.noisy, f.quanta(leaf, free) if free else None).sum()
+            penalty = f.penalty(leaf, f.sigma(leaf, free), p.noisy, f.quanta(leaf, free)).sum()
             slopes = torch.autograd.grad(penalty, [leaf], allow_unused=True, materialize_grads=True)
         up.append(n * (mu * slopes[0]).sum(-1).double())
     return torch.stack(down), torch.stack(up)
@@ -181,7 +180,7 @@ def _in_log_sigma(f: Formulas, mu: Tensor, free: dict[str, Tensor]) -> Tensor:
     """d penalty/d log sigma of each synapse; NaN if sigma alone does not determine the cost."""
     if not free:
         return torch.full_like(mu, torch.nan)
-    sigma = f.noise.sigma(mu, free).expand_as(mu)
+    sigma = f.sigma(mu, free)
     if f.cost.quantal:
         return _along_free(f, mu, free, sigma)
     with torch.enable_grad():

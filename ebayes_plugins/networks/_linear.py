@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from ebayes_core.contract.network import Shape
+
 Activation = Literal["relu", "linear", "tanh", "softplus"]
 
 
@@ -15,6 +17,16 @@ def with_one(x: Tensor) -> Tensor:
     padded = x.new_ones(*x.shape[:-1], x.shape[-1] + 1)
     padded[..., :-1] = x
     return padded
+
+
+def last_columns(shapes: list[Shape]) -> list[Tensor]:
+    """Marks of the synapses from that constant, in layers of shape (post, pre + 1)."""
+    import torch
+
+    marked = [torch.zeros(shape, dtype=torch.bool) for shape in shapes]
+    for layer in marked:
+        layer[:, -1] = True
+    return marked
 
 
 def linear(x: Tensor, w: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from ebayes_core.contract.network import Shape
 from ebayes_core.contract.plugin import CLOSED
 from ebayes_core.contract.slots import Network, Trace
-from ebayes_plugins.networks._linear import Activation, activate, linear, outer, with_one
+from ebayes_plugins.networks._linear import Activation, activate, last_columns, linear, outer, with_one
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,12 +85,7 @@ class Convolutional(Network):
 
     def biases(self, inputs: Shape, outputs: Shape) -> list[Tensor]:
         """The last column of each layer."""
-        import torch
-
-        marked = [torch.zeros(shape, dtype=torch.bool) for shape in self.shapes(inputs, outputs)]
-        for layer in marked:
-            layer[:, -1] = True
-        return marked
+        return last_columns(self.shapes(inputs, outputs))
 
     def draws(self, inputs: Shape, outputs: Shape) -> list[int]:
         """One for each position if noise is per position."""

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from ebayes_core.contract.network import Shape
 from ebayes_core.contract.slots import Network, Trace
-from ebayes_plugins.networks._linear import Activation, activate, linear, outer, slope, with_one
+from ebayes_plugins.networks._linear import Activation, activate, last_columns, linear, outer, slope, with_one
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,12 +51,7 @@ class Mlp(Network):
 
     def biases(self, inputs: Shape, outputs: Shape) -> list[Tensor]:
         """The last column of each layer."""
-        import torch
-
-        marked = [torch.zeros(shape, dtype=torch.bool) for shape in self.shapes(inputs, outputs)]
-        for layer in marked:
-            layer[:, -1] = True
-        return marked
+        return last_columns(self.shapes(inputs, outputs))
 
     def forward(self, weights: list[Tensor], x: Tensor) -> Tensor:
         """Outputs (member, batch, outputs)."""

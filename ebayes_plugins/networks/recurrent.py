@@ -8,7 +8,7 @@ from pydantic import Field
 
 from ebayes_core.contract.network import Shape
 from ebayes_core.contract.slots import Network, Trace
-from ebayes_plugins.networks._linear import activate, with_one
+from ebayes_plugins.networks._linear import activate, last_columns, with_one
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,12 +46,7 @@ class Recurrent(Network):
 
     def biases(self, inputs: Shape, outputs: Shape) -> list[Tensor]:
         """The last column of each layer."""
-        import torch
-
-        marked = [torch.zeros(shape, dtype=torch.bool) for shape in self.shapes(inputs, outputs)]
-        for layer in marked:
-            layer[:, -1] = True
-        return marked
+        return last_columns(self.shapes(inputs, outputs))
 
     def draws(self, inputs: Shape, outputs: Shape) -> list[int]:
         """One for each step that uses a layer, if noise is fresh."""
