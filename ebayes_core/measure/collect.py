@@ -118,12 +118,14 @@ def _curved(layers: Layers) -> list[Tensor]:
 
 
 def _layer_sizes(cohort: Cohort, p: Parameters, layers: Layers) -> dict[str, Tensor]:
-    """Number of synapses, of flat ones, median sigma and RMS mean; (layer + 1, member), the network last."""
+    """Numbers of synapses, copies, flat synapses, median sigma and RMS mean; (layer + 1, member), the network last."""
     sigmas = [s.flatten(1) for s in layers["sigma"]]
     curved, every = _curved(layers), torch.cat(sigmas, 1)
     count = torch.tensor([*cohort.sizes, sum(cohort.sizes)])[:, None].expand(-1, len(cohort)).double()
+    paid = torch.tensor([n * size for n, size in zip(cohort.copies, cohort.sizes, strict=True)])
     flat = [(~c).sum(-1) for c in curved]
     return {
+        "n_copies": torch.cat([paid, paid.sum(0, keepdim=True)])[:, None] / count,
         "n_synapses": count,
         "flat_synapses": torch.stack([*flat, torch.stack(flat).sum(0)]).double(),
         # contiguous: the median of an expanded tensor (homogeneous noise) reads uninitialised memory in torch 2.14

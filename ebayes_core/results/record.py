@@ -118,6 +118,7 @@ DESCRIPTIONS: dict[str, tuple[str, str]] = {
     "stuck_fraction": ("1", "share of synapses whose sigma is within a factor of 2 of its initial value"),
     "flat_synapses": ("1", "number of flat synapses (curvature zero: silent input or dead unit)"),
     "n_synapses": ("1", "number of synapses, biases included"),
+    "n_copies": ("1", "number of synapses that share each mean and sigma, and each pay the costs"),
     "mu_rms": ("weight", "RMS of the mean weights"),
 }  # fmt: skip
 

@@ -64,12 +64,18 @@ def multiplier(spec: dict[str, Any]) -> float:
     return float(plugin(spec, "cost").multiplier)
 
 
-def slope_of(spec: dict[str, Any], mu: float) -> Callable[[np.ndarray], np.ndarray]:
+def copies(run: Run) -> np.ndarray:
+    """Number of synapses that share each mean and sigma, (member, layer); 1 in a file that does not tell."""
+    known = "n_copies" in run.layer_metrics
+    return run.layer_metric("n_copies") if known else np.ones_like(run.layer_metric("balance"))
+
+
+def slope_of(spec: dict[str, Any], mu: float, times: float = 1.0) -> Callable[[np.ndarray], np.ndarray]:
     """sigma -> -sigma d(cost)/d sigma of a synapse with mean mu: c rho sigma**-rho for a power law, 1 for the entropic
     cost.
 
     The cost is everything that the objective adds to the loss. At the optimum this equals N H sigma^2 (Eq. 27), for any
-    cost, and for variational Bayes with its prior.
+    cost, and for variational Bayes with its prior. times: number of synapses that pay with this mean and sigma.
     """
     import torch
 
@@ -79,7 +85,7 @@ def slope_of(spec: dict[str, Any], mu: float) -> Callable[[np.ndarray], np.ndarr
 
     def slope(sigma: np.ndarray) -> np.ndarray:
         at = torch.as_tensor(sigma, dtype=torch.float64)
-        return elasticity(lambda s: inference.penalty(torch.full_like(s, mu), s, price), at).numpy()
+        return times * elasticity(lambda s: inference.penalty(torch.full_like(s, mu), s, price), at).numpy()
 
     return slope
 

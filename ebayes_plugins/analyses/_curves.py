@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ebayes_core.errors import UserError
-from ebayes_plugins.analyses._common import NOISE, curvature, exponent, finished, mean_band, mechanism, multiplier
+from ebayes_plugins.analyses._common import (
+    NOISE,
+    copies,
+    curvature,
+    exponent,
+    finished,
+    mean_band,
+    mechanism,
+    multiplier,
+)
 
 if TYPE_CHECKING:
     from ebayes_core.results.reader import Run
@@ -59,7 +68,8 @@ def _prices(run: Run, members: list[int], c: np.ndarray, rho: np.ndarray) -> Arr
 
     A cost that is not a power law has no s; it is taken at c = 1.
     """
-    per_synapse = c * np.where(np.isfinite(rho), rho, 1.0) * run.layer_metric("n_synapses")[members].sum(-1)
+    synapses = (run.layer_metric("n_synapses") * copies(run))[members].sum(-1)
+    per_synapse = c * np.where(np.isfinite(rho), rho, 1.0) * synapses
     return {
         "price": run.metric("reliability_cost")[members] / per_synapse,
         "price_at_rms": run.metric("reliability_cost_at_rms")[members] / per_synapse,

@@ -10,7 +10,16 @@ from pydantic import Field
 from ebayes_core.contract.claim import Claim
 from ebayes_core.contract.slots import Analysis
 from ebayes_core.errors import UserError
-from ebayes_plugins.analyses._common import curvature, exponent, finished, mechanism, multiplier, offering, slope_of
+from ebayes_plugins.analyses._common import (
+    copies,
+    curvature,
+    exponent,
+    finished,
+    mechanism,
+    multiplier,
+    offering,
+    slope_of,
+)
 from ebayes_plugins.analyses._headlines import fit_sentence
 from ebayes_plugins.analyses._posterior_claims import CLAIMS, table
 from ebayes_plugins.analyses._posterior_numbers import expected, observed
@@ -109,7 +118,8 @@ class Posterior(Analysis):
         spec, total = run.member_spec(i), x.size
         x, y = (v[np.isfinite(v)] for v in (x, y))
         balance = run.layer_metric("balance")[:, self.layer - 1]
-        slope = slope_of(spec, float(np.median(np.abs(run.layer(i, self.layer, "mu")))))
+        mu = float(np.median(np.abs(run.layer(i, self.layer, "mu"))))
+        slope = slope_of(spec, mu, copies(run)[i, self.layer - 1])
         return {
             "member": i, "posterior": j, "mechanism": _mechanism(run, i), "rho": exponent(spec),
             "c": multiplier(spec), "seed": int(run.seeds[i]), "layer": self.layer, "n": len(x),

@@ -94,6 +94,8 @@ class FakeRun:
         with np.errstate(divide="ignore", invalid="ignore"):
             return np.where(h > 0, self.sigma_of(i, h), 0.7) if spread else np.full_like(h, 0.3)
 
+    layer_metrics = ("balance", "n_synapses")  #: as in a file of before networks had copies of synapses
+
     def layer_metric(self, name: str) -> np.ndarray:
         return np.ones((self.n_members, 3))
 

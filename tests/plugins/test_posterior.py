@@ -47,6 +47,8 @@ class Beside(FakeRun):
         h[: mine.get("flat", 0)] = 0.0
         return h if name == "gauss_newton_noise" else np.ones_like(drawn)
 
+    layer_metrics = ("balance", "n_synapses")  #: as in a file of before networks had copies of synapses
+
     def layer_metric(self, name: str) -> np.ndarray:
         return np.arange(self.n_members)[:, None] / 10 + np.array([0.8, 0.9])
 
