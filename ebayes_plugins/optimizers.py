@@ -26,7 +26,7 @@ class Adam(Optimizer):
         """Running means of the gradient and of its square."""
         return p.new_zeros(p.shape), p.new_zeros(p.shape)
 
-    def constants(self, step: int) -> tuple[Tensor, ...]:
+    def constants(self, step: Tensor) -> tuple[Tensor, ...]:
         """The corrections of both running means, 1 - beta ** step."""
         return bias_correction(self.beta1, step), bias_correction(self.beta2, step)
 
@@ -150,7 +150,7 @@ class Ivon(Optimizer):
         """The running mean of the gradient of the loss."""
         return (p.new_zeros(p.shape),)
 
-    def constants(self, step: int) -> tuple[Tensor, ...]:
+    def constants(self, step: Tensor) -> tuple[Tensor, ...]:
         """The correction of the running mean."""
         return (bias_correction(self.beta1, step),)
 
@@ -211,7 +211,7 @@ class ExponentiatedGradient(Optimizer):
         return self.learning_rate * mu.abs()
 
 
-def bias_correction(beta: Tensor | float, step: int) -> Tensor:
+def bias_correction(beta: Tensor | float, step: Tensor) -> Tensor:
     """1 - beta ** step in double precision, by which the mean of the first steps is too small."""
     import torch
 

@@ -16,6 +16,7 @@ from ebayes_core.bench.processes import fresh
 from ebayes_core.bench.rows import Row, Section, Step, Variant, once
 from ebayes_core.bench.setting import PAPER
 from ebayes_core.engine.cohort import Cohort, State
+from ebayes_core.engine.ingredients import Ingredients
 from ebayes_core.engine.kernel import kernel
 from ebayes_core.engine.loop import train
 from ebayes_core.engine.minibatch import ingredients
@@ -36,11 +37,15 @@ def update_variants() -> list[Variant]:
     ]
 
 
-def prepared(population: Population) -> tuple[Cohort, State, list[Tensor]]:
+def prepared(population: Population) -> tuple[Cohort, State, Ingredients]:
     """A cohort in its initial state, with random gradients of realistic size."""
     cohort = population.cohort()
     state = cohort.start()
-    return cohort, state, [1e-3 * torch.randn_like(w) for w in state.weights]
+    given, next_xi = ingredients(cohort, state)
+    for gradient in given.gradient:
+        gradient.normal_(std=1e-3)
+    cohort.noise.fill(next_xi, given.clock.fill_(1))
+    return cohort, state, given
 
 
 def moved(state: State, gradient: list[Tensor]) -> int:
@@ -56,25 +61,17 @@ def size(tensors: Iterable[Tensor]) -> int:
 
 def triad() -> Step:
     """The triad a = b + s c, which moves as many bytes as the update."""
-    _, state, gradient = prepared(Population())
-    a, b, c = (torch.ones(moved(state, gradient) // 3 // 4) for _ in range(3))
+    _, state, given = prepared(Population())
+    a, b, c = (torch.ones(moved(state, given.gradient) // 3 // 4) for _ in range(3))
     return lambda: torch.add(b, c, alpha=0.5, out=a)
 
 
 def update() -> Step:
     """The update kernel of the default population, without the rest of a step."""
-    cohort, state, gradient = prepared(Population())
+    cohort, state, given = prepared(Population())
     with torch.no_grad():
-        fused = kernel(cohort, state, gradient)
-        given, _ = ingredients(
-            cohort, state, gradient, *(t[: cohort.batch_size] for t in (cohort.data.x, cohort.data.y))
-        )
-
-    @torch.no_grad()
-    def step() -> None:
-        fused(state.parameters, state.weights, given, state.alive)
-
-    return step
+        fused = kernel(cohort, state, given)
+    return torch.no_grad()(lambda: fused(given))
 
 
 def held_by_members() -> Section:

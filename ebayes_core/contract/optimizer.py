@@ -62,8 +62,8 @@ class Optimizer(Plugin):
         """The same for a free parameter of the noise, if it moves by another formula than a mean."""
         return self.step(p, memory, slope, rate, constants)
 
-    def constants(self, step: int) -> tuple[Tensor, ...]:
-        """Numbers that depend on the step alone, which counts from 1; (member, 1) each.
+    def constants(self, step: Tensor) -> tuple[Tensor, ...]:
+        """Numbers that depend on the step alone, which counts from 1, (1, 1) in double precision; (member, 1) each.
 
         They are computed once for all synapses, in the precision in which they are returned, and then rounded.
         """

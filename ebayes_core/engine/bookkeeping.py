@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 
-import torch
 from torch import Tensor
 
 from ebayes_core.contract.likelihoods import Likelihood
@@ -23,7 +22,8 @@ def end_epoch(cohort: Cohort, state: State) -> None:
     _stop_overflown(state)
     _report_diverged(cohort, state, "the squared gradient")
     state.epoch, state.batch = state.epoch + 1, 0
-    state.loss, state.correct = torch.zeros_like(state.loss), torch.zeros_like(state.correct)
+    state.loss.zero_()
+    state.correct.zero_()
 
 
 def count(state: State, task: Likelihood, outputs: Tensor, y: Tensor) -> None:

@@ -13,9 +13,11 @@ from ebayes_core.contract.attribution import asking
 from ebayes_core.contract.slots import Noise
 from ebayes_core.engine.data import Data
 from ebayes_core.engine.layers import counts, layers
+from ebayes_core.engine.noise import Source
 from ebayes_core.engine.objective import Formulas
 from ebayes_core.engine.parameters import Parameter, Parameters, Spread, layered, split, unsolved
-from ebayes_core.engine.randomness import INIT, NOISE, ORDER, generator
+from ebayes_core.engine.philox import key
+from ebayes_core.engine.randomness import INIT, LABELS, NOISE, ORDER, generator
 from ebayes_core.engine.stacking import stack
 from ebayes_core.errors import PluginError
 from ebayes_core.results.provenance import COMPILED
@@ -35,7 +37,7 @@ class State:
     alive: Tensor  #: (member, 1), the networks that still train
     loss: Tensor  #: (member,) nll summed over the steps of this epoch
     correct: Tensor  #: (member,) share of correct answers, summed over the steps of this epoch
-    noise: torch.Generator
+    labels: torch.Generator  #: of the labels that the solver for sigma samples
     epoch: int = 0
     batch: int = 0
     step: int = 0
@@ -62,6 +64,7 @@ class Cohort:
         self.batch_size = min(member.training.batch_size, data.examples)
         self.batches = data.examples // self.batch_size
         self.formulas = self.formulas_of(points)
+        self.noise = Source(key(self.seed, NOISE), self.formulas.noise.base == "normal", compile is not False)
         work = len(points) * sum(self.sizes) * self.batches * self.training.epochs
         self.compile = work > WORTH_COMPILING if compile is None else compile
         #: how the step is computed: provenance.COMPILED, or why it is not compiled
@@ -76,8 +79,12 @@ class Cohort:
             stack([getattr(p.member, name) for p in points], self.dtype, self.device)
             for name in ("cost", "noise", "inference", "optimizer")
         )
+        steps = self.batches * self.training.epochs
+        horizon = steps if self.training.schedule == "cosine" else None
         solves, carries = self.training.sigma == "fixed_point", not cost.quantal and self._carries(noise, len(points))
-        return Formulas(cost, noise, inference, optimizer, self.data.examples, tuple(self.copies), solves, carries)
+        shared, synapses = tuple(self.copies), sum(self.sizes)
+        examples = self.data.examples
+        return Formulas(cost, noise, inference, optimizer, examples, shared, synapses, horizon, solves, carries)
 
     def _carries(self, noise: Noise, members: int) -> bool:
         """Whether weights are mu + sigma xi with a sigma that depends on the only free parameter alone."""
@@ -107,7 +114,7 @@ class Cohort:
         return [m if n == 1 else m[:, None].expand(-1, n, -1) for m, n in zip(mu, self.draws, strict=True)]
 
     def draw(self, noise: torch.Generator) -> Tensor:
-        """One xi per drawn weight, (1, draws of all layers), which all networks share (common random numbers)."""
+        """One xi per drawn weight, (1, draws of all layers), which all networks share, to measure them."""
         xi = torch.empty(1, sum(self.drawn), device=self.device, dtype=self.dtype)
         return xi.normal_(generator=noise) if self.formulas.noise.base == "normal" else xi.uniform_(generator=noise)
 
@@ -117,13 +124,14 @@ class Cohort:
         with asking(self.member.noise, "what init returned"):
             free = {name: split(p, self.sizes) for name, p in self.formulas.noise.init(mu).items()}
         parameters = self.parameters([m.clone() for m in mu.split(self.sizes, 1)], free)
-        noise = generator(self.seed, NOISE, device=self.device)
-        xi = self.draw(noise)
+        xi = self.noise.empty(mu, sum(self.drawn))
+        self.noise.fill(xi, torch.zeros(1, device=self.device))
         means, free_or_sigma = self.formulas.place(parameters)
         weights = self.formulas.drawn(means, layered(free_or_sigma, len(means)), self.by_layer(xi))
+        labels = generator(self.seed, LABELS, device=self.device)
         zeros = torch.zeros(len(self), device=self.device, dtype=self.dtype)
         alive = torch.ones(len(self), 1, device=self.device, dtype=torch.bool)
-        return State(parameters, [w.clone() for w in weights], xi, alive, zeros, zeros.clone(), noise)
+        return State(parameters, [w.clone() for w in weights], xi, alive, zeros, zeros.clone(), labels)
 
     def parameters(self, mu: list[Tensor], free: dict[str, list[Tensor]]) -> Parameters:
         """Parameters at these values before the first step; free: by name, for each layer or one for all."""
@@ -135,11 +143,6 @@ class Cohort:
         parameters = Parameters(means, others, [])
         spreads = f.spreads(parameters)[: len(next(iter(free.values())))] if f.carries else []
         return parameters._replace(spreads=[Spread(*(t.clone() for t in s)) for s in spreads])
-
-    def schedule(self, step: int) -> float:
-        """The share of the learning rates that the schedule leaves to a step, which counts from 1."""
-        done = (step - 1) / (self.batches * self.training.epochs)
-        return (1 + math.cos(math.pi * done)) / 2 if self.training.schedule == "cosine" else 1.0
 
     def _means(self) -> list[Tensor]:
         """The initial means that the network asks for, per layer (member, synapses)."""

@@ -10,12 +10,12 @@ rest.
 from __future__ import annotations
 
 from functools import reduce
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from ebayes_core.engine.ingredients import Fisher, Time
+from ebayes_core.engine.ingredients import Fisher
 from ebayes_core.engine.objective import Formulas
 from ebayes_core.engine.parameters import Curvature, Parameters, Spread, layered
 
@@ -38,7 +38,7 @@ def collected(parts: list[Tensor], sigma: list[Tensor]) -> list[Tensor]:
     return [reduce(torch.add, [q.sum(-1, keepdim=True) for q in parts])]
 
 
-def newest(step: int) -> float:
+def newest(step: Any) -> Any:
     """The weight of a step, counted from 1, in the running means: 1 at the first, then one over the steps averaged.
 
     A memory that grows with training averages over more and more steps, and still forgets the first ones.
@@ -67,12 +67,13 @@ class Condition(NamedTuple):
     ceiling: Tensor  #: the largest sigma allowed, (member, 1)
 
 
-def solved(f: Formulas, p: Parameters, fisher: Fisher, time: Time, alive: Tensor) -> None:
+def solved(f: Formulas, p: Parameters, fisher: Fisher, clock: Tensor, alive: Tensor) -> None:
     """Move the free parameter of each sigma by a Newton step toward the condition of stationarity, in place."""
     ((_, parts),) = p.free.items()
     spreads, known = f.spreads(p), [Curvature(*part.memory) for part in parts]
     new = collected(fisher.squared_gradients, [s.sigma for s in spreads])
-    means = [k.fisher.lerp(q, time.newest) for k, q in zip(known, new, strict=True)]
+    weight = newest(clock).to(clock.new_zeros((), dtype=new[0].dtype))
+    means = [k.fisher.lerp(q, weight) for k, q in zip(known, new, strict=True)]
     conditions = [
         Condition(s, scale * mean, ceiling)
         for s, mean, scale, ceiling in zip(spreads, means, fisher.scales, fisher.ceilings, strict=True)

@@ -14,7 +14,6 @@ class Time(NamedTuple):
     rate: Tensor  #: the learning rate of the means, the schedule included
     rate_free: Tensor  #: that of the free parameters of the noise
     constants: tuple[Tensor, ...]  #: of the optimizer
-    newest: Tensor  #: the weight of this step in the solver's running means
 
 
 class Fisher(NamedTuple):
@@ -25,11 +24,14 @@ class Fisher(NamedTuple):
     ceilings: list[Tensor]  #: the largest sigma allowed now; per free parameter (member, 1)
 
 
+NO_FISHER = Fisher([], [], [])  #: unless sigma is solved for
+
+
 class Ingredients(NamedTuple):
     """What a minibatch brings to a step."""
 
     gradient: list[Tensor]  #: of the mean loss in the drawn weights; per layer, shaped as these
     noise: Sequence[Tensor]  #: the xi of these weights; per layer (1, synapses), or (1, draws, synapses)
     next_noise: Sequence[Tensor]  #: the xi of the weights to draw next
-    time: Time
-    fisher: Fisher  #: empty unless sigma is solved for
+    clock: Tensor  #: the number of the step, which counts from 1; (1, 1) in double precision
+    fisher: Fisher = NO_FISHER

@@ -9,7 +9,7 @@ import torch
 from ebayes_core.engine.bookkeeping import count, curve_point, end_epoch
 from ebayes_core.engine.cohort import Cohort, State
 from ebayes_core.engine.kernel import kernel
-from ebayes_core.engine.minibatch import ingredients
+from ebayes_core.engine.minibatch import ingredients, with_fisher
 
 
 @torch.no_grad()
@@ -19,10 +19,9 @@ def train(cohort: Cohort, state: State) -> Iterator[State]:
     The objective is the negative log-likelihood of the whole training set plus the inference's terms (Eq. 2-4), per
     datapoint: a minibatch's mean loss estimates it without bias.
     """
-    data = cohort.data
-    gradient = [torch.zeros_like(w) for w in state.weights]
-    layered_weights, layered_gradient = cohort.layered(state.weights), cohort.layered(gradient)
-    step = kernel(cohort, state, gradient)
+    data, given, next_xi = cohort.data, *ingredients(cohort, state)
+    weights, gradient = cohort.layered(state.weights), cohort.layered(given.gradient)
+    step = kernel(cohort, state, given)
     if not state.curves:
         state.curves.append(curve_point(cohort, state))
     while state.epoch < cohort.training.epochs:
@@ -31,12 +30,13 @@ def train(cohort: Cohort, state: State) -> Iterator[State]:
             x, y = data.x[order[state.batch]], data.y[order[state.batch]]
             scale = 1 / len(x)
             outputs = cohort.network.gradients(
-                layered_weights, x, lambda o, y=y, scale=scale: scale * data.task.residual(o, y), layered_gradient
+                weights, x, lambda o, y=y, scale=scale: scale * data.task.residual(o, y), gradient
             )
             count(state, data.task, outputs, y)
-            given, next_xi = ingredients(cohort, state, gradient, x, y)
-            step(state.parameters, state.weights, given, state.alive)
-            state.xi, state.step, state.batch = next_xi, state.step + 1, state.batch + 1
+            cohort.noise.fill(next_xi, given.clock.fill_(state.step + 1))
+            step(with_fisher(cohort, state, given, x, y))
+            state.xi.copy_(next_xi)
+            state.step, state.batch = state.step + 1, state.batch + 1
             yield state
         end_epoch(cohort, state)
         yield state

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from ebayes_core.contract.slots import Cost, Inference, Noise, Optimizer, Quanta
 from ebayes_core.engine.draws import abreast, over
+from ebayes_core.engine.ingredients import Time
 from ebayes_core.engine.parameters import Parameters, Spread, layered
 
 if TYPE_CHECKING:
@@ -32,6 +34,8 @@ class Formulas:
     optimizer: Optimizer
     examples: int
     copies: tuple[int, ...]  #: how many synapses share each mean and sigma of a layer
+    synapses: int  #: of a network
+    horizon: int | None = None  #: steps in which a cosine takes the learning rates to 0; None: they stay
     solves: bool = False  #: sigma is solved for instead of trained by descent
     carries: bool = False  #: weights are mu + sigma xi, and sigma depends on the only free parameter alone
 
@@ -40,6 +44,15 @@ class Formulas:
         """The learning rates of the means and of the free parameters of the noise, (member, 1) each."""
         of_means, of_free = self.optimizer.learning_rate, self.optimizer.learning_rate_phi
         return of_means, of_means if of_free is None else of_free
+
+    def time(self, clock: Tensor) -> Time:
+        """All that depends on the number of a step, which counts from 1, (1, 1); in double precision, then rounded."""
+        rate, rate_free = self.rates
+        if self.horizon is not None:
+            left = ((1 + (math.pi * (clock - 1) / self.horizon).cos()) / 2).to(rate.dtype)
+            rate, rate_free = rate * left, rate_free * left
+        constants = tuple(c.to(rate.dtype) for c in self.optimizer.constants(clock))
+        return Time(rate, rate_free, constants)
 
     def sigmas(self, p: Parameters) -> list[Tensor]:
         """Standard deviations of each layer, as (member, synapses); zeros without noise."""

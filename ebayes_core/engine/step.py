@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ebayes_core.contract.slots import Slope
 from ebayes_core.engine.fixed_point import solved
-from ebayes_core.engine.ingredients import Ingredients
+from ebayes_core.engine.ingredients import Ingredients, Time
 from ebayes_core.engine.objective import Formulas, gradients
 from ebayes_core.engine.parameters import Parameter, Parameters, layered
 
@@ -26,26 +26,27 @@ def make_step(f: Formulas) -> Step:
     """The step of a cohort with these formulas."""
 
     def step(p: Parameters, weights: list[Tensor], given: Ingredients, alive: Tensor) -> None:
+        time = f.time(given.clock)
         loss, rest = gradients(f, p, given.gradient, given.noise)
         if f.solves and p.noisy:
-            solved(f, p, given.fisher, given.time, alive)
+            solved(f, p, given.fisher, given.clock, alive)
         else:
-            _descend(f, p, (loss[1], rest[1]), given, alive)
+            _descend(f, p, (loss[1], rest[1]), time, alive)
         _respread(f, p, alive)
-        _move_means(f, p, (loss[0], rest[0]), given, alive)
+        _move_means(f, p, (loss[0], rest[0]), time, alive)
         mu, free = f.place(p)
         _write(weights, f.drawn(mu, layered(free, len(mu)), given.next_noise))
 
     return step
 
 
-def _descend(f: Formulas, p: Parameters, slopes: tuple[Named, Named], given: Ingredients, alive: Tensor) -> None:
+def _descend(f: Formulas, p: Parameters, slopes: tuple[Named, Named], time: Time, alive: Tensor) -> None:
     """Move the free parameters of the noise along their gradients."""
     for name, parts in p.free.items():
         for i, (parameter, loss, rest) in enumerate(zip(parts, *(s[name] for s in slopes), strict=True)):
             slope = _slope_in_free(f, p, i, loss, rest)
             value, memory = parameter
-            moved = f.optimizer.step_free(value, memory, slope, given.time.rate_free, given.time.constants)
+            moved = f.optimizer.step_free(value, memory, slope, time.rate_free, time.constants)
             _keep(parameter, *moved, alive)
 
 
@@ -58,7 +59,7 @@ def _slope_in_free(f: Formulas, p: Parameters, i: int, loss: Tensor, rest: Tenso
     if not f.optimizer.gaussian:
         return slope
     scale = sigma / derivative
-    sharing = 1 if sigma.shape[-1] > 1 else sum(mu.shape[-1] for mu in p.mu)
+    sharing = 1 if sigma.shape[-1] > 1 else f.synapses
     return slope._replace(metric=scale * scale / (2 * sharing), scale=scale)
 
 
@@ -71,14 +72,14 @@ def _respread(f: Formulas, p: Parameters, alive: Tensor) -> None:
 
 
 def _move_means(
-    f: Formulas, p: Parameters, slopes: tuple[list[Tensor], list[Tensor]], given: Ingredients, alive: Tensor
+    f: Formulas, p: Parameters, slopes: tuple[list[Tensor], list[Tensor]], time: Time, alive: Tensor
 ) -> None:
     for i, (mean, loss, rest) in enumerate(zip(p.means, *slopes, strict=True)):
         slope = Slope(loss + rest, loss, f.examples)
         if f.optimizer.gaussian:
             sigma = p.spreads[i % len(p.spreads)].sigma
             slope = slope._replace(metric=(sigma * sigma).expand_as(loss))
-        mu, memory = f.optimizer.step(mean.value, mean.memory, slope, given.time.rate, given.time.constants)
+        mu, memory = f.optimizer.step(mean.value, mean.memory, slope, time.rate, time.constants)
         if f.noise.signs == "fixed":  # a mean that would cross zero is halved
             mu = torch.where(mu * mean.value > 0, mu, mean.value / 2)
         _keep(mean, mu, memory, alive)

@@ -81,6 +81,11 @@ def _slope(optimizer: Any, method: Method, gradient: Tensor, loss: Tensor, metri
     return Slope(gradient, loss, EXAMPLES, metric, scale if method == "step_free" else None)
 
 
+def clock(step: int, device: torch.device | None = None) -> Tensor:
+    """The number of a step as the engine gives it, (1, 1) in double precision."""
+    return torch.full((1, 1), float(step), dtype=torch.float64, device=device)
+
+
 def _steps(
     optimizer: Any, method: Method, p: Tensor, gradients: list[Tensor], rest: Tensor, *more: Tensor
 ) -> tuple[Tensor, ...]:
@@ -89,7 +94,7 @@ def _steps(
     """
     memory, rate = optimizer.init(p), torch.full_like(p[:, :1], RATE)
     for number, gradient in enumerate(gradients, start=1):
-        constants = tuple(c.to(p.dtype) for c in optimizer.constants(number))
+        constants = tuple(c.to(p.dtype) for c in optimizer.constants(clock(number, p.device)))
         slope = _slope(optimizer, method, gradient, gradient - rest, *more)
         p, memory = _moved(optimizer, method, p, memory, slope, rate, constants)
     return p, *memory
@@ -122,16 +127,16 @@ def _short(method: Method, which: int) -> Formula:
 def _constants_hold(pair: list[Optimizer]) -> None:
     name, together = f"{type(pair[0]).__name__}.constants", stack(pair, torch.float64)
     for number in (1, 2, 1000):
-        found = attempt(name, together.constants, number)
+        found = attempt(name, together.constants, clock(number))
         assert isinstance(found, tuple), f"{name} returned {type(found).__name__}, not a tuple of tensors"
         for c in found:
             shape = tuple(c.shape) if isinstance(c, Tensor) else type(c).__name__
             fits = isinstance(c, Tensor) and c.shape == (len(pair), 1)
             assert fits, f"{name} returned {shape}: each must be (member, 1), as step + 0 * self.learning_rate"
             assert bool(c.isfinite().all()), f"{name} is not finite at step {number}: steps count from 1"
-    if together.constants(1):
-        flat: Formula = lambda t: torch.cat(together.constants(int(t)))
-        repeats(name, flat, [torch.tensor(2)], [[torch.tensor(7)]])
+    if together.constants(clock(1)):
+        flat: Formula = lambda t: torch.cat(together.constants(t))
+        repeats(name, flat, [clock(2)], [[clock(7)]])
 
 
 def _memory_holds(pair: list[Optimizer], p: Tensor) -> None:
@@ -150,7 +155,7 @@ def _pure(pair: list[Optimizer], method: Method, p: Tensor) -> None:
     name, together = f"{type(pair[0]).__name__}.{method}", stack(pair, torch.float64)
     more = [GIVEN[n] for n in ("rest", "metric", "scale")]
     memory = attempt(name, _steps, together, method, p, [GIVEN["first"]], *more, advice=NORMAL)[1:]
-    constants, count = together.constants(2), len(memory)
+    constants, count = together.constants(clock(2)), len(memory)
 
     def step(p: Tensor, gradient: Tensor, loss: Tensor, metric: Tensor, scale: Tensor, *rest: Tensor) -> Tensor:
         slope = _slope(together, method, gradient, loss, metric, scale)
@@ -219,7 +224,7 @@ def _loss(together: Any, method: Method, start: Tensor, goal: Tensor, steep: Ten
     for number in range(1, LONG + 1):
         g = steep * (p - goal)
         slope = _slope(together, method, g, g, 1e-3 + 0 * g, 1 + 0 * g)
-        p, memory = _moved(together, method, p, memory, slope, rates, together.constants(number))
+        p, memory = _moved(together, method, p, memory, slope, rates, together.constants(clock(number)))
     left = ((p - goal) / (start - goal)) ** 2
     return float(left.nan_to_num(nan=torch.inf).max())
 

@@ -38,7 +38,7 @@ def test_each_draw_of_each_network_is_that_of_the_formula_alone(synapses: int) -
     draw = lambda *shape: torch.randn(*shape, generator=chance, dtype=torch.float64)
     plugins = [Ratio(least=value) for value in (0.1, 0.4, 0.9)]
     of_adam = stack([Adam()] * MEMBERS, torch.float64)
-    f = Formulas(PowerLaw(), stack(plugins, torch.float64), EnergyEfficient(), of_adam, 10, (1,))
+    f = Formulas(PowerLaw(), stack(plugins, torch.float64), EnergyEfficient(), of_adam, 10, (1,), synapses)
     mu, free = draw(MEMBERS, synapses), {"own": draw(MEMBERS, synapses), "shared": draw(MEMBERS, 1)}
     xi = draw(1, DRAWS, synapses)
     (found,) = f.drawn([mu], [free], [xi])

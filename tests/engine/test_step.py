@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -10,11 +11,13 @@ import torch.nn.functional as F
 from torch.distributions import Normal, kl_divergence
 
 from ebayes_core.contract.registry import Registry
+from ebayes_core.engine import philox
 from ebayes_core.engine.compiler import compiled as compile_step
 from ebayes_core.engine.minibatch import ingredients
+from ebayes_core.engine.native import NoCompiler, build, native
 from ebayes_core.engine.objective import gradients
 from ebayes_core.engine.parameters import layered
-from ebayes_core.engine.randomness import NOISE, generator
+from ebayes_core.engine.randomness import NOISE
 from ebayes_core.engine.step import make_step
 from ebayes_core.sweeps.job import flushed_denormals
 from tests.build import DIGITS, cohort, trained
@@ -83,10 +86,11 @@ def reference(c, index=0):
     schedule = None
     if member.training.schedule == "cosine":
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, member.training.epochs * c.batches)
-    noise = generator(c.seed, NOISE)
+    draws = itertools.count(0)
     for epoch in range(member.training.epochs):
         for batch in c.order(epoch):
-            xi = torch.empty(sum(c.sizes), dtype=c.dtype).normal_(generator=noise).double().split(c.sizes)
+            draw = torch.tensor(next(draws))
+            xi = philox.normal(sum(c.sizes), philox.key(c.seed, NOISE), draw, c.dtype).double().split(c.sizes)
             sigma = [F.softplus(phi[i % len(phi)]).expand_as(m) if phi else 0 * m for i, m in enumerate(mu)]
             h = c.data.x[batch].double()
             for i, (m, s, z, shape) in enumerate(zip(mu, sigma, xi, c.shapes, strict=True)):
@@ -180,14 +184,7 @@ COMPILED = {
 }
 
 
-#: each compilation takes seconds: these tell apart what the others vary
-OFTEN = {"cost 6", "one sigma", "laplace", "squared gradients that are denormals"}
-
-
-@pytest.mark.parametrize(
-    "overrides",
-    [pytest.param(given, id=name, marks=[] if name in OFTEN else pytest.mark.slow) for name, given in COMPILED.items()],
-)
+@pytest.mark.parametrize("overrides", COMPILED.values(), ids=COMPILED)
 def test_fifty_compiled_steps_at_the_bounds(registry: Registry, overrides: list[str]) -> None:
     """As a run computes them: compiled, in single precision, denormals flushed."""
     c = cohort(registry, DIGITS, 'training.dtype="float32"', *overrides, compile=True)
@@ -196,7 +193,7 @@ def test_fifty_compiled_steps_at_the_bounds(registry: Registry, overrides: list[
     assert_close_to_reference(c, state)
 
 
-@pytest.mark.parametrize("compile", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("compile", [False, True])
 def test_a_member_whose_moments_overflow_is_frozen_and_reported(registry: Registry, compile: bool) -> None:
     """A squared gradient beyond float32 stops Adam for good; this must be reported, and not affect the others."""
     base = ('cost={kind="power_law", rho=3.0}', "noise.sigma_0=1e-4", 'training.dtype="float32"')
@@ -265,31 +262,33 @@ def test_every_registered_cost_is_compared_with_its_formula() -> None:
         assert len([text for text in (*COSTS, *OTHERS) if f'"{kind}"' in text.split(",")[0]]) == 1
 
 
-@pytest.mark.parametrize(
-    "kind", [pytest.param(k, marks=[] if k == "mixture" else pytest.mark.slow) for k in registered_costs()]
-)
+@pytest.mark.parametrize("compiler", ["C", pytest.param("inductor", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kind", registered_costs())
 @pytest.mark.parametrize("noise", NOISES[:2])
-def test_compiled_step_is_the_eager_step(registry: Registry, kind: str, noise: str) -> None:
+def test_compiled_step_is_the_eager_step(registry: Registry, kind: str, noise: str, compiler: str) -> None:
     """Speed must not change a gradient: after a step, state and weights agree to float32 rounding."""
     if f'"{kind}"' in OTHERS[1]:
         noise = DRAWS[-1]
     (cost,) = (text for text in (*COSTS, *OTHERS) if f'"{kind}"' in text.split(",")[0])
     c = cohort(registry, DIGITS, f"cost={cost}", f"noise={noise}", 'training.dtype="float32"', "network.hidden=[5]")
-    eager_step = make_step(c.formulas)
+    step = make_step(c.formulas)
 
     def arguments():
         state = c.start()
-        slopes = [torch.sin(torch.arange(w.numel(), dtype=w.dtype)).view_as(w) for w in state.weights]
-        given, _ = ingredients(c, state, slopes, c.data.x[: c.batch_size], c.data.y[: c.batch_size])
+        given, next_xi = ingredients(c, state)
+        for slopes in given.gradient:
+            slopes.copy_(torch.sin(torch.arange(slopes.numel(), dtype=slopes.dtype)).view_as(slopes))
+        c.noise.fill(next_xi, given.clock.fill_(1))
         return state, (state.parameters, state.weights, given, state.alive)
 
-    torch.manual_seed(0)
-    one, eager = arguments()
-    two, fused = arguments()
-    kernel = compile_step(eager_step, *arguments()[1])
-    assert kernel is not None, "no compiler here, or the step does not trace"
-    eager_step(*eager)
-    kernel(*fused)
+    (one, eager), (two, fused) = arguments(), arguments()
+    step(*eager)
+    if compiler == "C":
+        native(step, two.parameters, two.weights, two.alive, fused[2])(fused[2])
+    else:
+        kernel = compile_step(step, *arguments()[1])
+        assert kernel is not None, "no compiler here, or the step does not trace"
+        kernel(*fused)
     for a, b in zip(one.parameters.tensors() + one.weights, two.parameters.tensors() + two.weights, strict=True):
         torch.testing.assert_close(a, b, rtol=2e-6, atol=1e-7)
 
@@ -300,7 +299,11 @@ def test_without_a_compiler_the_eager_step_goes_on(registry: Registry, monkeypat
     def no_compiler(*_, **__):
         raise RuntimeError("no C++ compiler found\nand a page of advice")
 
+    def no_c(*_):
+        raise NoCompiler("none")
+
     monkeypatch.setattr(torch._inductor, "compile", no_compiler)
+    monkeypatch.setattr(build, "load", no_c)
     c = cohort(registry, DIGITS, "training.epochs=1", compile=True)
     plain = cohort(registry, DIGITS, "training.epochs=1", compile=False)
     for a, b in zip(trained(c).parameters.mu, trained(plain).parameters.mu, strict=True):

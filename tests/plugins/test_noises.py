@@ -37,7 +37,7 @@ def slopes(noise, cost, mu: float, phi: float) -> tuple[float, float]:
     noise, cost, inference, optimizer = (
         stack([p], torch.float64) for p in (noise, cost, EnergyEfficient(magnitude=0.0), Adam())
     )
-    f = Formulas(cost, noise, inference, optimizer, examples=1, copies=(1,))
+    f = Formulas(cost, noise, inference, optimizer, examples=1, copies=(1,), synapses=1)
     means, free = (torch.full((1, DRAWS), v, dtype=torch.float64) for v in (mu, phi))
     p = Parameters([Parameter(means, ())], {"phi": [Parameter(free, ())]}, [])
     xi = spread_evenly(noise.base)
