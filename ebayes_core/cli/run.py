@@ -100,7 +100,8 @@ def _run_file(experiment: Any, text: str, registry: Registry, target: Path, fres
     from ebayes_core.sweeps.run import run as train
 
     with watcher(console) as shown:
-        new = train(experiment, text, registry, target, _options(how, fresh=fresh, watcher=shown))
+        options = _options(how, fresh=fresh, watcher=shown, without=how["without"], helpers=_arguments(how))
+        new = train(experiment, text, registry, target, options)
     if not new:
         console.print(f"{target} already contains the result of this spec; use --fresh to train again", soft_wrap=True)
     _conclude(console, experiment, registry, target, [])

@@ -27,7 +27,7 @@ def train(cohort: Cohort, state: State) -> Iterator[State]:
     while state.epoch < cohort.training.epochs:
         order = cohort.order(state.epoch)
         while state.batch < cohort.batches:
-            x, y = data.x[order[state.batch]], data.y[order[state.batch]]
+            x, y = (t.index_select(0, order[state.batch]) for t in (data.x, data.y))
             scale = 1 / len(x)
             outputs = cohort.network.gradients(
                 weights, x, lambda o, y=y, scale=scale: scale * data.task.residual(o, y), gradient

@@ -37,14 +37,14 @@ def collect(plugins: dict[str, str], device: torch.device) -> dict[str, Any]:
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         "host": platform.node(),
         "system": platform.platform(),
-        "processor": _processor(),
+        "processor": processor(),
         "threads": torch.get_num_threads(),
         "command": " ".join(sys.argv),
         "git_commit": _commit(),
     }
 
 
-def _processor() -> str:
+def processor() -> str:
     """The name of the processor, which Python itself does not provide on Linux."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -44,4 +45,6 @@ class Options:
     cohort: int | None = None  #: largest number of networks in a cohort
     only: str | None = None  #: train only this item
     retries: int = 2  #: how many more times to try a network that fails
+    without: Sequence[str] = ()  #: plugins that are left out
+    helpers: Sequence[str] | None = None  #: arguments of `ebayes work` for processes that may help; None: none may
     strict: bool = False  #: an error ends the run instead of being recorded as the item's failure

@@ -19,6 +19,9 @@ from ebayes_core.spec import Point, Training
 from ebayes_core.sweeps import memory
 from ebayes_core.sweeps.item import Item, items_of
 
+#: synapse updates for which another process pays: it starts in a few seconds, each of which takes 2e8
+WORTH_A_PROCESS = 2e9
+
 
 def find_device(name: str) -> torch.device:
     """The device of a name; `auto` is a GPU if there is one."""
@@ -72,19 +75,32 @@ def steps(point: Point, device: torch.device) -> int:
     return training.epochs * (count // min(training.batch_size, count))
 
 
+def workers(points: Sequence[Point], device: torch.device) -> int:
+    """How many processes of one thread train these networks fastest.
+
+    Two threads that share a product wait for each other, and more so on a busy machine; processes with cohorts of
+    their own do not. A short run does not earn the seconds in which a process starts.
+    """
+    updates = sum(steps(point, device) * synapses(point, device) for point in points)
+    cores = torch.get_num_threads() if device.type == "cpu" else 1
+    return max(1, min(cores, len(points), int(updates / WORTH_A_PROCESS)))
+
+
 def plan(
     points: Sequence[Point], device: torch.device, workers: int = 1, cohort: int | None = None
 ) -> list[list[Point]]:
-    """The cohorts in which the networks train: small enough for the memory, and at least one per worker if possible.
+    """The cohorts in which the networks train: small enough for the cache and the memory, and as many for each worker.
 
-    Large cohorts are faster, since they share noise and data; they are cut further if there are more workers.
     cohort: largest number of networks in each.
     """
     sizes = {point.index: synapses(point, device) for point in points}
     most = memory.synapses(device, max(workers, 1))
     cut = lambda most: cohorts(points, lambda point: sizes[point.index], most, cohort)
     groups = cut(most)
-    return groups if len(groups) >= workers else cut(min(most, -(-sum(sizes.values()) // workers)))
+    if workers < 2 or len(groups) % workers == 0:
+        return groups
+    rounds = -(-len(groups) // workers)
+    return cut(min(most, -(-sum(sizes.values()) // (rounds * workers))))
 
 
 def items(points: Sequence[Point], device: torch.device, workers: int = 1, cohort: int | None = None) -> list[Item]:

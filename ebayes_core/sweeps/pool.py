@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+
+import torch
 
 from ebayes_core.errors import EbayesError
 from ebayes_core.storage.lease import Pace
@@ -25,6 +28,23 @@ MOST_CRASHES = 20
 def alone() -> dict[str, str]:
     """Environment variables of a process that computes on one thread."""
     return {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+
+
+@contextlib.contextmanager
+def helped(folder: Folder, count: int, arguments: Sequence[str]) -> Iterator[None]:
+    """A block in which other processes train items of the folder too, and this one uses one thread as they do."""
+    if count < 1:
+        yield
+        return
+    threads, pool = torch.get_num_threads(), Pool(folder, count, [*arguments, "--no-wait"])
+    torch.set_num_threads(1)
+    try:
+        for number in range(count):
+            pool.start(number)
+        yield
+    finally:
+        pool.end()
+        torch.set_num_threads(threads)
 
 
 @dataclass
@@ -44,21 +64,21 @@ class Pool:
             stop.consequence = lambda: "ends this command now; the workers save a checkpoint and stop on their own"
             self.retry = Retry(self.folder.path, Pace.stuck, stop, lambda text: None)
             for number in range(self.workers):
-                self._start(number)
+                self.start(number)
             try:
                 while self.running and not stop.asked:
                     time.sleep(POLL_SECONDS)
                     self._replace_crashed()
                     look()
             finally:
-                self._end()
+                self.end()
         stop.check(f"; everything is saved in {self.folder.path}; run the same command again to continue")
 
     def log(self, number: int) -> Path:
         """The file with a worker's output."""
         return self.folder.path / "logs" / f"worker-{number + 1}.log"
 
-    def _start(self, number: int) -> None:
+    def start(self, number: int) -> None:
         """Start a worker. If this process ends, the pipe to the worker closes, and it saves a checkpoint and stops."""
         self.log(number).parent.mkdir(exist_ok=True)
         command = [sys.executable, "-m", "ebayes_core", "work", str(self.folder.path), "--until-eof", *self.arguments]
@@ -77,7 +97,7 @@ class Pool:
             if status in (0, 1, 2):
                 self._check(number, status)
             elif self._may_start_again():
-                self.retry(partial(self._start, number))
+                self.retry(partial(self.start, number))
 
     def _check(self, number: int, status: int) -> None:
         """Raise EbayesError with the end of its log if the last worker ended with an error."""
@@ -95,7 +115,7 @@ class Pool:
             )
         return self.crashes <= MOST_CRASHES
 
-    def _end(self) -> None:
+    def end(self) -> None:
         """Let every worker save a checkpoint and stop."""
         for process in self.running.values():
             assert process.stdin

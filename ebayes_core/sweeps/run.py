@@ -20,6 +20,7 @@ from ebayes_core.sweeps.folder import ITEM, PARTIAL, Folder, ItemState
 from ebayes_core.sweeps.item import Item
 from ebayes_core.sweeps.options import Options
 from ebayes_core.sweeps.planning import find_device
+from ebayes_core.sweeps.pool import helped
 from ebayes_core.sweeps.worker import work
 from ebayes_core.system import refuse_windows
 
@@ -40,8 +41,11 @@ def run(experiment: Any, text: str, registry: Registry, out: Path, options: Opti
         return False
     _refuse_another(parts, spec.digest(experiment))
     atomic.make(atomic.behind(out).parent)  # an unreachable target of a link is reported before training
-    folder = begin(experiment, text, registry, parts, options)
-    work(folder, registry, replace(options, strict=True))
+    points, device = experiment.members(), find_device(options.device)
+    workers = 1 if options.helpers is None else planning.workers(points, device)
+    folder = begin(experiment, text, registry, parts, options, workers, options.without)
+    with helped(folder, min(workers, len(folder.left())) - 1, options.helpers or ()):
+        work(folder, registry, replace(options, strict=True))
     collect(folder, experiment, registry, out)
     atomic.clear(parts)  # another process that ran the same spec may be removing it too
     return True

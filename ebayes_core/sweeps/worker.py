@@ -25,7 +25,7 @@ from ebayes_core.sweeps.retry import Retry, concerns
 from ebayes_core.sweeps.signals import Stop
 from ebayes_core.wording import networks
 
-POLL_SECONDS = 1.0
+POLL_SECONDS = 0.5
 #: workers that may crash at an item without getting beyond its last checkpoint, before it counts as failed
 CRASHES = 5
 #: exit status of a worker that ended itself because a plugin did not return

@@ -54,6 +54,28 @@ def activate(name: str, z: Tensor) -> Tensor:
     return z if name == "linear" else getattr(z, name)()
 
 
+def activity(name: str, z: Tensor) -> Tensor:
+    """The activation of drives with the constant 1 appended, in few calls; without a gradient."""
+    import torch
+
+    found = z.new_empty(*z.shape[:-1], z.shape[-1] + 1)
+    found.select(-1, -1).fill_(1)
+    if name == "relu":
+        torch.clamp_min(z, 0, out=found[..., :-1])
+    else:
+        found[..., :-1] = activate(name, z)
+    return found
+
+
+def through(activation: str, slopes: Tensor, drives: Tensor) -> Tensor:
+    """Derivatives in the drives, from those in the activity."""
+    import torch
+
+    if activation == "relu":  # in one pass; comparing and multiplying take ten times as long
+        return torch.ops.aten.threshold_backward(slopes, drives, 0)
+    return slopes * slope(activation, drives)
+
+
 def slope(name: str, z: Tensor) -> Tensor:
     """Derivative of the activation at the drive."""
     if name == "linear":

@@ -13,8 +13,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ebayes_plugins.networks._linear import slope
-
 
 class _Patches(torch.autograd.Function):
     """Patches with a constant 1 last; its backward pass adds them up again, faster than that of `unfold`."""
@@ -87,13 +85,6 @@ def pooled(x: Tensor, size: int, kind: str) -> Tensor:
         return x
     squares = _squares(x, size)
     return squares.amax((-4, -2)) if kind == "max" else squares.mean((-4, -2))
-
-
-def through(activation: str, slopes: Tensor, drives: Tensor) -> Tensor:
-    """Derivatives in the drives, from those in the activity."""
-    if activation == "relu":  # in one pass; comparing and multiplying take ten times as long
-        return torch.ops.aten.threshold_backward(slopes, drives, 0)
-    return slopes * slope(activation, drives)
 
 
 def unpooled(slopes: Tensor, x: Tensor, size: int, kind: str) -> Tensor:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 from ebayes_core.contract.network import Shape
 from ebayes_core.contract.plugin import CLOSED
 from ebayes_core.contract.slots import Network, Trace
-from ebayes_plugins.networks._linear import Activation, activate, last_columns, linear, outer, with_one
+from ebayes_plugins.networks._linear import Activation, activate, last_columns, linear, outer, through, with_one
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -115,13 +115,13 @@ class Convolutional(Network):
         for layer in range(len(weights) - 1, first - 1, -1):
             outer(delta, inputs[layer], out[layer])
             delta = delta @ weights[layer][..., :-1]
-            delta = on.through(self.activation, delta, drives[layer - 1]) if layer > first else delta
+            delta = through(self.activation, delta, drives[layer - 1]) if layer > first else delta
         for layer in range(first - 1, -1, -1):
             k, image = self.layers[layer], images[layer]
             rows, columns, channels = image.shape[2:]
             delta = delta.view(*image.shape[:2], rows // k.pool, columns // k.pool, channels)
             delta = on.unpooled(delta, image, k.pool, self.pooling).flatten(2, 3)
-            delta = on.through(self.activation, delta, drives[layer])
+            delta = through(self.activation, delta, drives[layer])
             on.write_everywhere(delta, inputs[layer], out[layer])
             if layer:
                 below, side = images[layer - 1], self.layers[layer - 1].pool

@@ -124,7 +124,7 @@ MISTAKES = {
     "no tuple": ({"init": lambda s, p: p.new_zeros(p.shape)}, "init returned Tensor, not a tuple"),
     "a memory on the CPU": ({"init": lambda s, p: (torch.zeros(p.shape, dtype=p.dtype),)}, "init changes the device"),
     "init changes p": ({"init": lambda s, p: (p.zero_(),)}, "init changed its argument in place"),
-    "numbers as constants": ({"constants": lambda s, step: (1 / step,)}, "constants returned float: .*member, 1"),
+    "numbers as constants": ({"constants": lambda s, step: (0.5,)}, "constants returned float: .*member, 1"),
     "a constant without members": ({"constants": lambda s, step: (torch.ones(1),)}, "constants returned .1,."),
     "steps from 0": (
         {"constants": lambda s, step: (1 / (step - 1 + 0 * s.momentum),)}, "constants is not finite at step 1: steps"
