@@ -24,7 +24,7 @@ from ebayes_core.results.provenance import COMPILED
 from ebayes_core.spec import Point
 
 # With fewer synapse updates than this, compiling takes longer than it saves.
-WORTH_COMPILING = 1e9
+WORTH_COMPILING = 1e8
 
 
 @dataclass
@@ -64,9 +64,10 @@ class Cohort:
         self.batch_size = min(member.training.batch_size, data.examples)
         self.batches = data.examples // self.batch_size
         self.formulas = self.formulas_of(points)
-        self.noise = Source(key(self.seed, NOISE), self.formulas.noise.base == "normal", compile is not False)
         work = len(points) * sum(self.sizes) * self.batches * self.training.epochs
         self.compile = work > WORTH_COMPILING if compile is None else compile
+        quick = compile is not False if self.device.type == "cpu" else self.compile  # C is compiled in no time
+        self.noise = Source(key(self.seed, NOISE), self.formulas.noise.base == "normal", quick)
         #: how the step is computed: provenance.COMPILED, or why it is not compiled
         self.compiled = COMPILED if self.compile else "no: too little work" if compile is None else "no: --compile off"
 
@@ -125,7 +126,7 @@ class Cohort:
             free = {name: split(p, self.sizes) for name, p in self.formulas.noise.init(mu).items()}
         parameters = self.parameters([m.clone() for m in mu.split(self.sizes, 1)], free)
         xi = self.noise.empty(mu, sum(self.drawn))
-        self.noise.fill(xi, torch.zeros(1, device=self.device))
+        self.noise.fill(xi, torch.zeros(1, 1, dtype=torch.float64, device=self.device))
         means, free_or_sigma = self.formulas.place(parameters)
         weights = self.formulas.drawn(means, layered(free_or_sigma, len(means)), self.by_layer(xi))
         labels = generator(self.seed, LABELS, device=self.device)

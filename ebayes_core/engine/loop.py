@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
+from torch import Tensor
 
 from ebayes_core.engine.bookkeeping import count, curve_point, end_epoch
+from ebayes_core.engine.capture import captured
 from ebayes_core.engine.cohort import Cohort, State
+from ebayes_core.engine.ingredients import Ingredients
 from ebayes_core.engine.kernel import kernel
 from ebayes_core.engine.minibatch import ingredients, with_fisher
 
@@ -19,24 +22,35 @@ def train(cohort: Cohort, state: State) -> Iterator[State]:
     The objective is the negative log-likelihood of the whole training set plus the inference's terms (Eq. 2-4), per
     datapoint: a minibatch's mean loss estimates it without bias.
     """
-    data, given, next_xi = cohort.data, *ingredients(cohort, state)
-    weights, gradient = cohort.layered(state.weights), cohort.layered(given.gradient)
-    step = kernel(cohort, state, given)
+    given, next_xi = ingredients(cohort, state)
+    index = torch.zeros(cohort.batch_size, dtype=torch.int64, device=cohort.device)
+    step = captured(one_step(cohort, state, given, next_xi, index), state)
     if not state.curves:
         state.curves.append(curve_point(cohort, state))
     while state.epoch < cohort.training.epochs:
         order = cohort.order(state.epoch)
         while state.batch < cohort.batches:
-            x, y = (t.index_select(0, order[state.batch]) for t in (data.x, data.y))
-            scale = 1 / len(x)
-            outputs = cohort.network.gradients(
-                weights, x, lambda o, y=y, scale=scale: scale * data.task.residual(o, y), gradient
-            )
-            count(state, data.task, outputs, y)
-            cohort.noise.fill(next_xi, given.clock.fill_(state.step + 1))
-            step(with_fisher(cohort, state, given, x, y))
-            state.xi.copy_(next_xi)
+            index.copy_(order[state.batch])
+            given.clock.fill_(state.step + 1)
+            step()
             state.step, state.batch = state.step + 1, state.batch + 1
             yield state
         end_epoch(cohort, state)
         yield state
+
+
+def one_step(cohort: Cohort, state: State, given: Ingredients, next_xi: Tensor, index: Tensor) -> Callable[[], None]:
+    """A step with the examples of an index, on tensors that lie in the same memory each time."""
+    data, task, scale = cohort.data, cohort.data.task, 1 / len(index)
+    weights, gradient = cohort.layered(state.weights), cohort.layered(given.gradient)
+    step = kernel(cohort, state, given)
+
+    def taken() -> None:
+        x, y = data.x.index_select(0, index), data.y.index_select(0, index)
+        outputs = cohort.network.gradients(weights, x, lambda o: scale * task.residual(o, y), gradient)
+        count(state, task, outputs, y)
+        cohort.noise.fill(next_xi, given.clock)
+        step(with_fisher(cohort, state, given, x, y))
+        state.xi.copy_(next_xi)
+
+    return taken

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import logging
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from ebayes_core.engine import native, philox
+from ebayes_core.engine.compiler import compiled
 
-log = logging.getLogger("ebayes")
+Fill = Callable[[Tensor, Tensor], object]
 
 
 @dataclass
@@ -19,7 +20,8 @@ class Source:
 
     key: philox.Key
     normal: bool  #: otherwise uniform in [0, 1)
-    compiled: bool  #: whether C may be used, if there is a compiler
+    compile: bool  #: whether compilers may be used
+    filled: Fill | None = field(default=None, init=False)  #: what writes a draw, known with the first
 
     def empty(self, like: Tensor, count: int) -> Tensor:
         """Room for a draw, (1, count)."""
@@ -27,11 +29,23 @@ class Source:
 
     def fill(self, out: Tensor, draw: Tensor) -> Tensor:
         """Write a draw to out, (1, count), which `empty` returned. draw: its number, one element, on out's device."""
-        if self.compiled and out.device.type == "cpu" and out.dtype == torch.float32:
+        if self.filled is None:
+            self.filled = self._best(out, draw)
+        self.filled(out, draw)
+        return out
+
+    def _best(self, out: Tensor, draw: Tensor) -> Fill:
+        """C on the CPU in single precision, torch's compiler on a GPU, or some hundred operations of torch."""
+        if self.compile and out.device.type != "cpu":
+            return compiled(self._plain, out.clone(), draw) or self._plain
+        if self.compile and out.dtype == torch.float32:
             try:
-                native.fill(out, out.shape[1], self.key, int(draw), self.normal)
-                return out
+                native.fill(out, out.shape[1], self.key, 0, self.normal)
+                return lambda out, draw: native.fill(out, out.shape[1], self.key, int(draw), self.normal)
             except native.NoCompiler:
-                self.compiled = False
+                pass
+        return self._plain
+
+    def _plain(self, out: Tensor, draw: Tensor) -> None:
         numbers = philox.normal if self.normal else philox.uniform
-        return out.copy_(numbers(out.shape[1], self.key, draw.long(), out.dtype)[None])
+        out.copy_(numbers(out.shape[1], self.key, draw.long(), out.dtype)[None])

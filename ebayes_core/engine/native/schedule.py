@@ -13,7 +13,7 @@ from ebayes_core.engine.native.operations import COSTS
 from ebayes_core.engine.native.recording import Axes, Operand, Operation, Program, Value
 
 #: cycles of a loop, about: its iterations have to overlap in the processor's window
-SHORT = 40
+SHORT = 20
 ONE = Axes(1, 1)
 
 

@@ -15,7 +15,7 @@ from ebayes_core.engine.native.recording import Count, Literal, Operand, Operati
 from ebayes_core.engine.native.schedule import ONE, Pass, passes
 
 #: synapses of a short loop: with its intermediate results they fit the first cache
-TILE = 256
+TILE = 128
 TYPES = {torch.float32: "float", torch.float64: "double", torch.bool: "uint8_t", torch.int64: "int64_t"}
 
 
