@@ -101,6 +101,11 @@ class Stepwise(Likelihood):
         given = self._given(y)[0][(..., *[None] * len(self.likelihood.target))]
         return steps.where(given, MISSING if self.integer else math.nan)
 
+    def random_root(self, outputs: Tensor, generator: torch.Generator, y: Tensor | None = None) -> Tensor:
+        """The random root of each step; zero where there is no target."""
+        found = self._apart(self.likelihood.random_root(outputs.flatten(1, 2), generator))
+        return found if y is None else self._masked(found, self._given(y)[0])
+
     def curvature_roots(self, outputs: Tensor, y: Tensor | None = None) -> Iterator[Tensor] | None:
         """The roots of each step, which are zero at all others."""
         return self._roots(outputs, y) if self.likelihood.has_roots else None
@@ -195,6 +200,12 @@ class Several(Likelihood):
         flat = [t.flatten(2) if t.ndim > 2 else t[..., None] for t in found if t is not None]
         dtype = torch.int64 if self.integer else outputs.dtype
         return torch.cat([t.to(dtype) for t in flat], -1) if len(flat) == len(found) else None
+
+    def random_root(self, outputs: Tensor, generator: torch.Generator, y: Tensor | None = None) -> Tensor:
+        """The random roots of the parts, one after the other."""
+        known = [None] * len(self.parts) if y is None else self._targets(y)
+        each = zip(self.parts, self._outputs(outputs), known, strict=True)
+        return torch.cat([part.random_root(o, generator, t).flatten(2) for part, o, t in each], -1)
 
     def curvature_roots(self, outputs: Tensor, y: Tensor | None = None) -> Iterator[Tensor] | None:
         """The roots of each part, which are zero in the outputs of the others; None if one of them has none."""

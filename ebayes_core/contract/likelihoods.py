@@ -80,6 +80,17 @@ class Likelihood(ABC):
         """
         return None
 
+    def random_root(self, outputs: Tensor, generator: torch.Generator, y: Tensor | None = None) -> Tensor:
+        """A random vector, shaped as the outputs, whose outer product averages to their Fisher information (Eq. 31).
+
+        By default the residual of sampled targets. Any other such vector serves the solver for sigma as well, and the
+        better the less its size varies: where the model is confident, a sampled label is rarely a surprise, but then
+        a large one. y: as for `sample`.
+        """
+        sampled = self.sample(outputs, generator, y)
+        assert sampled is not None, "the preflight has refused likelihoods that cannot be sampled"
+        return self.residual(outputs, sampled)
+
     def curvature_roots(self, outputs: Tensor, y: Tensor | None = None) -> Iterator[Tensor] | None:
         """Vectors L_k, shaped as the outputs, with sum_k L_k L_k^T = the Hessian of the nll in the outputs.
 
@@ -171,6 +182,12 @@ class Classification(Likelihood):
         """Share of examples whose largest logit is that of their class."""
         return (outputs.argmax(-1) == y).to(outputs.dtype).mean(-1)
 
+    def random_root(self, outputs: Tensor, generator: torch.Generator, y: Tensor | None = None) -> Tensor:
+        """The roots of the curvature, added up with random signs, which all members share."""
+        p = self.predict(outputs)
+        signed = p.sqrt() * _signs(outputs, generator)
+        return p * signed.sum(-1, keepdim=True) - signed
+
     def curvature_roots(self, outputs: Tensor, y: Tensor | None = None) -> Iterator[Tensor]:
         """Vectors L_k with sum_k L_k L_k^T = diag(p) - p p^T, the Hessian of the nll in the outputs."""
         p = outputs.softmax(-1)
@@ -220,12 +237,21 @@ class Regression(Likelihood):
         """Root mean squared error, in the units of the targets."""
         return {"rmse": ((prediction - y) ** 2).mean((-2, -1)).sqrt()}
 
+    def random_root(self, outputs: Tensor, generator: torch.Generator, y: Tensor | None = None) -> Tensor:
+        """Random signs / noise_sd, which all members share."""
+        return (_signs(outputs, generator) / self.noise_sd).expand_as(outputs)
+
     def curvature_roots(self, outputs: Tensor, y: Tensor | None = None) -> Iterator[Tensor]:
         """Vectors e_k / noise_sd, whose outer products sum to the Hessian of the nll in the outputs."""
         for k in range(self.outputs):
             root = torch.zeros_like(outputs)
             root[..., k] = 1 / self.noise_sd
             yield root
+
+
+def _signs(outputs: Tensor, generator: torch.Generator) -> Tensor:
+    """1 or -1 with equal probability for each output of each example, (batch, *shape)."""
+    return outputs.new_empty(outputs.shape[1:]).bernoulli_(generator=generator).mul_(2).sub_(1)
 
 
 def unfit_examples(bad: Tensor, values: Tensor, words: str) -> Iterator[str]:

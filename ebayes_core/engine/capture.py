@@ -46,7 +46,7 @@ def _recorded(body: Body, state: State) -> Body:
             body()
     torch.cuda.current_stream().wait_stream(stream)
     graph = torch.cuda.CUDAGraph()
-    graph.register_generator_state(state.labels)
+    graph.register_generator_state(state.roots)
     with unchanged(state), torch.cuda.graph(graph):
         body()
     replay: Body = graph.replay
@@ -57,10 +57,10 @@ def _recorded(body: Body, state: State) -> Body:
 def unchanged(state: State) -> Iterator[None]:
     """A block after which all tensors of the state and its generator are what they were."""
     tensors = [*state.parameters.tensors(), *state.weights, state.xi, state.alive, state.loss, state.correct]
-    before, labels = [t.clone() for t in tensors], state.labels.get_state()
+    before, roots = [t.clone() for t in tensors], state.roots.get_state()
     try:
         yield
     finally:
         for t, old in zip(tensors, before, strict=True):
             t.copy_(old)
-        state.labels.set_state(labels)
+        state.roots.set_state(roots)

@@ -26,7 +26,7 @@ def pack(state: State) -> Tree:
         "xi": state.xi.cpu().numpy(),
         "loss": state.loss.cpu().numpy(),
         "correct": state.correct.cpu().numpy(),
-        "labels": state.labels.get_state().numpy(),
+        "roots": state.roots.get_state().numpy(),
         "died": np.array([[str(member), how] for member, how in state.died.items()], dtype=str).reshape(-1, 2),
         "clock": np.array([state.epoch, state.batch, state.step], dtype=np.int64),
     }
@@ -42,13 +42,13 @@ def unpack(tree: Tree, cohort: Cohort) -> State:
         parts = tree["lists"].get(name, {})
         return [tensor(parts[str(i)]) for i in range(len(parts))]
 
-    labels = torch.Generator(cohort.device)
-    labels.set_state(torch.from_numpy(np.ascontiguousarray(tree["labels"])))
+    roots = torch.Generator(cohort.device)
+    roots.set_state(torch.from_numpy(np.ascontiguousarray(tree["roots"])))
     epoch, batch, step = map(int, tree["clock"])
     points = zip(*(tensor(values) for values in tree["curves"].values()), strict=True)
     return State(
         _parameters(tree["lists"], tensor), tensors("weights"), tensor(tree["xi"]), tensor(tree["alive"]),
-        tensor(tree["loss"]), tensor(tree["correct"]), labels, epoch, batch, step,
+        tensor(tree["loss"]), tensor(tree["correct"]), roots, epoch, batch, step,
         {int(member): how for member, how in tree["died"]},
         [dict(zip(tree["curves"], values, strict=True)) for values in points],
     )  # fmt: skip

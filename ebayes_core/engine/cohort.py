@@ -17,7 +17,7 @@ from ebayes_core.engine.noise import Source
 from ebayes_core.engine.objective import Formulas
 from ebayes_core.engine.parameters import Parameter, Parameters, Spread, layered, split, unsolved
 from ebayes_core.engine.philox import key
-from ebayes_core.engine.randomness import INIT, LABELS, NOISE, ORDER, generator
+from ebayes_core.engine.randomness import INIT, NOISE, ORDER, ROOTS, generator
 from ebayes_core.engine.stacking import stack
 from ebayes_core.errors import PluginError
 from ebayes_core.results.provenance import COMPILED
@@ -37,7 +37,7 @@ class State:
     alive: Tensor  #: (member, 1), the networks that still train
     loss: Tensor  #: (member,) nll summed over the steps of this epoch
     correct: Tensor  #: (member,) share of correct answers, summed over the steps of this epoch
-    labels: torch.Generator  #: of the labels that the solver for sigma samples
+    roots: torch.Generator  #: of the random roots of the curvature that the solver for sigma takes
     epoch: int = 0
     batch: int = 0
     step: int = 0
@@ -129,10 +129,10 @@ class Cohort:
         self.noise.fill(xi, torch.zeros(1, 1, dtype=torch.float64, device=self.device))
         means, free_or_sigma = self.formulas.place(parameters)
         weights = self.formulas.drawn(means, layered(free_or_sigma, len(means)), self.by_layer(xi))
-        labels = generator(self.seed, LABELS, device=self.device)
+        roots = generator(self.seed, ROOTS, device=self.device)
         zeros = torch.zeros(len(self), device=self.device, dtype=self.dtype)
         alive = torch.ones(len(self), 1, device=self.device, dtype=torch.bool)
-        return State(parameters, [w.clone() for w in weights], xi, alive, zeros, zeros.clone(), labels)
+        return State(parameters, [w.clone() for w in weights], xi, alive, zeros, zeros.clone(), roots)
 
     def parameters(self, mu: list[Tensor], free: dict[str, list[Tensor]]) -> Parameters:
         """Parameters at these values before the first step; free: by name, for each layer or one for all."""

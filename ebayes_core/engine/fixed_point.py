@@ -9,6 +9,7 @@ rest.
 
 from __future__ import annotations
 
+import math
 from functools import reduce
 from typing import Any, NamedTuple
 
@@ -24,10 +25,13 @@ MOST = 0.1
 #: A flat synapse has no optimum, and one that becomes active with a sigma far above all others destabilises the
 #: network: sigma is limited to this multiple of its layer's mean, and to the largest sigma_0 that a spec allows.
 WIDE, LARGEST = 4.0, 10.0
-#: Bound on the logarithm of the factor between Fisher and curvature: while sigma is small, its estimate is all noise.
+#: Bound on the logarithms of the factors between Fisher and curvature: while sigma is small, they are all noise.
 FAR = 1.4
-#: The share of the steps so far over which the running means average.
-MEMORY = 0.2
+#: The share of the steps so far over which the running means average: that of the Fisher, that of its excess in new
+#: minibatches, and that of the curvature relative to it.
+MEMORY, FRESH, LASTING = 0.2, 0.1, 0.5
+#: How many steps it takes to outweigh the assumption that the curvature is the Fisher.
+PRIOR = 30
 TINY = 1e-30
 
 
@@ -38,25 +42,56 @@ def collected(parts: list[Tensor], sigma: list[Tensor]) -> list[Tensor]:
     return [reduce(torch.add, [q.sum(-1, keepdim=True) for q in parts])]
 
 
-def newest(step: Any) -> Any:
+def newest(step: Any, memory: float = MEMORY) -> Any:
     """The weight of a step, counted from 1, in the running means: 1 at the first, then one over the steps averaged.
 
     A memory that grows with training averages over more and more steps, and still forgets the first ones.
     """
-    return 1 / (1 + MEMORY * (step - 1))
+    return 1 / (1 + memory * (step - 1))
 
 
-def rescaled(log_scale: Tensor, weight: Tensor, sigma: Tensor, gradient: Tensor, fisher: Tensor) -> Tensor:
-    """Log of the factor by which a layer's Fisher falls short of its curvature, updated by a minibatch; (member, 1).
+class Along(NamedTuple):
+    """What a minibatch that did not set these sigmas says of the curvature along them; sums of a layer, (member, 1)."""
 
-    sigma, gradient, fisher: (member, synapses). gradient is this minibatch's g xi, whose mean is sigma E[H] for any
-    loss (Stein). It is too noisy for a single synapse, but its sum over a layer is not. The Fisher tells synapses
-    apart, but lacks what the kinks of relu and the residuals of the data add to the Hessian; and a sigma that was set
-    from it is large where it happens to be small. A minibatch that did not set this sigma measures both errors.
+    curved: Tensor  #: sum of sigma g xi, whose mean is that of sigma**2 E[H] for any loss (Stein)
+    fresh: Tensor  #: sum of sigma**2 times this minibatch's Fisher
+    known: Tensor  #: sum of sigma**2 times the running Fisher, which has set sigma
+
+
+def along(sigma: Tensor, gradient: Tensor, squares: Tensor, fisher: Tensor) -> Along:
+    """These sums for a layer; sigma, g xi, squared gradients and their running mean are (member, synapses)."""
+    weights = sigma * sigma
+    return Along(_dot(sigma, gradient), _dot(weights, squares), _dot(weights, fisher))
+
+
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    total: Tensor = torch.linalg.vecdot(a, b)
+    return total[:, None]
+
+
+def learn(k: Curvature, new: Along, step: Tensor) -> None:
+    """Update what is known of the curvature along the sigmas of a layer, in place.
+
+    A sigma that was set from the running Fisher is large where that happens to be small, and the running mean lags: a
+    new minibatch measures both, precisely, so that few steps do. What the Fisher lacks, the kinks of relu and the
+    residuals of the data, hardly changes during training, but a single step measures it with an error that may exceed
+    it several times: many steps do.
     """
-    measured = (sigma * gradient).sum(-1, keepdim=True)
-    expected = log_scale.exp() * (sigma**2 * fisher).sum(-1, keepdim=True)
-    return (log_scale + weight * (measured / expected.clamp_min(TINY) - 1)).clamp(-FAR, FAR)
+    excess = new.fresh / (k.log_fresh.exp() * new.known).clamp_min(TINY) - 1
+    k.log_fresh.add_(newest(step, FRESH) * excess).clamp_(-FAR, FAR)
+    k.curved.lerp_(new.curved, newest(step, LASTING))
+    k.expected.lerp_(new.fresh, newest(step, LASTING))
+
+
+def scale(k: Curvature, step: Tensor) -> Tensor:
+    """The factor between the running Fisher of a layer and its curvature; (member, 1).
+
+    The Fisher is right for a layer without kinks or residuals, so that is what the first steps are told.
+    """
+    prior = PRIOR * newest(step, LASTING)
+    ratio = (prior + k.curved / k.expected.clamp_min(TINY)) / (prior + 1)
+    factor: Tensor = k.log_fresh.exp() * ratio.clamp(math.exp(-FAR), math.exp(FAR))
+    return factor
 
 
 class Condition(NamedTuple):
@@ -72,7 +107,7 @@ def solved(f: Formulas, p: Parameters, fisher: Fisher, clock: Tensor, alive: Ten
     ((_, parts),) = p.free.items()
     spreads, known = f.spreads(p), [Curvature(*part.memory) for part in parts]
     new = collected(fisher.squared_gradients, [s.sigma for s in spreads])
-    weight = newest(clock).to(clock.new_zeros((), dtype=new[0].dtype))
+    weight = newest(clock).to(new[0].dtype)
     means = [k.fisher.lerp(q, weight) for k, q in zip(known, new, strict=True)]
     conditions = [
         Condition(s, scale * mean, ceiling)

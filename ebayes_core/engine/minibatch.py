@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -9,10 +10,10 @@ from torch import Tensor
 
 from ebayes_core.engine.cohort import Cohort, State
 from ebayes_core.engine.draws import over, over_draws
-from ebayes_core.engine.fixed_point import ceiling, collected, newest, rescaled
+from ebayes_core.engine.fixed_point import along, ceiling, collected, learn, scale
 from ebayes_core.engine.ingredients import Fisher, Ingredients
 from ebayes_core.engine.parameters import Curvature, Spread
-from ebayes_core.engine.per_example import residual_of_sample, squared_gradients
+from ebayes_core.engine.per_example import squared_gradients
 
 
 def ingredients(cohort: Cohort, state: State) -> tuple[Ingredients, Tensor]:
@@ -26,7 +27,7 @@ def ingredients(cohort: Cohort, state: State) -> tuple[Ingredients, Tensor]:
     if not cohort.solves(state):
         return given, next_xi
     spreads = cohort.formulas.spreads(state.parameters)
-    return given._replace(fisher=Fisher(state.parameters.mu, *limits(state, spreads))), next_xi
+    return given._replace(fisher=Fisher(state.parameters.mu, *limits(state, spreads, clock))), next_xi
 
 
 def with_fisher(cohort: Cohort, state: State, given: Ingredients, x: Tensor, y: Tensor) -> Ingredients:
@@ -34,35 +35,37 @@ def with_fisher(cohort: Cohort, state: State, given: Ingredients, x: Tensor, y: 
     if not cohort.solves(state):
         return given
     spreads = cohort.formulas.spreads(state.parameters)
-    _rescale(cohort, state, given, spreads)
-    return given._replace(fisher=Fisher(_squared_gradients(cohort, state, x, y), *limits(state, spreads)))
+    squares = _squared_gradients(cohort, state, x, y)
+    _learn(cohort, state, given, squares, spreads)
+    return given._replace(fisher=Fisher(squares, *limits(state, spreads, given.clock)))
 
 
-def limits(state: State, spreads: list[Spread]) -> tuple[list[Tensor], list[Tensor]]:
+def limits(state: State, spreads: list[Spread], clock: Tensor) -> tuple[list[Tensor], list[Tensor]]:
     """The factor between Fisher and curvature, then the largest sigma allowed; per free parameter (member, 1).
 
     Outside of the kernel, since inductor (2.14) fails on sums over what the same kernel writes.
     """
     ((_, parts),) = state.parameters.free.items()
-    return [Curvature(*part.memory).log_scale.exp() for part in parts], [ceiling(s.sigma) for s in spreads]
+    step = clock.to(spreads[0].sigma.dtype)
+    return [scale(Curvature(*part.memory), step) for part in parts], [ceiling(s.sigma) for s in spreads]
 
 
 def _squared_gradients(cohort: Cohort, state: State, x: Tensor, y: Tensor) -> list[Tensor]:
-    """Means of per-example squared gradients with labels sampled from the model (Eq. 31)."""
+    """Means of squared per-example gradients, an estimate of the true Fisher (Eq. 31)."""
     task, weights = cohort.data.task, cohort.layered(state.weights)
-    labelled = lambda outputs: [residual_of_sample(task, outputs, state.labels, y)]
-    found = squared_gradients(cohort.network, weights, x, labelled)
-    return [squares.flatten(1) / len(x) for squares in found]
+    share = 1 / math.sqrt(len(x))  # of the squares, 1 / len(x)
+    root = lambda outputs: [share * task.random_root(outputs, state.roots, y)]
+    return [squares.flatten(1) for squares in squared_gradients(cohort.network, weights, x, root)]
 
 
-def _rescale(cohort: Cohort, state: State, given: Ingredients, spreads: list[Spread]) -> None:
-    """Correct the factor of each layer's Fisher by what this minibatch measures under its noise."""
+def _learn(cohort: Cohort, state: State, given: Ingredients, squares: list[Tensor], spreads: list[Spread]) -> None:
+    """Correct the factors of each layer's Fisher by what this minibatch measures under its noise."""
+    sigma, step = [spread.sigma for spread in spreads], given.clock.to(cohort.dtype)
     measured = [over_draws(g * xi) for g, xi in zip(given.gradient, _standard(cohort, state), strict=True)]
-    along = collected(measured, [spread.sigma for spread in spreads])
     ((_, parts),) = state.parameters.free.items()
-    for part, spread, g in zip(parts, spreads, along, strict=True):
-        log_scale, fisher = part.memory
-        log_scale.copy_(rescaled(log_scale, newest(given.clock).to(log_scale.dtype), spread.sigma, g, fisher))
+    for part, s, g, q in zip(parts, sigma, collected(measured, sigma), collected(squares, sigma), strict=True):
+        known = Curvature(*part.memory)
+        learn(known, along(s, g, q, known.fisher), step)
 
 
 def _standard(cohort: Cohort, state: State) -> Sequence[Tensor]:

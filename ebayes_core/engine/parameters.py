@@ -23,7 +23,9 @@ class Parameter(NamedTuple):
 class Curvature(NamedTuple):
     """What the solver remembers of the curvature along a sigma."""
 
-    log_scale: Tensor  #: (member, 1), log of the factor between Fisher and curvature
+    log_fresh: Tensor  #: (member, 1), log of the factor by which new minibatches exceed the running Fisher
+    curved: Tensor  #: (member, 1), running mean of the sum of sigma**2 E[H]
+    expected: Tensor  #: (member, 1), running mean of the sum of sigma**2 times the new minibatches' Fisher
     fisher: Tensor  #: running mean of the true Fisher per datapoint, shaped as the free parameter
 
 
@@ -75,7 +77,8 @@ def layered(free: dict[str, list[Tensor]], layers: int) -> list[dict[str, Tensor
 
 def unsolved(p: Tensor) -> Curvature:
     """The memory of the solver before its first step."""
-    return Curvature(p.new_zeros(len(p), 1), torch.zeros_like(p))
+    zeros = lambda: p.new_zeros(len(p), 1)
+    return Curvature(zeros(), zeros(), zeros(), torch.zeros_like(p))
 
 
 def split(p: Tensor, sizes: Sequence[int]) -> list[Tensor]:

@@ -123,3 +123,15 @@ def _sample_holds(name: str, likelihood: Likelihood) -> None:
     r = likelihood.residual(outputs, one)[0].flatten(1)
     near = (r.mean(0).abs() <= ERRORS * (r.var(0) / SAMPLES).sqrt() + 1e-9).all()
     assert near, f"{name}.residuals of sampled targets do not average to zero: sample does not draw from exp(-nll)"
+    _random_root_holds(name, likelihood, outputs, r.square())
+
+
+def _random_root_holds(name: str, likelihood: Likelihood, outputs: Tensor, squares: Tensor) -> None:
+    """The squares of a random root average to those of residuals of sampled targets."""
+    found = call(f"{name}.random_root", likelihood.random_root, outputs, torch.Generator().manual_seed(5))
+    same = found.shape == outputs.shape
+    assert same, f"{name}.random_root returned shape {tuple(found.shape)} instead of {tuple(outputs.shape)}"
+    v = found[0].flatten(1).square()
+    error = ((v.var(0) + squares.var(0)) / SAMPLES).sqrt()
+    near = ((v.mean(0) - squares.mean(0)).abs() <= ERRORS * error + 1e-9).all()
+    assert near, f"{name}.random_root is not as long as the residuals of sampled targets, on average"

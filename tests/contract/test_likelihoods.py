@@ -87,6 +87,39 @@ def test_samples_have_the_exact_fisher_information(task: Likelihood) -> None:
     assert (r.mean(0).abs() < 5 * (r.var(0) / many).sqrt() + 1e-9).all()
 
 
+def random_roots_of(task: Likelihood, outputs: Tensor, y: Tensor | None = None) -> Tensor:
+    return task.random_root(outputs, torch.Generator().manual_seed(6), y)
+
+
+@pytest.mark.parametrize("task", LIKELIHOODS, ids=NAMED)
+def test_random_roots_have_the_exact_fisher_information(task: Likelihood) -> None:
+    """Against the roots, which are exact; all networks share the random numbers."""
+    many = 40_000
+    one = outputs_of(task, 1, 1)
+    v = random_roots_of(task, one.expand(2, many, *task.shape))
+    assert torch.equal(v[0], v[1])
+    v = v[0].flatten(1)
+    roots = torch.stack(list(task.curvature_roots(one) or [])).flatten(3)[:, 0, 0]
+    error = ((v[:, :, None] * v[:, None]).var(0) / many).sqrt()
+    assert ((v.T @ v / many - roots.T @ roots).abs() < 5 * error + 1e-9).all()
+
+
+def test_random_roots_are_as_large_as_the_curvature_where_sampled_labels_hardly_ever_surprise() -> None:
+    """Where one class is all but certain, the squared length varies little; that of the residual is mostly zero."""
+    task, outputs = Classification(3), torch.tensor([8.0, 0.0, 0.0], dtype=torch.float64).expand(1, 10_000, 3)
+    length = lambda v: v.square().sum(-1)[0]
+    sampled = length(Likelihood.random_root(task, outputs, torch.Generator().manual_seed(6)))
+    signed = length(random_roots_of(task, outputs))
+    assert signed.std() < signed.mean() and sampled.std() > 10 * sampled.mean()
+
+
+def test_a_likelihood_without_random_roots_of_its_own_takes_residuals_of_samples() -> None:
+    task, outputs = Regression(2, 0.5), outputs_of(Regression(2, 0.5))
+    sampled = targets_of(task, outputs, seed=6)
+    found = Likelihood.random_root(task, outputs, torch.Generator().manual_seed(6))
+    assert torch.equal(found, task.residual(outputs, sampled))
+
+
 @pytest.mark.parametrize("task", LIKELIHOODS, ids=NAMED)
 def test_the_check_for_authors_accepts_the_built_in_ones(task: Likelihood) -> None:
     check_likelihood(task)
@@ -121,6 +154,9 @@ class Broken(Classification):
     def curvature_roots(self, outputs: Tensor, y: Tensor | None = None) -> Iterator[Tensor]:
         return (root * (1.1 if self.fault == "curved" else 1) for root in super().curvature_roots(outputs))
 
+    def random_root(self, outputs: Tensor, generator: torch.Generator, y: Tensor | None = None) -> Tensor:
+        return super().random_root(outputs, generator, y) * (1.1 if self.fault == "long" else 1)
+
     def predict(self, outputs: Tensor) -> Tensor:
         return outputs.softmax(0 if self.fault == "members" else -1)
 
@@ -133,6 +169,7 @@ MISTAKES = {
     "global": "sample draws from the global random generator",
     "biased": "residuals of sampled targets do not average to zero",
     "curved": "curvature_roots do not multiply to the Hessian of nll",
+    "long": "random_root is not as long as the residuals of sampled targets",
     "members": "predict of one network depends on the others",
 }
 
@@ -165,11 +202,13 @@ def test_steps_without_a_target_have_no_loss_no_gradient_and_no_curvature(inner:
     nll, residual = task.nll(outputs, y), task.residual(outputs, y)
     roots = torch.stack(list(task.curvature_roots(outputs, y) or []))
     squares = sum(root.square() for root in inner.curvature_roots(outputs.flatten(1, 2)) or ())
+    random = random_roots_of(task, outputs, y)
     for i, n in enumerate(LENGTHS):
         alone = inner.nll(outputs[:, i, :n], y[i, :n])
         assert torch.allclose(nll[:, i], alone.sum(-1))
         assert torch.allclose(residual[:, i, :n], inner.residual(outputs[:, i, :n], y[i, :n]))
-        assert not residual[:, i, n:].any() and not roots[:, :, i, n:].any()
+        assert not residual[:, i, n:].any() and not roots[:, :, i, n:].any() and not random[:, i, n:].any()
+        assert random[:, i, :n].all()
         assert torch.allclose(roots.square().sum(0)[:, i, :n], squares.view_as(outputs)[:, i, :n])
 
 

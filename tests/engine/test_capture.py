@@ -18,14 +18,14 @@ def test_rehearsals_leave_no_trace(registry: Registry) -> None:
     steps = train(c, state)
     next(steps)
     before = [t.clone() for t in tensors(state)]
-    labels = state.labels.get_state()
+    roots = state.roots.get_state()
     with unchanged(state):
         next(steps)
         changed = [not torch.equal(a, b) for a, b in zip(tensors(state), before, strict=True)]
         assert all(changed[: len(state.parameters.mu)]) and all(changed[-6:-2]), "means, weights and noise"
-        assert not torch.equal(labels, state.labels.get_state())
+        assert not torch.equal(roots, state.roots.get_state())
     assert all(torch.equal(a, b) for a, b in zip(tensors(state), before, strict=True))
-    assert torch.equal(labels, state.labels.get_state())
+    assert torch.equal(roots, state.roots.get_state())
 
 
 def tensors(state) -> list[torch.Tensor]:
@@ -42,4 +42,4 @@ def test_every_tensor_of_a_checkpoint_is_restored(registry: Registry) -> None:
     c = cohort(registry, DIGITS)
     state = c.start()
     next(train(c, state))
-    assert set(pack(state)) == {"lists", "curves", "alive", "xi", "loss", "correct", "labels", "died", "clock"}
+    assert set(pack(state)) == {"lists", "curves", "alive", "xi", "loss", "correct", "roots", "died", "clock"}

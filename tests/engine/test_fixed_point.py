@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -17,15 +18,19 @@ from ebayes_core.engine.fixed_point import (
     LARGEST,
     MEMORY,
     MOST,
+    PRIOR,
     WIDE,
+    Along,
     Condition,
+    along,
     ceiling,
+    learn,
     newest,
     newton,
-    rescaled,
+    scale,
 )  # fmt: skip
 from ebayes_core.engine.loop import train
-from ebayes_core.engine.parameters import Spread
+from ebayes_core.engine.parameters import Spread, unsolved
 from ebayes_core.engine.randomness import MEASURE, generator
 from ebayes_core.measure.convergence import balance, projections
 from tests.build import DIGITS, LINEAR, cohort, trained
@@ -116,31 +121,48 @@ def test_none_goes_far_above_its_layers_mean() -> None:
     torch.testing.assert_close(ceiling(sigma), torch.tensor([[WIDE * 0.2], [LARGEST]]))
 
 
+def followed(
+    sigma: Callable[[Tensor], Tensor], curvature: Tensor, squares: Tensor, running: Tensor, noise: float
+) -> Tensor:
+    """The scale after 20,000 steps; sigma depends on the scale, squares and running Fisher are constant."""
+    torch.manual_seed(0)
+    known = unsolved(running)
+    for step in range(1, 20_001):
+        s = sigma(scale(known, max(step - 1, 1)))
+        slope = s * curvature + noise * torch.randn_like(curvature)
+        learn(known, along(s, slope, squares, running), step)
+        assert known.log_fresh.abs().max() <= FAR and scale(known, step).log().abs().max() <= 2 * FAR
+    return scale(known, 20_000)
+
+
 def test_the_scale_makes_the_layers_condition_exact() -> None:
-    """A noisy Fisher that is 1.3 times too small or too large is corrected; the correction is bounded."""
+    """The Fisher lacks or exceeds a part of the curvature, and its running mean lags behind it."""
     torch.manual_seed(0)
     sigma, curvature = torch.rand(2, 50, dtype=torch.float64) + 0.1, torch.rand(2, 50, dtype=torch.float64)
-    known = torch.tensor([[1.3], [1 / 1.3]], dtype=torch.float64)
-    log_scale = torch.zeros(2, 1, dtype=torch.float64)
-    for step in range(1, 20_001):
-        slope = sigma * curvature + torch.randn(2, 50, dtype=torch.float64)
-        log_scale = rescaled(log_scale, torch.tensor(newest(step)), sigma, slope, curvature / known)
-        assert log_scale.abs().max() <= FAR
-    torch.testing.assert_close(log_scale.exp(), known, rtol=0.03, atol=0)
+    lacks, lags = (torch.tensor(t, dtype=torch.float64)[:, None] for t in ((1.3, 1 / 1.3), (0.9, 1.2)))
+    found = followed(lambda _: sigma, curvature, curvature / lacks, curvature / lacks / lags, noise=1.0)
+    torch.testing.assert_close(found, lacks * lags, rtol=0.03, atol=0)
 
 
 def test_the_scale_undoes_what_sigma_owes_to_chance() -> None:
-    """sigma is large where the Fisher happens to be small: the condition still holds, summed over the layer."""
+    """sigma is large where the running Fisher happens to be small: the condition still holds, summed over the layer."""
     torch.manual_seed(0)
     curvature = torch.rand(1, 2000, dtype=torch.float64) + 0.1
-    fisher = curvature * (0.1 + 1.8 * torch.rand_like(curvature))
-    log_scale = torch.zeros(1, 1, dtype=torch.float64)
-    for step in range(1, 20_001):
-        sigma = (log_scale.exp() * fisher) ** (-1 / 2.5)  # rho = 1/2, c rho = 1
-        log_scale = rescaled(log_scale, torch.tensor(newest(step)), sigma, sigma * curvature, fisher)
+    running = curvature * (0.1 + 1.8 * torch.rand_like(curvature))
+    optimal = lambda scale: (scale * running) ** (-1 / 2.5)  # rho = 1/2, c rho = 1
+    found = followed(optimal, curvature, curvature, running, noise=0.0)
+    sigma = optimal(found)
     met, charged = (sigma**2 * curvature).sum(), (sigma ** (-1 / 2)).sum()
     assert met / charged == pytest.approx(1, rel=1e-3)
-    assert log_scale.item() > 0.1
+    assert found.log().item() > 0.1
+
+
+def test_at_first_the_curvature_is_taken_for_the_fisher() -> None:
+    """A step whose measurement errs by several times the curvature moves the scale by as many shares of the prior."""
+    one = torch.ones(1, 1, dtype=torch.float64)
+    known = unsolved(one)
+    learn(known, Along(-5 * one, one, one), 1)
+    assert scale(known, 1).item() == pytest.approx((PRIOR - 5) / (PRIOR + 1))
 
 
 def test_a_running_mean_remembers_its_share_of_the_steps() -> None:
