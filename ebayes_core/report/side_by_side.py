@@ -8,6 +8,7 @@ import os
 import signal
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -59,12 +60,16 @@ def sharing(figures: int, without: Sequence[str]) -> Iterator[Share]:
         with contextlib.suppress(OSError):  # if no more processes can be started, this one draws alone
             for _ in range(min(figures, _cores(), 1 + MOST) - 1):
                 helpers.append(Helper(without))
-        yield lambda path, folder, names, here: _shared(
-            names, here, [lambda name, helper=helper: helper.draw(path, folder, name) for helper in helpers]
-        )
+        yield partial(_with, helpers)
     finally:
         for helper in helpers:
             helper.end()
+
+
+def _with(
+    helpers: Sequence[Helper], path: Path, folder: Path, names: Sequence[str], here: Callable[[str], Drawn]
+) -> list[Drawn]:  # fmt: skip
+    return _shared(names, here, [partial(helper.draw, path, folder) for helper in helpers])
 
 
 def _shared(
