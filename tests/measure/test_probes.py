@@ -57,7 +57,7 @@ def test_a_network_without_a_trace_takes_the_general_path(small, monkeypatch: py
 def test_sums_grow_chunk_by_chunk_and_several_deltas_count_apart_and_together(small) -> None:
     c, state = small
     x, y, weights = c.data.x[:25], c.data.y[:25], c.layered(state.weights)
-    residual = lambda o, y: c.data.task.residual(o, y)
+    residual = c.data.task.residual
     sums: dict[str, list[torch.Tensor]] = {}
     for few, labels in zip(x.split(11), y.split(11), strict=True):
         both = lambda o, y=labels: iter([residual(o, y), residual(o, 9 - y)])
