@@ -5,19 +5,21 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import signal
+import subprocess
+import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from multiprocessing import get_context
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 from ebayes_core.contract.registry import Registry
 from ebayes_core.report import figures
 from ebayes_core.report.figures import Drawn, Share
 
+START = "import sys; from ebayes_core.report.side_by_side import serve; serve(int(sys.argv[1]), *sys.argv[2:])"
 MOST = 3  #: helpers; each takes 150 MB, and as long to start as a figure takes to draw
 
 
@@ -25,11 +27,12 @@ class Helper:
     """A process that draws the figures it is asked for, until the pipe to it closes."""
 
     def __init__(self, without: Sequence[str]) -> None:
-        context = get_context("spawn")  # a fork of a process whose torch has threads may hang
-        self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=_serve, args=(theirs, tuple(without)), daemon=True)
-        with _uninterrupted():
-            self.process.start()
+        self.pipe, theirs = Pipe()
+        there = theirs.fileno()
+        # neither a fork, which may hang if torch has threads, nor a process that Ctrl-C would reach
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", START, str(there), *without], pass_fds=[there], start_new_session=True
+        )
         theirs.close()
 
     def draw(self, path: Path, folder: Path, name: str) -> Drawn | None:
@@ -43,9 +46,9 @@ class Helper:
 
     def end(self) -> None:
         """End the process, whatever it is doing."""
-        self.process.terminate()
-        self.process.join()
         self.pipe.close()
+        self.process.kill()
+        self.process.wait()
 
 
 @contextlib.contextmanager
@@ -94,8 +97,9 @@ def _shared(
     return [found[name] or here(name) for name in names]
 
 
-def _serve(pipe: Connection, without: Sequence[str]) -> None:
-    """Draw figures on request, until the process that asks goes away."""
+def serve(there: int, *without: str) -> None:
+    """Draw figures on request, until the process at the other end of the pipe goes away; there: our end."""
+    pipe: Connection[Any, Any] = Connection(there)
     registry = Registry.load(without)
     with figures.house_figure() as figure:  # imports the formats and reads the fonts
         figure.savefig(io.BytesIO(), format=figures.FORMATS[0])
@@ -107,16 +111,6 @@ def _serve(pipe: Connection, without: Sequence[str]) -> None:
 def _answer(registry: Registry, path: Path, folder: Path, name: str) -> Drawn | None:
     known, _ = figures.stored(path, registry)
     return figures.drawn(name, *known[name], folder, registry) if name in known else None
-
-
-@contextlib.contextmanager
-def _uninterrupted() -> Iterator[None]:
-    """A block in which processes are started that do not see Ctrl-C, which is this process's to act on."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _cores() -> int:
