@@ -16,14 +16,15 @@ from ebayes_core.bench.setting import BATCH, EPOCHS, EXAMPLES, PAPER, TESTS, mad
 from ebayes_core.engine.cohort import Cohort
 from ebayes_core.engine.evaluation import evaluate, snapshot
 from ebayes_core.engine.loop import train
-from ebayes_core.engine.per_example import squared_gradients
+from ebayes_core.engine.per_example import add_squares
 from ebayes_core.engine.randomness import generator
 from ebayes_core.measure.collect import measure
 
 FISHER, TESTING = "Fisher diagonal, 1,000 examples", "test set, 1,000 examples"
 RUN = f"a run of {EPOCHS} epochs of {EXAMPLES // BATCH:,} steps, 10,000 test examples"
 SEEN, CHUNK = 1_000, 100
-SMALL, LARGE = 300, 1_200  #: numbers of examples from which the time of a full measurement is extrapolated
+#: numbers of examples from which the time of a full measurement is extrapolated: enough for one pass of every kind
+SMALL, LARGE = 2_000, 4_000
 FEW = 8  #: networks for slow passes
 
 
@@ -44,9 +45,10 @@ def closed_form() -> Step:
     weights, task = cohort.layered(cohort.start().parameters.mu), data.task
 
     def step() -> None:
+        sums: dict[str, list[Tensor]] = {}
         for x, y in zip(data.x[:SEEN].split(CHUNK), data.y[:SEEN].split(CHUNK), strict=True):
             deltas: Callable[..., list[Tensor]] = lambda outputs, y=y: [task.residual(outputs, y)]
-            squared_gradients(cohort.network, weights, x, deltas)
+            add_squares(sums, cohort.network, weights, x, {"": deltas})
 
     return step
 

@@ -53,11 +53,12 @@ checkpoint = click.option(
 
 def figures_of(console: Console, experiment: Any, registry: Registry, target: Path) -> list[str]:
     """Compute the analyses that the file does not have yet and draw all figures; returns error messages."""
-    from ebayes_core.report import figures
+    from ebayes_core.report import figures, side_by_side
 
     wanted = figures.named(experiment.analysis)
-    problems = figures.measure(target, figures.missing(target, wanted), registry)
-    pictures, more = figures.draw(target, target.with_suffix(""), registry)
+    with side_by_side.sharing(len(wanted), registry.without) as share:
+        problems = figures.measure(target, figures.missing(target, wanted), registry)
+        pictures, more = figures.draw(target, target.with_suffix(""), registry, share=share)
     if pictures:
         names = ", ".join(dict.fromkeys(picture.stem for picture in pictures))
         console.print(f"figures: {names} in {target.with_suffix('')}{os.sep}", soft_wrap=True)

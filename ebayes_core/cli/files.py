@@ -69,11 +69,15 @@ def _csv(path: Path, registry: Any, analysis: str | None, statistics: bool) -> s
 @without
 def draw(file: str, analysis: str | None, into: str | None, without: tuple[str, ...]) -> None:
     """Draw the figures of RESULTS again from the results file."""
-    from ebayes_core.report import figures
+    from ebayes_core.report import figures, side_by_side
+    from ebayes_core.results.reader import Run
 
     registry = registry_of(without)
     path = located(file, registry)
-    names, problems = figures.draw(path, Path(into) if into else path.with_suffix(""), registry, analysis)
+    with Run(path) as run:
+        count = 1 if analysis else len(run.analyses)
+    with side_by_side.sharing(count, registry.without) as share:
+        names, problems = figures.draw(path, Path(into) if into else path.with_suffix(""), registry, analysis, share)
     if not names and not problems:
         raise UserError(
             f"{path}: contains no analysis{f' {analysis!r}' if analysis else ''} to draw; add one to its spec"

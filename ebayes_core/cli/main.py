@@ -188,14 +188,25 @@ def new_plugin(slot: str, name: str, into: str) -> None:
     metavar="FIGURE",
     help="Also measure how time and memory grow, and draw FIGURE.",
 )
+@click.argument("specs", nargs=-1, type=click.Path(exists=True, dir_okay=False), metavar="[SPEC]...")
+@click.option(
+    "--limit", type=click.FloatRange(min=0), default=120.0, show_default=True, metavar="SECONDS",
+    help="Longest training of a SPEC that is run; others are estimated.",
+)  # fmt: skip
+@device
 @as_json
-def bench(quick: bool, growth: str | None, as_json: bool) -> None:
+def bench(
+    quick: bool, growth: str | None, specs: tuple[str, ...], limit: float, device: str, as_json: bool
+) -> None:  # fmt: skip
     """Measure time and memory of training on this machine.
 
     The numbers are compared with a plain network, a naive loop and other packages, and with the goals of the project.
+    With SPECs, measure instead how long `ebayes run` takes for each, from the command to the figures.
     """
     import time
 
+    if specs:
+        return _answers(specs, limit, device, as_json)
     from ebayes_core.bench import session, table
 
     began = time.perf_counter()
@@ -205,6 +216,19 @@ def bench(quick: bool, growth: str | None, as_json: bool) -> None:
         print_json(done.record())
         return
     table.show(console_of(), done.machine, done.sections, done.verdicts)
+
+
+def _answers(specs: tuple[str, ...], limit: float, device: str, as_json: bool) -> None:
+    from ebayes_core.bench import answers, machine, table
+    from ebayes_core.console import printing
+
+    about, found = machine.describe(), answers.answers(specs, limit, device, lambda text: output.say(text, err=True))
+    if as_json:
+        print_json({"machine": about, "answers": answers.record(found)})
+        return
+    table.about(console_of(), about)
+    printing.show(console_of(), answers.listing(found))
+    printing.legend(console_of(), answers.LEGEND)
 
 
 FILES = (files.show, files.draw, files.report, claims.claims, files.verify)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,6 +71,7 @@ if TYPE_CHECKING:
 @heartbeat
 @stuck
 @checkpoint
+@click.option("--times", type=click.Path(dir_okay=False), hidden=True, help="Write the seconds of each part as JSON.")
 def run(spec: str, out: str | None, workers: int | None, on: str | None, fresh: bool, **how: Any) -> None:
     """Train the networks of SPEC, measure them, and draw its figures.
 
@@ -97,14 +100,21 @@ def _run_file(experiment: Any, text: str, registry: Registry, target: Path, fres
         )
     console = console_of()
     from ebayes_core.cli.progress import watcher
+    from ebayes_core.cli.stopwatch import Stopwatch
     from ebayes_core.sweeps.run import run as train
 
-    with watcher(console) as shown:
+    with Stopwatch(watcher(console)) as shown:
         options = _options(how, fresh=fresh, watcher=shown, without=how["without"], helpers=_arguments(how))
         new = train(experiment, text, registry, target, options)
     if not new:
         console.print(f"{target} already contains the result of this spec; use --fresh to train again", soft_wrap=True)
-    _conclude(console, experiment, registry, target, [])
+    began = time.perf_counter()
+    try:
+        _conclude(console, experiment, registry, target, [])
+    finally:
+        if how["times"]:
+            seconds = {**shown.seconds, "draw": time.perf_counter() - began}
+            Path(how["times"]).write_text(json.dumps(seconds), encoding="utf-8")
 
 
 def _options(how: dict[str, Any], **more: Any) -> Any:

@@ -27,8 +27,11 @@ OWN = "ebayes"  #: the distribution of the built-in plugins
 class Registry:
     """Every kind of every slot. The composed spec types are built once and cached here."""
 
-    def __init__(self, entries: Iterable[Registered], broken: Sequence[Broken] = ()) -> None:
+    def __init__(
+        self, entries: Iterable[Registered], broken: Sequence[Broken] = (), without: Iterable[str] = ()
+    ) -> None:
         self.entries, self.broken = list(entries), list(broken)
+        self.without = sorted(without)  #: installed plugins that were left out
         self._refuse_clashes()
 
     @classmethod
@@ -46,7 +49,7 @@ class Registry:
         entries, broken = _looked_at(point for point in found if not left_out & set(names_of(point)))
         for own in (b for b in broken if b.distribution == OWN):
             raise PluginError(f"{own}; install {OWN} again")
-        return cls(entries, broken)
+        return cls(entries, broken, left_out)
 
     @classmethod
     def of(cls, *modules: object, builtins: bool = True) -> Registry:

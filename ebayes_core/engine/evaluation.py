@@ -16,8 +16,8 @@ CHUNK = 1000  #: examples per forward pass
 
 def snapshot(cohort: Cohort, p: Parameters) -> dict[str, Tensor]:
     """Costs, sigma, and test accuracy with the mean weights; (member,) each."""
-    magnitude, reliability = costs(cohort, p)
-    sigma = torch.cat(cohort.formulas.sigmas(p), -1)
+    sigmas = cohort.formulas.sigmas(p)
+    (magnitude, reliability), sigma = costs(cohort, p, sigmas), torch.cat(sigmas, -1)
     accuracy = mean_weights(cohort, p).get("accuracy_mean", torch.full_like(magnitude, math.nan))
     log_mean = sigma.log().mean(-1) if p.noisy else torch.full_like(magnitude, math.nan)
     return {
@@ -35,12 +35,15 @@ def spread(sigma: Tensor) -> dict[str, Tensor]:
     }
 
 
-def costs(cohort: Cohort, p: Parameters) -> tuple[Tensor, Tensor]:
-    """Magnitude cost and reliability cost, summed over the network (Eq. 3, 4); (member,) each, in nats."""
+def costs(cohort: Cohort, p: Parameters, sigmas: list[Tensor] | None = None) -> tuple[Tensor, Tensor]:
+    """Magnitude cost and reliability cost, summed over the network (Eq. 3, 4); (member,) each, in nats.
+
+    sigmas: of each layer, if they are known.
+    """
     f = cohort.formulas
     zero = torch.zeros(len(cohort), device=cohort.device, dtype=cohort.dtype)
     magnitude, reliability = zero, zero
-    for mu, sigma, n, price in zip(p.mu, f.sigmas(p), f.copies, f.prices(p), strict=True):
+    for mu, sigma, n, price in zip(p.mu, sigmas or f.sigmas(p), f.copies, f.prices(p), strict=True):
         magnitude = magnitude + n * f.inference.magnitude_cost(mu, sigma).sum(-1)
         if p.noisy:
             reliability = reliability + n * f.inference.reliability_cost(mu, sigma, price).sum(-1)

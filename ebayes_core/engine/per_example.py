@@ -29,50 +29,76 @@ def residual_of_sample(task: Likelihood, outputs: Tensor, noise: torch.Generator
 def squared_gradients(network: Network, weights: list[Tensor], x: Tensor, deltas: Deltas) -> list[Tensor]:
     """Squared per-example gradients, summed over the batch and over deltas; per layer (member, *shape).
 
-    deltas maps the outputs (member, batch, *outputs) to derivatives of a loss in them. The square of an outer product
-    is the outer product of squares, so that for a layer that an example uses once, one matrix product suffices for the
-    whole batch and all deltas (Goodfellow 2015). So it does if an example uses a layer at several positions and each
-    has a draw of the weights to itself. Positions that share a draw are summed first, and then squared. For a network
-    without a trace torch.func is used.
+    deltas maps the outputs (member, batch, *outputs) to derivatives of a loss in them.
+    """
+    sums: dict[str, list[Tensor]] = {}
+    add_squares(sums, network, weights, x, {"": deltas})
+    return sums[""]
+
+
+def add_squares(
+    sums: dict[str, list[Tensor]], network: Network, weights: list[Tensor], x: Tensor, estimators: dict[str, Deltas]
+) -> None:
+    """Add `squared_gradients` of a batch to the sums of each estimator, by name; those that are missing start at 0.
+
+    The square of an outer product is the outer product of squares, so that for a layer that an example uses once, one
+    matrix product suffices for the whole batch and all deltas (Goodfellow 2015). So it does if an example uses a layer
+    at several positions and each has a draw of the weights to itself. Positions that share a draw are summed first, and
+    then squared. The estimators share a forward pass. For a network without a trace torch.func is used.
     """
     with torch.enable_grad():
         leaves = [w.detach().requires_grad_() for w in weights]
         trace = network.trace(leaves, x)
-    if trace is None:
-        return _squared_by_vmap(network, weights, x, deltas)
+    outputs = network.forward(weights, x).detach() if trace is None else trace.outputs.detach()
+    draws = network.draws(tuple(x.shape[1:]), tuple(outputs.shape[2:]))
+    for name, deltas in estimators.items():
+        if name not in sums:
+            sums[name] = [torch.zeros_like(w if n == 1 else w[:, 0]) for w, n in zip(weights, draws, strict=True)]
+        totals = sums[name]
+        if trace is None:
+            _add_by_vmap(totals, network, weights, x, deltas(outputs))
+        else:
+            _add(totals, weights, trace, deltas(outputs))
+
+
+def _add(totals: list[Tensor], weights: list[Tensor], trace: Trace, deltas: Iterable[Tensor]) -> None:
+    """Add the squares of the gradients that a trace determines, in place."""
     inputs = [a.detach() for a in trace.inputs]
-    summed = [d.ndim == 4 and w.ndim == 3 for d, w in zip(trace.drives, weights, strict=True)]
-    found = [x.new_zeros(())] * len(weights)
-    for delta in deltas(trace.outputs.detach()):
-        slopes = zip(_backward(trace, delta), inputs, summed, strict=True)
-        parts = [_summed_first(s, a) if sums else s.square() for s, a, sums in slopes]
-        found = [f + part for f, part in zip(found, parts, strict=True)]
-    return [f if sums else _product(f, a.square()) for f, a, sums in zip(found, inputs, summed, strict=True)]
+    shared = [d.ndim == 4 and w.ndim == 3 for d, w in zip(trace.drives, weights, strict=True)]
+    squares: list[Tensor | None] = [None] * len(totals)
+    for delta in deltas:
+        slopes = torch.autograd.grad(trace.outputs, trace.drives, delta, retain_graph=True)
+        for layer, s in enumerate(slopes):
+            if shared[layer]:
+                _add_summed(totals[layer], s, inputs[layer])
+            else:
+                before = squares[layer]
+                squares[layer] = s.square() if before is None else before.addcmul_(s, s)
+    for total, sum_of_squares, x in zip(totals, squares, inputs, strict=True):
+        if sum_of_squares is not None:
+            _add_product(total, sum_of_squares, x.square())
 
 
-def _backward(trace: Trace, delta: Tensor) -> tuple[Tensor, ...]:
-    return torch.autograd.grad(trace.outputs, trace.drives, delta, retain_graph=True)
-
-
-def _product(slopes: Tensor, x: Tensor) -> Tensor:
-    """Sum over examples and positions of slope * x, (member, post, pre)."""
+def _add_product(total: Tensor, slopes: Tensor, x: Tensor) -> None:
+    """Add the sum over examples and positions of slope * x, (member, post, pre); in place, without a product apart."""
     if slopes.ndim == 4:
         slopes, x = slopes.flatten(1, 2), x.flatten(-3, -2)
-    return slopes.transpose(1, 2) @ x
+    if x.ndim == 2:
+        total.flatten(0, 1).addmm_(slopes.transpose(1, 2).flatten(0, 1), x)
+    else:
+        total.baddbmm_(slopes.transpose(1, 2), x)
 
 
-def _summed_first(slopes: Tensor, x: Tensor) -> Tensor:
-    """Sum over examples of (sum over positions of slope * x)**2, (member, post, pre).
+def _add_summed(total: Tensor, slopes: Tensor, x: Tensor) -> None:
+    """Add the sum over examples of (sum over positions of slope * x)**2, (member, post, pre).
 
     slopes: (member, batch, positions, post); x: ([member,] batch, positions, pre).
     """
     members, _, _, post = slopes.shape
     few = max(1, HELD // (members * post * x.shape[-1]))
-    total = x.new_zeros(members, post, x.shape[-1])
     for some, inputs in zip(slopes.split(few, 1), x.split(few, -3), strict=True):
         for gradient in _gradients(some, inputs):
             total.addcmul_(gradient, gradient)  # one pass over memory, where a square and a sum take three
-    return total
 
 
 def _gradients(slopes: Tensor, x: Tensor) -> Tensor:
@@ -83,16 +109,14 @@ def _gradients(slopes: Tensor, x: Tensor) -> Tensor:
     return torch.matmul(across, x.transpose(0, 1))
 
 
-def _squared_by_vmap(network: Network, weights: list[Tensor], x: Tensor, deltas: Deltas) -> list[Tensor]:
-    outputs = network.forward(weights, x).detach()
-
+def _add_by_vmap(
+    totals: list[Tensor], network: Network, weights: list[Tensor], x: Tensor, deltas: Iterable[Tensor]
+) -> None:  # fmt: skip
     def loss(w: list[Tensor], example: Tensor, delta: Tensor) -> Tensor:
         return (network.forward(w, example[None])[:, 0] * delta).sum()
 
     per_example = torch.func.vmap(torch.func.grad(loss), in_dims=(None, 0, 1), chunk_size=32)
-    total = [torch.zeros_like(w) for w in weights]
-    for delta in deltas(outputs):
-        for t, g in zip(total, per_example(weights, x, delta), strict=True):
-            t += g.square().sum(0)
-    draws = network.draws(tuple(x.shape[1:]), tuple(outputs.shape[2:]))
-    return [t.sum(1) if n > 1 else t for t, n in zip(total, draws, strict=True)]
+    for delta in deltas:
+        for total, g, w in zip(totals, per_example(weights, x, delta), weights, strict=True):
+            squares = g.square().sum(0)
+            total += squares.sum(1) if w.ndim > total.ndim else squares

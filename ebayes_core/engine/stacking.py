@@ -80,10 +80,17 @@ def cohorts(
 
 
 def _cohort_key(member: Any) -> Hashable:
+    return member.seed, member.measurement, kind_of_step(member)
+
+
+def kind_of_step(member: Any) -> Hashable:
+    """What a network's step computes, apart from its random numbers: equal for cohorts whose steps take equally long,
+    if they also have equally many networks.
+    """
     together = (member.cost, member.noise, member.optimizer, member.inference, member.training)
     # one object computes the outputs of all networks of a cohort: they may differ in `init` alone
     network = member.network.model_copy(update={"init": 0.0})
-    return member.seed, member.dataset, member.measurement, network, tuple(map(key, together))
+    return member.dataset, network, tuple(map(key, together))
 
 
 def _cut(group: list[Point], most: int) -> list[list[Point]]:

@@ -19,8 +19,10 @@ from ebayes_core.engine.cohort import Cohort
 from ebayes_core.engine.draws import over_draws
 from ebayes_core.engine.evaluation import sampled_weights
 from ebayes_core.engine.objective import Formulas
-from ebayes_core.engine.parameters import Parameters, layered
+from ebayes_core.engine.parameters import Parameters
 from ebayes_core.engine.randomness import CHOICE, generator
+from ebayes_core.measure.pairs import gradients
+from ebayes_core.measure.pairs import pair as pair_of
 
 #: Training examples per pair of sampled networks, and smallest number of pairs. They do not depend on the size of the
 #: minibatches, so that the estimate does not either, and a single pair would be too noisy.
@@ -46,7 +48,7 @@ class Projections:
 
 def projections(cohort: Cohort, p: Parameters, noise: torch.Generator) -> Projections:
     """Passes over the training set, a few examples at a time, each chunk with two sampled networks mu +- sigma xi."""
-    pair, found, sizes = _Pair(cohort, p), [], []
+    pair, found, sizes = pair_of(cohort, p), [], []
     for x, y in _chunks(cohort):
         pair.draw(noise)
         found.append(pair.measure(x, y))
@@ -54,48 +56,6 @@ def projections(cohort: Cohort, p: Parameters, noise: torch.Generator) -> Projec
     share = torch.tensor(sizes, dtype=torch.float64, device=cohort.device) / sum(sizes)
     along_sigma, along_mu, added, nll_mean = map(torch.stack, zip(*found, strict=True))
     return Projections(share, along_sigma, along_mu, added, average(share, nll_mean)[0])
-
-
-class _Pair:
-    """Two networks drawn with opposite xi, such as mu +- sigma xi.
-
-    The pair is antithetic: in the difference of its gradients the mean gradient cancels, which is most of the variance
-    of g xi.
-    """
-
-    def __init__(self, cohort: Cohort, p: Parameters) -> None:
-        self.cohort, self.mu = cohort, p.mu
-        self.means, free = cohort.formulas.place(p)
-        self.free = layered(free, len(self.means))
-        self.wide = cohort.repeated(p.mu)
-        self.gradient = [torch.empty_like(m.contiguous()) for m in self.wide]  # allocating memory is slow
-
-    def draw(self, noise: torch.Generator) -> None:
-        """Draw a new pair."""
-        self.xi = self.cohort.draw(noise)
-        normal = self.cohort.formulas.noise.base == "normal"
-        self.pair = self.xi, -self.xi if normal else 1 - self.xi
-
-    def measure(self, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Results for one chunk of examples, per example: the fields of Projections, without the axis of pairs."""
-        at_mean = _mean_loss(self.cohort, self.cohort.network.forward(self.cohort.layered(self.wide), x), y)
-        one, other = (self._one(xi, x, y) for xi in self.pair)
-        along_sigma, along_mu, nll = ((a + b) / 2 for a, b in zip(one, other, strict=True))
-        return along_sigma, along_mu, nll - at_mean, at_mean
-
-    def _one(self, xi: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """sum sd g xi, with xi the standardised draw; sum mu dL/dmu; and the mean loss; for one network of the pair."""
-        f, parts, means = self.cohort.formulas, self.cohort.by_layer(xi), [m.detach() for m in self.means]
-        with torch.enable_grad():
-            leaves = [m.requires_grad_(not f.carries) for m in means]
-            weights = f.drawn(leaves, self.free, parts)
-        loss = _gradients(self.cohort, [w.detach() for w in weights], x, y, self.gradient)
-        off = [w.detach() - m for w, m in zip(weights, self.wide, strict=True)]
-        along_sigma = _dots(off, self.gradient)
-        if f.carries:  # there dw/dmu = 1
-            return along_sigma, _dots(self.wide, self.gradient), loss
-        slopes = torch.autograd.grad(weights, leaves, self.gradient, allow_unused=True, materialize_grads=True)
-        return along_sigma, _dots(self.mu, list(slopes)), loss
 
 
 def average(share: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
@@ -136,28 +96,10 @@ def absolute_gradients(cohort: Cohort, p: Parameters, noise: torch.Generator) ->
     found = [torch.empty_like(m.contiguous()) for m in cohort.repeated(p.mu)]
     networks, data, passes = sampled_weights(cohort, p, noise), cohort.data, math.ceil(MINIBATCHES / cohort.batches)
     for batch in (batch for epoch in range(passes) for batch in cohort.order(epoch)):
-        _gradients(cohort, next(networks), data.x[batch], data.y[batch], found)
+        gradients(cohort, next(networks), data.x[batch], data.y[batch], found)
         for total, g in zip(totals, found, strict=True):
-            total += over_draws(g).abs()
+            total += over_draws(g).abs_()
     return [total / (passes * cohort.batches) for total in totals]
-
-
-def _gradients(cohort: Cohort, weights: list[Tensor], x: Tensor, y: Tensor, out: list[Tensor]) -> Tensor:
-    """Mean loss (member,) of a minibatch; writes its gradient to out, per layer (member, synapses)."""
-    task = cohort.data.task
-    outputs = cohort.network.gradients(
-        cohort.layered(weights), x, lambda o: task.residual(o, y) / len(x), cohort.layered(out)
-    )
-    return _mean_loss(cohort, outputs, y)
-
-
-def _mean_loss(cohort: Cohort, outputs: Tensor, y: Tensor) -> Tensor:
-    return cohort.data.task.nll(outputs, y).mean(-1, dtype=torch.float64)
-
-
-def _dots(a: list[Tensor], b: list[Tensor]) -> Tensor:
-    """Inner products of each layer: (layer, member)."""
-    return torch.stack([(u * v).flatten(1).sum(-1).double() for u, v in zip(a, b, strict=True)])
 
 
 def cost_derivatives(cohort: Cohort, p: Parameters) -> tuple[Tensor, Tensor]:

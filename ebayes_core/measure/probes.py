@@ -16,7 +16,7 @@ from ebayes_core.contract.likelihoods import Likelihood
 from ebayes_core.engine.cohort import Cohort
 from ebayes_core.engine.evaluation import sampled_weights
 from ebayes_core.engine.parameters import Parameters
-from ebayes_core.engine.per_example import Deltas, residual_of_sample, squared_gradients
+from ebayes_core.engine.per_example import Deltas, add_squares, residual_of_sample
 from ebayes_core.engine.randomness import CHOICE, generator
 
 CLASSES_FOR_GAUSS_NEWTON = 100  #: it takes one backward pass per class
@@ -38,11 +38,9 @@ def curvature(cohort: Cohort, p: Parameters, noise: torch.Generator) -> dict[str
     networks = sampled_weights(cohort, p, noise)
     for x, y in training_chunks(cohort):
         for where, weights in (("mean", cohort.repeated(p.mu)), ("noise", next(networks))):
-            layered = cohort.layered(weights)
-            for name, deltas in _estimators(task, y, noise).items():
-                found = squared_gradients(cohort.network, layered, x, deltas)
-                _add(sums, f"{name}_{where}", found)
-    return {name: [t / _examples(cohort) for t in total] for name, total in sums.items()}
+            estimators = {f"{name}_{where}": deltas for name, deltas in _estimators(task, y, noise).items()}
+            add_squares(sums, cohort.network, cohort.layered(weights), x, estimators)
+    return {name: [t.div_(_examples(cohort)) for t in total] for name, total in sums.items()}
 
 
 def _estimators(task: Likelihood, y: Tensor, noise: torch.Generator) -> dict[str, Deltas]:

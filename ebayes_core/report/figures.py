@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Stored = tuple[Analysis, dict[str, np.ndarray]]
+Drawn = tuple[list[Path], list[str]]  #: files, and error messages
+#: draws the named analyses of a results file into a folder, each here (by the last argument) or elsewhere, in order
+Share = Callable[[Path, Path, Sequence[str], Callable[[str], Drawn]], list[Drawn]]
 FORMATS = ("pdf", "png")
 
 
@@ -95,19 +98,32 @@ def stored(path: Path, registry: Registry, only: str | None = None) -> tuple[dic
     return known, problems
 
 
-def draw(path: Path, folder: Path, registry: Registry, only: str | None = None) -> tuple[list[Path], list[str]]:
-    """Draw every stored analysis (or only one); returns the files written, and error messages."""
-    pictures: list[Path] = []
+def draw(
+    path: Path, folder: Path, registry: Registry, only: str | None = None, share: Share | None = None
+) -> Drawn:  # fmt: skip
+    """Draw every stored analysis (or only one); returns the files written, and error messages.
+
+    share: distributes the figures over processes; by default they are drawn here, one after another.
+    """
     known, unknown = stored(path, registry, only)
+    here = lambda name: drawn(name, *known[name], folder, registry)
+    found = share(path, folder, list(known), here) if share else [here(name) for name in known]
+    pictures = [picture for of_one, _ in found for picture in of_one]
     problems = [f"{name}: {words}" for name, words in unknown.items()]
-    for name, (analysis, arrays) in known.items():
-        try:
-            with house_figure() as figure:
-                analysis.draw(arrays, figure)
-                problems += [f"{name}: {words}" for words in too_large(figure)]
-                pictures += saved(figure, folder / name)
-        except Exception as error:  # the other figures are still drawn
-            problems.append(f"{name}: cannot be drawn: {blamed(error, registry)}")
+    return pictures, problems + [words for _, of_one in found for words in of_one]
+
+
+def drawn(name: str, analysis: Analysis, arrays: dict[str, np.ndarray], folder: Path, registry: Registry) -> Drawn:
+    """Draw one analysis; returns the files written, and error messages."""
+    pictures: list[Path] = []
+    problems: list[str] = []
+    try:
+        with house_figure() as figure:
+            analysis.draw(arrays, figure)
+            problems += [f"{name}: {words}" for words in too_large(figure)]
+            pictures += saved(figure, folder / name)
+    except Exception as error:  # the other figures are still drawn
+        problems.append(f"{name}: cannot be drawn: {blamed(error, registry)}")
     return pictures, problems
 
 
@@ -119,6 +135,9 @@ def saved(figure: Figure, stem: Path) -> Iterator[Path]:
     for form in FORMATS:
         target = stem.with_name(f"{stem.name}.{form}")
         figure.savefig(target, dpi=fit(figure, rcParams["savefig.dpi"]))
+        figure.set_layout_engine(
+            "none"
+        )  # the places of panels are the same in all formats, and take as long as drawing
         yield target
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ebayes_core.report.ranks import spearman
 from ebayes_core.results.reader import Run
 from ebayes_core.wording import span
 
@@ -45,8 +46,6 @@ def rank(run: Run, member: int) -> float:
 
     Computed from at most SYNAPSES of them, drawn at random; NaN if sigma does not vary.
     """
-    from scipy.stats import spearmanr
-
     if CURVATURE not in run.layer_names(member):
         return float("nan")
     layers = range(1, run.n_layers(member) + 1)
@@ -57,4 +56,4 @@ def rank(run: Run, member: int) -> float:
     sigma, h = sigma[curved], h[curved]
     if len(curved) < 3 or np.ptp(sigma) == 0 or np.ptp(h) == 0:
         return float("nan")
-    return float(spearmanr(sigma, h).statistic)
+    return spearman(sigma, h)

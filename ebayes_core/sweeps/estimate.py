@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +11,7 @@ import torch
 from ebayes_core.engine import preflight
 from ebayes_core.engine.cohort import Cohort, State
 from ebayes_core.engine.loop import train
+from ebayes_core.engine.stacking import kind_of_step
 from ebayes_core.spec import Point
 from ebayes_core.sweeps.planning import member_data, plan
 from ebayes_core.wording import amount
@@ -35,17 +36,17 @@ class Estimate:
 
 
 def estimates(points: list[Point], device: torch.device, calibrate: bool = True) -> list[Estimate]:
-    """An estimate for each cohort, without compiling and measuring; cohorts of the same shape are timed once."""
-    known: dict[tuple[object, ...], Span] = {}
+    """An estimate for each cohort, without compiling and measuring; cohorts whose steps are alike are timed once."""
+    known: dict[Hashable, Span] = {}
     found = []
     for group in plan(points, device):
         cohort = Cohort(group, member_data(group[0], device))
         state = cohort.start()
         preflight.check(cohort, state)
-        shape = (tuple(cohort.shapes), len(cohort), state.parameters.noisy, cohort.batch_size)
-        if calibrate and shape not in known:
-            known[shape] = _seconds_per_step(cohort, state)
-        found.append(_estimate(cohort, state, known.get(shape)))
+        kind = len(cohort), kind_of_step(cohort.member)
+        if calibrate and kind not in known:
+            known[kind] = _seconds_per_step(cohort, state)
+        found.append(_estimate(cohort, state, known.get(kind)))
     return found
 
 

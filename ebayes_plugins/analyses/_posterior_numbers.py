@@ -72,10 +72,10 @@ def median_gap(values: np.ndarray) -> float:
 
 def half_width(values: np.ndarray, statistic: Callable[[np.ndarray], Any]) -> float:
     """95% half width of a statistic of the synapses, from its spread over random blocks; NaN for few synapses."""
-    from scipy.stats import t
+    from scipy.special import stdtrit
 
     if len(values) < 10 * BLOCKS:
         return np.nan
     parts = np.array_split(np.random.default_rng(0).permutation(values), BLOCKS)
     spread = np.std([float(statistic(part)) for part in parts], ddof=1)
-    return float(t.ppf(0.975, BLOCKS - 1) * spread / np.sqrt(BLOCKS))
+    return float(stdtrit(BLOCKS - 1, 0.975) * spread / np.sqrt(BLOCKS))

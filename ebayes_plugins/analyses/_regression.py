@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import numpy as np
 
+from ebayes_core.report.ranks import spearman
+
 RESAMPLES = 2000
 SMALL = 500  #: above this many points the bootstrap is slow and agrees with the standard error
 
 
 def fit_line(x: np.ndarray, y: np.ndarray) -> dict[str, float]:
     """Least squares of y on x with its 95% interval over synapses, and Spearman's rank correlation."""
-    from scipy.stats import linregress, spearmanr, t
+    from scipy.special import stdtrit
 
     if len(x) < 3 or np.ptp(x) == 0:
         return dict.fromkeys(("slope", "intercept", "slope_half_width", "rank_correlation"), np.nan)
-    fit = linregress(x, y)
-    half = t.ppf(0.975, len(x) - 2) * fit.stderr
-    rank = spearmanr(x, y).statistic if np.ptp(y) > 0 else np.nan
-    return {"slope": fit.slope, "intercept": fit.intercept, "slope_half_width": half, "rank_correlation": rank}
+    left, right = x - x.mean(), y - y.mean()
+    slope, freedom = float(left @ right / (left @ left)), len(x) - 2
+    rest = right - slope * left
+    half = float(stdtrit(freedom, 0.975) * np.sqrt(rest @ rest / freedom / (left @ left)))
+    intercept = float(y.mean() - slope * x.mean())
+    return {"slope": slope, "intercept": intercept, "slope_half_width": half, "rank_correlation": spearman(x, y)}
 
 
 def rank_error(r: float, n: int) -> float:
@@ -27,12 +31,10 @@ def rank_error(r: float, n: int) -> float:
 
 def rank_correlation(x: np.ndarray, y: np.ndarray) -> tuple[float, float, float]:
     """Spearman's rank correlation with its 95% interval, which is empty for 1 and -1."""
-    from scipy.stats import spearmanr
-
     known = np.isfinite(x) & np.isfinite(y)
     if known.sum() < 4 or np.ptp(x[known]) == 0 or np.ptp(y[known]) == 0:
         return np.nan, np.nan, np.nan
-    r = float(spearmanr(x[known], y[known]).statistic)
+    r = spearman(x[known], y[known])
     if abs(r) > 1 - 1e-12:
         return r, r, r
     z, half = np.arctanh(r), rank_error(r, int(known.sum()))
@@ -45,11 +47,11 @@ def over_seeds(values: np.ndarray) -> tuple[float, float]:
 
     The synapses of a network share inputs and outputs and are not independent, so this interval is the reliable one.
     """
-    from scipy.stats import t
+    from scipy.special import stdtrit
 
     finite = values[np.isfinite(values)]
     k = len(finite)
-    half = t.ppf(0.975, k - 1) * finite.std(ddof=1) / np.sqrt(k) if k > 1 else np.nan
+    half = stdtrit(k - 1, 0.975) * finite.std(ddof=1) / np.sqrt(k) if k > 1 else np.nan
     return (float(finite.mean()) if k else np.nan), float(half)
 
 
@@ -66,7 +68,7 @@ def regress(x: np.ndarray, y: np.ndarray, second: np.ndarray | None = None) -> d
     NaN if the slope is undefined. By Frisch, Waugh and Lovell, the part that the second regressor explains is removed
     from both.
     """
-    from scipy.stats import t
+    from scipy.special import stdtr, stdtrit
 
     freedom = len(x) - 2 - (second is not None)
     left, right = (_without(v, second) for v in (x, y)) if freedom > 0 else (np.zeros(0), np.zeros(0))
@@ -76,9 +78,9 @@ def regress(x: np.ndarray, y: np.ndarray, second: np.ndarray | None = None) -> d
     rest = right - slope * left
     stderr = np.sqrt(rest @ rest / freedom / (left @ left))
     r = left @ right / np.sqrt((left @ left) * (right @ right)) if right.any() else np.nan
-    half = t.ppf(0.975, freedom) * stderr
+    half = stdtrit(freedom, 0.975) * stderr
     low, high = _bootstrap(x, y, second) if len(x) <= SMALL and rest.any() else (slope - half, slope + half)
-    p = 2 * t.sf(abs(slope) / stderr, freedom) if stderr > 0 else 0.0
+    p = 2 * stdtr(freedom, -abs(slope) / stderr) if stderr > 0 else 0.0
     found = {"r": r, "slope": slope, "stderr": stderr, "p": p, "low": low, "high": high}
     return {"n": len(x), **{name: float(value) for name, value in found.items()}}
 

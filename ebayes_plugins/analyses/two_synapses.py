@@ -17,7 +17,15 @@ from ebayes_plugins.analyses._colours import colours
 from ebayes_plugins.analyses._common import NOISE, exponent, finished, label, mechanism, offering
 from ebayes_plugins.analyses._layout import ROWS, caption, counted, grid
 from ebayes_plugins.analyses._pair_panels import curves, ratios, row
-from ebayes_plugins.analyses._pairs import Surface, pair_ratios, price_of, quadratic_cost, quadratic_pair, shared_sigma
+from ebayes_plugins.analyses._pairs import (
+    Surface,
+    behind,
+    pair_ratios,
+    price_of,
+    quadratic_cost,
+    quadratic_pair,
+    shared_sigma,
+)
 from ebayes_plugins.analyses._rebuilt import dataset_of, examples_of, rebuilt
 
 if TYPE_CHECKING:
@@ -126,7 +134,9 @@ class TwoSynapses(Analysis):
         shared = shared_sigma(price, sigma[pair], mu[pair])
         net = rebuilt(run, member)
         _drawn_once(net.network, layer, *data[:2])
-        surface = Surface(net.network, net.mu, layer - 1, where[pair])
+        task, x, y, total = data
+        network, mean, x = behind(net.network, net.mu, x, layer - 1)
+        surface = Surface(network, mean, len(mean) - len(net.mu) + layer - 1, where[pair])
         quadratic = quadratic_pair(spec, np.array([self.steepness, 1.0]))
         return {
             "member": member, "label": label(run, member),
@@ -135,9 +145,9 @@ class TwoSynapses(Analysis):
             "h": h[pair], "sigma": sigma[pair], "shared": shared,
             "price": np.array([price(s, mu[pair]).sum() for s in (sigma[pair], np.full(2, shared))]),
             "estimate": quadratic_cost(h[pair], sigma[pair]) / quadratic_cost(h[pair], shared),
-            **self._real(surface, sigma[pair], shared, data),
+            **self._real(surface, sigma[pair], float(shared), (task, x, y, total)),
             **{f"quadratic_{name}": value for name, value in quadratic.items()},
-            "steepness": STEEPNESS, "curve": [self._exact(spec, k) for k in STEEPNESS],
+            "steepness": STEEPNESS, "curve": _steeper(spec),
             **{name: pair_ratios(h, sigma, mu, price, drawn) for name, drawn in self._drawn(h).items()},
         }  # fmt: skip
 
@@ -153,11 +163,6 @@ class TwoSynapses(Analysis):
         ratio, interval = _ratio(extra.reshape(2, 2, -1).mean(1))
         return {"at": at, "plane": plane.reshape(GRID, GRID), "xi": xi, "extra": extra, "ratio": ratio,
                 "interval": interval}  # fmt: skip
-
-    def _exact(self, spec: dict[str, Any], steepness: float) -> float:
-        """Added loss heterogeneous / homogeneous of the quadratic pair."""
-        own, shared = quadratic_pair(spec, np.array([steepness, 1.0]))["performance"]
-        return float(own / shared)
 
     def _drawn(self, h: np.ndarray) -> dict[str, np.ndarray]:
         """Random pairs of synapses, (pairs, 2): any two, and one of high with one of low curvature."""
@@ -196,6 +201,12 @@ class TwoSynapses(Analysis):
             ratios(panels[4], arrays, i, tones[i])
         title = "noise at equal reliability cost: equal on both synapses, and matched to their importance"
         caption(figure, title, counted(networks=(len(shown), len(arrays["seed"]))))
+
+
+def _steeper(spec: dict[str, Any]) -> np.ndarray:
+    """Added loss heterogeneous / homogeneous of the quadratic pair, for each steepness."""
+    own, shared = quadratic_pair(spec, np.stack([STEEPNESS, np.ones(len(STEEPNESS))], -1))["performance"].T
+    return np.asarray(own / shared)
 
 
 def _drawn_once(network: Network, layer: int, task: Any, x: Tensor) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 
 from ebayes_core.errors import DataError
 from ebayes_plugins.datasets import files, labels
+from ebayes_plugins.datasets._split import split as divided
 from ebayes_plugins.datasets.files import Pair, Stamp, Wanted
 from ebayes_plugins.datasets.tables import Unfit
 
@@ -84,14 +85,10 @@ def _at(path: Path, function: Callable[..., np.ndarray], *arguments: Any) -> np.
 
 def _split(wanted: Wanted, path: Path, x: np.ndarray, y: np.ndarray) -> list[Pair]:
     """Training and test part of one file; each class has the same share in both."""
-    from sklearn.model_selection import train_test_split
-
     share = wanted.test_fraction
     strata = y if y.ndim == 1 else None  # labels
     try:
-        train, test = train_test_split(
-            np.arange(len(x)), test_size=share, random_state=wanted.split_seed, stratify=strata
-        )
+        train, test = divided(len(x), share, wanted.split_seed, strata)
     except ValueError as error:
         raise DataError(f"{path}: a share of {share} cannot be held out for testing: {error}") from error
     return [(x[train], y[train]), (x[test], y[test])]

@@ -64,7 +64,14 @@ class Mlp(Network):
 
     def forward(self, weights: list[Tensor], x: Tensor) -> Tensor:
         """Outputs (member, batch, outputs)."""
-        return self.trace(weights, x).outputs
+        import torch
+
+        if torch.is_grad_enabled():
+            return self.trace(weights, x).outputs
+        x = with_one(x.flatten(1))
+        for w, name in zip(weights, self._activations, strict=True):
+            x = activity(name, linear(x, w))
+        return x[..., :-1]
 
     def trace(self, weights: list[Tensor], x: Tensor) -> Trace:
         """The forward pass with each layer's inputs and drives."""

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from ebayes_core.contract.registry import Registry
-from ebayes_core.engine.per_example import _squared_by_vmap, squared_gradients
+from ebayes_core.engine.per_example import add_squares, squared_gradients
 from ebayes_core.engine.randomness import MEASURE, generator
 from ebayes_core.measure.probes import curvature, inputs, training_chunks
 from tests.build import DIGITS, LINEAR, cohort, trained
@@ -43,12 +43,29 @@ def test_squares_equal_per_example_gradients(small) -> None:
             torch.testing.assert_close(ours[member], theirs.square().sum(0)[0])
 
 
-def test_a_network_without_a_trace_takes_the_general_path(small) -> None:
+def test_a_network_without_a_trace_takes_the_general_path(small, monkeypatch: pytest.MonkeyPatch) -> None:
     c, state = small
     y = c.data.y[:40]
     arguments = c.network, c.layered(state.weights), c.data.x[:40], lambda o: [c.data.task.residual(o, y)]
-    for a, b in zip(squared_gradients(*arguments), _squared_by_vmap(*arguments), strict=True):
+    closed, trace = squared_gradients(*arguments), c.network.trace
+    monkeypatch.setattr(type(c.network), "forward", lambda _, w, x: trace(w, x).outputs)
+    monkeypatch.setattr(type(c.network), "trace", lambda *_: None)
+    for a, b in zip(closed, squared_gradients(*arguments), strict=True):
         torch.testing.assert_close(a, b)
+
+
+def test_sums_grow_chunk_by_chunk_and_several_deltas_count_apart_and_together(small) -> None:
+    c, state = small
+    x, y, weights = c.data.x[:25], c.data.y[:25], c.layered(state.weights)
+    residual = c.data.task.residual
+    sums: dict[str, list[torch.Tensor]] = {}
+    for few, labels in zip(x.split(11), y.split(11), strict=True):
+        both = lambda o, y=labels: iter([residual(o, y), residual(o, 9 - y)])
+        add_squares(sums, c.network, weights, few, {"one": lambda o, y=labels: [residual(o, y)], "both": both})
+    one, other = (squared_gradients(c.network, weights, x, lambda o, y=y: [residual(o, y)]) for y in (y, 9 - y))
+    for found, first, second, together in zip(sums["one"], one, other, sums["both"], strict=True):
+        torch.testing.assert_close(found, first)
+        torch.testing.assert_close(together, first + second)
 
 
 def test_gauss_newton_is_the_jacobian_sandwich(small) -> None:

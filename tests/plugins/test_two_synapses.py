@@ -12,9 +12,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ebayes_core.contract.claim import FAILED, HELD, OPEN
-from ebayes_core.contract.likelihoods import Regression
+from ebayes_core.contract.likelihoods import Classification, Regression
 from ebayes_core.errors import UserError
-from ebayes_plugins.analyses._pairs import Surface, pair_ratios, price_of, quadratic_cost, quadratic_pair, shared_sigma
+from ebayes_plugins.analyses._pairs import (
+    CHUNK,
+    Surface,
+    behind,
+    pair_ratios,
+    price_of,
+    quadratic_cost,
+    quadratic_pair,
+    shared_sigma,
+)
 from ebayes_plugins.analyses.two_synapses import TwoSynapses, _nearest, _ratio
 from ebayes_plugins.networks import Mlp
 from tests.drawn import examples
@@ -79,7 +88,7 @@ def test_ratios_of_pairs_are_those_of_the_pairs() -> None:
     price = price_of(spec_of(2.0))
     pairs = np.array([[0, 1], [2, 2]])
     shared = (np.array([0.1, 0.5]) ** -2.0).mean() ** -0.5
-    expected = quadratic_cost(h[:2], sigma[:2]) / quadratic_cost(h[:2], shared)
+    expected = quadratic_cost(h[:2], sigma[:2]) / quadratic_cost(h[:2], np.full(2, shared))
     np.testing.assert_allclose(pair_ratios(h, sigma, np.zeros(3), price, pairs), [expected, 1.0])
 
 
@@ -93,6 +102,25 @@ def test_the_surface_of_a_linear_network_is_its_parabola() -> None:
     found = surface(offsets, data) - surface(np.zeros((1, 2)), data)
     error = offsets[:, :1] * x[:30, 2] + offsets[:, 1:]
     np.testing.assert_allclose(found, 60 * (error**2).mean(1) / (2 * 0.25))
+
+
+@pytest.mark.parametrize("layer", [0, 1, 2])
+@pytest.mark.parametrize("activations", [None, ("tanh", "softplus", "linear")])
+def test_the_surface_of_the_last_layers_is_that_of_the_whole_network(layer: int, activations: Any) -> None:
+    """At a number of points that leaves a single one for the last forward pass, which must not move the means."""
+    random, net = np.random.default_rng(0), Mlp(hidden=(5, 4), activations=activations)
+    task, mu = Classification(3), [torch.as_tensor(random.normal(size=s)) for s in ((5, 8), (4, 6), (3, 5))]
+    x, y = torch.as_tensor(random.normal(size=(11, 7))), torch.as_tensor(random.integers(0, 3, 11))
+    offsets, pair, before = random.normal(size=(2 * CHUNK + 1, 2)), np.array([1, 9]), [m.clone() for m in mu]
+    rest, means, seen = behind(net, mu, x, layer)
+    for _ in range(2):
+        found = Surface(rest, means, layer - (len(mu) - len(means)), pair)(offsets, (task, seen, y, 22))
+    assert all(map(torch.equal, mu, before)) and len(means) == 3 - layer
+    for at, (first, second) in zip(found, offsets, strict=True):
+        moved = [m[None].clone() for m in mu]
+        moved[layer].view(-1)[1] += first
+        moved[layer].view(-1)[9] += second
+        assert at == pytest.approx(22 * task.nll(net.forward(moved, x), y).mean().item(), rel=1e-12)
 
 
 def test_the_interval_covers_the_ratio_of_two_means() -> None:

@@ -51,6 +51,16 @@ def test_specs_in_the_repository_are_valid_and_name_the_schema(registry: Registr
     assert (path.parent / first.removeprefix("#:schema ")).resolve() == ROOT / "specs/schema.json"
 
 
+def test_specs_of_one_name_train_the_same_networks(registry: Registry) -> None:
+    """Their results share a file, which a spec of other networks would be refused."""
+    found: dict[str, dict[str, str]] = {}
+    for path in SPECS:
+        experiment = load(path, registry)
+        found.setdefault(experiment.name, {})[path.stem] = digest(experiment)
+    assert {"fig5_desk", "optimum"} <= {name for name, of_one in found.items() if len(of_one) > 1}
+    assert not {name: of_one for name, of_one in found.items() if len(set(of_one.values())) > 1}
+
+
 def test_committed_schema_is_current(registry: Registry) -> None:
     builtin = Registry([e for e in registry.entries if e.distribution == "ebayes"])
     assert (ROOT / "specs/schema.json").read_text() == schema_text(builtin), (

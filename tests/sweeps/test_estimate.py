@@ -69,6 +69,27 @@ def test_a_busy_machine_has_a_range_whose_shorter_end_it_does_not_move(said) -> 
     assert (low, high) == pytest.approx((MS, 0.2))
 
 
+def test_cohorts_are_timed_once_if_their_steps_are_alike(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two seeds are alike; another noise, cost, optimizer or number of networks is not."""
+    timed: list[object] = []
+
+    def per_step(cohort, state):
+        timed.append(cohort.member)
+        return float(len(timed)), float(len(timed))
+
+    monkeypatch.setattr(estimate, "_seconds_per_step", per_step)
+    costs = '{kind="calcium"}, {kind="entropic"}, {kind="trafficking"}'
+    noises = '{kind="homogeneous"}, {kind="heterogeneous"}'
+    rates = '{kind="adam", learning_rate=1e-3}, {kind="adam", learning_rate=1e-2}, {kind="sgd", learning_rate=1e-2}'
+    swept = {"cost": costs, "noise": noises, "optimizer": rates}
+    base = DIGITS.replace("optimizer = { kind", "# { kind")
+    text = base + "seeds = [0, 1]\n[sweep]\n" + "".join(f"{name} = [{rows}]\n" for name, rows in swept.items())
+    found = estimate.estimates(points(registry, text), find_device("cpu"))
+    # calcium and trafficking stack, and so do two learning rates: 2 noises, 2 kinds of cost, 2 optimizers, 2 seeds
+    assert (len(found), len(timed)) == (16, 8)
+    assert all(e.seconds for e in found)
+
+
 def test_it_is_said_in_few_words() -> None:
     assert estimate.in_words((0.68, 0.72)) == "about 0.7 s"
     assert estimate.in_words((0.68, 85.4)) == "0.68 to 85 s"
