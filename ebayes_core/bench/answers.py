@@ -63,16 +63,17 @@ def answers(specs: Sequence[str], limit: float, device: str, say: Say) -> list[A
 def answer(spec: str, registry: Registry, limit: float, device: str, folder: Path, say: Say) -> Answer:
     """The time of a spec, run in a new process, or estimated."""
     from ebayes_core import spec as specs
-    from ebayes_core.sweeps.estimate import estimates
-    from ebayes_core.sweeps.planning import find_device
+    from ebayes_core.sweeps.estimate import estimates, in_total
+    from ebayes_core.sweeps.planning import find_device, workers
 
-    experiment = specs.load(spec, registry)
-    found = estimates(experiment.members(), find_device(device))
-    train = sum(e.seconds[0] for e in found if e.seconds)
+    experiment, where = specs.load(spec, registry), find_device(device)
+    points = experiment.members()
+    found = estimates(points, where)
+    train, _ = in_total(found, workers(points, where)) or (0.0, 0.0)
     runs = train <= limit
     say(f"{spec}: about {train:.0f} s of training{'' if runs else ', which is not run'}")
     seconds = _run(spec, experiment.name, device, folder) if runs else {**dict.fromkeys(PARTS), "train": train}
-    return Answer(spec, len(experiment.members()), sum(e.steps for e in found), seconds, not runs)
+    return Answer(spec, len(points), sum(e.steps for e in found), seconds, not runs)
 
 
 def _run(spec: str, name: str, device: str, folder: Path) -> dict[str, float | None]:

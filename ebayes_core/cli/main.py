@@ -73,21 +73,21 @@ def check(
     from dataclasses import asdict
 
     from ebayes_core.sweeps.estimate import estimates
-    from ebayes_core.sweeps.planning import find_device
+    from ebayes_core.sweeps.planning import find_device, workers
 
-    points = experiment.members()
-    found = estimates(points, find_device(device), calibrate)
+    points, where = experiment.members(), find_device(device)
+    found, at_once = estimates(points, where, calibrate), workers(points, where)
     rows = [{"index": p.index, "seed": p.member.seed, **p.swept} for p in points]
     if as_json:
         cohorts = [asdict(e) for e in found]
         print_json({"name": experiment.name, "digest": specs.digest(experiment), "members": rows, "cohorts": cohorts})
         return
-    _show_check(console_of(), spec, rows, found)
+    _show_check(console_of(), spec, rows, found, at_once)
 
 
-def _show_check(console: Console, spec: str, rows: list[dict[str, Any]], found: list[Any]) -> None:
+def _show_check(console: Console, spec: str, rows: list[dict[str, Any]], found: list[Any], at_once: int) -> None:
     from ebayes_core.console import printing
-    from ebayes_core.sweeps.estimate import in_words
+    from ebayes_core.sweeps.estimate import in_total, in_words
     from ebayes_core.wording import amount, text
 
     cohorts = "1 cohort" if len(found) == 1 else f"{len(found)} cohorts"
@@ -104,11 +104,13 @@ def _show_check(console: Console, spec: str, rows: list[dict[str, Any]], found: 
         )
     if len(found) > printing.SHOWN:
         console.print(more.format(len(found) - printing.SHOWN))
-    if found[0].seconds is not None:
-        shorter, longer = zip(*(e.seconds for e in found if e.seconds), strict=True)
-        total = in_words((sum(shorter), sum(longer)))
+    if (span := in_total(found, at_once)) is not None:
+        total = in_words(span)
         busy = " (longer if other programs stay as busy as now)" if " to " in total else ""
-        printing.paragraph(console, f"in total {total} of training{busy}, plus the time for compiling and measuring")
+        several = f", {at_once} cohorts at a time" if at_once > 1 else ""
+        printing.paragraph(
+            console, f"in total {total} of training{several}{busy}, plus the time for compiling and measuring"
+        )
 
 
 @main.command()

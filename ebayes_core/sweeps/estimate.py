@@ -13,7 +13,7 @@ from ebayes_core.engine.cohort import Cohort, State
 from ebayes_core.engine.loop import train
 from ebayes_core.engine.stacking import kind_of_step
 from ebayes_core.spec import Point
-from ebayes_core.sweeps.planning import member_data, plan
+from ebayes_core.sweeps.planning import member_data, plan, workers
 from ebayes_core.wording import amount
 
 #: timing of a cohort: number of rounds, and seconds per round with all threads and with one
@@ -36,18 +36,35 @@ class Estimate:
 
 
 def estimates(points: list[Point], device: torch.device, calibrate: bool = True) -> list[Estimate]:
-    """An estimate for each cohort, without compiling and measuring; cohorts whose steps are alike are timed once."""
+    """An estimate for each cohort, without compiling and measuring; cohorts whose steps are alike are timed once.
+
+    If several processes train the cohorts, each has one thread.
+    """
+    threads, at_once = torch.get_num_threads(), workers(points, device)
+    torch.set_num_threads(1 if at_once > 1 else threads)
+    try:
+        return list(_estimates(plan(points, device, at_once), device, calibrate))
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _estimates(groups: list[list[Point]], device: torch.device, calibrate: bool) -> Iterator[Estimate]:
     known: dict[Hashable, Span] = {}
-    found = []
-    for group in plan(points, device):
+    for group in groups:
         cohort = Cohort(group, member_data(group[0], device))
         state = cohort.start()
         preflight.check(cohort, state)
         kind = len(cohort), kind_of_step(cohort.member)
         if calibrate and kind not in known:
             known[kind] = _seconds_per_step(cohort, state)
-        found.append(_estimate(cohort, state, known.get(kind)))
-    return found
+        yield _estimate(cohort, state, known.get(kind))
+
+
+def in_total(found: list[Estimate], at_once: int) -> Span | None:
+    """The time until all cohorts are trained, so many at a time; None if they were not timed."""
+    times = [e.seconds for e in found if e.seconds]
+    low, high = (sum(part) / at_once for part in zip(*times, strict=True)) if times else (0.0, 0.0)
+    return (low, high) if times else None
 
 
 def in_words(seconds: Span) -> str:
