@@ -182,6 +182,14 @@ def new_plugin(slot: str, name: str, into: str) -> None:
 
 @main.command()
 @click.option("--quick", is_flag=True, help="Measure only what the goals need; takes a few minutes.")
+@device
+@click.option("--out", type=click.Path(dir_okay=False), metavar="FILE", help="Also store all numbers in FILE, as JSON.")
+@click.option(
+    "--compare",
+    type=click.Path(),
+    metavar="FILE",
+    help="Print this run beside one that was stored in FILE, perhaps on another machine.",
+)
 @click.option(
     "--growth",
     type=click.Path(dir_okay=False),
@@ -189,22 +197,15 @@ def new_plugin(slot: str, name: str, into: str) -> None:
     help="Also measure how time and memory grow, and draw FIGURE.",
 )
 @as_json
-def bench(quick: bool, growth: str | None, as_json: bool) -> None:
+def bench(quick: bool, device: str, out: str | None, compare: str | None, growth: str | None, as_json: bool) -> None:
     """Measure time and memory of training on this machine.
 
-    The numbers are compared with a plain network, a naive loop and other packages, and with the goals of the project.
+    The numbers are compared with what the same arithmetic and memory would need alone, with a plain network, a naive
+    loop and other packages, and with the goals of the project.
     """
-    import time
+    from ebayes_core.cli import bench as command
 
-    from ebayes_core.bench import session, table
-
-    began = time.perf_counter()
-    say = lambda text: output.say(f"{time.perf_counter() - began:5.0f} s  {text}", err=True)
-    done = session.bench(quick, Path(growth) if growth else None, say)
-    if as_json:
-        print_json(done.record())
-        return
-    table.show(console_of(), done.machine, done.sections, done.verdicts)
+    command.run(quick, device, out, compare, growth, as_json)
 
 
 FILES = (files.show, files.draw, files.report, claims.claims, files.verify)
