@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import multiprocessing
 import sys
 import time
@@ -51,13 +52,21 @@ def give_back() -> None:
         trim(0)
 
 
+def wait(seconds: float) -> float:
+    """A burst in which another process has the machine to itself; no time is measured."""
+    time.sleep(seconds)
+    return math.nan
+
+
 class Elsewhere:
-    """A variant in a fresh process, with as many threads as this one, which computes only when a burst is asked for."""
+    """A variant in a fresh process, which computes only when a burst is asked for."""
 
     def __init__(self, variant: Variant) -> None:
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=_serve, args=(variant, torch.get_num_threads(), theirs), daemon=True)
+        self.process = context.Process(
+            target=_serve, args=(variant, variant.threads or torch.get_num_threads(), theirs), daemon=True
+        )
         self.process.start()
         theirs.close()
 

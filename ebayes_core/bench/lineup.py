@@ -99,8 +99,14 @@ def sweeps() -> list[Variant]:
     for slot in ("inference", "cost", "noise"):
         rows += [replace(row, name=f"{MEMBERS} networks: {row.name}") for row in kinds(slot, planned=False)]
     plain = Variant(PLAIN, Alone(Plain), tags=("plain",), baseline=True)
+    all_threads = [
+        replace(
+            plain, name=f"{PLAIN}, all threads", tags=("plain sweep",), threads=torch.get_num_threads(), alone=True
+        ),
+        *(replace(row, baseline=True, alone=True, section="") for row in population_peers.variants("cpu")[:1]),
+    ]
     warm = [part for part in floor.variants() if not any("cold" in tag for tag in part.tags)]
-    return [plain, *warm, *(row for row in rows if {"heterogeneous", "homogeneous"} & set(row.tags))]
+    return [plain, *all_threads, *warm, *(row for row in rows if {"heterogeneous", "homogeneous"} & set(row.tags))]
 
 
 def _default_names() -> str:

@@ -34,7 +34,12 @@ def in_one_process(population: Population) -> Population:
 def in_processes(rows: Sequence[Variant], workers: int) -> list[list[Variant]]:
     """The variants of each process: of a sweep, one of its cohorts; anything else as it is."""
     plans = [_plan(row, workers) for row in rows]
-    return [[part[rank % len(part)] for part in plans] for rank in range(workers)]
+    return [[_of_rank(part, rank) for part in plans] for rank in range(workers)]
+
+
+def _of_rank(part: Sequence[Variant], rank: int) -> Variant:
+    variant = part[rank % len(part)]
+    return replace(variant, waits=True) if variant.alone and rank else variant
 
 
 def _plan(row: Variant, workers: int) -> list[Variant]:

@@ -30,9 +30,8 @@ Layers = Sequence[Tensor]
 
 
 def variants(device: str) -> list[Variant]:
-    """The populations, of the sizes of the goals."""
-    row = partial(Variant, section=PAPER.name)
-    steps = STEPS[device]
+    """The populations, those in JAX of the sizes of the goals."""
+    row, steps = partial(Variant, section=PAPER.name), STEPS[device]
     return [
         *(row(f"population in JAX, {k} networks", Jax(k, steps=steps), k * steps, (f"jax {k}",))
           for k in SIZES[device]),

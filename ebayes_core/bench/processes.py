@@ -56,7 +56,7 @@ def _mean(rows: Sequence[Row]) -> Row:
     first, problem = rows[0], next((row.problem for row in rows if row.problem), None)
     if problem:
         return Row(first.name, (), first.tags, problem)
-    tries = np.mean([row.tries for row in rows], axis=0)
+    tries = np.nanmean([row.tries for row in rows], axis=0)  # without those that waited
     return Row.quickest(first.name, tries.tolist(), first.tags, first.note)
 
 

@@ -24,6 +24,9 @@ class Variant:
     baseline: bool = False  #: timed in several fresh processes, of which the quickest counts
     device: str = "cpu"
     note: str = ""  #: what may differ between machines, unlike the name
+    threads: int | None = None  #: of a baseline's processes; None: as many as here
+    alone: bool = False  #: where processes run side by side, one takes it while the others wait
+    waits: bool = False  #: this is one of those others
 
 
 @dataclass(frozen=True)

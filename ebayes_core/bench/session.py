@@ -71,8 +71,7 @@ def _in_turns(quick: bool, say: Say, device: str) -> list[Section]:
     found = [_with_sums(section) for section in sections(variants, rows, MS)]
     if device == "cpu":
         say("1-thread processes side by side")
-        plain = next(row for row in rows if "plain" in row.tags)
-        found += sweeping.measured(plain, effort)
+        found += sweeping.measured(effort)
     return [*found, run]
 
 

@@ -17,17 +17,19 @@ from ebayes_core.bench.timing import Effort
 MS = "ms per network"
 BESIDE = f"{PAPER.name}, two 1-thread processes side by side, per process"
 SWEEP = f"{PAPER.name}, {MEMBERS} networks as `ebayes run` trains them, on all cores"
+ALL_THREADS = {"plain sweep", f"jax {MEMBERS}"}  #: tags of the rows that have the machine to themselves
 #: what the goals call a sweep of the whole machine, by the tag of its row
 CALLED = {"sweep": "sweep", "heterogeneous": "sweeps", "homogeneous": "sweep homogeneous"}
 
 
-def measured(plain: Row, effort: Effort) -> list[Section]:
-    """Two processes on both sides, and all cores; plain: the plain network on all threads, for comparison."""
+def measured(effort: Effort) -> list[Section]:
+    """Two processes on both sides, and all cores."""
     rows, workers = sweeps(), min(cores(), MEMBERS)
     pair = guarded(BESIDE, MS, lambda: Section(BESIDE, MS, tuple(_timed(rows, 2, effort))))
     all_cores = lambda: pair.rows if workers == 2 else _timed(rows, workers, effort)
-    machine = guarded(SWEEP, MS, lambda: Section(SWEEP, MS, (plain, *_whole(rows, all_cores(), workers))))
-    return [replace(pair, rows=tuple(map(_beside, pair.rows))), machine]
+    machine = guarded(SWEEP, MS, lambda: Section(SWEEP, MS, tuple(_whole(rows, all_cores(), workers))))
+    beside = (row for row in pair.rows if not ALL_THREADS & set(row.tags))
+    return [replace(pair, rows=tuple(map(_beside, beside))), machine]
 
 
 def _timed(rows: Sequence[Variant], workers: int, effort: Effort) -> list[Row]:
@@ -40,13 +42,16 @@ def _beside(row: Row) -> Row:
 
 
 def _whole(rows: Sequence[Variant], timed: Sequence[Row], workers: int) -> list[Row]:
-    """Wall times of sweeps on the whole machine, after their floor."""
-    found = []
+    """The rows that had all threads to themselves, the floor, and the wall times of sweeps on the whole machine."""
+    alone, sweeps = [row for row in timed if ALL_THREADS & set(row.tags)], []
     for variant, row in zip(rows, timed, strict=True):
         if isinstance(variant.start, Population):
             tags = tuple(CALLED[tag] for tag in row.tags if tag in CALLED)
-            found.append(whole(row, variant.start, workers, tags))
-    floor = next((row.floor for row in found if "sweep" in row.tags), None)
-    least = () if floor is None else (floor,)
-    why = None if least else "not every part of the floor was measured"
-    return [Row("the floor, in the cache", least, ("sweep floor",), why), *found]
+            sweeps.append(whole(row, variant.start, workers, tags))
+    return [*alone, _floor(sweeps), *sweeps]
+
+
+def _floor(sweeps: Sequence[Row]) -> Row:
+    floor = next((row.floor for row in sweeps if "sweep" in row.tags), None)
+    why = None if floor else "not every part of it was measured"
+    return Row("the floor, in the cache", (floor,) if floor else (), ("sweep floor",), why)

@@ -25,7 +25,7 @@ LEGEND = {
     "best of processes": "the same program was timed in several fresh processes; the range is that of their medians",
     "limit": "of the measured ratio (or time), then the stricter one to be reached later",
     "met": "whether the measured value is within the limit; with two limits: both, only the first, or NO",
-    "worst row": "the row with the worst value, which decides; or why nothing was measured",
+    "in brackets": "after a goal: the row with the worst value, which decides; or why nothing was measured",
 }
 
 
@@ -93,14 +93,14 @@ def _described(row: Row) -> str:
 
 
 def _goals(verdicts: list[Verdict]) -> Listing:
-    """The table of goals: limits, measured value, whether the goal is met, and the worst row."""
-    rows = [(v.goal.what, _limits(v), number(v.measured), _met(v), _row(v)) for v in verdicts]
-    return Listing("Goals", columns(("", "limit", "measured", "met", "worst row"), rows, words=(0, 3, 4), keys=1))
+    """The table of goals: what, with the worst row; limits, measured value, and whether the goal is met."""
+    rows = [(_what(v), _limits(v), number(v.measured), _met(v)) for v in verdicts]
+    return Listing("Goals", columns(("", "limit", "measured", "met"), rows, words=(0,), keys=1))
 
 
-def _row(v: Verdict) -> str:
-    """The worst row, or why there is none."""
-    return "; ".join(part for part in (v.row, v.why) if part)
+def _what(v: Verdict) -> str:
+    """The goal, with the row that decides or why nothing was measured."""
+    return f"{v.goal.what} ({'; '.join(part for part in (v.row, v.why) if part)})"
 
 
 def _limits(v: Verdict) -> str:
@@ -111,7 +111,7 @@ def _limits(v: Verdict) -> str:
 
 def _met(v: Verdict) -> str:
     if v.met is None:
-        return "not measured"
+        return "-"
     if v.then_met is None:
         return "yes" if v.met else "NO"
     return "both" if v.then_met else "first" if v.met else "NO"

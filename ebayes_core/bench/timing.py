@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from ebayes_core.bench.bursts import Burst, Elsewhere, give_back, here
+from ebayes_core.bench.bursts import Burst, Elsewhere, give_back, here, wait
 from ebayes_core.bench.rows import Row, Say, Variant, reason
 
 
@@ -38,6 +38,11 @@ class Entrant:
     problem: str | None = None
     samples: list[list[float]] = field(default_factory=list)
 
+    @property
+    def count(self) -> int:
+        """Number of processes in which it is timed."""
+        return self.processes if self.variant.baseline else 1
+
     @contextlib.contextmanager
     def recorded(self) -> Iterator[None]:
         """A block in which an exception is recorded as this variant's problem, so that the others go on."""
@@ -51,19 +56,23 @@ class Entrant:
         """Prepare, compile and warm up the variant."""
         began = time.perf_counter()
         with self.recorded():
-            self.bursts = self._elsewhere() if self.variant.baseline else [here(self.variant)]
+            self.bursts = self._begun()
             self.samples = [[] for _ in self.bursts]
         say(f"{self.variant.name}: {self.problem or f'ready after {time.perf_counter() - began:.1f} s'}")
 
-    def _elsewhere(self) -> list[Burst]:
-        """Processes that start side by side."""
+    def _begun(self) -> list[Burst]:
+        """Bursts in this process, or in several that start side by side."""
+        if self.variant.waits:
+            return [wait] * self.count
+        if not self.variant.baseline:
+            return [here(self.variant)]
         found = [Elsewhere(self.variant) for _ in range(self.processes)]
         self.bursts = [*found]
         return [process.ready() for process in found]
 
     def run(self, seconds: float, together: Callable[[], object]) -> None:
         """Time a burst in each process, unless the variant has failed; `together` is called before each either way."""
-        for i in range(self.processes if self.variant.baseline else 1):
+        for i in range(self.count):
             together()
             if self.problem is None:
                 with self.recorded():
