@@ -64,9 +64,8 @@ class Elsewhere:
     def __init__(self, variant: Variant) -> None:
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
-        self.process = context.Process(
-            target=_serve, args=(variant, variant.threads or torch.get_num_threads(), theirs), daemon=True
-        )
+        threads = variant.threads or torch.get_num_threads()
+        self.process = context.Process(target=_serve, args=(variant, threads, theirs), daemon=True)
         self.process.start()
         theirs.close()
 

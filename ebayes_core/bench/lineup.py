@@ -38,7 +38,8 @@ def training(quick: bool, device: str = "cpu") -> list[Variant]:
         _swept("default kinds, no compiler", Population(compile=False, device=device), ("eager",)),
         *architectures(),
     ]
-    rows += [*other_size(DIGITS, (1, MEMBERS)), *other_size(WIDE, (1, 4)), *population_peers.variants(device)]
+    rows += [*other_size(DIGITS, (1, MEMBERS)), *other_size(WIDE, (1, 4)), population_peers.vmapped()]
+    rows += population_peers.in_jax(device) if device == "cuda" else []  # on a processor: among the sweeps
     return [on(device, row) for row in rows if not quick or TAGS & set(row.tags)]
 
 
@@ -99,14 +100,10 @@ def sweeps() -> list[Variant]:
     for slot in ("inference", "cost", "noise"):
         rows += [replace(row, name=f"{MEMBERS} networks: {row.name}") for row in kinds(slot, planned=False)]
     plain = Variant(PLAIN, Alone(Plain), tags=("plain",), baseline=True)
-    all_threads = [
-        replace(
-            plain, name=f"{PLAIN}, all threads", tags=("plain sweep",), threads=torch.get_num_threads(), alone=True
-        ),
-        *(replace(row, baseline=True, alone=True, section="") for row in population_peers.variants("cpu")[:1]),
-    ]
+    machine = [replace(plain, tags=("plain sweep",)), *population_peers.in_jax("cpu")]
+    alone = [replace(row, baseline=True, alone=True, threads=torch.get_num_threads()) for row in machine]
     warm = [part for part in floor.variants() if not any("cold" in tag for tag in part.tags)]
-    return [plain, *all_threads, *warm, *(row for row in rows if {"heterogeneous", "homogeneous"} & set(row.tags))]
+    return [plain, *alone, *warm, *(row for row in rows if {"heterogeneous", "homogeneous"} & set(row.tags))]
 
 
 def _default_names() -> str:

@@ -29,14 +29,17 @@ BETAS, EPSILON = (0.9, 0.999), 1e-8
 Layers = Sequence[Tensor]
 
 
-def variants(device: str) -> list[Variant]:
-    """The populations, those in JAX of the sizes of the goals."""
+def in_jax(device: str) -> list[Variant]:
+    """Populations in JAX of the sizes of the goals."""
     row, steps = partial(Variant, section=PAPER.name), STEPS[device]
-    return [
-        *(row(f"population in JAX, {k} networks", Jax(k, steps=steps), k * steps, (f"jax {k}",))
-          for k in SIZES[device]),
-        row(f"population with torch.func.vmap and torch.compile, {MEMBERS} networks", Vmapped(), MEMBERS, ("vmap",)),
-    ]  # fmt: skip
+    named = "population in JAX, {} networks".format
+    return [row(named(k), Jax(k, steps=steps), k * steps, (f"jax {k}",)) for k in SIZES[device]]
+
+
+def vmapped() -> Variant:
+    """The population with torch's vmap."""
+    name = f"population with torch.func.vmap and torch.compile, {MEMBERS} networks"
+    return Variant(name, Vmapped(), MEMBERS, ("vmap",), PAPER.name)
 
 
 def costs(members: int) -> list[float]:

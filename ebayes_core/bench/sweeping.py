@@ -25,7 +25,8 @@ CALLED = {"sweep": "sweep", "heterogeneous": "sweeps", "homogeneous": "sweep hom
 def measured(effort: Effort) -> list[Section]:
     """Two processes on both sides, and all cores."""
     rows, workers = sweeps(), min(cores(), MEMBERS)
-    pair = guarded(BESIDE, MS, lambda: Section(BESIDE, MS, tuple(_timed(rows, 2, effort))))
+    two = rows if workers == 2 else [row for row in rows if not row.alone]
+    pair = guarded(BESIDE, MS, lambda: Section(BESIDE, MS, tuple(_timed(two, 2, effort))))
     all_cores = lambda: pair.rows if workers == 2 else _timed(rows, workers, effort)
     machine = guarded(SWEEP, MS, lambda: Section(SWEEP, MS, tuple(_whole(rows, all_cores(), workers))))
     beside = (row for row in pair.rows if not ALL_THREADS & set(row.tags))
