@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ebayes_core.bench import third_party
-from ebayes_core.bench.baselines import Plain
+from ebayes_core.bench.baselines import Plain, on_minibatches
 from ebayes_core.bench.engines import Population
 from ebayes_core.bench.modules import IMAGES, SEQUENCES, Rnn, convolutions
 from ebayes_core.bench.rows import Step, Variant
-from ebayes_core.bench.setting import BATCH, CLASSES, TESTS
-from ebayes_core.contract.likelihoods import Classification
-from ebayes_core.engine.data import Data
 
-MANY, EXAMPLES = 16, 20_000
+MANY = 16
 CONVOLUTIONS = {
     "kind": "convolutional", "hidden": [40],
     "layers": [{"channels": 16, "padding": 1}, {"channels": 32, "padding": 1, "stride": 2}],
@@ -40,62 +37,34 @@ class ModuleAlone:
 
     make: Callable[[], nn.Module]
     shape: tuple[int, ...]
+    device: str = "cpu"
 
     def __call__(self) -> Step:
         """Build the module and return its training step."""
-        data, loop = examples(self.shape), Module(self.make())
-
-        def step() -> Tensor:
-            index = torch.randint(0, len(data.x), (BATCH,))
-            return loop.step(data.x[index], data.y[index])
-
-        return step
-
-
-@dataclass(frozen=True)
-class Shaped:
-    """A population on images or sequences; picklable."""
-
-    population: Population
-    shape: tuple[int, ...]
-
-    def __call__(self) -> Step:
-        """Build the population and return its training step."""
-        return self.population.step(examples(self.shape))
-
-
-@lru_cache(maxsize=2)
-def examples(shape: tuple[int, ...]) -> Data:
-    """Random examples of this shape, with labels."""
-    generator = torch.Generator().manual_seed(0)
-    x = torch.randn(EXAMPLES, *shape, generator=generator)
-    y = torch.randint(0, CLASSES, (EXAMPLES,), generator=generator)
-    return Data(x, y, x[:TESTS], y[:TESTS], Classification(CLASSES))
+        with torch.device(self.device):
+            loop = Module(self.make())
+        return on_minibatches(loop, self.shape, self.device)
 
 
 def architectures() -> list[Variant]:
     """For each architecture, the module alone, then populations by descent and with the solver for sigma."""
     rnn = lambda noise: {"kind": "recurrent", "hidden": 150, "noise": noise}
     kernel, position = (CONVOLUTIONS | {"noise_per": per} for per in ("kernel", "position"))
+    module = Population(MANY, network={"kind": third_party.MODULE}, example=IMAGES)
     return [
-        *_beside("convolution", convolutions, IMAGES, {"kernel": kernel, "position": position}),
+        *_beside("convolution", convolutions, IMAGES, {"per kernel": kernel, "per position": position}),
         *_beside("recurrence", Rnn, SEQUENCES, {"frozen": rnn("frozen"), "fresh": rnn("fresh")}),
-        Variant(
-            f"{MANY} torch modules of convolutions",
-            Shaped(Population(MANY, network={"kind": third_party.MODULE}), IMAGES), MANY, ("module",),
-            "convolution",
-        ),
-    ]  # fmt: skip
+        Variant(f"{MANY} torch modules of convolutions", module, MANY, ("module",), "convolution"),
+    ]
 
 
 def _beside(
     name: str, make: Callable[[], nn.Module], shape: tuple[int, ...], kinds: dict[str, dict[str, Any]]
 ) -> list[Variant]:
-    row = partial(Variant, section=name)
-    rows = [row("the torch module alone, Adam(fused=True)", ModuleAlone(make, shape), tags=(f"{name} alone",))]
+    row, alone = partial(Variant, section=name), ModuleAlone(make, shape)
+    rows = [row("the torch module alone, Adam(fused=True)", alone, tags=(f"{name} alone",), baseline=True)]
     for noise, network in kinds.items():
         for sigma in ("descent", "fixed_point"):
-            start = Shaped(Population(MANY, network=network, sigma=sigma), shape)
-            tags = (f"{name} {sigma}", f"{name} {noise} {sigma}")
-            rows.append(row(f"{MANY} networks, noise per {noise}, sigma by {sigma}", start, MANY, tags))
+            start = Population(MANY, network=network, example=shape, sigma=sigma)
+            rows.append(row(f"{MANY} networks, noise {noise}, sigma by {sigma}", start, MANY, (f"{name} {sigma}",)))
     return rows

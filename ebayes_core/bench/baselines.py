@@ -31,17 +31,25 @@ class Alone:
     make: Callable[[Shape], Loop]
     shape: Shape = PAPER
     dtype: torch.dtype = torch.float32
+    device: str = "cpu"
 
     def __call__(self) -> Step:
         """Build the network and return its training step."""
-        data, loop = made_up(self.shape.inputs), self.make(self.shape)
-        x = data.x.to(self.dtype)
+        with torch.device(self.device):
+            loop = self.make(self.shape)
+        return on_minibatches(loop, self.shape.inputs, self.device, self.dtype)
 
-        def step() -> Tensor:
-            index = torch.randint(0, len(x), (BATCH,))
-            return loop.step(x[index], data.y[index])
 
-        return step
+def on_minibatches(loop: Loop, example: int | tuple[int, ...], device: str, dtype: torch.dtype = torch.float32) -> Step:
+    """The step of a network on a random minibatch."""
+    data = made_up(example, device=device)
+    x = data.x.to(dtype)
+
+    def step() -> Tensor:
+        index = torch.randint(0, len(x), (BATCH,), device=x.device)
+        return loop.step(x[index], data.y[index])
+
+    return step
 
 
 def perceptron(shape: Shape, linear: Callable[[int, int], nn.Module] = nn.Linear) -> nn.Sequential:
@@ -54,9 +62,9 @@ def perceptron(shape: Shape, linear: Callable[[int, int], nn.Module] = nn.Linear
 class Plain:
     """A deterministic perceptron with PyTorch's fused Adam."""
 
-    def __init__(self, shape: Shape) -> None:
+    def __init__(self, shape: Shape, capturable: bool = False) -> None:
         self.model: nn.Module = perceptron(shape)
-        self.optimiser = torch.optim.Adam(self.model.parameters(), lr=RATE, fused=True)
+        self.optimiser = torch.optim.Adam(self.model.parameters(), lr=RATE, fused=True, capturable=capturable)
 
     def step(self, x: Tensor, y: Tensor) -> Tensor:
         """Compute loss and gradient, and update with Adam."""

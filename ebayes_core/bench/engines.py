@@ -42,15 +42,18 @@ class Population:
     inference: dict[str, Any] | None = None
     optimizer: dict[str, Any] | None = None
     network: dict[str, Any] | None = None
+    example: tuple[int, ...] | None = None  #: its shape; None: one vector, as wide as `shape` says
     sigma: str = "descent"
     batch_size: int = BATCH
     compile: bool = True
+    device: str = "cpu"
 
     def points(self) -> list[Point]:
         """The networks, validated."""
         asked = ("cost", "noise", "inference", "optimizer", "network")
         slots = {slot: table for slot in asked if (table := getattr(self, slot))}
         slots.setdefault("network", {"kind": "mlp", "hidden": list(self.shape.hidden)})
+        slots["dataset"] = {"kind": third_party.DATASET, "example": self.example or (self.shape.inputs,)}
         training = {"epochs": ENDLESS, "batch_size": self.batch_size, "sigma": self.sigma}
         sweep = {"cost.c": {"logspace": [-2.0, 1.0, self.members]}}
         table = {"name": "bench", **slots, "training": training, "sweep": sweep}
@@ -59,15 +62,11 @@ class Population:
     def cohort(self, data: Data | None = None) -> Cohort:
         """All networks as one cohort, however large."""
         (group,) = cohorts(self.points(), lambda _: 1)
-        return Cohort(group, data or made_up(self.shape.inputs), self.compile)
+        return Cohort(group, data or made_up(self.example or self.shape.inputs, device=self.device), self.compile)
 
     def __call__(self) -> Step:
         """Build the population and return its training step."""
-        return self.step()
-
-    def step(self, data: Data | None = None) -> Step:
-        """The training step on these data."""
-        cohort = self.cohort(data)
+        cohort = self.cohort()
         steps = train(cohort, cohort.start())
         return lambda: next(steps)
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from ebayes_core.bench.bursts import WARM_UP, milliseconds
 from ebayes_core.bench.engines import Population
 from ebayes_core.bench.memory import RETURN_FREED, resident
 from ebayes_core.bench.processes import fresh
 from ebayes_core.bench.rows import Say, Step, reason
 from ebayes_core.bench.setting import BATCH, Shape
-from ebayes_core.bench.timing import WARM_UP, milliseconds
 from ebayes_core.report.figures import house_figure
 
 #: Hidden widths of 784-h-h-10, for 1e4 to 1e7 synapses.

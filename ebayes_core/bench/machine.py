@@ -14,9 +14,9 @@ from ebayes_core.results import provenance
 RECORDED = ("created", "ebayes_version", "git_commit", "torch_version", "processor", "system", "threads", "device")
 
 
-def describe() -> dict[str, Any]:
+def describe(device: str = "cpu") -> dict[str, Any]:
     """Processor, cores, threads, torch, compiler, date, and the load of the machine before the start."""
-    record = provenance.collect(registry().versions(), torch.device("cpu"))
+    record = provenance.collect(registry().versions(), torch.device(device))
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     cores = {"cores": os.cpu_count(), "python": record["versions"]["python"]}
     return {name: record[name] for name in RECORDED} | cores | {"compiler": compiler(), "load_before": load}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -28,12 +29,13 @@ FEW = (16, 32, 64)  #: numbers of networks; the growth between them is the memor
 RETURN_FREED = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "0"}
 
 
-def update_variants() -> list[Variant]:
+def update_variants(device: str = "cpu") -> list[Variant]:
     """The triad a = b + s c and the update, which move the same number of bytes."""
-    row = partial(Variant, networks=MEMBERS, section=UPDATE)
+    population = Population(device=device)
+    row = partial(Variant, networks=MEMBERS, section=UPDATE, device=device)
     return [
-        row("triad over the same bytes", triad, tags=("triad",)),
-        row(f"update kernel, {MEMBERS} networks, heterogeneous", update, tags=("update",)),
+        row("triad over the same bytes", Triad(population), tags=("triad",)),
+        row(f"update kernel, {MEMBERS} networks, heterogeneous", Update(population), tags=("update",)),
     ]
 
 
@@ -59,19 +61,31 @@ def size(tensors: Iterable[Tensor]) -> int:
     return sum(t.nbytes for t in tensors)
 
 
-def triad() -> Step:
+@dataclass(frozen=True)
+class Triad:
     """The triad a = b + s c, which moves as many bytes as the update."""
-    _, state, given = prepared(Population())
-    a, b, c = (torch.ones(moved(state, given.gradient) // 3 // 4) for _ in range(3))
-    return lambda: torch.add(b, c, alpha=0.5, out=a)
+
+    population: Population
+
+    def __call__(self) -> Step:
+        """Allocate its three arrays."""
+        _, state, given = prepared(self.population)
+        a, b, c = (given.clock.new_ones(moved(state, given.gradient) // 12, dtype=torch.float32) for _ in range(3))
+        return lambda: torch.add(b, c, alpha=0.5, out=a)
 
 
-def update() -> Step:
-    """The update kernel of the default population, without the rest of a step."""
-    cohort, state, given = prepared(Population())
-    with torch.no_grad():
-        fused = kernel(cohort, state, given)
-    return torch.no_grad()(lambda: fused(given))
+@dataclass(frozen=True)
+class Update:
+    """The update kernel of a population, without the rest of a step."""
+
+    population: Population
+
+    def __call__(self) -> Step:
+        """Prepare the kernel and what it works on."""
+        cohort, state, given = prepared(self.population)
+        with torch.no_grad():
+            fused = kernel(cohort, state, given)
+        return torch.no_grad()(lambda: fused(given))
 
 
 def held_by_members() -> Section:

@@ -7,6 +7,7 @@ classifier, with Adam, one sample of the weights per step.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
@@ -17,7 +18,7 @@ from torch import Tensor
 from ebayes_core.bench.baselines import RATE, Alone, Loop, perceptron
 from ebayes_core.bench.probing import FISHER, SEEN
 from ebayes_core.bench.rows import Step, Variant
-from ebayes_core.bench.setting import EXAMPLES, PAPER, Shape, made_up
+from ebayes_core.bench.setting import EXAMPLES, PAPER, On, Shape, made_up
 from ebayes_core.errors import EbayesError
 
 
@@ -100,6 +101,23 @@ class Posteriors:
         return torch.as_tensor(self.state.nelbo)
 
 
+class Ivon:
+    """IVON: variational inference by the optimizer alone, of the authors' package; its network is a plain one."""
+
+    def __init__(self, shape: Shape) -> None:
+        self.model = perceptron(shape)
+        self.optimiser = wanted("ivon").IVON(self.model.parameters(), lr=0.1, ess=EXAMPLES)
+
+    def step(self, x: Tensor, y: Tensor) -> Tensor:
+        """Compute the loss of one sampled network and its gradient, and update means and precisions."""
+        with self.optimiser.sampled_params(train=True):
+            self.optimiser.zero_grad()
+            loss = F.cross_entropy(self.model(x), y)
+            loss.backward()
+        self.optimiser.step()
+        return loss.detach()
+
+
 def functional(weights: list[Tensor], x: Tensor) -> Tensor:
     """The same perceptron as a function of its weights; the last column is the bias."""
     for i, w in enumerate(weights):
@@ -108,12 +126,12 @@ def functional(weights: list[Tensor], x: Tensor) -> Tensor:
     return x
 
 
-def backpack_fisher() -> Step:
+def backpack_fisher(device: str) -> Step:
     """BackPACK: sum of squared per-example gradients, from its extension."""
     backpack = wanted("backpack")
     from backpack.extensions import SumGradSquared
 
-    data, model = made_up(PAPER.inputs), backpack.extend(perceptron(PAPER))
+    data, model = made_up(PAPER.inputs, device=device), backpack.extend(perceptron(PAPER).to(device))
     loss = backpack.extend(torch.nn.CrossEntropyLoss(reduction="sum"))
 
     def step() -> None:
@@ -135,11 +153,14 @@ def wanted(module: str) -> Any:
 
 
 PEERS: dict[str, Callable[[Shape], Loop]] = {
-    "torchbnn": TorchBnn, "bayesian-torch": BayesianTorch, "Pyro": Pyro, "posteriors": Posteriors,
+    "torchbnn": TorchBnn, "bayesian-torch": BayesianTorch, "Pyro": Pyro, "posteriors": Posteriors, "IVON": Ivon,
 }  # fmt: skip
 
 
-def variants() -> list[Variant]:
+def variants(device: str = "cpu") -> list[Variant]:
     """A variant for each package; the row of one that is not installed says so."""
-    rows = [Variant(f"package: {name}", Alone(peer), section=PAPER.name) for name, peer in PEERS.items()]
-    return [*rows, Variant("package: BackPACK, SumGradSquared", backpack_fisher, section=FISHER)]
+    row = partial(Variant, device=device)
+    return [
+        *(row(f"package: {name}", Alone(peer, device=device), section=PAPER.name) for name, peer in PEERS.items()),
+        row("package: BackPACK, SumGradSquared", On(backpack_fisher, device), section=FISHER),
+    ]

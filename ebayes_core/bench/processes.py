@@ -1,4 +1,4 @@
-"""Other processes: two that run side by side with one thread each, and new ones that compute a single result."""
+"""Other processes: several that run side by side with one thread each, and new ones that compute a single result."""
 
 from __future__ import annotations
 
@@ -17,18 +17,21 @@ from ebayes_core.bench.rows import Row, Say, Variant
 from ebayes_core.bench.timing import Effort, interleaved
 from ebayes_core.errors import EbayesError
 
-TIMEOUT = 600.0  #: seconds that one process waits for the other, which may be compiling
+TIMEOUT = 600.0  #: seconds that one process waits for the others, which may be compiling
 _barrier: Any = None
 
 
-def side_by_side(variants: Sequence[Variant], effort: Effort) -> tuple[Row, ...]:
-    """Rows timed in two 1-thread processes that start each burst together, averaged round by round."""
+def side_by_side(each: Sequence[Sequence[Variant]], effort: Effort) -> list[Row]:
+    """Rows timed in 1-thread processes that start each burst together, averaged over them round by round.
+
+    each: the variants of each process, row by row the same but for the numbers of their networks.
+    """
     context = multiprocessing.get_context("spawn")
-    meet = context.Barrier(2)
-    with ProcessPoolExecutor(2, context, _join, (meet,)) as pool:
-        futures = [pool.submit(_one_thread, variants, effort, loud) for loud in (True, False)]
-        first, second = (future.result() for future in futures)
-    return tuple(_mean(a, b) for a, b in zip(first, second, strict=True))
+    meet = context.Barrier(len(each))
+    with ProcessPoolExecutor(len(each), context, _join, (meet,)) as pool:
+        futures = [pool.submit(_one_thread, variants, effort, i == 0) for i, variants in enumerate(each)]
+        found = [future.result() for future in futures]
+    return [_mean(rows) for rows in zip(*found, strict=True)]
 
 
 def _join(meet: Any) -> None:
@@ -48,11 +51,13 @@ def _one_thread(variants: Sequence[Variant], effort: Effort, loud: bool) -> list
     return interleaved(variants, effort, say, lambda: _barrier.wait(TIMEOUT))
 
 
-def _mean(a: Row, b: Row) -> Row:
-    """The average of both processes as one row, which fails if one of them failed."""
-    problem = a.problem or b.problem
-    samples = () if problem else tuple(float(m) for m in np.mean([a.samples, b.samples], axis=0))
-    return Row(a.name, samples, a.tags, problem)
+def _mean(rows: Sequence[Row]) -> Row:
+    """The average over processes as one row, which fails if one of them failed."""
+    first, problem = rows[0], next((row.problem for row in rows if row.problem), None)
+    if problem:
+        return Row(first.name, (), first.tags, problem)
+    tries = np.nanmean([row.tries for row in rows], axis=0)  # without those that waited
+    return Row.quickest(first.name, tries.tolist(), first.tags, first.note)
 
 
 CALL = "import json, sys; from {} import {} as f; print(json.dumps(f(*json.loads(sys.argv[1]))))"

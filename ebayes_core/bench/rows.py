@@ -1,9 +1,9 @@
-"""Rows and sections of the bench: measured times, and their ratio to the first row."""
+"""Rows and sections of the bench: measured times, their ratio to the first row, and that to the floor."""
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,9 +18,15 @@ class Variant:
 
     name: str
     start: Callable[[], Step]
-    networks: int = 1  #: times are per network
+    networks: int = 1  #: times are per network; of a step that takes several, per network and step
     tags: tuple[str, ...] = ()  #: by which the goals find it
     section: str = ""
+    baseline: bool = False  #: timed in several fresh processes, of which the quickest counts
+    device: str = "cpu"
+    note: str = ""  #: what may differ between machines, unlike the name
+    threads: int | None = None  #: of a baseline's processes; None: as many as here
+    alone: bool = False  #: where processes run side by side, one takes it while the others wait
+    waits: bool = False  #: this is one of those others
 
 
 @dataclass(frozen=True)
@@ -31,6 +37,19 @@ class Row:
     samples: tuple[float, ...] = ()
     tags: tuple[str, ...] = ()
     problem: str | None = None
+    tries: tuple[tuple[float, ...], ...] = ()  #: of each fresh process, if it was timed in several
+    floor: float | None = None  #: the least time that its matrix products, memory and noise need
+    note: str = ""
+
+    @classmethod
+    def quickest(cls, name: str, tries: Sequence[Sequence[float]], tags: tuple[str, ...], note: str = "") -> Row:
+        """The row of the quickest process."""
+        return cls(name, tuple(min(tries, key=statistics.median)), tags, tries=tuple(map(tuple, tries)), note=note)
+
+    @property
+    def processes(self) -> tuple[float, ...]:
+        """The medians of several fresh processes, the quickest first; empty for a row timed in one."""
+        return tuple(sorted(map(statistics.median, self.tries))) if len(self.tries) > 1 else ()
 
     @property
     def median(self) -> float | None:
@@ -44,6 +63,11 @@ class Row:
             return None
         low, high = np.quantile(self.samples, (0.25, 0.75))
         return float(low), float(high)
+
+    @property
+    def to_floor(self) -> float | None:
+        """The median divided by the floor; None if either is missing."""
+        return self.median / self.floor if self.floor and self.median is not None else None
 
 
 @dataclass(frozen=True)
@@ -64,7 +88,9 @@ class Section:
 
     def _row(self, row: Row) -> dict[str, object]:
         numbers = {"median": row.median, "quartiles": row.quartiles, "ratio": self.ratio(row)}
-        return {"name": row.name, **numbers, "samples": row.samples, "problem": row.problem, "tags": row.tags}
+        more = {"floor": row.floor, "to_floor": row.to_floor, "processes": row.processes}
+        words = {"problem": row.problem, "tags": row.tags, "note": row.note}
+        return {"name": row.name, **numbers, **more, "samples": row.samples, **words}
 
 
 def quotient(row: Row, other: Row) -> float | None:
@@ -72,6 +98,11 @@ def quotient(row: Row, other: Row) -> float | None:
     if row.median is None or not other.median:
         return None
     return row.median / other.median
+
+
+def tagged(rows: Iterable[Row], tag: str) -> Row | None:
+    """The first row with a tag."""
+    return next((row for row in rows if tag in row.tags), None)
 
 
 def sections(variants: Iterable[Variant], rows: Iterable[Row], unit: str) -> list[Section]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
 
 import torch
 
+from ebayes_core.bench.rows import Step
 from ebayes_core.contract.likelihoods import Classification
 from ebayes_core.engine.data import Data
 
@@ -44,10 +46,23 @@ class Shape:
 PAPER, DIGITS, WIDE = Shape(784, (100, 100)), Shape(64, (100, 100)), Shape(784, (1000, 1000))
 
 
+@dataclass(frozen=True)
+class On:
+    """What prepares a step on a device; picklable, so that it can be sent to another process."""
+
+    make: Callable[[str], Step]
+    device: str = "cpu"
+
+    def __call__(self) -> Step:
+        """Prepare the step."""
+        return self.make(self.device)
+
+
 @lru_cache(maxsize=4)
-def made_up(inputs: int, examples: int = EXAMPLES, tests: int = TESTS) -> Data:
-    """Random images and labels."""
+def made_up(example: int | tuple[int, ...], examples: int = EXAMPLES, tests: int = TESTS, device: str = "cpu") -> Data:
+    """Random examples of this shape, or with this number of inputs, and labels."""
     generator = torch.Generator().manual_seed(0)
-    x = torch.randn(max(examples, tests), inputs, generator=generator)
-    y = torch.randint(0, CLASSES, (len(x),), generator=generator)
+    shape = (example,) if isinstance(example, int) else example
+    x = torch.randn(max(examples, tests), *shape, generator=generator).to(device)
+    y = torch.randint(0, CLASSES, (len(x),), generator=generator).to(device)
     return Data(x[:examples], y[:examples], x[:tests], y[:tests], Classification(CLASSES))

@@ -1,4 +1,4 @@
-"""A third-party cost and network, registered like any plugin: they inherit nothing from the built-in ones."""
+"""A third-party cost, network and data set, registered like any plugin: they inherit nothing from the built-in ones."""
 
 from __future__ import annotations
 
@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING, Final, Literal
 from pydantic import Field
 
 from ebayes_core.contract.network import Shape
-from ebayes_core.contract.slots import Cost, Network, hookimpl
+from ebayes_core.contract.slots import Cost, Dataset, Network, hookimpl
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from ebayes_core.contract.likelihoods import Likelihood
+
 KIND: Final = "bench_third_party"
 MODULE: Final = "bench_module"
+DATASET: Final = "bench_random"
+FEW = 200  #: examples
 
 
 class ThirdParty(Cost):
@@ -46,6 +50,26 @@ class ThirdPartyModule(Network):
         return outputs
 
 
+class Random(Dataset):
+    """Random examples, by which a sweep is planned without reading a file."""
+
+    kind: Literal["bench_random"] = DATASET
+    example: tuple[int, ...] = Field((784,), description="shape of an example")
+
+    def load(self, split: str) -> tuple[Tensor, Tensor]:
+        """A few examples; both splits are the same."""
+        from ebayes_core.bench.setting import made_up
+
+        data = made_up(self.example, FEW, FEW)
+        return data.x, data.y
+
+    def task(self) -> Likelihood:
+        """Classification."""
+        from ebayes_core.bench.setting import made_up
+
+        return made_up(self.example, FEW, FEW).task
+
+
 @lru_cache(maxsize=1)
 def _module() -> nn.Module:
     from ebayes_core.bench.modules import convolutions
@@ -57,6 +81,12 @@ def _module() -> nn.Module:
 def ebayes_networks() -> list[type[Network]]:
     """Register the module."""
     return [ThirdPartyModule]
+
+
+@hookimpl
+def ebayes_datasets() -> list[type[Dataset]]:
+    """Register the data set."""
+    return [Random]
 
 
 @hookimpl

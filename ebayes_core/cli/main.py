@@ -184,6 +184,14 @@ def new_plugin(slot: str, name: str, into: str) -> None:
 
 @main.command()
 @click.option("--quick", is_flag=True, help="Measure only what the goals need; takes a few minutes.")
+@device
+@click.option("--out", type=click.Path(dir_okay=False), metavar="FILE", help="Also store all numbers in FILE, as JSON.")
+@click.option(
+    "--compare",
+    type=click.Path(),
+    metavar="FILE",
+    help="Print this run beside one that was stored in FILE, perhaps on another machine.",
+)
 @click.option(
     "--growth",
     type=click.Path(dir_okay=False),
@@ -195,42 +203,22 @@ def new_plugin(slot: str, name: str, into: str) -> None:
     "--limit", type=click.FloatRange(min=0), default=120.0, show_default=True, metavar="SECONDS",
     help="Longest training of a SPEC that is run; others are estimated.",
 )  # fmt: skip
-@device
 @as_json
 def bench(
-    quick: bool, growth: str | None, specs: tuple[str, ...], limit: float, device: str, as_json: bool
+    quick: bool, out: str | None, compare: str | None, growth: str | None, specs: tuple[str, ...], limit: float,
+    device: str, as_json: bool,
 ) -> None:  # fmt: skip
     """Measure time and memory of training on this machine.
 
-    The numbers are compared with a plain network, a naive loop and other packages, and with the goals of the project.
+    The numbers are compared with what the same arithmetic and memory would need alone, with a plain network, a naive
+    loop and other packages, and with the goals of the project.
     With SPECs, measure instead how long `ebayes run` takes for each, from the command to the figures.
     """
-    import time
+    from ebayes_core.cli import bench as command
 
     if specs:
-        return _answers(specs, limit, device, as_json)
-    from ebayes_core.bench import session, table
-
-    began = time.perf_counter()
-    say = lambda text: output.say(f"{time.perf_counter() - began:5.0f} s  {text}", err=True)
-    done = session.bench(quick, Path(growth) if growth else None, say)
-    if as_json:
-        print_json(done.record())
-        return
-    table.show(console_of(), done.machine, done.sections, done.verdicts)
-
-
-def _answers(specs: tuple[str, ...], limit: float, device: str, as_json: bool) -> None:
-    from ebayes_core.bench import answers, machine, table
-    from ebayes_core.console import printing
-
-    about, found = machine.describe(), answers.answers(specs, limit, device, lambda text: output.say(text, err=True))
-    if as_json:
-        print_json({"machine": about, "answers": answers.record(found)})
-        return
-    table.about(console_of(), about)
-    printing.show(console_of(), answers.listing(found))
-    printing.legend(console_of(), answers.LEGEND)
+        return command.answer(specs, limit, device, as_json)
+    command.run(quick, device, out, compare, growth, as_json)
 
 
 FILES = (files.show, files.draw, files.report, claims.claims, files.verify)
