@@ -14,9 +14,9 @@ Activation = Literal["relu", "linear", "tanh", "softplus"]
 
 def with_one(x: Tensor) -> Tensor:
     """Append the constant 1, the input of the bias synapse."""
-    padded = x.new_ones(*x.shape[:-1], x.shape[-1] + 1)
-    padded[..., :-1] = x
-    return padded
+    import torch
+
+    return torch.cat([x, x.new_ones(*x.shape[:-1], 1)], -1)
 
 
 def last_columns(shapes: list[Shape]) -> list[Tensor]:

@@ -17,7 +17,8 @@ from tests.cli.test_commands import SPEC, status
 
 @pytest.fixture
 def spec(tmp_path: Path) -> Path:
-    (tmp_path / "tiny.toml").write_text(SPEC)
+    before, after = SPEC.split("[sweep]")
+    (tmp_path / "tiny.toml").write_text(before + "[[analysis]]" + after.split("[[analysis]]")[1])
     return tmp_path / "tiny.toml"
 
 
@@ -50,15 +51,22 @@ def test_seconds_go_to_the_part_that_a_cohort_is_in(monkeypatch: pytest.MonkeyPa
     assert seen == ["begin", "tick", "tick", "tick"] * 2
 
 
-def test_a_run_is_timed_by_parts_or_estimated(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.slow
+def test_a_run_is_timed_by_parts(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert status("bench", spec, "--json", "--device", "cpu") == 0
     (found,) = json.loads(capsys.readouterr().out)["answers"]
-    assert (found["networks"], found["steps"], found["estimated"]) == (4, 2 * 2 * 14, False)
+    assert (found["networks"], found["steps"], found["estimated"]) == (1, 2 * 14, False)
     assert set(found["seconds"]) == set(answers.PARTS) and all(s > 0 for s in found["seconds"].values())
     assert found["total"] == pytest.approx(sum(found["seconds"].values()))
-    assert status("bench", spec, "--limit", 0, "--device", "cpu") == 0
-    table = capsys.readouterr().out
-    assert "~" in table and "total" in table
+
+
+def test_an_estimate_is_marked_in_the_table_and_a_share_is_of_the_total() -> None:
+    known = dict(zip(answers.PARTS, (1.0, 2.0, 3.0, 4.0, 10.0), strict=True))
+    long = {**dict.fromkeys(answers.PARTS), "train": 3600.0}
+    found = [answers.Answer("a.toml", 3, 9, known, False), answers.Answer("b.toml", 3, 9, long, True)]
+    rows = list(zip(*(column.cells for column in answers.listing(found).columns), strict=True))
+    assert rows[0] == ("a.toml", "3", "9", "20", "1.0 (5%)", "2.0 (10%)", "3.0 (15%)", "4.0 (20%)", "10.0 (50%)")
+    assert rows[1] == ("b.toml", "3", "9", "~3600", "-", "-", "~3600.0", "-", "-")
 
 
 def test_a_spec_without_its_data_costs_no_other(spec: Path, capsys: pytest.CaptureFixture[str]) -> None:
