@@ -156,7 +156,7 @@ class Classification(Likelihood):
 
     def residual(self, outputs: Tensor, y: Tensor) -> Tensor:
         """Derivative of the nll of each example in the outputs: p - onehot(y); y (batch,) or (member, batch)."""
-        return self.predict(outputs) - F.one_hot(y, self.classes).to(outputs.dtype)
+        return _over_classes(torch.softmax, outputs) - F.one_hot(y, self.classes).to(outputs.dtype)
 
     def sample(self, outputs: Tensor, generator: torch.Generator, y: Tensor | None = None) -> Tensor:
         """Labels (member, batch) sampled from the predictive distribution, as the true Fisher information requires (Eq.
@@ -184,7 +184,7 @@ class Classification(Likelihood):
 
     def random_root(self, outputs: Tensor, generator: torch.Generator, y: Tensor | None = None) -> Tensor:
         """The roots of the curvature, added up with random signs, which all members share."""
-        p = self.predict(outputs)
+        p = _over_classes(torch.softmax, outputs)
         signed = p.sqrt() * _signs(outputs, generator)
         return p * signed.sum(-1, keepdim=True) - signed
 

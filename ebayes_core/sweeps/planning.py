@@ -89,7 +89,7 @@ def workers(points: Sequence[Point], device: torch.device) -> int:
 def plan(
     points: Sequence[Point], device: torch.device, workers: int = 1, cohort: int | None = None
 ) -> list[list[Point]]:
-    """The cohorts in which the networks train: small enough for the cache and the memory, and as many for each worker.
+    """The cohorts in which the networks train: small enough for the cache and the memory, and one for each worker.
 
     cohort: largest number of networks in each.
     """
@@ -97,10 +97,7 @@ def plan(
     most = memory.synapses(device, max(workers, 1))
     cut = lambda most: cohorts(points, lambda point: sizes[point.index], most, cohort)
     groups = cut(most)
-    if workers < 2 or len(groups) % workers == 0:
-        return groups
-    rounds = -(-len(groups) // workers)
-    return cut(min(most, -(-sum(sizes.values()) // (rounds * workers))))
+    return groups if len(groups) >= workers else cut(min(most, -(-sum(sizes.values()) // workers)))
 
 
 def items(points: Sequence[Point], device: torch.device, workers: int = 1, cohort: int | None = None) -> list[Item]:

@@ -17,7 +17,7 @@ from ebayes_core.engine.loop import train
 from ebayes_core.measure.collect import measure
 from tests.build import DIGITS, LINEAR, cohort, trained
 
-PRIOR, RATE, RHO, BETA, STEPS = 0.7, 0.02, 0.05, 0.8, 50
+PRIOR, RATE, RHO, BETA, STEPS = 0.7, 0.02, 0.03, 0.8, 50
 
 
 class Exponential(Noise):

@@ -283,7 +283,8 @@ def test_those_that_ended_early_are_counted_and_not_in_the_extremes(many: Path, 
     with Run(copy) as run:
         ended = int((texts != "done").sum())
         assert summary.swept(run)[-1] == f"status: {24 - ended} done, {ended} diverged"
-        assert float(summary.extremes(run).rows[0][1]) >= run.metric("accuracy_sample")[worst]
+        shown, rounding = float(summary.extremes(run).rows[0][1]), 1e-3
+        assert shown >= run.metric("accuracy_sample")[worst] * (1 - rounding)
         lines = optimality.verdicts(run)
         assert sum("its values are those from then" in line for line in lines) == optimality.NAMED
         assert f"{ended - optimality.NAMED} networks more diverged (see their status with --all)" in lines

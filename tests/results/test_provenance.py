@@ -182,12 +182,14 @@ def test_a_file_says_whether_its_run_was_compiled(
 ) -> None:
     """The kernel itself is tested elsewhere: here the plain step is used in its place."""
     monkeypatch.setattr(kernel, "compiled", lambda step, *_: step if works else None)
+    monkeypatch.setattr(kernel, "_native", lambda *_: None)
     found = trained(DIGITS, registry, tmp_path / "a.h5", compile=compile)
     assert found["compiled"] == {how: 1}
 
 
 def test_a_run_that_goes_on_otherwise_says_so_and_keeps_both(registry: Registry, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(kernel, "compiled", lambda step, *_: step)
+    monkeypatch.setattr(kernel, "_native", lambda *_: None)
     text = DIGITS.replace("epochs = 1", "epochs = 3")
     with pytest.raises(Interrupted):
         trained(text, registry, tmp_path / "a.h5", watcher=StopAt(6), compile=True)
