@@ -10,7 +10,16 @@ from dataclasses import replace
 import pytest
 import torch
 
-from ebayes_core.bench import engines, floor, growth, lineup, population_peers, probing, startup, sweeping, table, third_party
+from ebayes_core.bench import (
+    engines,
+    floor,
+    growth,
+    lineup,
+    probing,
+    startup,
+    sweeping,
+    third_party,
+)
 from ebayes_core.bench.baselines import Naive, Plain
 from ebayes_core.bench.engines import Population
 from ebayes_core.bench.goals import GOALS, TAGS, Goal, judge
@@ -22,7 +31,6 @@ from ebayes_core.bench.timing import Effort, interleaved
 from ebayes_core.engine.loop import train
 from ebayes_core.errors import EbayesError
 from ebayes_core.testing import check_cost
-from rich.console import Console
 
 TINY = Shape(6, (5, 4))
 SHORT = Effort(rounds=3, seconds=0.0, processes=2)
