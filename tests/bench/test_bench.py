@@ -279,7 +279,9 @@ def test_exponents_are_of_the_large_end() -> None:
 
 
 def test_growth_is_drawn(tmp_path) -> None:  # type: ignore[no-untyped-def]
-    points = [{"x": k, "ms": 2.0 * k, "megabytes": 3.0 * k} for k in (1, 2, 4)]
-    part = {"points": [*points, {"problem": "why"}], "exponents": {"ms": 1.0, "megabytes": None}}
+    made = lambda kind, k: {"kind": kind, "x": k, "ms": 2.0 * k, "megabytes": 3.0 * k}
+    points = [made(kind, k) for kind in growth.LOOKS for k in (1, 2, 4)]
+    exponents = {kind: {"ms": 1.0, "megabytes": None} for kind in growth.LOOKS}
+    part = {"points": [*points, {"kind": "mlp", "problem": "why"}], "exponents": exponents}
     growth.draw({"members": part, "synapses": part}, tmp_path / "growth.png")
     assert (tmp_path / "growth.png").stat().st_size > 1000

@@ -1,4 +1,4 @@
-"""The floor: its products are those of a step, its bytes are those of the update, and a sweep's share of it is whole."""
+"""The floor: its products are those of a step, its bytes those of the update, and a sweep's share of it is whole."""
 
 from __future__ import annotations
 

@@ -154,5 +154,5 @@ def test_jax_without_the_device_says_so() -> None:
 
 
 def test_a_baseline_trains_on_its_device() -> None:
-    step = Alone(lambda shape: Naive(shape), TINY, device="cpu")()
+    step = Alone(Naive, TINY, device="cpu")()
     assert step().device.type == "cpu"
