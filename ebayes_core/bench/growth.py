@@ -1,4 +1,4 @@
-"""Growth of time and memory of a step with the numbers of networks, synapses and examples per batch, by architecture."""
+"""Growth of time and memory of a step with the numbers of networks, synapses and examples, by architecture."""
 
 from __future__ import annotations
 
