@@ -34,7 +34,7 @@ def variants(device: str = "cpu") -> list[Variant]:
     many = beyond(8 * PAPER.synapses, device)
     most = beyond(moved_alone(), device)
     return [
-        *(row(f"matrix products, {where}", On(partial(products, k), device), k, (f"products {tag}",), note=networks(k))
+        *(row(f"matrix products, {where}", On(partial(Products, k), device), k, (f"products {tag}",), note=networks(k))
           for k, where, tag in ((FEW, *CACHES[0]), (many, *CACHES[1]))),
         *(row(f"triad over the bytes of an update, {where}", On(partial(triad, k), device), k, (f"triad {tag}",),
               note=networks(k)) for k, where, tag in ((1, *CACHES[0]), (most, *CACHES[1]))),
@@ -65,31 +65,32 @@ def moved_alone() -> int:
     return moved(state, given.gradient)
 
 
-def products(members: int, device: str, shape: Shape = PAPER, batch: int = BATCH) -> Step:
+class Products:
     """The matrix products of a step: drives and gradient of each layer, and back-projections from the second one on.
 
-    All networks share the inputs of the first layer, whose products are each a single large one.
+    All networks share the inputs of the first layer, whose products are each a single large one. A bias is no product.
     """
-    normal = partial(torch.randn, device=device)
-    sizes = [(post, pre - 1) for post, pre in shape.layers]  # a bias is no product
-    weights = [normal(members, post, pre) for post, pre in sizes]
-    gradients = [torch.empty_like(w) for w in weights]
-    inputs = [normal(batch, shape.inputs), *(normal(members, batch, pre) for _, pre in sizes[1:])]
-    deltas = [normal(members * shape.layers[0][0], batch), *(normal(members, batch, post) for post, _ in sizes[1:])]
-    drives = [normal(batch, members * sizes[0][0]), *(torch.empty_like(d) for d in deltas[1:])]
-    back = [torch.empty_like(x) for x in inputs[1:]]
 
-    def step() -> None:
-        torch.mm(inputs[0], weights[0].flatten(0, 1).T, out=drives[0])
-        for x, w, z in zip(inputs[1:], weights[1:], drives[1:], strict=True):
+    def __init__(self, members: int, device: str, shape: Shape = PAPER, batch: int = BATCH) -> None:
+        normal = partial(torch.randn, device=device)
+        sizes = [(post, pre - 1) for post, pre in shape.layers]
+        self.weights = [normal(members, post, pre) for post, pre in sizes]
+        self.gradients = [torch.empty_like(w) for w in self.weights]
+        self.inputs = [normal(batch, shape.inputs), *(normal(members, batch, pre) for _, pre in sizes[1:])]
+        self.deltas = [normal(members * sizes[0][0], batch), *(normal(members, batch, post) for post, _ in sizes[1:])]
+        self.drives = [normal(batch, members * sizes[0][0]), *(torch.empty_like(d) for d in self.deltas[1:])]
+        self.back = [torch.empty_like(x) for x in self.inputs[1:]]
+
+    def __call__(self) -> None:
+        """Compute all of them."""
+        torch.mm(self.inputs[0], self.weights[0].flatten(0, 1).T, out=self.drives[0])
+        for x, w, z in zip(self.inputs[1:], self.weights[1:], self.drives[1:], strict=True):
             torch.bmm(x, w.mT, out=z)
-        for d, w, b in zip(deltas[1:], weights[1:], back, strict=True):
+        for d, w, b in zip(self.deltas[1:], self.weights[1:], self.back, strict=True):
             torch.bmm(d, w, out=b)
-        for d, x, g in zip(deltas[1:], inputs[1:], gradients[1:], strict=True):
+        for d, x, g in zip(self.deltas[1:], self.inputs[1:], self.gradients[1:], strict=True):
             torch.bmm(d.mT, x, out=g)
-        torch.mm(deltas[0], inputs[0], out=gradients[0].flatten(0, 1))
-
-    return step
+        torch.mm(self.deltas[0], self.inputs[0], out=self.gradients[0].flatten(0, 1))
 
 
 def triad(members: int, device: str) -> Step:

@@ -83,7 +83,7 @@ def _verdict(goal: Goal, rows: list[Row], device: str, quick: bool) -> Verdict:
     if failed is not None:
         return Verdict(goal, row=failed.name, why=failed.problem)
     if not mine or not (base or goal.to is None):
-        return Verdict(goal, why="is left out by --quick" if quick else "has no row")
+        return Verdict(goal, why="was not measured" if quick else "has no row")
     return _decided(goal, mine, (base[0].median or 0.0) if base else 1.0)
 
 

@@ -107,7 +107,7 @@ def sweeps() -> list[Variant]:
 
 
 def _default_names() -> str:
-    return "; ".join(_names(by_formula(slot)[0]) for slot in ("noise", "cost", "inference"))
+    return "; ".join(_names(by_formula(slot)[0]) for slot in ("noise", "cost", "inference", "optimizer"))
 
 
 def _names(group: list[Registered]) -> str:

@@ -13,7 +13,7 @@ from torch import Tensor
 from ebayes_core.bench.baselines import perceptron
 from ebayes_core.bench.bursts import here, milliseconds, settled
 from ebayes_core.bench.engines import MEMBERS, Population
-from ebayes_core.bench.floor import products
+from ebayes_core.bench.floor import Products
 from ebayes_core.bench.planned import in_one_process
 from ebayes_core.bench.rows import Row, Section, Step, Variant
 from ebayes_core.bench.setting import BATCH, EPOCHS, EXAMPLES, PAPER, TESTS, On, made_up
@@ -66,7 +66,7 @@ def closed_form(device: str) -> Step:
 
 def fisher_products(device: str) -> Step:
     """As many matrix products of the same sizes: drives, back-projections, and squared slopes with squared inputs."""
-    once = products(MEMBERS, device, batch=CHUNK)
+    once = Products(MEMBERS, device, batch=CHUNK)
 
     def step() -> None:
         for _ in range(SEEN // CHUNK):

@@ -13,6 +13,7 @@ from ebayes_core.bench.processes import side_by_side
 from ebayes_core.bench.rows import Row, Section, Variant, guarded
 from ebayes_core.bench.setting import PAPER
 from ebayes_core.bench.timing import Effort
+from ebayes_core.errors import EbayesError
 
 MS = "ms per network"
 BESIDE = f"{PAPER.name}, two 1-thread processes side by side, per process"
@@ -27,10 +28,17 @@ def measured(effort: Effort) -> list[Section]:
     rows, workers = sweeps(), min(cores(), MEMBERS)
     two = rows if workers == 2 else [row for row in rows if not row.alone]
     pair = guarded(BESIDE, MS, lambda: Section(BESIDE, MS, tuple(_timed(two, 2, effort))))
-    all_cores = lambda: pair.rows if workers == 2 else _timed(rows, workers, effort)
+    all_cores = lambda: _whole_or_reason(pair) if workers == 2 else _timed(rows, workers, effort)
     machine = guarded(SWEEP, MS, lambda: Section(SWEEP, MS, tuple(_whole(rows, all_cores(), workers))))
     beside = (row for row in pair.rows if not ALL_THREADS & set(row.tags))
     return [replace(pair, rows=tuple(map(_beside, beside))), machine]
+
+
+def _whole_or_reason(section: Section) -> Sequence[Row]:
+    """The rows. Raises EbayesError if the section failed as a whole, which leaves a row of its own title."""
+    if section.rows[0].name == section.title:
+        raise EbayesError(section.rows[0].problem or section.title)
+    return section.rows
 
 
 def _timed(rows: Sequence[Variant], workers: int, effort: Effort) -> list[Row]:

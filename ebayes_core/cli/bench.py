@@ -24,6 +24,8 @@ def run(quick: bool, device: str, out: str | None, compare: str | None, growth: 
     found = find_device("cpu" if device == "auto" else device).type
     if growth and found != "cpu":
         raise UserError("--growth measures the memory of a process: use it with --device cpu")
+    if out:
+        _room_for(Path(out))
     other = comparing.stored(Path(compare)) if compare else None
     done = session.bench(quick, Path(growth) if growth else None, _sayer(), found)
     if out:
@@ -38,6 +40,16 @@ def run(quick: bool, device: str, out: str | None, compare: str | None, growth: 
 def _sayer() -> Any:
     began = time.perf_counter()
     return lambda text: output.say(f"{time.perf_counter() - began:5.0f} s  {text}", err=True)
+
+
+def _room_for(path: Path) -> None:
+    """Make the folder of a file. Raises UserError if that is impossible."""
+    from ebayes_core.storage import atomic
+
+    try:
+        atomic.make(path.parent)
+    except OSError as error:
+        raise UserError(f"--out {path}: {error.strerror or error}") from error
 
 
 def _store(path: Path, record: dict[str, Any]) -> None:

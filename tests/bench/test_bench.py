@@ -5,14 +5,24 @@ from __future__ import annotations
 import itertools
 import json
 import re
+from dataclasses import replace
 
 import pytest
 import torch
 
-from ebayes_core.bench import engines, growth, lineup, memory, peers, probing, startup, third_party
+from ebayes_core.bench import (
+    engines,
+    floor,
+    growth,
+    lineup,
+    probing,
+    startup,
+    sweeping,
+    third_party,
+)
 from ebayes_core.bench.baselines import Naive, Plain
 from ebayes_core.bench.engines import Population
-from ebayes_core.bench.goals import GOALS, Goal, judge
+from ebayes_core.bench.goals import GOALS, TAGS, Goal, judge
 from ebayes_core.bench.processes import fresh, side_by_side
 from ebayes_core.bench.rows import Row, Section, Variant, guarded, sections
 from ebayes_core.bench.session import Bench
@@ -23,7 +33,7 @@ from ebayes_core.errors import EbayesError
 from ebayes_core.testing import check_cost
 
 TINY = Shape(6, (5, 4))
-SHORT = Effort(rounds=3, seconds=0.0)
+SHORT = Effort(rounds=3, seconds=0.0, processes=2)
 
 
 def nothing() -> None:
@@ -71,24 +81,24 @@ def test_ratios_follow_from_the_times() -> None:
 )  # fmt: skip
 def test_goals_are_judged_on_both_sides(at_least: bool, measured: float, met: bool, then_met: bool) -> None:
     goal = Goal("what", "mine", "base", 0.5, 0.45, at_least)
-    (verdict,) = judge([section(base=2.0), section(mine=2 * measured)], [goal])
+    (verdict,) = judge([section(base=2.0), section(mine=2 * measured)], goals=[goal])
     assert verdict.measured == pytest.approx(measured)
     assert (verdict.met, verdict.then_met) == (met, then_met)
 
 
 def test_the_worst_row_decides() -> None:
     rows = tuple(Row(name, (m,), ("mine",)) for name, m in (("a", 0.3), ("b", 0.7)))
-    (below,) = judge([Section("", "s", rows)], [Goal("what", "mine", None, 0.5)])
-    (above,) = judge([Section("", "s", rows)], [Goal("what", "mine", None, 0.2, at_least=True)])
+    (below,) = judge([Section("", "s", rows)], goals=[Goal("what", "mine", None, 0.5)])
+    (above,) = judge([Section("", "s", rows)], goals=[Goal("what", "mine", None, 0.2, at_least=True)])
     assert (below.row, below.met) == ("b", False)
     assert (above.row, above.met) == ("a", True)
 
 
 def test_a_goal_whose_row_failed_is_undecided() -> None:
     rows = (Row("good", (0.1,), ("mine",)), Row("bad", (), ("mine",), "why"))
-    (verdict,) = judge([Section("", "s", rows)], [Goal("what", "mine", None, 0.5)])
+    (verdict,) = judge([Section("", "s", rows)], goals=[Goal("what", "mine", None, 0.5)])
     assert (verdict.measured, verdict.met, verdict.row) == (None, None, "bad")
-    (verdict,) = judge([section(mine=1.0)], [Goal("what", "mine", "absent", 0.5)])
+    (verdict,) = judge([section(mine=1.0)], goals=[Goal("what", "mine", "absent", 0.5)])
     assert (verdict.measured, verdict.met) == (None, None)
 
 
@@ -110,13 +120,29 @@ def test_a_section_that_fails_says_why() -> None:
     assert row.problem == "EbayesError: there is no such thing"
 
 
+def test_a_goal_says_why_it_was_not_measured() -> None:
+    there = [section(mine=1.0)]
+    for goal, why in (
+        (Goal("what", "mine", None, 0.5, on="cuda"), "needs a GPU"),
+        (Goal("what", "absent", None, 0.5), "was not measured"),
+    ):
+        (verdict,) = judge(there, "cpu", True, [goal])
+        assert (verdict.measured, verdict.met, verdict.why) == (None, None, why)
+
+
+def test_of_several_processes_the_quickest_counts() -> None:
+    row = Row.quickest("a", [[3.0, 4.0, 5.0], [2.0, 1.0, 9.0], [7.0, 7.0, 7.0]], ("tag",))
+    assert (row.samples, row.median, row.processes) == ((2.0, 1.0, 9.0), 2.0, (2.0, 4.0, 7.0))
+    assert Row.quickest("a", [[3.0]], ()).processes == ()
+
+
 def test_the_bench_is_strict_json() -> None:
-    found = [section(plain=2.0, heterogeneous=1.0, homogeneous=None)]
+    found = [section(eager=1.0, plain=2.0, homogeneous=None)]
     text = json.dumps(Bench({"load_before": None}, found, judge(found), 1.0).record(), allow_nan=False)
     back = json.loads(text)
-    assert [row["ratio"] for row in back["sections"][0]["rows"]] == [1.0, 0.5, None]
+    assert [row["ratio"] for row in back["sections"][0]["rows"]] == [1.0, 2.0, None]
     assert len(back["goals"]) == len(GOALS)
-    assert back["goals"][0]["measured"] == 0.5
+    assert [goal["measured"] for goal in back["goals"] if goal["goal"]["tag"] == "eager"] == [0.5]
 
 
 @pytest.mark.parametrize("make", [Plain, Naive])
@@ -167,21 +193,41 @@ def test_the_third_party_cost_is_a_cost() -> None:
     assert third_party.KIND in engines.registry().kinds("cost")
 
 
-@pytest.mark.parametrize("quick", [True, False])
-def test_every_registered_kind_has_its_row(quick: bool) -> None:
-    told = {name for v in lineup.training(quick) for name in re.findall(r"\w+", v.name)}
+def test_every_registered_kind_has_its_row() -> None:
+    told = {name for v in lineup.training(False) for name in re.findall(r"\w+", f"{v.name} {v.note}")}
     registry = engines.registry()
-    assert {kind for slot in ("cost", "noise", "inference") for kind in registry.kinds(slot)} <= told
+    slots = ("cost", "noise", "inference", "optimizer")
+    assert {kind for slot in slots for kind in registry.kinds(slot)} <= told
 
 
 def test_quick_rows_serve_every_goal_on_training() -> None:
-    rows = lineup.training(quick=True)
-    timed = [*rows, *lineup.beside(rows), *memory.update_variants(), *probing.variants()]
-    tags = {tag for v in timed for tag in v.tags}
-    assert {goal.tag for goal in GOALS} - tags == {  # measured in processes of their own, not in turns
-        "measuring", "help", "plugins", "mistake", "memory", "warm", "cold",
+    rows = [*lineup.training(quick=True), *lineup.sweeps()]
+    timed = {tag for v in (*rows, *floor.variants(), *probing.variants()) for tag in v.tags}
+    swept = {*sweeping.CALLED.values(), "sweep floor", "plain beside", "heterogeneous beside"}
+    assert {tag for goal in GOALS if goal.on != "cuda" for tag in (goal.tag, goal.to) if tag} - timed - swept == {
+        "measuring", "run", "cold", "quiet run", "busy run",  # measured by themselves
     }  # fmt: skip
-    assert {goal.to for goal in GOALS if goal.to} - tags == {"run", "stated"}
+
+
+def test_the_rows_of_a_gpu_serve_its_goals_and_are_all_on_it() -> None:
+    rows = lineup.training(quick=True, device="cuda")
+    tags = {tag for v in rows for tag in v.tags}
+    assert {tag for goal in GOALS if goal.on == "cuda" for tag in (goal.tag, goal.to)} <= tags
+    everything = [*lineup.training(False, "cuda"), *floor_parts("cuda"), *probing.variants("cuda")]
+    assert {(v.device, v.start.device) for v in everything} == {("cuda", "cuda")}
+
+
+def floor_parts(device: str) -> list[Variant]:
+    """The parts of the floor, of a cache of a known size."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(floor, "cache_bytes", lambda device: 1 << 25)
+        return floor.variants(device)
+
+
+def test_quick_leaves_out_only_what_no_goal_needs() -> None:
+    quick, full = ({v.name for v in lineup.training(q)} for q in (True, False))
+    assert quick < full
+    assert not {v.name for v in lineup.training(False) if TAGS & set(v.tags)} - quick
 
 
 @pytest.mark.parametrize("slot", ["cost", "noise", "inference", "optimizer"])
@@ -194,31 +240,24 @@ def test_every_kind_takes_a_step(slot: str) -> None:
         assert bool(state.alive.all())
 
 
-def test_an_absent_peer_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(peers, "find_spec", lambda name: None)
-    rows = interleaved(peers.variants(), SHORT, silent)
-    assert {row.problem.split("; ")[1] for row in rows} == {'pip install "ebayes[bench]"'}
-
-
-@pytest.mark.parametrize("name", list(peers.PEERS))
-def test_the_peers_that_are_installed_train(name: str) -> None:
-    torch.manual_seed(0)
-    data = made_up(TINY.inputs, 20, 20)
-    try:
-        loop = peers.PEERS[name](TINY)
-    except EbayesError as error:
-        pytest.skip(str(error))
-    losses = [float(loop.step(data.x, data.y)) for _ in range(400)]
-    assert sum(losses[-50:]) < sum(losses[:50])
-
-
 @pytest.mark.slow
-def test_two_processes_keep_in_step_and_a_failure_stops_neither() -> None:
-    variants = [Variant("whole", idle, tags=("tag",)), Variant("broken", broken)]
-    whole, failed = side_by_side(variants, SHORT)
-    assert len(whole.samples) == 3
-    assert whole.tags == ("tag",)
+def test_processes_keep_in_step_and_a_failure_stops_none() -> None:
+    variants = [
+        Variant("whole", idle, tags=("tag",)), Variant("broken", broken),
+        Variant("baseline", idle, baseline=True, alone=True, threads=1),
+    ]  # fmt: skip
+    whole, failed, baseline = side_by_side([variants, [*variants[:2], replace(variants[2], waits=True)]], SHORT)
+    assert (len(whole.samples), whole.tags) == (3, ("tag",))
     assert "no such thing" in failed.problem
+    assert (len(baseline.processes), len(baseline.samples)) == (2, 3)
+    assert min(baseline.processes) > 0
+
+
+def test_fresh_processes_answer_or_say_why() -> None:
+    good, bad = Variant("good", idle, 2, baseline=True), Variant("bad", broken, baseline=True)
+    rows = interleaved([good, bad], SHORT, silent)
+    assert [len(part) for part in rows[0].tries] == [3, 3]
+    assert rows[1].problem == "EbayesError: EbayesError: there is no such thing"
 
 
 def test_a_fresh_process_answers_or_says_why() -> None:
@@ -240,7 +279,9 @@ def test_exponents_are_of_the_large_end() -> None:
 
 
 def test_growth_is_drawn(tmp_path) -> None:  # type: ignore[no-untyped-def]
-    points = [{"x": k, "ms": 2.0 * k, "megabytes": 3.0 * k} for k in (1, 2, 4)]
-    part = {"points": [*points, {"problem": "why"}], "exponents": {"ms": 1.0, "megabytes": None}}
+    made = lambda kind, k: {"kind": kind, "x": k, "ms": 2.0 * k, "megabytes": 3.0 * k}
+    points = [made(kind, k) for kind in growth.LOOKS for k in (1, 2, 4)]
+    exponents = {kind: {"ms": 1.0, "megabytes": None} for kind in growth.LOOKS}
+    part = {"points": [*points, {"kind": "mlp", "problem": "why"}], "exponents": exponents}
     growth.draw({"members": part, "synapses": part}, tmp_path / "growth.png")
     assert (tmp_path / "growth.png").stat().st_size > 1000
