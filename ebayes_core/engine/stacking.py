@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 
 M = TypeVar("M", bound=BaseModel)
 
-# About 32 networks of the paper's size: enough to amortise drawing noise and dispatch, and small enough for the caches.
-MEMBER_SYNAPSES = 32 * 89_610
-
 
 def stack(models: Sequence[M], dtype: torch.dtype | None = None, device: torch.device | str | None = None) -> M:
     """One model whose float fields are (member, 1) tensors, so that its formulas compute all members at once.
@@ -65,7 +62,7 @@ def _formulas(cls: type) -> type | tuple[tuple[str, int], ...]:
 
 
 def cohorts(
-    points: Sequence[Point], synapses: Callable[[Point], int], most: int = MEMBER_SYNAPSES, members: int | None = None
+    points: Sequence[Point], synapses: Callable[[Point], int], most: int | None = None, members: int | None = None
 ) -> list[list[Point]]:
     """Divide networks into cohorts: one seed, one data set, the same formulas, and a limited size.
 
@@ -75,7 +72,7 @@ def cohorts(
     groups: dict[Hashable, list[Point]] = {}
     for point in points:
         groups.setdefault(_cohort_key(point.member), []).append(point)
-    fit = lambda group: min(most // synapses(group[0]), members or len(group))
+    fit = lambda group: min(most // synapses(group[0]) if most else len(group), members or len(group))
     return [part for group in groups.values() for part in _cut(group, fit(group))]
 
 

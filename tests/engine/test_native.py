@@ -96,6 +96,17 @@ def test_draws_are_summed_and_written() -> None:
     same_as_torch(step, given(*shapes), rtol=1e-5, atol=1e-5)
 
 
+def test_what_is_drawn_is_kept_until_a_sum_is_complete() -> None:
+    def step(w: Tensor, xi: Tensor, mu: Tensor) -> None:
+        moved = (w * xi).exp()
+        each = moved / moved.sum(1)[:, None]
+        total = (each * xi).sum((1, 2), keepdim=True)
+        w.copy_(moved - total * each)
+        mu.copy_(mu * (each * moved).sum(1))
+
+    same_as_torch(step, given(DRAWN, (1, DRAWS, SYNAPSES), ROWS), rtol=1e-5, atol=1e-4)
+
+
 def test_types_are_mixed_as_torch_mixes_them() -> None:
     def step(a: Tensor, flag: Tensor, wide: Tensor) -> None:
         p = a.double().sigmoid()

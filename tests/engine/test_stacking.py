@@ -84,7 +84,7 @@ def test_mixtures_stack(registry: Registry) -> None:
 
 def test_every_member_is_in_one_cohort_and_large_ones_are_cut(registry: Registry) -> None:
     members = points(registry, DIGITS, 'sweep."cost.c"={logspace=[-3, 0, 40]}', "seeds=[0, 1]")
-    groups = cohorts(members, lambda _: 200_000)
+    groups = cohorts(members, lambda _: 200_000, most=2_900_000)
     assert sorted(p.index for group in groups for p in group) == list(range(80))
     assert all(len({p.member.seed for p in group}) == 1 for group in groups)
     assert max(map(len, groups)) <= 14

@@ -56,7 +56,7 @@ def compiled(function: Callable[..., object], arguments: list[Tensor]) -> Compil
     """A function in C that overwrites some of its arguments, all (member, ...). Raises Unsupported, and NoCompiler."""
     program, text = _written(function, arguments)
     members = max(map(len, arguments))
-    scratch = [torch.empty(members, synapses, dtype=dtype) for synapses, dtype in text.scratch]
+    scratch = [torch.empty(members, size, dtype=dtype) for size, dtype in text.scratch]
     return Compiled(build.load(text.source), text.divisible, members, arguments, [*program.constants, *scratch])
 
 

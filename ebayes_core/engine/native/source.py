@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from ebayes_core.engine.native.operations import EXPRESSIONS
-from ebayes_core.engine.native.recording import Count, Literal, Operand, Operation, Program, Value
+from ebayes_core.engine.native.recording import Axes, Count, Literal, Operand, Operation, Program, Value
 from ebayes_core.engine.native.schedule import ONE, Pass, passes
 
 #: synapses of a short loop: with its intermediate results they fit the first cache
@@ -24,7 +24,7 @@ class Text:
     """The step in C."""
 
     source: str
-    scratch: list[tuple[int, torch.dtype]]  #: further arguments (member, synapses) for what passes keep: synapses, type
+    scratch: list[tuple[int, torch.dtype]]  #: further arguments (member, size) for what passes keep: size and type
     divisible: bool  #: whether a network can be divided among threads
 
 
@@ -54,7 +54,10 @@ class _Writer:
             functions=resources.files(__package__).joinpath("functions.h").read_text(encoding="utf-8"),
             passes="\n".join(text.replace("NAME", name, 1) for text, name in self.functions.items()),
             tile=TILE, body=body,
-        ), [(self.sizes[v.axes.synapses], v.dtype) for v in self.scratch], divisible)  # fmt: skip
+        ), [(self._true(v.axes), v.dtype) for v in self.scratch], divisible)  # fmt: skip
+
+    def _true(self, axes: Axes) -> int:
+        return self.sizes[axes.draws] * self.sizes[axes.synapses]
 
     def _constants(self) -> list[Value]:
         first = len(self.program.arguments)
