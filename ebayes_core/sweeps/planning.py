@@ -97,7 +97,11 @@ def plan(
     most = memory.synapses(device, max(workers, 1))
     cut = lambda most: cohorts(points, lambda point: sizes[point.index], most, cohort)
     groups = cut(most)
-    return groups if len(groups) >= workers else cut(min(most, -(-sum(sizes.values()) // workers)))
+    if len(groups) >= workers:
+        return groups
+    share = -(-sum(sizes.values()) // workers)
+    equal = cut(min(most, share + max(sizes.values()) - 1))  # 7 networks for 2 workers are 4 and 3
+    return equal if len(equal) >= workers else cut(min(most, share))
 
 
 def items(points: Sequence[Point], device: torch.device, workers: int = 1, cohort: int | None = None) -> list[Item]:

@@ -218,6 +218,8 @@ def test_cohorts_are_cut_to_memory_and_to_workers(registry: Registry, monkeypatc
     size = planning.synapses(points[0], CPU)
     assert [len(group) for group in planning.plan(points, CPU)] == [12]
     assert [len(group) for group in planning.plan(points, CPU, workers=3)] == [4, 4, 4]
+    assert [len(group) for group in planning.plan(points, CPU, workers=7)] == [1] * 12
+    assert [len(group) for group in planning.plan(points[:7], CPU, workers=2)] == [3, 4]
     assert [len(group) for group in planning.plan(points, CPU, cohort=5)] == [4, 4, 4]
     monkeypatch.setattr(memory, "BASE_BYTES", 0)
     monkeypatch.setattr(memory, "free", lambda device: 5.5 * size * memory.PEAK_BYTES / memory.SHARE)
