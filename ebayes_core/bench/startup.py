@@ -58,7 +58,7 @@ def first_steps(cache: Path, device: str) -> tuple[Row, Row]:
 
 def _first_step(cache: Path, device: str) -> float:
     began = time.perf_counter()
-    fresh(take_a_step, device, TORCHINDUCTOR_CACHE_DIR=str(cache))
+    fresh(take_a_step, device, TORCHINDUCTOR_CACHE_DIR=str(cache), EBAYES_CACHE=str(cache))
     return time.perf_counter() - began
 
 

@@ -20,7 +20,9 @@ from ebayes_core.sweeps import memory
 from ebayes_core.sweeps.item import Item, items_of
 
 #: synapse updates for which another process pays: it starts in a few seconds, each of which takes 2e8
-WORTH_A_PROCESS = 2e9
+WORTH_A_PROCESS = 1e9
+#: synapses of a cohort that one thread computes as fast as several
+FEW = 200_000
 
 
 def find_device(name: str) -> torch.device:
@@ -84,6 +86,12 @@ def workers(points: Sequence[Point], device: torch.device) -> int:
     updates = sum(steps(point, device) * synapses(point, device) for point in points)
     cores = torch.get_num_threads() if device.type == "cpu" else 1
     return max(1, min(cores, len(points), int(updates / WORTH_A_PROCESS)))
+
+
+def threads(points: Sequence[Point], device: torch.device, workers: int) -> int:
+    """How many threads a process that trains some of these networks uses."""
+    few = sum(synapses(point, device) for point in points) <= FEW
+    return 1 if workers > 1 or few else torch.get_num_threads()
 
 
 def plan(

@@ -31,20 +31,17 @@ def alone() -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def helped(folder: Folder, count: int, arguments: Sequence[str]) -> Iterator[None]:
-    """A block in which other processes train items of the folder too, and this one uses one thread as they do."""
-    if count < 1:
-        yield
-        return
-    threads, pool = torch.get_num_threads(), Pool(folder, count, [*arguments, "--no-wait"])
-    torch.set_num_threads(1)
+def helped(folder: Folder, count: int, arguments: Sequence[str], threads: int) -> Iterator[None]:
+    """A block in which so many other processes train items of the folder too, and this one uses so many threads."""
+    before, pool = torch.get_num_threads(), Pool(folder, count, [*arguments, "--no-wait"])
+    torch.set_num_threads(threads)
     try:
         for number in range(count):
             pool.start(number)
         yield
     finally:
         pool.end()
-        torch.set_num_threads(threads)
+        torch.set_num_threads(before)
 
 
 @dataclass

@@ -44,7 +44,8 @@ def run(experiment: Any, text: str, registry: Registry, out: Path, options: Opti
     points, device = experiment.members(), find_device(options.device)
     workers = 1 if options.helpers is None else planning.workers(points, device)
     folder = begin(experiment, text, registry, parts, options, workers, options.without)
-    with helped(folder, min(workers, len(folder.left())) - 1, options.helpers or ()):
+    others, threads = min(workers, len(folder.left())) - 1, planning.threads(points, device, workers)
+    with helped(folder, max(others, 0), options.helpers or (), threads):
         work(folder, registry, replace(options, strict=True))
     collect(folder, experiment, registry, out)
     atomic.clear(parts)  # another process that ran the same spec may be removing it too

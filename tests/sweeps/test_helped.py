@@ -56,5 +56,8 @@ def test_a_short_run_or_one_network_or_one_thread_has_no_helper(registry: Regist
     monkeypatch.setattr(planning, "WORTH_A_PROCESS", 1)
     assert planning.workers(points, cpu) == 4
     assert planning.workers(points[:1], cpu) == 1
+    assert planning.threads(points, cpu, 1) == planning.threads(points, cpu, 4) == 1, "they are small"
+    monkeypatch.setattr(planning, "FEW", 1)
+    assert planning.threads(points, cpu, 1) == 4
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     assert planning.workers(points, cpu) == 1
