@@ -108,7 +108,7 @@ class Live(Watcher):
         for done in self.progress.task_ids:
             self.progress.remove_task(done)
         self.name = [f"cohort {index + 1}/{count}", networks(len(cohort))]
-        waiting = "compiling, up to a minute" if cohort.compile else "starting"
+        waiting = "compiling" if cohort.compile else "starting"
         state_text = self._lines([waiting, *self.name], [])
         self.task = self.progress.add_task("", total=total_steps(cohort), completed=state.step, state=state_text)
         self.speed = _Speed(REFRESH_SECONDS)
@@ -141,7 +141,7 @@ class Plain(Watcher):
 
     def begin(self, cohort: Cohort, index: int, count: int, state: State) -> None:
         """Print the size of the cohort that starts."""
-        how = "compiling the update (up to a minute), then " if cohort.compile else ""
+        how = "compiling the step, then " if cohort.compile else ""
         size = f"{networks(len(cohort))} of {sum(cohort.sizes)} synapses"
         self.note(f"cohort {index + 1} of {count}: {size}; {how}{total_steps(cohort) - state.step} steps")
         self.speed = _Speed(PLAIN_SECONDS)
