@@ -11,9 +11,9 @@ import torch
 
 # Bytes per synapse of a cohort at the peak of a run, float64 (docs/reliability.md, "Memory").
 PEAK_BYTES = 520
-# Synapses of a cohort on a processor, 16 networks of the paper's size: with a quarter of them, the calls of a step and
-# its noise take a fifth of it, more than their state's fitting the last cache saves.
-FAST = 16 * 89_610
+# Synapses of a cohort on a processor, four networks of the paper's size: their state, 40 bytes per synapse, fits a last
+# cache that others share. More share the calls of a step and its noise, but read their state from memory.
+FAST = 400_000
 # What one worker needs before its first synapse: Python, torch, its data, the compiler.
 BASE_BYTES = 1.0e9
 # The share of free memory that a sweep may use; the rest is left to other programs.
