@@ -135,7 +135,10 @@ def jax_steps(c: Any, examples: int, steps: int) -> Callable[..., Any]:
 
 @dataclass(frozen=True)
 class Vmapped:
-    """A population of stacked parameters; gradients by vmap, and Adam written into the same compiled function."""
+    """A population of stacked parameters: gradients by vmap, and Adam, both compiled.
+
+    As one function they are too much for inductor (2.14), which fails with a KeyError.
+    """
 
     members: int = MEMBERS
     shape: Shape = PAPER
@@ -147,12 +150,14 @@ class Vmapped:
         with torch.device(self.device):
             stacks, c = self.start(), torch.tensor(costs(self.members))
             xi = [torch.empty(layer) for layer in self.shape.layers]
-        update, taken = torch.compile(vmapped_step, dynamic=False), torch.zeros((), device=self.device)
+        compiled = partial(torch.compile, dynamic=False)
+        slopes, update, taken = compiled(vmapped_slopes), compiled(adam), torch.zeros((), device=self.device)
 
         def step() -> None:
             index = torch.randint(0, len(data.x), (BATCH,), device=data.x.device)
             taken.add_(1)
-            update(stacks, [t.normal_() for t in xi], data.x[index], data.y[index], c, taken, EXAMPLES)
+            drawn = [t.normal_() for t in xi]
+            update(stacks, slopes(stacks[0], c, drawn, data.x[index], data.y[index], EXAMPLES), taken)
 
         return step
 
@@ -180,9 +185,19 @@ def vmapped_step(
     stacks: list[list[Tensor]], xi: Layers, x: Tensor, y: Tensor, c: Tensor, taken: Tensor, examples: int
 ) -> None:
     """One step of all networks in place, the `taken`-th from 1."""
+    adam(stacks, vmapped_slopes(stacks[0], c, xi, x, y, examples), taken)
+
+
+def vmapped_slopes(values: list[Tensor], c: Tensor, xi: Layers, x: Tensor, y: Tensor, examples: int) -> list[Tensor]:
+    """The gradients of all networks, which share xi and the minibatch."""
     each = torch.func.vmap(torch.func.grad(vmapped_objective), (0, 0, None, None, None, None))
+    return list(each(values, c, xi, x, y, examples))
+
+
+def adam(stacks: list[list[Tensor]], slopes: list[Tensor], taken: Tensor) -> None:
+    """A step of Adam in place."""
     corrections = [1 - beta**taken for beta in BETAS]
-    for value, first, second, g in zip(*stacks, each(stacks[0], c, xi, x, y, examples), strict=True):
+    for value, first, second, g in zip(*stacks, slopes, strict=True):
         first.lerp_(g, 1 - BETAS[0])
         second.lerp_(g * g, 1 - BETAS[1])
         value.sub_(RATE * first / corrections[0] / ((second / corrections[1]).sqrt() + EPSILON))
