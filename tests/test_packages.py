@@ -31,7 +31,7 @@ CHECK = "from importlinter.cli import lint_imports_command as check; check(['--n
     ],
 )
 def test_only_imports_that_go_down_are_allowed(tmp_path: Path, module: str | None, line: str, says: str) -> None:
-    for name in ("ebayes_core", "ebayes_plugins"):
+    for name in ("ebayes", "ebayes_core", "ebayes_plugins"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     if module:

@@ -1,0 +1,61 @@
+"""Energy-efficient synapses: networks whose reliable synapses cost energy, trained, measured and taken out.
+
+`run` trains a spec, `fit` a network on data of one's own, and `solve` finds the noise that a trained network bears;
+each returns a `Run`, as `open` does. A plugin begins with `from ebayes import Cost, hookimpl`. Importing this package
+takes no time: each name is imported when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # the same names for editors and type checkers
+    from ebayes_core import testing
+    from ebayes_core.contract.claim import Claim
+    from ebayes_core.contract.compound import Several, Stepwise
+    from ebayes_core.contract.likelihoods import Classification, Likelihood, Regression
+    from ebayes_core.contract.slots import (
+        Analysis,
+        Cost,
+        Dataset,
+        Inference,
+        Network,
+        Noise,
+        Optimizer,
+        Quanta,
+        Slope,
+        Trace,
+        VesicleCost,
+        hookimpl,
+    )
+
+#: module -> the names that are imported from it
+_HOMES = {
+    "ebayes_core.contract.slots": (
+        "Analysis", "Cost", "Dataset", "Inference", "Network", "Noise", "Optimizer", "Quanta", "Slope", "Trace",
+        "VesicleCost", "hookimpl",
+    ),
+    "ebayes_core.contract.likelihoods": ("Classification", "Likelihood", "Regression"),
+    "ebayes_core.contract.compound": ("Several", "Stepwise"),
+    "ebayes_core.contract.claim": ("Claim",),
+    "ebayes_core": ("testing",),
+}  # fmt: skip
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "Analysis", "Claim", "Classification", "Cost", "Dataset", "Inference", "Likelihood", "Network", "Noise",
+    "Optimizer", "Quanta", "Regression", "Several", "Slope", "Stepwise", "Trace", "VesicleCost", "hookimpl", "testing",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'ebayes' has no name '{name}'; it has {', '.join(__all__)}")
+    home = import_module(_HOME[name])
+    found = globals()[name] = getattr(home, name, None) or import_module(f"{home.__name__}.{name}")
+    return found
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]
