@@ -1,4 +1,4 @@
-"""The display of a run in progress: a live bar in a terminal, plain lines elsewhere."""
+"""The display of a run in progress: a live bar in a terminal or a notebook, plain lines elsewhere."""
 
 from __future__ import annotations
 
