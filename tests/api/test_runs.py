@@ -6,6 +6,7 @@ import gc
 import subprocess
 import sys
 import warnings
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -134,5 +135,9 @@ def test_importing_takes_nothing_along() -> None:
 def test_every_public_name_is_there_and_no_other() -> None:
     assert all(getattr(ebayes, name) is not None for name in ebayes.__all__)
     assert sorted(ebayes.__all__) == list(ebayes.__all__) == sorted(ebayes._HOME)
+    assert ebayes.__version__ == version("ebayes") and set(dir(ebayes)) == {*ebayes.__all__, "__version__"}
+    from ebayes.testing import check_cost
+
+    assert ebayes.testing.check_cost is check_cost
     with pytest.raises(AttributeError, match="has no name 'fitt'; it has Analysis"):
         _ = ebayes.fitt
