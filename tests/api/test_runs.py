@@ -75,11 +75,12 @@ def test_claims_and_the_page(path: Path, tmp_path: Path) -> None:
 
 
 def test_a_plugin_of_the_notebook_is_trained_and_remembered(tmp_path: Path) -> None:
-    run = ebayes.run(TEXT, set={"cost": Glial(kappa=0.3), "sweep": {}}, plugins=[Glial], out=tmp_path / "a.h5",
-                     progress=False)  # fmt: skip
+    wanted = {"cost": Glial(kappa=0.3), "sweep": {}, "analysis": [{"kind": "importance"}]}
+    wanted["training.sigma"] = "fixed_point"
+    run = ebayes.run(TEXT, set=wanted, plugins=[Glial], out=tmp_path / "a.h5", progress=False)
     assert run.member_spec(0)["cost"] == {"kind": "glial", "kappa": 0.3}
     with run:
-        assert run.figure("training") is not None
+        assert run.figure("importance", layer=2) is not None and run.analyses == ["importance"]
     assert run.registry.kinds("cost")["glial"] is Glial
 
 
