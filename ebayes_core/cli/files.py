@@ -50,14 +50,16 @@ def _csv(path: Path, registry: Any, analysis: str | None, statistics: bool) -> s
 
     if not (analysis or statistics):
         with Run(path) as found:
-            return tables.member_csv(found)
+            return tables.as_csv(found.members)
     known, problems = screen.statistics(path, registry, analysis)
     if len(known) > 1:
         raise UserError(f"--csv writes one table; choose one with --analysis: {', '.join(known)}")
     if problems:
         raise EbayesError("\n".join(problems))
+    import pandas as pd
+
     (columns,) = known.values()
-    return tables.as_csv({name: values.tolist() for name, values in columns.items()})
+    return tables.as_csv(pd.DataFrame(columns))
 
 
 @click.command()

@@ -99,8 +99,8 @@ def _run_file(experiment: Any, text: str, registry: Registry, target: Path, fres
             f"or with {os.sep} for a sweep's folder"
         )
     console = console_of()
-    from ebayes_core.cli.progress import watcher
     from ebayes_core.cli.stopwatch import Stopwatch
+    from ebayes_core.sweeps.progress import watcher
     from ebayes_core.sweeps.run import run as train
 
     with Stopwatch(watcher(console)) as shown:
@@ -216,7 +216,7 @@ def work(folder: str, until_eof: bool, **how: Any) -> None:
     torch.set_num_threads(1)
     if until_eof:
         threading.Thread(target=_stop_at_eof, daemon=True).start()
-    from ebayes_core.cli.progress import watcher
+    from ebayes_core.sweeps.progress import watcher
     from ebayes_core.sweeps.worker import work as work_at
 
     with watcher(console_of()) as shown:

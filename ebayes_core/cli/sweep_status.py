@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from ebayes_core.cli.progress import PLAIN_SECONDS
 from ebayes_core.console import printing
 from ebayes_core.console.printing import SHOWN, Column, Listing
 from ebayes_core.errors import told
+from ebayes_core.sweeps.progress import PLAIN_SECONDS
 from ebayes_core.sweeps.status import Status, status
 from ebayes_core.wording import networks
 

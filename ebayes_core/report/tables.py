@@ -5,12 +5,10 @@ The screen (`screen`) and the HTML page (`page`) show the same tables. Columns a
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydantic import BaseModel
@@ -20,6 +18,9 @@ from ebayes_core.contract.registry import Registry
 from ebayes_core.results.reader import Run
 from ebayes_core.spec import Measurement, Training
 from ebayes_core.wording import networks, text
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Columns = dict[str, np.ndarray]  #: arrays of equal length by heading
 HEADINGS = {
@@ -140,25 +141,7 @@ def _folded(heading: str) -> str:
     return f"{words}\n({unit}" if bracket else heading.replace(" ", "\n", 1)
 
 
-def member_csv(run: Run) -> str:
-    """All numbers of every network as CSV with all digits; those of layers are named as in `balance.1`."""
-    columns: dict[str, Iterable[Any]] = {"member": range(run.n_members), **run.swept, "seed": run.seeds.tolist()}
-    columns |= {"status": run.status, **{name: run.metric(name).tolist() for name in run.metrics}}
-    for name in run.layer_metrics:
-        columns |= {f"{name}.{i + 1}": values.tolist() for i, values in enumerate(run.layer_metric(name).T)}
-    return as_csv(columns)
-
-
-def as_csv(columns: dict[str, Iterable[Any]]) -> str:
-    """Columns as CSV: tables and lists as JSON, NaN as an empty cell."""
-    written = io.StringIO()
-    out = csv.writer(written, lineterminator="\n")
-    out.writerow(columns)
-    out.writerows([_cell(value) for value in row] for row in zip(*columns.values(), strict=True))
-    return written.getvalue()
-
-
-def _cell(value: Any) -> Any:
-    if isinstance(value, (dict, list)):
-        return json.dumps(value)
-    return "" if isinstance(value, float) and math.isnan(value) else value
+def as_csv(table: pd.DataFrame) -> str:
+    """A table as CSV with all digits: tables and lists as JSON, NaN as an empty cell."""
+    plain = table.map(lambda value: json.dumps(value) if isinstance(value, (dict, list)) else value)
+    return str(plain.to_csv(index=table.index.name is not None, lineterminator="\n"))

@@ -5,16 +5,21 @@ from __future__ import annotations
 import json
 import math
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ebayes_core.errors import AbsentError, nearest
+from ebayes_core.results import frames
 from ebayes_core.results.handle import OpenFile
 from ebayes_core.results.record import MemberResult
 from ebayes_core.results.schema import SWEPT, Shapes, kept
 from ebayes_core.storage import hdf5, seal
 from ebayes_core.wording import networks
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray
 
 
 class Run(OpenFile):
@@ -220,6 +225,38 @@ class Run(OpenFile):
         for name in self.metrics:
             columns[name] = [v if math.isfinite(v) else None for v in self.metric(name).tolist()]
         return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+    @property
+    def members(self) -> pd.DataFrame:
+        """The networks as a table: swept fields, seed, status, and every number measured.
+
+        One row per network, counted from 0. Numbers of a layer are named as in `balance.1`. `attrs["units"]` and
+        `attrs["description"]` say what each column is.
+        """
+        numbers = {"seed": self.seeds, "status": self.status, **{name: self.metric(name) for name in self.metrics}}
+        return frames.members(self.swept, numbers, {name: self.layer_metric(name) for name in self.layer_metrics})
+
+    def synapses(self, member: int, layer: int | None = None) -> pd.DataFrame:
+        """The synapses of a network, or of one layer: their means and sigmas (weight), curvatures, learning rates.
+
+        One row per synapse, with its layer, counted from 1, and its place in the layer's weights: the unit `post` and
+        the input `pre`, the last of which is the bias in built-in networks; `dim_0`, `dim_1`, ... where the weights are
+        not a matrix. What is known of an input, as its mean square, stands in the row of each of its synapses.
+        `attrs["units"]` and `attrs["description"]` say what each column is. Raises AbsentError.
+        """
+        layers = range(1, self.n_layers(member) + 1) if layer is None else [layer]
+        arrays = {n: {name: self.layer(member, n, name) for name in self.layer_names(member)} for n in layers}
+        return frames.synapses(arrays)
+
+    def tree(self) -> xarray.DataTree:
+        """The whole file as a tree of xarray: members, curves, layers, synapses, analyses; read when it is used.
+
+        Every array has `units` and a `description` in its `attrs`. Raises StoreError for a file that is damaged.
+        """
+        import xarray
+
+        with self.reading():
+            return xarray.open_datatree(self.path, engine="h5netcdf", decode_times=False)
 
     @property
     def analyses(self) -> list[str]:

@@ -17,14 +17,13 @@ import pytest
 import torch
 from rich.console import Console
 
-from ebayes_core.cli import progress
 from ebayes_core.cli.exit_status import guarded
 from ebayes_core.cli.main import main
 from ebayes_core.contract.registry import Registry
 from ebayes_core.errors import EbayesError, Interrupted
 from ebayes_core.results.reader import Run
 from ebayes_core.spec import loads
-from ebayes_core.sweeps import estimate
+from ebayes_core.sweeps import estimate, progress
 from ebayes_core.sweeps.options import Options
 from ebayes_core.sweeps.planning import find_device
 from ebayes_core.sweeps.run import run

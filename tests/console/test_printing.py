@@ -12,10 +12,10 @@ from rich.console import Console
 from ebayes_core.bench.goals import GOALS, Verdict
 from ebayes_core.bench.rows import Row, Section
 from ebayes_core.bench.table import show as show_bench
-from ebayes_core.cli.progress import fitted
 from ebayes_core.cli.sweep_status import show_status
 from ebayes_core.console import printing
 from ebayes_core.console.printing import Column, Listing
+from ebayes_core.sweeps.progress import fitted
 from ebayes_core.sweeps.status import Failed, Running, Status
 
 WIDTHS = (60, 80, 100, 200)

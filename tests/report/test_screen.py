@@ -318,8 +318,8 @@ def test_wide_shows_every_column(few: Path, capsys, monkeypatch) -> None:
 
 def test_progress_shows_the_time_left_at_any_width(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As a terminal of 60 columns shows it; what matters less is dropped before it."""
-    from ebayes_core.cli import progress
     from ebayes_core.spec import loads
+    from ebayes_core.sweeps import progress
     from ebayes_core.sweeps.run import run
 
     monkeypatch.setattr(progress, "REFRESH_SECONDS", 0.0)
