@@ -32,6 +32,7 @@ class Module(nn.Module):
     def __init__(self, found: Trained, likelihood: Likelihood, inputs: Shape) -> None:
         super().__init__()
         self.network, self.noise, self.likelihood = found.network, found.noise, likelihood
+        self.inputs = inputs
         self.times = found.network.draws(inputs, likelihood.shape)
         self.plain = _plain(found, inputs, likelihood.shape)
         self._names = [name for name, p in self.plain.named_parameters() if p.requires_grad]

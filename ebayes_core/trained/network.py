@@ -32,6 +32,11 @@ class Trained:
     mu: list[Tensor]
     free: list[Free]  #: sigma if weights are normal, otherwise the free parameters of the noise
 
+    def to(self, dtype: torch.dtype) -> Trained:
+        """The same network in another floating-point type."""
+        free = [{name: t.to(dtype) for name, t in layer.items()} for layer in self.free]
+        return Trained(self.network, self.noise, [m.to(dtype) for m in self.mu], free)
+
     def xi(self, samples: int, times: list[int], generator: torch.Generator | None = None) -> list[Tensor]:
         """The noise of `samples` networks, per layer (samples, [draws,] *shape): normal, or uniform in [0, 1).
 

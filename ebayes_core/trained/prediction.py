@@ -31,6 +31,11 @@ class Prediction:
     aleatoric: np.ndarray | None = None  #: mean entropy, or variance of the noise; None if the likelihood does not tell
     epistemic: np.ndarray | None = None  #: mutual information of class and weights, or variance of the means
 
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What is known, by name."""
+        every = {name: getattr(self, name) for name in ("mean", "sd", "label", *UNCERTAINTIES)}
+        return {name: values for name, values in every.items() if values is not None}
+
     def frame(self) -> pd.DataFrame:
         """A table with a row for each example, or each of its steps, and a column for each number."""
         import pandas as pd

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from ebayes_core.contract.slots import Noise
-from ebayes_core.errors import UserError
+from ebayes_core.trained.plugins import plugin as known
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,18 +19,11 @@ FAR = 35.0  #: free parameters are searched for between minus and plus this, whe
 
 def plugin(spec: dict[str, Any], slot: str) -> Any:
     """The plugin in a slot of a network's resolved spec. Raises UserError if it is not installed."""
-    registry, kind = _registry(), spec[slot]["kind"]
-    if kind not in registry.kinds(slot):
-        raise UserError(
-            f"the {slot} '{kind}' of this run is not registered here; install the plugin that provides it"
-            f"{registry.suspects()}"
-        )
-    # as JSON, because a resolved table may contain a list for a tuple
-    return registry.composed(registry.kinds(slot)[kind]).model_validate_json(json.dumps(spec[slot]))
+    return known(spec, slot, registry())
 
 
 @cache
-def _registry() -> Registry:
+def registry() -> Registry:
     """The installed plugins, loaded once, since a sweep has thousands of networks."""
     from ebayes_core.contract.registry import Registry
 
