@@ -37,9 +37,8 @@ def _array(path: Path) -> np.ndarray:
     with found:
         name = "x" if len(found.files) != 1 else found.files[0]
         if name not in found.files:
-            raise UserError(
-                f"{path}: it has no array 'x'; it has {', '.join(found.files) or 'none'}: call the inputs x"
-            )
+            known = ", ".join(found.files) or "none"
+            raise UserError(f"{path}: it has no array 'x' but {known}; call the inputs x")
         array: np.ndarray = found[name]
         return array
 

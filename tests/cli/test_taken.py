@@ -24,7 +24,7 @@ def ebayes(*arguments: object) -> Result:
 def test_export_names_what_it_wrote(tmp_path: Path) -> None:
     target = tmp_path / "into" / "net.pt"
     assert ebayes("export", of().path, "--to", target).output == f"{target}\n"
-    assert list(torch.load(target, weights_only=True))[0] == "1.weight"
+    assert next(iter(torch.load(target, weights_only=True))) == "1.weight"
     with pytest.raises(UserError, match=r"the ending '\.tar' names no known format"):
         ebayes("export", "no.h5", "--to", tmp_path / "net.tar")
 
