@@ -1,0 +1,3 @@
+"""Checks and Hypothesis strategies for plugins of one's own; a test calls a check in one line."""
+
+from ebayes_core.testing import *  # noqa: F403
