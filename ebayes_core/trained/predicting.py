@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ebayes_core.contract.slots import Dataset
     from ebayes_core.results.reader import Run
 
+SPLITS = ("train", "test")
 CHUNK = 1000  #: examples per forward pass
 
 
@@ -43,10 +44,24 @@ def predict(run: Run, x: Any, member: int, registry: Registry, samples: int = 20
 
 
 def prepare(run: Run, x: Any, member: int, registry: Registry) -> Tensor:
-    """New inputs as a network of the run sees them; arguments and errors as of `predict`."""
+    """New inputs as a network of the run sees them, in the type of its training; errors as of `predict`."""
     check_member(run, member)
     dataset = dataset_of(run, [member], registry, "prepare")
-    return prepared(dataset, x, tuple(dataset.load("train")[0].shape[1:]))
+    return _typed(run, member, prepared(dataset, x, tuple(dataset.load("train")[0].shape[1:])))
+
+
+def examples(run: Run, split: str, member: int, registry: Registry) -> tuple[Tensor, Tensor]:
+    """Inputs and targets of a split of the run's data, as a network saw them. Raises UserError for another split."""
+    if split not in SPLITS:
+        raise UserError(f"there is no split {split!r}: choose {' or '.join(SPLITS)}")
+    check_member(run, member)
+    x, y = examples_of(dataset_of(run, [member], registry, "examples"), split)
+    return _typed(run, member, x), _typed(run, member, y)
+
+
+def _typed(run: Run, member: int, values: Tensor) -> Tensor:
+    kind = getattr(torch, run.member_spec(member)["training"]["dtype"])
+    return values.to(kind) if values.is_floating_point() else values
 
 
 def prepared(dataset: Dataset, x: Any, inputs: tuple[int, ...]) -> Tensor:
