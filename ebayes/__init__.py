@@ -12,6 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # the same names for editors and type checkers
     from ebayes_core import testing
+    from ebayes_core.api.experiments import Experiment, load
+    from ebayes_core.api.fitting import fit
+    from ebayes_core.api.opening import open
+    from ebayes_core.api.runs import Run
+    from ebayes_core.api.training import run
     from ebayes_core.contract.claim import Claim
     from ebayes_core.contract.compound import Several, Stepwise
     from ebayes_core.contract.likelihoods import Classification, Likelihood, Regression
@@ -40,12 +45,18 @@ _HOMES = {
     "ebayes_core.contract.compound": ("Several", "Stepwise"),
     "ebayes_core.contract.claim": ("Claim",),
     "ebayes_core": ("testing",),
+    "ebayes_core.api.experiments": ("Experiment", "load"),
+    "ebayes_core.api.fitting": ("fit",),
+    "ebayes_core.api.opening": ("open",),
+    "ebayes_core.api.runs": ("Run",),
+    "ebayes_core.api.training": ("run",),
 }  # fmt: skip
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
-    "Analysis", "Claim", "Classification", "Cost", "Dataset", "Inference", "Likelihood", "Network", "Noise",
-    "Optimizer", "Quanta", "Regression", "Several", "Slope", "Stepwise", "Trace", "VesicleCost", "hookimpl", "testing",
+    "Analysis", "Claim", "Classification", "Cost", "Dataset", "Experiment", "Inference", "Likelihood", "Network",
+    "Noise", "Optimizer", "Quanta", "Regression", "Run", "Several", "Slope", "Stepwise", "Trace", "VesicleCost", "fit",
+    "hookimpl", "load", "open", "run", "testing",
 ]  # fmt: skip
 
 

@@ -6,7 +6,7 @@ import contextlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from pydantic import ValidationError
@@ -14,9 +14,12 @@ from pydantic import ValidationError
 from ebayes_core.contract.attribution import asking, blamed
 from ebayes_core.contract.registry import Registry
 from ebayes_core.contract.slots import Analysis
+from ebayes_core.errors import UserError, nearest
 from ebayes_core.report.canvas import fit, too_large
 from ebayes_core.results.reader import Run
 from ebayes_core.results.writer import add_analyses
+from ebayes_core.spec.members import strictly
+from ebayes_core.spec.messages import describe
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -144,13 +147,21 @@ def saved(figure: Figure, stem: Path) -> Iterator[Path]:
 @contextlib.contextmanager
 def house_figure() -> Iterator[Figure]:
     """An empty figure in the project's style, to be drawn and saved within the block."""
-    from importlib.resources import files
+    from matplotlib import style
 
-    import matplotlib.style
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    from ebayes_core.report.picture import STYLE, Picture
 
-    with matplotlib.style.context(str(files("ebayes_core.report") / "ebayes.mplstyle")):
-        figure = Figure()
-        FigureCanvasAgg(figure)
-        yield figure
+    with style.context(STYLE):
+        yield Picture()
+
+
+def chosen(kind: str, options: dict[str, Any], registry: Registry) -> Analysis:
+    """An analysis of a kind with these options. Raises UserError with the kinds, or the mistakes in the options."""
+    known = registry.kinds("analysis")
+    if kind not in known:
+        raise UserError(f"there is no analysis '{kind}'{nearest(kind, known) or ';'} there are {', '.join(known)}")
+    try:
+        found: Any = strictly(known[kind], {"kind": kind, **options})
+    except ValidationError as error:
+        raise UserError("\n".join(map(str, describe(error, kind, known[kind])))) from error
+    return cast("Analysis", found)

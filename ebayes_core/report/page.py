@@ -27,13 +27,14 @@ from ebayes_core.contract.registry import Registry, first_line
 from ebayes_core.contract.slots import Analysis
 from ebayes_core.errors import UserError
 from ebayes_core.report import canvas, claims, figures, optimality, tables
+from ebayes_core.report.findings import findings
+from ebayes_core.report.templates import template
 from ebayes_core.results.handle import title
 from ebayes_core.results.reader import Run
 from ebayes_core.storage import atomic, untrusted
-from ebayes_core.wording import amount, text
+from ebayes_core.wording import amount
 
 if TYPE_CHECKING:
-    from jinja2 import Template
     from matplotlib.figure import Figure
 
 #: A larger SVG (bytes) has a path for each of many dots; the figure is smaller as PNG.
@@ -102,23 +103,12 @@ def write(file: Path, target: Path, registry: Registry) -> list[str]:
     with untrusted.reading(file):
         pictures, asked = _pictures(file, registry), _claims(file, registry)
         with Run(file) as run:
-            rendered = _template().render(
+            rendered = template("page.html").render(
                 _of_run(run, registry), pictures=pictures, claims=asked, ebayes=version("ebayes")
             )
     with atomic.replacing(target) as beside:
         beside.write_text(rendered, encoding="utf-8", errors=output.PLAINLY)  # a file name may not be valid text
     return [f"{file}: {problem}" for part in (*pictures, asked) for problem in part.problems]
-
-
-def _template() -> Template:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("ebayes_core.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
-        lstrip_blocks=True,
-    )  # fmt: skip
-    environment.filters["text"] = text
-    return environment.get_template("page.html")
 
 
 def _of_run(run: Run, registry: Registry) -> dict[str, Any]:
@@ -130,6 +120,7 @@ def _of_run(run: Run, registry: Registry) -> dict[str, Any]:
         "spec_text": run.spec_text,
         "resolved": {name: json.dumps(value, ensure_ascii=False) for name, value in run.spec.items()},
         "provenance": _provenance(run.provenance),
+        "findings": findings(run, registry)[0],
         "members": tables.member_listing(run),
         "members_legend": tables.keys_legend(run, registry) | tables.MEMBERS_LEGEND,
         "convergence": tables.convergence_listing(run),

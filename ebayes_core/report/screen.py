@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 from rich.console import Console
 
 from ebayes_core.console import printing
@@ -14,12 +12,12 @@ from ebayes_core.console.printing import SHOWN
 from ebayes_core.contract.attribution import asking, blamed
 from ebayes_core.contract.registry import Registry
 from ebayes_core.errors import UserError
-from ebayes_core.report import figures, optimality, signature, summary, tables
+from ebayes_core.report import figures, optimality, summary, tables
+from ebayes_core.report.findings import findings
 from ebayes_core.report.tables import Columns
 from ebayes_core.results import provenance
 from ebayes_core.results.reader import Run
 
-HEADLINES = 3  #: analyses whose headline is shown before the tables, one of each kind
 MORE = "shown by --wide, by --csv and in `ebayes report`"
 
 
@@ -47,37 +45,13 @@ def show(console: Console, path: Path, registry: Registry, asked: Asked | None =
 
 
 def _overview(console: Console, run: Run, registry: Registry, asked: Asked) -> None:
-    for sentence in findings(run, registry):
+    said, problems = findings(run, registry)
+    for sentence in said + problems:
         printing.paragraph(console, sentence)
     console.print()
     _members(console, run, registry, asked)
     console.print()
     _elsewhere(console, run)
-
-
-def findings(run: Run, registry: Registry) -> Iterator[str]:
-    """The findings: headlines of the analyses, or a sentence on the synapses; then whether this is the optimum."""
-    said, problems = headlines(run.path, registry)
-    found = optimality.judged(run)
-    if not said:
-        said = [signature.sentence(run, np.flatnonzero(found.noisy))]
-    yield from filter(None, said)
-    yield optimality.optimum(run, found)
-    yield from problems
-
-
-def headlines(path: Path, registry: Registry) -> tuple[list[str], list[str]]:
-    """The headlines of the analyses of a file, one of each kind; and messages about those that failed."""
-    said: dict[str, str] = {}
-    problems = []
-    for name, (analysis, arrays) in figures.stored(path, registry)[0].items():
-        if analysis.kind not in said:
-            try:
-                with asking(analysis, "what headline returned"):
-                    said[analysis.kind] = str(analysis.headline(arrays))
-            except Exception as error:  # of a third-party analysis: the report goes on
-                problems.append(f"{name}: no headline: {blamed(error, registry)}")
-    return list(filter(None, said.values()))[:HEADLINES], problems
 
 
 def _members(console: Console, run: Run, registry: Registry, asked: Asked) -> None:

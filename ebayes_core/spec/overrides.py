@@ -3,27 +3,38 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from ebayes_core.spec import sweep
 from ebayes_core.spec.messages import short
 
+#: `dotted.field=value` each, or values by dotted field
+Overrides = Iterable[str] | Mapping[str, Any]
 
-def override(table: dict[str, Any], texts: Iterable[str]) -> list[str]:
-    """Set each `dotted.field=value` in the tables of a spec; returns messages about mistakes.
+
+def override(table: dict[str, Any], wanted: Overrides) -> list[str]:
+    """Set fields in the tables of a spec; returns messages about mistakes.
 
     Setting a table's kind keeps its other fields; those that the new kind does not have are reported as unknown.
     """
     mistakes = []
-    for text in texts:
-        name, _, value = text.partition("=")
+    for text, value in _pairs(wanted):
         try:
             _encoded(text)
-            sweep.put(table, _path(name, text), toml_value(value))
+            name, _, after = text.partition("=")
+            sweep.put(table, _path(name, text), toml_value(after) if value is None else value)
         except ValueError as error:
             mistakes.append(f"--set {short(text, quoted=False)}: {error}")
     return mistakes
+
+
+def _pairs(wanted: Overrides) -> Iterator[tuple[str, Any]]:
+    """The text of each override, and its value unless the text contains it."""
+    if isinstance(wanted, Mapping):
+        yield from ((f"{name}={value}", value) for name, value in wanted.items())
+    else:
+        yield from ((text, None) for text in wanted)
 
 
 def _encoded(text: str) -> None:

@@ -16,14 +16,14 @@ from ebayes_core.errors import SpecError, nearest
 from ebayes_core.spec.members import points, strictly
 from ebayes_core.spec.messages import UNKNOWN, describe
 from ebayes_core.spec.models import SLOTS, Parts, compose
-from ebayes_core.spec.overrides import override
+from ebayes_core.spec.overrides import Overrides, override
 from ebayes_core.storage import text_file
 
 P = TypeVar("P", bound=Parts)
 DEEP = re.compile(r"(?<![\w-])(?:[\w-]++[ \t]*+\.[ \t]*+){500}")  # possessive quantifiers: linear time on any text
 
 
-def load(path: str | Path, registry: Registry, overrides: Iterable[str] = ()) -> Parts:
+def load(path: str | Path, registry: Registry, overrides: Overrides = ()) -> Parts:
     """The experiment of a TOML file. Raises SpecError that lists every mistake."""
     return loads(read(path), registry, overrides, source=str(path))
 
@@ -41,9 +41,9 @@ def read(path: str | Path) -> str:
 
 
 def loads(
-    text: str, registry: Registry, overrides: Iterable[str] = (), source: str = "spec", folder: str | Path | None = None
+    text: str, registry: Registry, overrides: Overrides = (), source: str = "spec", folder: str | Path | None = None
 ) -> Parts:
-    """The experiment of a TOML text; overrides are `dotted.field=value`.
+    """The experiment of a TOML text; overrides are `dotted.field=value`, or values by dotted field.
 
     source: where the text is from, for messages. folder: where files that the spec names are; that of `source` if left
     out.

@@ -64,7 +64,7 @@ def total_steps(cohort: Cohort) -> int:
     return int(cohort.training.epochs * cohort.batches)
 
 
-class _Speed:
+class Speed:
     """Steps per second since the last display. The first step does not count: it may wait for the compiler."""
 
     def __init__(self, seconds: float) -> None:
@@ -111,7 +111,7 @@ class Live(Watcher):
         waiting = "compiling" if cohort.compile else "starting"
         state_text = self._lines([waiting, *self.name], [])
         self.task = self.progress.add_task("", total=total_steps(cohort), completed=state.step, state=state_text)
-        self.speed = _Speed(REFRESH_SECONDS)
+        self.speed = Speed(REFRESH_SECONDS)
 
     def tick(self, cohort: Cohort, state: State) -> None:
         """Refresh the display a few times a second."""
@@ -144,7 +144,7 @@ class Plain(Watcher):
         how = "compiling the step, then " if cohort.compile else ""
         size = f"{networks(len(cohort))} of {sum(cohort.sizes)} synapses"
         self.note(f"cohort {index + 1} of {count}: {size}; {how}{total_steps(cohort) - state.step} steps")
-        self.speed = _Speed(PLAIN_SECONDS)
+        self.speed = Speed(PLAIN_SECONDS)
 
     def tick(self, cohort: Cohort, state: State) -> None:
         """Print epoch, speed, remaining time and objective, if it is time to."""

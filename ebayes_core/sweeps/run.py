@@ -127,7 +127,8 @@ def _finished(out: Path, mine: str) -> bool:
         theirs = found.provenance.get("digest")
     if theirs != mine:
         raise UserError(
-            f"{out} contains the result of another spec; give another file with --out, or replace this one with --fresh"
+            f"{out} contains the result of another spec; give another file with --out (in Python out=), or replace this "
+            "one with --fresh (fresh=True)"
         )
     return True
 
@@ -147,6 +148,6 @@ def _refuse_another(parts: Path, mine: str) -> None:
     """Raise UserError if the folder of a stopped run belongs to another spec."""
     if _whose(parts) not in (None, mine):
         raise UserError(
-            f"{parts} contains an unfinished run of another spec; finish that one, give another file with --out, "
-            "or discard it with --fresh"
+            f"{parts} contains an unfinished run of another spec; finish that one, give another file with --out "
+            "(in Python out=), or discard it with --fresh (fresh=True)"
         )

@@ -56,6 +56,10 @@ class Arrays(Dataset):
     likelihood: Literal["auto", "classification", "regression"] = Field(
         "auto", description="auto: integers and texts are classes, other numbers are the targets of a regression"
     )
+    classes: int | None = Field(
+        None, ge=2, le=1_000_000,
+        description="number of classes, if the training labels, then integers from 0, do not show all of them",
+    )  # fmt: skip
     noise_sd: float | None = Field(
         None, gt=0, le=1e6,
         description="standard deviation of the noise of a regression, in units of its targets; 1 if left out",
@@ -96,6 +100,8 @@ class Arrays(Dataset):
     def _consistent(self) -> Arrays:
         if self.test is not None and (self.test_fraction is not None or self.split_seed is not None):
             raise ValueError("test_fraction and split_seed split a single file: leave them out, or the file test")
+        if self.likelihood == "regression" and self.classes is not None:
+            raise ValueError("classes belongs to a classification: leave it out")
         if self.likelihood == "classification" and self.noise_sd is not None:
             raise ValueError("noise_sd belongs to a regression: leave it out")
         return self
@@ -117,7 +123,9 @@ class Arrays(Dataset):
     @property
     def _wanted(self) -> files.Wanted:
         share = 0.2 if self.test_fraction is None else self.test_fraction
-        return files.Wanted(self.inputs, self.targets, self.likelihood, self.standardise, share, self.split_seed or 0)
+        likelihood = "classification" if self.classes else self.likelihood
+        names, split = (self.inputs, self.targets), (share, self.split_seed or 0)
+        return files.Wanted(*names, likelihood, self.standardise, *split, self.classes)
 
     @property
     def _paths(self) -> list[Path]:

@@ -57,7 +57,7 @@ def _meant(wanted: Wanted, paths: list[Path], pairs: list[Pair]) -> tuple[list[P
     raw = list(zip(paths, (y for _, y in pairs), strict=True))
     classes: tuple[str, ...] = ()
     if labels.are_classes(raw[0][1], wanted.likelihood):
-        found, known = _labelled(raw, wanted.likelihood == "auto")
+        found, known = _counted(raw, wanted.classes) if wanted.classes else _labelled(raw, wanted.likelihood == "auto")
         classes = tuple(map(str, known))
     else:
         found = [_at(path, labels.numbers, y) for path, y in raw]
@@ -74,6 +74,11 @@ def _labelled(raw: list[tuple[Path, np.ndarray]], guessed: bool) -> tuple[list[n
         found = [(path, y.astype(str)) for path, y in found]
     classes = _at(found[0][0], labels.classes_of, found[0][1], guessed)
     return [_at(path, labels.numbered, y, classes) for path, y in found], classes
+
+
+def _counted(raw: list[tuple[Path, np.ndarray]], classes: int) -> tuple[list[np.ndarray], np.ndarray]:
+    """Labels of each file, which are numbers of classes already, and the classes."""
+    return [_at(path, labels.within, _at(path, labels.labels, y), classes) for path, y in raw], np.arange(classes)
 
 
 def _at(path: Path, function: Callable[..., np.ndarray], *arguments: Any) -> np.ndarray:

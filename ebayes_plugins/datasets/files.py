@@ -28,6 +28,7 @@ class Wanted(NamedTuple):
     standardise: str
     test_fraction: float
     split_seed: int
+    classes: int | None = None
 
 
 def stamps(paths: Sequence[Path]) -> tuple[Stamp, ...]:

@@ -78,6 +78,19 @@ def classes_of(y: np.ndarray, guessed: bool) -> np.ndarray:
     return found
 
 
+def within(y: np.ndarray, classes: int) -> np.ndarray:
+    """Labels that are numbers of classes, int64; -1 for a step without one. Raises Unfit for others."""
+    if y.dtype.kind == "U":
+        raise Unfit(f"labels are texts: with classes = {classes} they have to be integers from 0 to {classes - 1}")
+    bad = (y < (MISSING if y.ndim == 2 else 0)) | (y >= classes)
+    if bad.any():
+        at = int(np.argwhere(bad)[0][0])
+        raise Unfit(
+            f"example {at}, counted from 0, has the label {y[bad][0]}: labels are integers from 0 to {classes - 1}"
+        )
+    return y.astype(np.int64)
+
+
 def numbered(y: np.ndarray, classes: np.ndarray) -> np.ndarray:
     """Labels as places in the sorted classes, int64; a missing one stays so. Raises Unfit for an unknown label."""
     missing = (y == MISSING) if y.ndim == 2 and y.dtype.kind != "U" else np.zeros(y.shape, dtype=bool)

@@ -1,0 +1,96 @@
+"""Data and networks of one's own: trained from scratch, or with the means of a network that is trained already."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ebayes_core.api import own_data
+from ebayes_core.api.runs import Place, Run
+from ebayes_core.api.training import run
+from ebayes_core.contract.slots import Plugin
+from ebayes_core.errors import DataError
+
+Table = str | Mapping[str, Any] | Plugin  #: a kind, a table as in a spec, or a plugin
+
+
+def fit(
+    x: Any, y: Any = None, *, test: Any = None, test_fraction: float | None = None, split_seed: int | None = None,
+    standardise: str | None = None, likelihood: str = "auto", classes: int | None = None, noise_sd: float | None = None,
+    network: Any = "mlp", cost: Table = "membrane", noise: Table = "heterogeneous", optimizer: Table = "adam",
+    inference: Table = "energy_efficient", training: Mapping[str, Any] | None = None,
+    measurement: Mapping[str, Any] | None = None, sweep: Mapping[str, Any] | None = None, seeds: Sequence[int] = (0,),
+    analysis: Sequence[Table] = (), name: str = "fit", description: str = "", out: Place | None = None,
+    fresh: bool = False, device: str = "auto", plugins: Iterable[Any] = (), progress: bool = True,
+) -> Run:  # fmt: skip
+    """Train noisy synapses with an energy cost on data and, if wanted, a network of one's own.
+
+    x: inputs (examples, *shape) as an array or tensor; a table of pandas; a data set of torch, with y left out; or the
+    path of a CSV, npz, npy or HDF5 file. y: targets, or the name of the target column. Integers and texts are classes,
+    other numbers the targets of a regression; likelihood = "classification" or "regression" decides it. test: the same
+    for testing, as a pair (x, y), a table, a data set or a path; if left out, test_fraction (0.2) of the examples is
+    held out, by split_seed. standardise: "each" input alone by its mean and deviation over the training set (the
+    default for vectors), "all" together (the default for images and sequences), or "none". classes: number of classes,
+    if the labels are integers from 0 that do not show all of them. noise_sd: standard deviation of the targets of a
+    regression, in their units.
+
+    network: a kind, a table as in a spec, a `torch.nn.Module`, which starts at its own weights, or a function that
+    makes one, which is called for each seed. The other keywords are the fields of a spec; a slot takes a kind, a table
+    or a plugin. The data are stored beside the results, which can then be used without them.
+
+    Raises DataError for data that cannot be trained on, and what `run` raises.
+    """
+    path = Path(out or f"results/{name}.h5")
+    options = {
+        "likelihood": likelihood, "classes": classes, "noise_sd": noise_sd, "test_fraction": test_fraction,
+        "split_seed": split_seed,
+    }  # fmt: skip
+    dataset = _dataset(x, y, test, path.with_suffix(""), standardise)
+    spec = {
+        "name": name, "description": description, "seeds": list(seeds), "dataset": dataset | options,
+        "network": _table(network), "cost": _table(cost), "noise": _table(noise), "optimizer": _table(optimizer),
+        "inference": _table(inference), "training": training, "measurement": measurement, "sweep": sweep, "analysis": [_table(one) for one in analysis],
+    }  # fmt: skip
+    with _as_given(dataset):
+        return run(spec, out=path, fresh=fresh, device=device, plugins=plugins, progress=progress)
+
+
+@contextlib.contextmanager
+def _as_given(dataset: Mapping[str, Any]) -> Iterator[None]:
+    """A block whose messages about the files of the data call them what the user knows them as."""
+    try:
+        yield
+    except DataError as error:
+        names = {dataset["train"]: "x and y", dataset.get("test"): "test x and y"}
+        text = str(error)
+        for path, name in names.items():
+            text = text.replace(path, name) if path else text
+        raise DataError(text) from error
+
+
+def _table(value: Table) -> Mapping[str, Any] | Plugin:
+    """The table of a slot; a name alone is its kind."""
+    return {"kind": value} if isinstance(value, str) else value
+
+
+def _dataset(x: Any, y: Any, test: Any, stem: Path, standardise: str | None) -> dict[str, Any]:
+    """The table of the data set: of files as they are, or of a file in which the examples are stored."""
+    if isinstance(x, (str, os.PathLike)):
+        if not (y is None or isinstance(y, str)) or not isinstance(test, (str, os.PathLike, type(None))):
+            raise DataError(
+                "x is the path of a file: let y be the name of its targets, and test a path too, or leave out"
+            )
+        names = {"train": os.path.abspath(x), "test": test and os.path.abspath(test), "targets": y}
+        return {"kind": "arrays", **names, "standardise": standardise}
+    train = own_data.examples(x, y)
+    files = {"train": own_data.store(train, stem)}
+    if test is not None:
+        x_test, y_test = test if isinstance(test, tuple) else (test, y)
+        held_out = own_data.examples(x_test, y_test, "test ")
+        own_data.check_alike(train, held_out)
+        files["test"] = own_data.store(held_out, stem)
+    how = standardise or ("each" if train.x.ndim <= 2 else "all")
+    return {"kind": "arrays", "standardise": how, **{split: str(path) for split, path in files.items()}}

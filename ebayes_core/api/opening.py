@@ -1,0 +1,66 @@
+"""Opening results: a file, a sweep's folder, or several files as one."""
+
+from __future__ import annotations
+
+import tempfile
+import weakref
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ebayes_core.api.plugins import registry_of
+from ebayes_core.api.runs import Place, Run
+from ebayes_core.errors import UserError
+from ebayes_core.results import merge, provenance, reader
+from ebayes_core.results.differences import differing
+from ebayes_core.results.record import Setting
+from ebayes_core.sweeps import locate
+from ebayes_core.sweeps.planning import find_device
+
+SEED, APART = "seed", " + "
+
+
+def open(path: Place | Iterable[Place], *, plugins: Iterable[Any] = ()) -> Run:
+    """Open results to read from: a file, a sweep's folder, or a list of these as if they were one run.
+
+    A folder is gathered first if networks have finished since. In a list, the fields in which the networks differ count
+    as swept, and a network that several files contain appears once. plugins: those that the results need and that are
+    not installed.
+
+    Raises UserError if there is nothing to read, with the nearest name, and StoreError for another kind of file.
+    """
+    registry, plugins = registry_of(plugins), tuple(plugins)
+    if isinstance(path, (str, Path)) or not isinstance(path, Iterable):
+        return Run(locate.results(Path(path), registry, print), plugins)
+    files = list(dict.fromkeys(locate.results(Path(one), registry, print) for one in path))
+    if not files:
+        raise UserError("the list of results files to open is empty: name at least one")
+    return Run(files[0], plugins) if len(files) == 1 else _joined(files, plugins)
+
+
+def _joined(files: Sequence[Path], plugins: Sequence[Any]) -> Run:
+    """Several files as one, in a temporary file that is removed with the run."""
+    folder = tempfile.TemporaryDirectory(prefix="ebayes-")
+    target = Path(folder.name) / "joined.h5"
+    _join(files, target, registry_of(plugins).versions())
+    found = Run(target, plugins)
+    weakref.finalize(found, folder.cleanup)
+    return found
+
+
+def _join(files: Sequence[Path], target: Path, versions: dict[str, str]) -> None:
+    """Write the networks of several files into one, as if a sweep had set the fields in which they differ."""
+    runs = [reader.Run(file) for file in files]
+    found = merge.sources(files)
+    specs = {Setting(spec, {}).digest: spec for run in runs for spec in map(run.member_spec, range(run.n_members))}
+    swept = differing(list(specs.values()), ignored=(SEED,))
+    settings = [
+        Setting(spec, {name: values[i] for name, values in swept.items()}) for i, spec in enumerate(specs.values())
+    ]
+    whole = runs[0].spec | {"name": _name(runs), "seeds": sorted({spec[SEED] for spec in specs.values()}), "sweep": {}}
+    texts = "\n".join(f"# {file.name}\n{run.spec_text}" for file, run in zip(files, runs, strict=True))
+    merge.gather(target, whole, settings, found, provenance.collect(versions, find_device("cpu")), texts)
+
+
+def _name(runs: Sequence[reader.Run]) -> str:
+    return APART.join(dict.fromkeys(run.name for run in runs))
