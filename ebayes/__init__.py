@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # the same names for editors and type checkers
     from ebayes_core import testing
+    from ebayes_core.api.comparing import compare
     from ebayes_core.api.experiments import Experiment, load
     from ebayes_core.api.fitting import fit
     from ebayes_core.api.opening import open
@@ -45,6 +46,7 @@ _HOMES = {
     "ebayes_core.contract.compound": ("Several", "Stepwise"),
     "ebayes_core.contract.claim": ("Claim",),
     "ebayes_core": ("testing",),
+    "ebayes_core.api.comparing": ("compare",),
     "ebayes_core.api.experiments": ("Experiment", "load"),
     "ebayes_core.api.fitting": ("fit",),
     "ebayes_core.api.opening": ("open",),
@@ -55,8 +57,8 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Analysis", "Claim", "Classification", "Cost", "Dataset", "Experiment", "Inference", "Likelihood", "Network",
-    "Noise", "Optimizer", "Quanta", "Regression", "Run", "Several", "Slope", "Stepwise", "Trace", "VesicleCost", "fit",
-    "hookimpl", "load", "open", "run", "testing",
+    "Noise", "Optimizer", "Quanta", "Regression", "Run", "Several", "Slope", "Stepwise", "Trace", "VesicleCost",
+    "compare", "fit", "hookimpl", "load", "open", "run", "testing",
 ]  # fmt: skip
 
 

@@ -49,10 +49,13 @@ def fit(
         "split_seed": split_seed,
     }  # fmt: skip
     dataset = _dataset(x, y, test, path.with_suffix(""), standardise)
+    slots = {
+        "network": network, "cost": cost, "noise": noise, "optimizer": optimizer, "inference": inference,
+    }  # fmt: skip
     spec = {
         "name": name, "description": description, "seeds": list(seeds), "dataset": dataset | options,
-        "network": _table(network), "cost": _table(cost), "noise": _table(noise), "optimizer": _table(optimizer),
-        "inference": _table(inference), "training": training, "measurement": measurement, "sweep": sweep, "analysis": [_table(one) for one in analysis],
+        **{slot: _table(value) for slot, value in slots.items()}, "training": training, "measurement": measurement,
+        "sweep": sweep, "analysis": [_table(one) for one in analysis],
     }  # fmt: skip
     with _as_given(dataset):
         return run(spec, out=path, fresh=fresh, device=device, plugins=plugins, progress=progress)

@@ -95,13 +95,18 @@ def draw(file: str, analysis: str | None, into: str | None, without: tuple[str, 
 @click.option(
     "--out", type=click.Path(file_okay=False), default="report", show_default=True, help="Folder for the pages."
 )
+@click.option("--compare", is_flag=True, help="Write a page on which all RESULTS stand beside each other instead.")
 @without
-def report(files: tuple[str, ...], out: str, without: tuple[str, ...]) -> None:
+def report(files: tuple[str, ...], out: str, compare: bool, without: tuple[str, ...]) -> None:
     """Write an HTML page for each of RESULTS: spec, tables, figures and claims in one file that can be sent by mail."""
     from ebayes_core.report import page
 
     registry, problems = registry_of(without), []
-    for file, target in page.targets([located(file, registry) for file in files], Path(out)).items():
+    paths = [located(file, registry) for file in files]
+    if compare:
+        page.write_comparison(paths, Path(out) / "comparison.html")
+        return say(Path(out) / "comparison.html")
+    for file, target in page.targets(paths, Path(out)).items():
         try:
             problems += page.write(file, target, registry)
             say(target)

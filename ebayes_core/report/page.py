@@ -11,7 +11,7 @@ import base64
 import contextlib
 import io
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from importlib.metadata import version
@@ -27,6 +27,7 @@ from ebayes_core.contract.registry import Registry, first_line
 from ebayes_core.contract.slots import Analysis
 from ebayes_core.errors import UserError
 from ebayes_core.report import canvas, claims, figures, optimality, tables
+from ebayes_core.report.comparison import Comparison
 from ebayes_core.report.findings import findings
 from ebayes_core.report.templates import template
 from ebayes_core.results.handle import title
@@ -106,9 +107,27 @@ def write(file: Path, target: Path, registry: Registry) -> list[str]:
             rendered = template("page.html").render(
                 _of_run(run, registry), pictures=pictures, claims=asked, ebayes=version("ebayes")
             )
+    _save(rendered, target)
+    return [f"{file}: {problem}" for part in (*pictures, asked) for problem in part.problems]
+
+
+def write_comparison(files: Sequence[Path], target: Path) -> None:
+    """Write several results files beside each other as a page: their differences, medians, and a figure.
+
+    Raises StoreError if one is not a results file or cannot be read.
+    """
+    with contextlib.ExitStack() as held:
+        found = Comparison(tuple(held.enter_context(Run(file)) for file in files))
+        image = _data_uri(found.figure())
+        rendered = template("comparison_page.html").render(
+            found.listings, names=found.names, image=image, ebayes=version("ebayes")
+        )
+    _save(rendered, target)
+
+
+def _save(rendered: str, target: Path) -> None:
     with atomic.replacing(target) as beside:
         beside.write_text(rendered, encoding="utf-8", errors=output.PLAINLY)  # a file name may not be valid text
-    return [f"{file}: {problem}" for part in (*pictures, asked) for problem in part.problems]
 
 
 def _of_run(run: Run, registry: Registry) -> dict[str, Any]:

@@ -127,8 +127,8 @@ def _finished(out: Path, mine: str) -> bool:
         theirs = found.provenance.get("digest")
     if theirs != mine:
         raise UserError(
-            f"{out} contains the result of another spec; give another file with --out (in Python out=), or replace this "
-            "one with --fresh (fresh=True)"
+            f"{out} contains the result of another spec; give another file with --out (in Python out=), or replace "
+            "this one with --fresh (fresh=True)"
         )
     return True
 
