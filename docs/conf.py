@@ -47,7 +47,11 @@ nb_execution_raise_on_error = True
 nb_merge_streams = True
 
 default_role = "py:obj"
-autodoc_default_options = {"members": True, "member-order": "bysource", "exclude-members": "model_config, model_post_init"}
+autodoc_default_options = {
+    "members": True,
+    "member-order": "bysource",
+    "exclude-members": "model_config, model_post_init",
+}
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
 python_maximum_signature_line_length = 88
