@@ -20,7 +20,7 @@ from scipy.stats import spearmanr
 from ebayes_core.console.printing import SHOWN
 from ebayes_core.contract.registry import Registry
 from ebayes_core.contract.slots import Analysis, hookimpl
-from ebayes_core.report import optimality, screen, signature, summary, tables
+from ebayes_core.report import findings, optimality, signature, summary, tables
 from ebayes_core.results.reader import Run
 from ebayes_core.results.writer import add_analyses
 from ebayes_core.sweeps.folder import Folder
@@ -98,7 +98,7 @@ def said(capsys: pytest.CaptureFixture[str], *args: str | Path) -> str:
 
 def words_of(run: Run) -> list[str]:
     """What was found, in sentences."""
-    return list(screen.findings(run, Registry.load()))
+    return findings.findings(run, Registry.load())[0]
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -190,10 +190,10 @@ def test_analyses_speak_once_for_each_kind_and_a_fault_costs_only_the_sentence(f
     for name, words in told.items():
         analysis = Says(words=words)
         add_analyses(copy, {name: {**analysis.measure(None), "_options": analysis.model_dump_json()}})
-    assert screen.headlines(copy, known) == (["It rains."], [])
+    assert findings.headlines(copy, known) == (["It rains."], [])
     with h5py.File(copy, "r+") as file:
         del file["analyses/says"], file["analyses/says-2"]
-    found, (problem,) = screen.headlines(copy, known)
+    found, (problem,) = findings.headlines(copy, known)
     assert found == [] and problem.startswith("says-3: no headline: ") and problem.count("broken") == 1
 
 
