@@ -50,7 +50,7 @@ default_role = "py:obj"
 autodoc_default_options = {
     "members": True,
     "member-order": "bysource",
-    "exclude-members": "model_config, model_post_init",
+    "exclude-members": "model_config, model_post_init, slot, advice, undefined",
 }
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
