@@ -22,7 +22,7 @@ PANELS = [
 ]
 
 
-def panel(name: str, left: float, top: float, right: float, bottom: float):  # noqa: ANN201
+def panel(name: str, left: float, top: float, right: float, bottom: float):
     """A part of a figure."""
     picture = imread(FIGURES / f"{name}.png")[..., :3]
     down, across = picture.shape[:2]

@@ -44,7 +44,6 @@ nb_execution_mode = "cache"  # a notebook is run again when its code changes
 nb_execution_in_temp = True
 nb_execution_timeout = -1
 nb_execution_raise_on_error = True
-nb_merge_streams = True
 
 default_role = "py:obj"
 autodoc_default_options = {

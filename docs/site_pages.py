@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from docutils import nodes
 from docutils.utils.math.latex2mathml import tex2mathml
+from jupyter_cache.executors import utils as executors
 from pydantic import BaseModel
 from sphinx.application import Sphinx
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register them with Sphinx."""
+    # a shell's output arrives in pieces of 100 characters; myst-nb would put each on a line of its own
+    executors.executenb = partial(executors.executenb, coalesce_streams=True)
     app.connect("source-read", stand_in)
     app.connect("autodoc-process-docstring", describe)
     app.connect("autodoc-process-signature", without_fields)
