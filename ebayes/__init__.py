@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # the same names for editors and type checkers
-    from ebayes_core import testing
+    from ebayes import testing
     from ebayes_core.api.comparing import compare
     from ebayes_core.api.experiments import Experiment, load
     from ebayes_core.api.fitting import fit
@@ -35,6 +35,7 @@ if TYPE_CHECKING:  # the same names for editors and type checkers
         VesicleCost,
         hookimpl,
     )
+    from ebayes_core.errors import EbayesError, Interrupted, UserError
 
 #: module -> the names that are imported from it
 _HOMES = {
@@ -45,7 +46,8 @@ _HOMES = {
     "ebayes_core.contract.likelihoods": ("Classification", "Likelihood", "Regression"),
     "ebayes_core.contract.compound": ("Several", "Stepwise"),
     "ebayes_core.contract.claim": ("Claim",),
-    "ebayes_core": ("testing",),
+    "ebayes": ("testing",),
+    "ebayes_core.errors": ("EbayesError", "Interrupted", "UserError"),
     "ebayes_core.api.comparing": ("compare",),
     "ebayes_core.api.experiments": ("Experiment", "load"),
     "ebayes_core.api.fitting": ("fit",),
@@ -56,17 +58,20 @@ _HOMES = {
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
-    "Analysis", "Claim", "Classification", "Cost", "Dataset", "Experiment", "Inference", "Likelihood", "Network",
-    "Noise", "Optimizer", "Quanta", "Regression", "Run", "Several", "Slope", "Stepwise", "Trace", "VesicleCost",
-    "compare", "fit", "hookimpl", "load", "open", "run", "testing",
+    "Analysis", "Claim", "Classification", "Cost", "Dataset", "EbayesError", "Experiment", "Inference", "Interrupted",
+    "Likelihood", "Network", "Noise", "Optimizer", "Quanta", "Regression", "Run", "Several", "Slope", "Stepwise",
+    "Trace", "UserError", "VesicleCost", "compare", "fit", "hookimpl", "load", "open", "run", "testing",
 ]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return import_module("importlib.metadata").version("ebayes")
     if name not in _HOME:
         raise AttributeError(f"module 'ebayes' has no name '{name}'; it has {', '.join(__all__)}")
-    home = import_module(_HOME[name])
-    found = globals()[name] = getattr(home, name, None) or import_module(f"{home.__name__}.{name}")
+    home = _HOME[name]
+    found = import_module(f"{home}.{name}") if home == __name__ else getattr(import_module(home), name)
+    globals()[name] = found
     return found
 
 

@@ -1,4 +1,4 @@
-"""For plugin authors: one check per slot that a test calls in one line, as `ebayes_core.testing` has them."""
+"""Checks and Hypothesis strategies for plugins of one's own; a test calls a check in one line."""
 
 from ebayes_core.testing import *  # noqa: F403
 from ebayes_core.testing import __all__  # noqa: F401

@@ -70,7 +70,7 @@ def load(
             return spec
         plugins, spec = [*spec.plugins, *plugins], spec.parts
     if isinstance(spec, Parts):
-        spec = specs.resolved(spec)
+        spec = specs.dumps(spec)
     if isinstance(spec, Mapping):
         return _read(_toml(spec), "spec", all_of(plugins, spec), set)
     if isinstance(spec, str) and ("\n" in spec or "=" in spec):

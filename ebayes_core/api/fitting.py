@@ -14,6 +14,8 @@ from ebayes_core.api.training import run
 from ebayes_core.contract.slots import Plugin
 from ebayes_core.errors import DataError
 
+#: With the learning rates of the paper, sigma takes hundreds of epochs to reach its optimum.
+AT_OPTIMUM = {"sigma": "fixed_point", "schedule": "cosine"}
 Table = str | Mapping[str, Any] | Plugin  #: a kind, a table as in a spec, or a plugin
 
 
@@ -39,7 +41,8 @@ def fit(
 
     network: a kind, a table as in a spec, a `torch.nn.Module`, which starts at its own weights, or a function that
     makes one, which is called for each seed. The other keywords are the fields of a spec; a slot takes a kind, a table
-    or a plugin. The data are stored beside the results, which can then be used without them.
+    or a plugin. Unless training says otherwise, sigma is solved for and learning rates fall along a cosine, so that
+    networks end at their optimum. The data are stored beside the results, which can then be used without them.
 
     Raises DataError for data that cannot be trained on, and what `run` raises.
     """
@@ -54,7 +57,8 @@ def fit(
     }  # fmt: skip
     spec = {
         "name": name, "description": description, "seeds": list(seeds), "dataset": dataset | options,
-        **{slot: _table(value) for slot, value in slots.items()}, "training": training, "measurement": measurement,
+        **{slot: _table(value) for slot, value in slots.items()}, "training": AT_OPTIMUM | dict(training or {}),
+        "measurement": measurement,
         "sweep": sweep, "analysis": [_table(one) for one in analysis],
     }  # fmt: skip
     with _as_given(dataset):

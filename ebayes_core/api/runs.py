@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from ebayes_core.api.plugins import registry_of
 from ebayes_core.contract.attribution import asking, blamed
+from ebayes_core.contract.registry import using
 from ebayes_core.errors import EbayesError, UserError
 from ebayes_core.report import claims, figures, overview, tables
 from ebayes_core.results import reader
@@ -89,9 +90,10 @@ class Run(reader.Run):
 
     @contextlib.contextmanager
     def _blaming(self) -> Iterator[None]:
-        """A block in which an error is attributed to the plugin that raised it."""
+        """A block for plugins, which see those of this run, and in which errors name the one that raised them."""
         try:
-            yield
+            with using(self.registry):
+                yield
         except UserError:
             raise
         except Exception as error:

@@ -50,7 +50,7 @@ def _csv(path: Path, registry: Any, analysis: str | None, statistics: bool) -> s
 
     if not (analysis or statistics):
         with Run(path) as found:
-            return tables.as_csv(found.members)
+            return tables.as_csv(found.members.assign(**found.swept))
     known, problems = screen.statistics(path, registry, analysis)
     if len(known) > 1:
         raise UserError(f"--csv writes one table; choose one with --analysis: {', '.join(known)}")

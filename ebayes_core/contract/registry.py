@@ -1,14 +1,16 @@
 """The registry of plugins: found through the entry-point group `ebayes`, checked, and kept as slot -> kind -> class.
 
 There is no global registry: `Registry.load()` on the command line and `Registry.of(MyPlugin)` in a test build the same
-object.
+object. Only an analysis, which is given a results file and no registry, asks for the one `in_use`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Iterable, Sequence
-from functools import cached_property
+from collections.abc import Iterable, Iterator, Sequence
+from contextvars import ContextVar
+from functools import cached_property, lru_cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Annotated, Any, Union
 
@@ -18,7 +20,7 @@ from ebayes_core.contract.discovery import GROUP, Broken, Registered, first_line
 from ebayes_core.contract.slots import HOOKS, Plugin
 from ebayes_core.errors import PluginError, UserError, nearest
 
-__all__ = ["Broken", "Registered", "Registry", "first_line"]
+__all__ = ["Broken", "Registered", "Registry", "first_line", "in_use", "using"]
 
 log = logging.getLogger("ebayes")
 OWN = "ebayes"  #: the distribution of the built-in plugins
@@ -110,6 +112,30 @@ def _union(classes: list[type[Plugin]]) -> Any:
     if len(classes) < 2:  # pydantic needs two kinds for a discriminated union
         return classes[0] if classes else Plugin
     return Annotated[Union[tuple(classes)], Field(discriminator="kind")]  # noqa: UP007
+
+
+#: the registry with which an analysis is being measured
+_IN_USE: ContextVar[Registry | None] = ContextVar("registry", default=None)
+
+
+@contextlib.contextmanager
+def using(registry: Registry | None) -> Iterator[None]:
+    """A block in which `in_use` is this registry."""
+    token = _IN_USE.set(registry)
+    try:
+        yield
+    finally:
+        _IN_USE.reset(token)
+
+
+def in_use() -> Registry:
+    """The registry of the current block of `using`, or else that of the installed plugins, which is loaded once."""
+    return _IN_USE.get() or _installed()
+
+
+@lru_cache(maxsize=1)
+def _installed() -> Registry:
+    return Registry.load()
 
 
 def everything() -> list[Registered]:

@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import ValidationError
 
 from ebayes_core.contract.attribution import asking, blamed
-from ebayes_core.contract.registry import Registry
+from ebayes_core.contract.registry import Registry, using
 from ebayes_core.contract.slots import Analysis
 from ebayes_core.errors import UserError, nearest
 from ebayes_core.report.canvas import fit, too_large
@@ -44,7 +44,7 @@ def measure(path: Path, analyses: dict[str, Analysis], registry: Registry | None
     """Compute analyses and store them in the file; returns error messages. One that fails does not stop the others."""
     measured: dict[str, dict[str, Any]] = {}
     problems = []
-    with Run(path) as run:
+    with Run(path) as run, using(registry):
         for name, analysis in analyses.items():
             try:
                 measured[name] = _stamped(analysis, analysis.measure(run))

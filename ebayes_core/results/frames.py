@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ebayes_core.results.record import described
+from ebayes_core.wording import text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,11 +24,23 @@ def members(swept: Mapping[str, Any], numbers: Mapping[str, Any], by_layer: Arra
     by_layer: (member, layer) each.
     """
     about = {name: ("1", f"value of the swept field {name}") for name in swept}
-    columns = {**swept, **numbers}
+    columns = {**{name: _hashable(values) for name, values in swept.items()}, **numbers}
     for name, values in by_layer.items():
         of_layers = {f"{name}.{i + 1}": column for i, column in enumerate(values.T)}
         columns, about = columns | of_layers, about | dict.fromkeys(of_layers, described(name))
     return _frame(columns, "member", **about)
+
+
+def _hashable(values: Sequence[Any]) -> list[Any]:
+    """Values to group by: a swept table as its kind if that tells it, or else in words; a list as a tuple."""
+    tables = {json.dumps(value, sort_keys=True) for value in values if isinstance(value, dict)}
+    kinds = {value.get("kind") for value in values if isinstance(value, dict)}
+    told = len(kinds) == len(tables) and None not in kinds
+    return [(v["kind"] if told else text(v)) if isinstance(v, dict) else _tuples(v) for v in values]
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
 def synapses(layers: Mapping[int, Arrays]) -> pd.DataFrame:

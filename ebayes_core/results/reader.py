@@ -230,7 +230,8 @@ class Run(OpenFile):
     def members(self) -> pd.DataFrame:
         """The networks as a table: swept fields, seed, status, and every number measured.
 
-        One row per network, counted from 0. Numbers of a layer are named as in `balance.1`. `attrs["units"]` and
+        One row per network, counted from 0. Numbers of a layer are named as in `balance.1`; a swept table stands as its
+        kind, if that tells it from the others. `attrs["units"]` and
         `attrs["description"]` say what each column is.
         """
         numbers = {"seed": self.seeds, "status": self.status, **{name: self.metric(name) for name in self.metrics}}

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from pydantic import BaseModel
+
 from ebayes_core.contract.registry import Registry
+from ebayes_core.contract.slots import Plugin
 from ebayes_core.results.record import CONTENT, fingerprint
 from ebayes_core.spec.members import resolved
 from ebayes_core.spec.models import Parts, compose
@@ -15,10 +18,27 @@ PRESENTATION = ("name", "description", "analysis")
 
 
 def dumps(experiment: Parts) -> str:
-    """The experiment as TOML, which `loads` reads back as an equal one. Absent values are omitted."""
+    """The experiment as TOML, which `loads` reads back as an equal one with the same networks.
+
+    Fields that were left out stay out: the default of one kind need not be valid for another that the sweep sets.
+    """
     import tomli_w
 
-    return tomli_w.dumps(resolved(experiment))
+    table = experiment.model_dump(mode="json", exclude_unset=True, exclude_none=True)
+    _name_kinds(experiment, table)
+    return tomli_w.dumps(table)
+
+
+def _name_kinds(value: Any, dumped: Any) -> None:
+    """Write the kind of every plugin into its table, whether it was given or is that of the class."""
+    if isinstance(value, Plugin):
+        dumped["kind"] = value.kind
+    if isinstance(value, BaseModel) and isinstance(dumped, dict):
+        for name in dumped:
+            _name_kinds(getattr(value, name, None), dumped[name])
+    elif isinstance(value, tuple):
+        for part, table in zip(value, dumped, strict=True):
+            _name_kinds(part, table)
 
 
 def digest(experiment: Parts) -> str:

@@ -67,7 +67,7 @@ class Folder:
         return cls(path)
 
     def about(self) -> dict[str, Any]:
-        """The resolved spec, its digest, the ignored plugins, and the number of retries."""
+        """The spec, resolved and as TOML, its digest, the ignored plugins, and the number of retries."""
         with self._there():
             found: dict[str, Any] = json.loads((self.path / SWEEP).read_text(encoding="utf-8"))
             return found
@@ -92,8 +92,9 @@ class Folder:
 
     def whole_experiment(self, registry: Registry) -> Parts:
         """The experiment with its sweep expanded into networks. Raises SpecError."""
-        text, source = specs.dumps(self.experiment(registry)), str(self.path / SWEEP)
-        return specs.loads(text, registry, source=source, folder=self.about().get("folder") or None)
+        about, source = self.about(), str(self.path / SWEEP)
+        text = about.get("toml") or specs.dumps(self.experiment(registry))  # older folders have the resolved spec alone
+        return specs.loads(text, registry, source=source, folder=about.get("folder") or None)
 
     def clear(self) -> None:
         """Remove all files of the sweep, but no other files in the folder."""

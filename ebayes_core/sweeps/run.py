@@ -65,7 +65,7 @@ def begin(
         text,
         {
             "spec": spec.resolved(experiment), "digest": spec.digest(experiment), "without": list(without),
-            "retries": options.retries, "folder": experiment.folder,
+            "retries": options.retries, "folder": experiment.folder, "toml": spec.dumps(experiment),
         },
     )  # fmt: skip
     wanted = {point.setting.digest: point for point in experiment.members()}

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from ebayes_core.contract.registry import in_use
 from ebayes_core.contract.slots import Noise
 from ebayes_core.errors import UserError
 
@@ -13,29 +13,20 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from ebayes_core.contract.cost import Price
-    from ebayes_core.contract.registry import Registry
 
 FAR = 35.0  #: free parameters are searched for between minus and plus this, where 1 - p differs from 0
 
 
 def plugin(spec: dict[str, Any], slot: str) -> Any:
     """The plugin in a slot of a network's resolved spec. Raises UserError if it is not installed."""
-    registry, kind = _registry(), spec[slot]["kind"]
+    registry, kind = in_use(), spec[slot]["kind"]
     if kind not in registry.kinds(slot):
         raise UserError(
-            f"the {slot} '{kind}' of this run is not registered here; install the plugin that provides it"
-            f"{registry.suspects()}"
+            f"the {slot} '{kind}' of this run is not registered here; install the plugin that provides it, or in "
+            f"Python open the file with its class, ebayes.open(path, plugins=[...]){registry.suspects()}"
         )
     # as JSON, because a resolved table may contain a list for a tuple
     return registry.composed(registry.kinds(slot)[kind]).model_validate_json(json.dumps(spec[slot]))
-
-
-@cache
-def _registry() -> Registry:
-    """The installed plugins, loaded once, since a sweep has thousands of networks."""
-    from ebayes_core.contract.registry import Registry
-
-    return Registry.load()
 
 
 def price_in_sigma(spec: dict[str, Any]) -> Price:

@@ -6,6 +6,7 @@ import gc
 import subprocess
 import sys
 import warnings
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -74,11 +75,12 @@ def test_claims_and_the_page(path: Path, tmp_path: Path) -> None:
 
 
 def test_a_plugin_of_the_notebook_is_trained_and_remembered(tmp_path: Path) -> None:
-    run = ebayes.run(TEXT, set={"cost": Glial(kappa=0.3), "sweep": {}}, plugins=[Glial], out=tmp_path / "a.h5",
-                     progress=False)  # fmt: skip
+    wanted = {"cost": Glial(kappa=0.3), "sweep": {}, "analysis": [{"kind": "importance"}]}
+    wanted["training.sigma"] = "fixed_point"
+    run = ebayes.run(TEXT, set=wanted, plugins=[Glial], out=tmp_path / "a.h5", progress=False)
     assert run.member_spec(0)["cost"] == {"kind": "glial", "kappa": 0.3}
     with run:
-        assert run.figure("training") is not None
+        assert run.figure("importance", layer=2) is not None and run.analyses == ["importance"]
     assert run.registry.kinds("cost")["glial"] is Glial
 
 
@@ -134,5 +136,9 @@ def test_importing_takes_nothing_along() -> None:
 def test_every_public_name_is_there_and_no_other() -> None:
     assert all(getattr(ebayes, name) is not None for name in ebayes.__all__)
     assert sorted(ebayes.__all__) == list(ebayes.__all__) == sorted(ebayes._HOME)
+    assert ebayes.__version__ == version("ebayes") and set(dir(ebayes)) == {*ebayes.__all__, "__version__"}
+    from ebayes.testing import check_cost
+
+    assert ebayes.testing.check_cost is check_cost
     with pytest.raises(AttributeError, match="has no name 'fitt'; it has Analysis"):
         _ = ebayes.fitt

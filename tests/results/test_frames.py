@@ -37,7 +37,7 @@ def test_members_are_the_numbers_of_the_file(path: Path) -> None:
     with Run(path) as run, h5py.File(path) as file:
         table = run.members
         assert list(table["seed"]) == [0, 7] * 4 and list(table["cost.c"]) == [0.1] * 4 + [1.0] * 4
-        assert table["noise"][2] == {"kind": "none"} and table.index.name == "member"
+        assert list(table["noise"][1:3]) == ["heterogeneous", "none"] and table.index.name == "member"
         for name in run.metrics:
             np.testing.assert_array_equal(table[name], file["members"][name][()])
         for name in run.layer_metrics:
@@ -45,6 +45,15 @@ def test_members_are_the_numbers_of_the_file(path: Path) -> None:
             np.testing.assert_array_equal(columns, file["layer_metrics"][name][()])
         assert table.attrs["units"]["sigma_median"] == table.attrs["units"]["sigma_median.2"] == "weight"
         assert table.attrs["description"]["cost.c"] == "value of the swept field cost.c"
+
+
+def test_swept_tables_and_lists_can_be_grouped_by() -> None:
+    from ebayes_core.results import frames
+
+    noise = [{"kind": "none"}, {"kind": "heterogeneous", "sigma_0": 0.1}, {"kind": "heterogeneous", "sigma_0": 0.2}]
+    table = frames.members({"noise": noise, "hidden": [[3], [3], [4, [5]]]}, {}, {})
+    assert list(table["noise"]) == ["none", "heterogeneous sigma_0=0.1", "heterogeneous sigma_0=0.2"]
+    assert table.groupby("hidden").size()[(3,)] == 2 and table["hidden"][2] == (4, (5,))
 
 
 def test_each_synapse_has_the_row_of_its_place(path: Path) -> None:

@@ -105,6 +105,15 @@ def test_round_trip(experiment) -> None:
     assert once_more == again and once_more.members() == again.members()
 
 
+def test_swept_kinds_come_back_with_defaults_of_their_own(registry: Registry) -> None:
+    """The default rho of the first kind is not valid for the others."""
+    text = 'name = "x"\ncost = { kind = "calcium", c = 0.2 }\n[sweep]\n"cost.kind" = ["calcium", "membrane", "actin"]\n'
+    one = loads(text, registry)
+    again = loads(dumps(one), registry)
+    assert again.members() == one.members() and digest(again) == digest(one)
+    assert [p.member.cost.kind for p in again.members()] == ["calcium", "membrane", "actin"]
+
+
 def test_sweep_is_the_product_of_its_rows_with_seeds_fastest(registry: Registry) -> None:
     text = """
     name = "x"

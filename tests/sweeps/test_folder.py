@@ -265,6 +265,13 @@ def test_status_counts_and_foresees(registry: Registry, tmp_path: Path) -> None:
     assert status(folder).seconds_to_go == 0 and status(folder).done == 12
 
 
+def test_a_folder_knows_networks_of_several_kinds(registry: Registry, tmp_path: Path) -> None:
+    text = SPEC.split("[sweep]")[0] + '[sweep]\n"cost.kind" = ["calcium", "trafficking"]\n'
+    folder = begin(loads(text, registry), text, registry, tmp_path / "kinds", FAST)
+    kinds = [point.member.cost.kind for point in folder.whole_experiment(registry).members()]
+    assert kinds == ["calcium"] * 2 + ["trafficking"] * 2
+
+
 def test_nothing_to_gather_and_no_folder_are_said(registry: Registry, tmp_path: Path) -> None:
     folder = begun(registry, tmp_path / "many")
     with pytest.raises(UserError, match="no network of its spec is finished yet"):
