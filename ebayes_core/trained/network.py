@@ -78,9 +78,9 @@ def trained(run: Run, member: int, registry: Registry) -> Trained:
     """
     spec = run.member_spec(member)
     network, noise = (plugin(spec, slot, registry) for slot in ("network", "noise"))
-    names = {SIGMA: SIGMA} if noise.gaussian() else {name: FREE + name for name in noise.init(torch.zeros(1, 1))}
-    layers = range(1, run.n_layers(member) + 1)
+    names, layers = {SIGMA: SIGMA}, range(1, run.n_layers(member) + 1)
     if not noise.gaussian():
+        names = {name: FREE + name for name in stack([noise]).init(torch.zeros(1, 1))}
         _check_stored(run, member, noise, list(names.values()))
     read = lambda layer, name: torch.as_tensor(run.layer(member, layer, name))
     free = [{name: read(layer, stored) for name, stored in names.items()} for layer in layers]
