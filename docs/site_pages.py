@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from functools import partial
 from pathlib import Path
@@ -37,16 +38,40 @@ def stand_in(app: Sphinx, page: str, source: list[str]) -> None:
 
 def describe(app: Sphinx, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
     """Docstrings are plain text with code in `backticks`: to Sphinx, a star or a bar would mean something."""
+    lines[:] = [line for paragraph in paragraphs(lines) for line in [*parameters(paragraph, named(thing)), ""]]
     text = re.sub(r"\n\n((?: {4}.*\n)+)", r"\n\n::\n\n\1\n", "\n".join(lines) + "\n")
     lines[:] = [line if line.startswith("    ") else marked(line) for line in text.split("\n")]
     if isinstance(thing, type) and issubclass(thing, BaseModel):
         lines += [*fields(thing), ""]
 
 
+def named(thing: Any) -> list[str]:
+    """Names of the parameters of a function."""
+    try:
+        return list(inspect.signature(thing).parameters)
+    except (TypeError, ValueError):
+        return []
+
+
+def paragraphs(lines: list[str]) -> list[list[str]]:
+    """Lines between empty ones."""
+    return [part.split("\n") for part in re.split(r"\n\n+", "\n".join(lines).strip("\n"))]
+
+
+def parameters(paragraph: list[str], names: list[str]) -> list[str]:
+    """A paragraph such as `x: inputs (examples, inputs). y: targets.` as a list with an item for each parameter."""
+    one = "|".join(map(re.escape, names))
+    item = rf"(?:^|(?<=[.:;] ))((?:{one})(?:, (?:{one}))*): "
+    if not names or not re.match(item, paragraph[0]):
+        return paragraph
+    parts = re.split(item, " ".join(paragraph))[1:]
+    return [f"* ``{name}``: {words.strip()}" for name, words in zip(parts[::2], parts[1::2], strict=True)]
+
+
 def marked(line: str) -> str:
     """A line of plain text as reStructuredText."""
     parts = re.split(r"(`+[^`]*`+)", line)
-    parts[::2] = [re.sub(r"[*|\\]|(?<=\w)_(?=\W|$)", r"\\\g<0>", plain) for plain in parts[::2]]
+    parts[::2] = [re.sub(r"(?!^\* )[*|\\]|(?<=\w)_(?=\W|$)", r"\\\g<0>", plain) for plain in parts[::2]]
     return "".join(parts)
 
 

@@ -63,6 +63,17 @@ def test_notebooks_are_stored_without_outputs(notebook: Path) -> None:
     assert code and not any(cell["outputs"] or cell["execution_count"] for cell in code)
 
 
+def test_the_ten_lines_of_the_readme_are_the_first_tutorial() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    ten = re.search(r"```python\n(import ebayes\n.*?)```", readme, re.DOTALL)[1].splitlines()
+    cells = json.loads(NOTEBOOKS[0].read_text(encoding="utf-8"))["cells"]
+    code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    assert len(ten) == 10
+    for line in ten:
+        start = line.split("  #")[0].rstrip()
+        assert start in code, start
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda p: p.stem)
 def test_a_notebook_runs_without_a_network(notebook: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
