@@ -96,8 +96,8 @@ class Run(reader.Run):
         of the same layers. Inputs are as the network sees them: `prepare` makes them from new data, `examples` returns
         those of the run.
 
-        Raises AbsentError for a network that does not exist, and UserError for one that diverged, for a plugin that is
-        not registered, and for data that are not those of the run, which tell what its inputs and outputs are.
+        The data of the run need not be here. Raises AbsentError for a network that does not exist, and UserError for
+        one that diverged, or for a plugin that is not registered.
         """
         from ebayes_core.trained.module import module
 

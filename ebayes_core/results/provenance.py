@@ -21,6 +21,7 @@ log = logging.getLogger("ebayes")
 
 PACKAGES = ("ebayes", "torch", "torchvision", "numpy", "scipy", "h5py", "pydantic", "scikit-learn", "mlxtend")
 COMPILED = "yes"  #: the update was one compiled kernel; any other value says why not
+Shapes = tuple[tuple[int, ...], tuple[int, ...]]  #: of the inputs and the outputs of an example
 WIDTH = 80  #: width of a line in columns
 
 
@@ -70,24 +71,27 @@ def _commit() -> str:
         return ""
 
 
-def made(how: str, networks: int, dataset: dict[str, Any], digest: str) -> dict[str, Any]:
-    """How the update of `networks` networks was computed, and the digest of their data; `merged` combines several of
-    these.
+def made(how: str, networks: int, dataset: dict[str, Any], digest: str, shapes: Shapes) -> dict[str, Any]:
+    """How the update of `networks` networks was computed, the digest of their data, and the shapes of an example's
+    inputs and outputs; `merged` combines several of these.
     """
-    return {"compiled": {how: networks}, "data": {json.dumps(dataset): [digest]}}
+    name = json.dumps(dataset)
+    return {"compiled": {how: networks}, "data": {name: [digest]}, "shapes": {name: [list(shape) for shape in shapes]}}
 
 
 def merged(origins: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """The same for a file gathered from items, with `networks` of each; warns if data of one name differ."""
     compiled: Counter[str] = Counter()
     data: dict[str, list[str]] = {}
+    shapes: dict[str, Any] = {}
     for origin in origins:
+        shapes |= _table(origin, "shapes")
         compiled.update(dict.fromkeys(_table(origin, "compiled"), origin["networks"]))
         for spec, digests in _table(origin, "data").items():
             data[spec] = [*dict.fromkeys([*data.get(spec, []), *digests])]
     for name in _named({spec: digests for spec, digests in data.items() if len(digests) > 1}):
         log.warning("networks of one sweep were trained on different data of one name: %s; see its provenance", name)
-    return {"compiled": dict(compiled), "data": data}
+    return {"compiled": dict(compiled), "data": data, "shapes": shapes}
 
 
 def since(before: str, now: str) -> str:

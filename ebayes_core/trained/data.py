@@ -11,6 +11,7 @@ from ebayes_core.trained.plugins import plugin
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from ebayes_core.contract.network import Shape
     from ebayes_core.contract.registry import Registry
     from ebayes_core.contract.slots import Dataset
     from ebayes_core.results.reader import Run
@@ -35,6 +36,16 @@ def examples_of(dataset: Dataset, split: str) -> tuple[Tensor, Tensor]:
     stage = dataset.stages(split)
     last = slice(None) if stage is None else stage == stage.max()
     return x[last], y[last]
+
+
+def shapes_of(run: Run, member: int, registry: Registry, who: str) -> tuple[Shape, Shape]:
+    """Shapes of the inputs and of the outputs of an example; an older file does not tell, and needs its data for it."""
+    known = run.provenance.get("shapes", {}).get(json.dumps(run.member_spec(member)["dataset"]))
+    if known:
+        inputs, outputs = map(tuple, known)
+        return inputs, outputs
+    dataset = dataset_of(run, [member], registry, who)
+    return tuple(dataset.load("train")[0].shape[1:]), dataset.task().shape
 
 
 def _same_data(dataset: Dataset, known: list[str] | None, who: str) -> None:

@@ -10,11 +10,13 @@ from torch import Tensor, nn
 from ebayes_core.contract.likelihoods import Likelihood
 from ebayes_core.contract.network import Network, Shape
 from ebayes_core.errors import UserError
-from ebayes_core.trained.data import dataset_of, examples_of
+from ebayes_core.trained.data import shapes_of
 from ebayes_core.trained.network import Trained, check_member, trained
+from ebayes_core.trained.plugins import plugin
 
 if TYPE_CHECKING:
     from ebayes_core.contract.registry import Registry
+    from ebayes_core.contract.slots import Dataset
     from ebayes_core.results.reader import Run
 
 Draw = torch.Generator | None
@@ -29,12 +31,12 @@ class Module(nn.Module):
     in the layout of the results file. What the noise depends on moves with `.to`, and is not in the `state_dict`.
     """
 
-    def __init__(self, found: Trained, likelihood: Likelihood, inputs: Shape) -> None:
+    def __init__(self, found: Trained, likelihood: Likelihood | None, inputs: Shape, outputs: Shape) -> None:
         super().__init__()
         self.network, self.noise, self.likelihood = found.network, found.noise, likelihood
-        self.inputs = inputs
-        self.times = found.network.draws(inputs, likelihood.shape)
-        self.plain = _plain(found, inputs, likelihood.shape)
+        self.inputs, self.outputs = inputs, outputs
+        self.times = found.network.draws(inputs, outputs)
+        self.plain = _plain(found, inputs, outputs)
         self._names = [name for name, p in self.plain.named_parameters() if p.requires_grad]
         self._free = [{name: f"{name}_{i}" for name in free} for i, free in enumerate(found.free, 1)]
         for names, free in zip(self._free, found.free, strict=True):
@@ -63,7 +65,11 @@ class Module(nn.Module):
         """
         if samples < 1:
             raise UserError(f"samples = {samples}: an ensemble needs at least one")
-        if self.likelihood.averaged(torch.zeros(1, 1, *self.likelihood.shape)) is None:
+        if self.likelihood is None:
+            raise UserError(
+                "what an ensemble averages is told by the data of the run, which are not here: restore them"
+            )
+        if self.likelihood.averaged(torch.zeros(1, 1, *self.outputs)) is None:
             raise UserError(f"the likelihood {type(self.likelihood).__name__} defines no averaged(outputs)")
         self._samples, self._generator = samples, generator
         return self
@@ -75,6 +81,7 @@ class Module(nn.Module):
             return outputs
         if self._samples is None:
             return self.sampled(x, self._generator)
+        assert self.likelihood is not None, "`ensemble` has refused to begin"
         found = self.likelihood.averaged(torch.stack([self.sampled(x, self._generator) for _ in range(self._samples)]))
         assert found is not None, "`ensemble` has refused such likelihoods"
         return found
@@ -137,10 +144,17 @@ def _put_in(module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> N
 def module(run: Run, member: int, registry: Registry) -> Module:
     """A network of a run as a module of torch, with its mean weights; see `Module`.
 
-    Raises AbsentError for a network that does not exist, and UserError for one that diverged, for a plugin that is not
-    registered, and for data that are not those of the run, which tell what its inputs and outputs are.
+    Raises AbsentError for a network that does not exist, and UserError for one that diverged, or for a plugin that is
+    not registered. The data of the run need not be here.
     """
     check_member(run, member)
-    found = trained(run, member, registry)
-    dataset = dataset_of(run, [member], registry, "module")
-    return Module(found, dataset.task(), tuple(examples_of(dataset, "train")[0].shape[1:]))
+    found, dataset = trained(run, member, registry), plugin(run.member_spec(member), "dataset", registry)
+    return Module(found, _likelihood(dataset), *shapes_of(run, member, registry, "module"))
+
+
+def _likelihood(dataset: Dataset) -> Likelihood | None:
+    """What the outputs mean; None if only data tell that are not here."""
+    try:
+        return dataset.task()
+    except UserError:
+        return None

@@ -16,6 +16,7 @@ from ebayes_core.trained.network import check_member, trained
 from ebayes_core.trained.prediction import UNCERTAINTIES, Prediction
 
 if TYPE_CHECKING:
+    from ebayes_core.contract.likelihoods import Likelihood
     from ebayes_core.contract.registry import Registry
     from ebayes_core.contract.slots import Dataset
     from ebayes_core.results.reader import Run
@@ -39,8 +40,8 @@ def predict(run: Run, x: Any, member: int, registry: Registry, samples: int = 20
     dataset = dataset_of(run, [member], registry, "predict")
     inputs = tuple(dataset.load("train")[0].shape[1:])
     seen = examples_of(dataset, "test")[0] if x is None else prepared(dataset, x, inputs)
-    network, names = Module(found, dataset.task(), inputs), dataset.class_names()
-    return _predicted(network, names, seen.to(found.mu[0].dtype), samples, seed)
+    task, names = dataset.task(), dataset.class_names()
+    return _predicted(Module(found, task, inputs, task.shape), task, names, seen.to(found.mu[0].dtype), samples, seed)
 
 
 def prepare(run: Run, x: Any, member: int, registry: Registry) -> Tensor:
@@ -90,17 +91,19 @@ class _Part(NamedTuple):
     uncertainty: Uncertainty | None
 
 
-def _part(module: Module, x: Tensor, samples: int, seed: int) -> _Part:
+def _part(module: Module, task: Likelihood, x: Tensor, samples: int, seed: int) -> _Part:
     """For a few examples; with one seed, all of them are predicted by the same networks."""
     generator = torch.Generator().manual_seed(seed)
     outputs = torch.stack([module.sampled(x, generator) for _ in range(samples)])
-    each = module.likelihood.predict(outputs)
-    return _Part(each.mean(0), each.std(0), module.likelihood.uncertainty(outputs))
+    each = task.predict(outputs)
+    return _Part(each.mean(0), each.std(0), task.uncertainty(outputs))
 
 
-def _predicted(module: Module, names: tuple[str, ...] | None, x: Tensor, samples: int, seed: int) -> Prediction:
+def _predicted(
+    module: Module, task: Likelihood, names: tuple[str, ...] | None, x: Tensor, samples: int, seed: int
+) -> Prediction:
     """The predictions for all examples. names: what the classes are called."""
-    task, parts = module.likelihood, [_part(module, few, samples, seed) for few in x.split(CHUNK)]
+    parts = [_part(module, task, few, samples, seed) for few in x.split(CHUNK)]
     mean, sd = torch.cat([part.mean for part in parts]), torch.cat([part.sd for part in parts])
     split = [part.uncertainty for part in parts if part.uncertainty is not None]
     label = task.label(mean[None])

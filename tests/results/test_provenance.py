@@ -211,10 +211,13 @@ def test_interruptions_are_strung_together_once() -> None:
 
 
 def test_items_are_added_up_by_networks_and_old_ones_are_left_out() -> None:
-    made = provenance.made
-    items = [{"networks": n, **made(how, 99, {"kind": "a"}, "1")} for n, how in ((3, "yes"), (2, "no: x"), (4, "yes"))]
-    found = merged([*items, {"networks": 5}, {"networks": 1, **made("yes", 1, {"kind": "b"}, "2")}])
-    assert found == {"compiled": {"yes": 8, "no: x": 2}, "data": {'{"kind": "a"}': ["1"], '{"kind": "b"}': ["2"]}}
+    made, shapes = provenance.made, ((4,), (2,))
+    each = ((3, "yes"), (2, "no: x"), (4, "yes"))
+    items = [{"networks": n, **made(how, 99, {"kind": "a"}, "1", shapes)} for n, how in each]
+    found = merged([*items, {"networks": 5}, {"networks": 1, **made("yes", 1, {"kind": "b"}, "2", ((3, 5), (1,)))}])
+    a, b = '{"kind": "a"}', '{"kind": "b"}'
+    assert found["compiled"] == {"yes": 8, "no: x": 2} and found["data"] == {a: ["1"], b: ["2"]}
+    assert found["shapes"] == {a: [[4], [2]], b: [[3, 5], [1]]}
 
 
 # --- in words --------------------------------------------------------------------------------------------------------
