@@ -96,8 +96,8 @@ class Run(reader.Run):
         of the same layers. Inputs are as the network sees them: `prepare` makes them from new data, `examples` returns
         those of the run.
 
-        The data of the run need not be here. Raises AbsentError for a network that does not exist, and UserError for
-        one that diverged, or for a plugin that is not registered.
+        Raises AbsentError for a network that does not exist, and UserError for one that diverged, for a plugin that is
+        not registered, and for a file of an older ebayes whose data are not at hand.
         """
         from ebayes_core.trained.module import module
 

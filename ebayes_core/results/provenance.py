@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     import torch
@@ -71,12 +71,21 @@ def _commit() -> str:
         return ""
 
 
-def made(how: str, networks: int, dataset: dict[str, Any], digest: str, shapes: Shapes) -> dict[str, Any]:
-    """How the update of `networks` networks was computed, the digest of their data, and the shapes of an example's
-    inputs and outputs; `merged` combines several of these.
+class Made(NamedTuple):
+    """The data that networks were trained on: a digest, and the shapes of an example and of its outputs."""
+
+    digest: str
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+
+
+def made(how: str, networks: int, dataset: dict[str, Any], data: Made) -> dict[str, Any]:
+    """How the update of `networks` networks was computed, and what their data are; `merged` combines several of these.
+
+    With the shapes a network can be taken out of the file where its data are not at hand.
     """
-    name = json.dumps(dataset)
-    return {"compiled": {how: networks}, "data": {name: [digest]}, "shapes": {name: [list(shape) for shape in shapes]}}
+    name, shapes = json.dumps(dataset), {"inputs": list(data.inputs), "outputs": list(data.outputs)}
+    return {"compiled": {how: networks}, "data": {name: [data.digest]}, "shapes": {name: shapes}}
 
 
 def merged(origins: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -106,6 +115,16 @@ def changes(before: dict[str, Any], threads: int, how: str) -> Iterator[str]:
     last = before.get("compiled", how).split(", then ")[-1]
     if last != how:
         yield f"the run was {_compiled({last: 1})} and now is {_compiled({how: 1})}"
+
+
+def shapes_of(record: dict[str, Any], dataset: dict[str, Any]) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
+    """The shapes of an example and of its outputs in a data set; None if the file, perhaps an older one, has none."""
+    known = _table(_table(record, "shapes"), json.dumps(dataset))
+    found = [known.get(name) for name in ("inputs", "outputs")]
+    if not all(isinstance(shape, list) and shape and all(type(n) is int and n > 0 for n in shape) for shape in found):
+        return None
+    inputs, outputs = (tuple(shape or ()) for shape in found)
+    return inputs, outputs
 
 
 def described(record: dict[str, Any]) -> str:

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from ebayes_core.errors import UserError
+from ebayes_core.results import provenance
 from ebayes_core.trained.plugins import plugin
 
 if TYPE_CHECKING:
@@ -28,6 +29,19 @@ def dataset_of(run: Run, members: list[int], registry: Registry, who: str) -> Da
     found: Dataset = plugin({"dataset": tables[0]}, "dataset", registry)
     _same_data(found, run.provenance.get("data", {}).get(json.dumps(tables[0])), who)
     return found
+
+
+def fit_of(run: Run, member: int, registry: Registry) -> tuple[Dataset, Shape, Shape]:
+    """A network's data set, and the shapes of an example and of its outputs.
+
+    The data need not be at hand, except for a file of an older ebayes. Raises UserError then.
+    """
+    table = run.member_spec(member)["dataset"]
+    if known := provenance.shapes_of(run.provenance, table):
+        found: Dataset = plugin({"dataset": table}, "dataset", registry)
+        return found, *known
+    found = dataset_of(run, [member], registry, "module")
+    return found, tuple(found.load("train")[0].shape[1:]), found.task().shape
 
 
 def examples_of(dataset: Dataset, split: str) -> tuple[Tensor, Tensor]:

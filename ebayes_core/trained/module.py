@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Self
 import torch
 from torch import Tensor, nn
 
-from ebayes_core.contract.likelihoods import Likelihood
+from ebayes_core.contract.dataset import Dataset
 from ebayes_core.contract.network import Network, Shape
 from ebayes_core.errors import UserError
-from ebayes_core.trained.data import shapes_of
+from ebayes_core.trained import data
 from ebayes_core.trained.network import Trained, check_member, trained
 from ebayes_core.trained.plugins import plugin
 
@@ -31,11 +31,11 @@ class Module(nn.Module):
     in the layout of the results file. What the noise depends on moves with `.to`, and is not in the `state_dict`.
     """
 
-    def __init__(self, found: Trained, likelihood: Likelihood | None, inputs: Shape, outputs: Shape) -> None:
+    def __init__(self, found: Trained, dataset: Dataset, inputs: Shape, outputs: Shape) -> None:
         super().__init__()
-        self.network, self.noise, self.likelihood = found.network, found.noise, likelihood
-        self.inputs, self.outputs = inputs, outputs
-        self.times = found.network.draws(inputs, outputs)
+        self.network, self.noise, self.dataset = found.network, found.noise, dataset
+        _check_layers(found, inputs, outputs)
+        self.inputs, self.times = inputs, found.network.draws(inputs, outputs)
         self.plain = _plain(found, inputs, outputs)
         self._names = [name for name, p in self.plain.named_parameters() if p.requires_grad]
         self._free = [{name: f"{name}_{i}" for name in free} for i, free in enumerate(found.free, 1)]
@@ -61,15 +61,13 @@ class Module(nn.Module):
         """Predict the average of the predictions of sampled networks, drawn anew by each call.
 
         Outputs are those of one network that predicts the average: of a classification, the logarithms of the mean
-        probabilities. Raises UserError without samples, or if the likelihood does not say how to average.
+        probabilities. Raises UserError without samples, if the likelihood does not say how to average, or if it is
+        known from data that are not at hand.
         """
         if samples < 1:
             raise UserError(f"samples = {samples}: an ensemble needs at least one")
-        if self.likelihood is None:
-            raise UserError(
-                "what an ensemble averages is told by the data of the run, which are not here: restore them"
-            )
-        if self.likelihood.averaged(torch.zeros(1, 1, *self.outputs)) is None:
+        self.likelihood = self.dataset.task()
+        if self.likelihood.averaged(torch.zeros(1, 1, *self.likelihood.shape)) is None:
             raise UserError(f"the likelihood {type(self.likelihood).__name__} defines no averaged(outputs)")
         self._samples, self._generator = samples, generator
         return self
@@ -113,6 +111,16 @@ class Layers(nn.Module):
         return self.network.forward(weights, x)[0]
 
 
+def _check_layers(found: Trained, inputs: Shape, outputs: Shape) -> None:
+    """Raise UserError if the network has other layers here than those in the file."""
+    here, there = ([tuple(s) for s in shapes] for shapes in (found.network.shapes(inputs, outputs), found.shapes))
+    if here != there:
+        raise UserError(
+            f"the network '{found.network.kind}' has layers {there} in the file, and {here} here: use the version of "
+            "its plugin with which it was trained"
+        )
+
+
 @torch.no_grad()
 def _plain(found: Trained, inputs: Shape, outputs: Shape) -> nn.Module:
     """The plain module with the means as its parameters, in their type; `Layers` if there is none."""
@@ -144,17 +152,9 @@ def _put_in(module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> N
 def module(run: Run, member: int, registry: Registry) -> Module:
     """A network of a run as a module of torch, with its mean weights; see `Module`.
 
-    Raises AbsentError for a network that does not exist, and UserError for one that diverged, or for a plugin that is
-    not registered. The data of the run need not be here.
+    Raises AbsentError for a network that does not exist, and UserError for one that diverged, for a plugin that is not
+    registered, and for a file of an older ebayes whose data are not at hand.
     """
     check_member(run, member)
-    found, dataset = trained(run, member, registry), plugin(run.member_spec(member), "dataset", registry)
-    return Module(found, _likelihood(dataset), *shapes_of(run, member, registry, "module"))
-
-
-def _likelihood(dataset: Dataset) -> Likelihood | None:
-    """What the outputs mean; None if only data tell that are not here."""
-    try:
-        return dataset.task()
-    except UserError:
-        return None
+    found = trained(run, member, registry)
+    return Module(found, *data.fit_of(run, member, registry))

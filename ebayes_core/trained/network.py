@@ -32,6 +32,11 @@ class Trained:
     mu: list[Tensor]
     free: list[Free]  #: sigma if weights are normal, otherwise the free parameters of the noise
 
+    @property
+    def shapes(self) -> list[torch.Size]:
+        """Shape of each layer's weights."""
+        return [m.shape for m in self.mu]
+
     def to(self, dtype: torch.dtype) -> Trained:
         """The same network in another floating-point type."""
         free = [{name: t.to(dtype) for name, t in layer.items()} for layer in self.free]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -304,3 +305,39 @@ def test_a_network_that_diverged_is_refused_with_those_that_did_not(tmp_path: Pa
         file["members/status"][1] = "diverged at step 7: loss is not finite"
     with pytest.raises(UserError, match=r"network 1 diverged at step 7: .*; trained to the end were 0, 2"):
         module(Run(run.path), 1, everything())
+
+
+def test_a_network_is_taken_out_where_its_data_are_not_at_hand(tmp_path: Path) -> None:
+    run = stepwise(tmp_path)
+    known = module(run, 0, everything())
+    (tmp_path / "own.npz").unlink()
+    found, x = module(run, 0, everything()), torch.ones(2, 6, 3)
+    assert torch.equal(found(x), known(x)) and found.sample()(x).shape == (2, 6, 2)
+    with pytest.raises(UserError, match=r"there is no file .*own\.npz"):
+        found.ensemble(3)
+    run.close()
+    with h5py.File(run.path, "r+") as file:  # of an older ebayes
+        about = json.loads(file.attrs["provenance"])
+        file.attrs["provenance"] = json.dumps({name: value for name, value in about.items() if name != "shapes"})
+    with pytest.raises(UserError, match=r"module evaluates networks on the training set again: .*own\.npz"):
+        module(Run(run.path), 0, everything())
+
+
+def test_a_file_of_an_older_ebayes_is_used_with_its_data(tmp_path: Path) -> None:
+    target = tmp_path / "old.h5"
+    shutil.copy(of().path, target)
+    with h5py.File(target, "r+") as file:
+        file.attrs["provenance"] = json.dumps({"data": json.loads(file.attrs["provenance"])["data"]})
+    assert torch.equal(module(Run(target), 0, everything())(shown("mlp")), taken()(shown("mlp")))
+
+
+def test_a_network_whose_plugin_has_changed_is_refused(strange: tuple[Run, Registry]) -> None:
+    class Other(Sums):
+        """Another version."""
+
+        def shapes(self, inputs, outputs):
+            return [(*outputs, inputs[-1] + 1)]
+
+    changed = {"ebayes_networks": hookimpl(lambda: [Other]), "ebayes_noises": hookimpl(lambda: [Skewed])}
+    with pytest.raises(UserError, match=r"'sums' has layers \[\(10, 8\)\] in the file, and \[\(10, 9\)\] here"):
+        module(strange[0], 0, Registry.of(SimpleNamespace(__name__="changed", **changed)))
