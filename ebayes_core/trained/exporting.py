@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -143,10 +144,16 @@ def _table(run: Run, path: Path, member: int | None) -> pd.DataFrame:
     if member is not None and not 0 <= member < run.n_members:
         raise AbsentError(f"no network {member}; there are {run.n_members}, counted from 0")
     if _held(path) == ["members"]:
-        return run.members.loc[list(chosen)].reset_index()
+        return _as_text(run.members.loc[list(chosen)].reset_index())
     each = [run.synapses(i).assign(member=i) for i in chosen]
     whole = pd.concat(each, ignore_index=True)
     return whole[["member", *(name for name in whole if name != "member")]]
+
+
+def _as_text(table: pd.DataFrame) -> pd.DataFrame:
+    """The same table with swept lists and tables as JSON, as in the results file: a column of Parquet has one type."""
+    odd = [c for c in table if table[c].map(lambda v: isinstance(v, (list, dict, tuple))).any()]
+    return table.assign(**{str(c): table[c].map(json.dumps) for c in odd})
 
 
 def _write_table(table: pd.DataFrame, ending: str, beside: Path) -> None:

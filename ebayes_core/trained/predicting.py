@@ -68,6 +68,7 @@ def _typed(run: Run, member: int, values: Tensor) -> Tensor:
 
 def prepared(dataset: Dataset, x: Any, inputs: tuple[int, ...]) -> Tensor:
     """Inputs as a network sees them. Raises UserError for what does not fit."""
+    x = x.detach().cpu() if isinstance(x, Tensor) else x
     try:
         found = dataset.prepare(x)
     except (ValueError, TypeError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +81,15 @@ def test_tables_hold_all_networks_or_one(tmp_path: Path, ending: str) -> None:
     one = read(tmp_path / f"of-1-synapses.{ending}")
     assert set(one["member"]) == {1} and len(one) == len(synapses) / 2
     assert list(read(tmp_path / f"of-1-members.{ending}")["member"]) == [1]
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_swept_lists_and_tables_are_written_as_json(tmp_path: Path, ending: str) -> None:
+    text = SEVERAL.replace('"cost.c" = [0.1, 1.0]', '"network.activations" = [["tanh", "linear"], ["relu", "tanh"]]')
+    text += 'noise = [{ kind = "none" }, { kind = "homogeneous" }, { kind = "bernoulli", p_0 = 0.5 }]\n'
+    export(ran(text), tmp_path / f"members.{ending}", everything())
+    table = {"csv": pd.read_csv, "parquet": pd.read_parquet}[ending](tmp_path / f"members.{ending}")
+    assert len(table) == 6 and list(table["network.activations"].map(json.loads))[-1] == ["relu", "tanh"]
 
 
 def test_axes_of_other_layers_are_numbered(tmp_path: Path) -> None:
