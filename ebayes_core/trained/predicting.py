@@ -17,7 +17,6 @@ from ebayes_core.trained.network import check_member, trained
 from ebayes_core.trained.prediction import UNCERTAINTIES, Prediction
 
 if TYPE_CHECKING:
-    from ebayes_core.contract.likelihoods import Likelihood
     from ebayes_core.contract.registry import Registry
     from ebayes_core.contract.slots import Dataset
     from ebayes_core.results.reader import Run
