@@ -122,11 +122,16 @@ def to_onnx(net: Module, path: Path) -> None:
             dynamic_shapes=({0: torch.export.Dim("batch")},),
         )  # fmt: skip
     except Exception as error:
-        raise UserError(
-            f"torch cannot write the network '{net.network.kind}' as ONNX for batches of any size: {_first(error)}"
-        ) from error
+        raise UserError(f"{_refused(net)}: {_first(error)}") from error
     assert program is not None
+    shapes = [value.shape for value in (*program.model.graph.inputs, *program.model.graph.outputs)]
+    if any(shape is not None and isinstance(shape[0], int) for shape in shapes):
+        raise UserError(f"{_refused(net)}: write x.shape[0] in place of len(x), which torch takes for a constant")
     program.save(path, external_data=False)
+
+
+def _refused(net: Module) -> str:
+    return f"torch cannot write the network '{net.network.kind}' as ONNX for batches of any size"
 
 
 def _first(error: BaseException) -> str:

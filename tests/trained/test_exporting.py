@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import importlib.util
 import json
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnxruntime
 import pandas as pd
 import pytest
 import torch
+from torch import Tensor, nn
 
+from ebayes_core.contract.registry import Registry
+from ebayes_core.contract.slots import hookimpl
 from ebayes_core.errors import AbsentError, UserError
 from ebayes_core.trained.exporting import export
 from ebayes_core.trained.module import module
-from tests.trained.runs import ARCHITECTURES, everything, of, ran, stepwise
+from ebayes_plugins.networks import module_network
+from tests.trained.runs import ARCHITECTURES, TEXT, everything, of, ran, stepwise
 from tests.trained.test_module import PLAIN, shown
 
 SEVERAL = """
@@ -129,3 +135,28 @@ def test_a_missing_package_is_named_with_what_installs_it(tmp_path: Path, monkey
         UserError, match=r'net\.onnx needs onnxscript, not installed here: pip install "ebayes\[export\]"'
     ):
         export(of(), tmp_path / "net.onnx", everything())
+
+
+@pytest.mark.parametrize(
+    ("outputs", "why"),
+    [
+        (lambda x: x.view(len(x), -1), r"write x\.shape\[0\] in place of len\(x\)"),
+        (lambda x: torch.linalg.eigvalsh(x[:, 0] + x[:, 0].mT).repeat(1, 8), "No ONNX function found for .*eigh"),
+    ],
+    ids=["a constant batch", "no such operation"],
+)
+def test_what_torch_cannot_trace_is_refused(tmp_path: Path, outputs: Callable[[Tensor], Tensor], why: str) -> None:
+    class Odd(nn.Module):
+        def __init__(self, classes: int) -> None:
+            super().__init__()
+            self.readout = nn.Linear(64, classes)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.readout(outputs(x))
+
+    kind = module_network(lambda inputs, outputs: Odd(*outputs), "odd")
+    registry = Registry.of(SimpleNamespace(__name__="odd", ebayes_networks=hookimpl(lambda: [kind])))
+    run = ran(TEXT.format(layout="image", network='{ kind = "odd" }', noise='{ kind = "none" }'), registry=registry)
+    with pytest.raises(UserError, match=f"cannot write the network 'odd' as ONNX for batches of any size: .*{why}"):
+        export(run, tmp_path / "net.onnx", registry)
+    assert not [*tmp_path.iterdir()]
