@@ -42,7 +42,7 @@ def test_below_every_picture_of_the_gallery_is_the_command_that_draws_it() -> No
     pictures = re.split(r"^!\[.*\]\((.*)\)$", text("gallery.md"), flags=re.MULTILINE)[1:]
     assert len(pictures) > 20
     for picture, below in zip(pictures[::2], pictures[1::2], strict=True):
-        command = re.search(r"^```text\nebayes (?:run (\S+)|bench .*)\n```$", below, re.MULTILINE)
+        command = re.search(r"^```text\nebayes (?:run (\S+)|bench )[^`]*\n```$", below, re.MULTILINE)
         assert command, picture
         assert command[1] is None or (ROOT / command[1]).is_file()
 
