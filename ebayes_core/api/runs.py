@@ -97,7 +97,7 @@ class Run(reader.Run):
         those of the run.
 
         Raises AbsentError for a network that does not exist, and UserError for one that diverged, for a plugin that is
-        not registered, and for data that are not those of the run, which tell what its inputs and outputs are.
+        not registered, and for a file of an older ebayes whose data are not at hand.
         """
         from ebayes_core.trained.module import module
 

@@ -6,11 +6,13 @@ import json
 from typing import TYPE_CHECKING
 
 from ebayes_core.errors import UserError
+from ebayes_core.results import provenance
 from ebayes_core.trained.plugins import plugin
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from ebayes_core.contract.network import Shape
     from ebayes_core.contract.registry import Registry
     from ebayes_core.contract.slots import Dataset
     from ebayes_core.results.reader import Run
@@ -29,12 +31,35 @@ def dataset_of(run: Run, members: list[int], registry: Registry, who: str) -> Da
     return found
 
 
+def fit_of(run: Run, member: int, registry: Registry) -> tuple[Dataset, Shape, Shape]:
+    """A network's data set, and the shapes of an example and of its outputs.
+
+    The data need not be at hand, except for a file of an older ebayes. Raises UserError then.
+    """
+    table = run.member_spec(member)["dataset"]
+    if known := provenance.shapes_of(run.provenance, table):
+        found: Dataset = plugin({"dataset": table}, "dataset", registry)
+        return found, *known
+    found = dataset_of(run, [member], registry, "module")
+    return found, tuple(found.load("train")[0].shape[1:]), found.task().shape
+
+
 def examples_of(dataset: Dataset, split: str) -> tuple[Tensor, Tensor]:
     """The examples on which trained networks are measured: all, or if training has stages, those of the last one."""
     x, y = dataset.load(split)
     stage = dataset.stages(split)
     last = slice(None) if stage is None else stage == stage.max()
     return x[last], y[last]
+
+
+def shapes_of(run: Run, member: int, registry: Registry, who: str) -> tuple[Shape, Shape]:
+    """Shapes of the inputs and of the outputs of an example; an older file does not tell, and needs its data for it."""
+    known = run.provenance.get("shapes", {}).get(json.dumps(run.member_spec(member)["dataset"]))
+    if known:
+        inputs, outputs = map(tuple, known)
+        return inputs, outputs
+    dataset = dataset_of(run, [member], registry, who)
+    return tuple(dataset.load("train")[0].shape[1:]), dataset.task().shape
 
 
 def _same_data(dataset: Dataset, known: list[str] | None, who: str) -> None:

@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Any, Self
 import torch
 from torch import Tensor, nn
 
-from ebayes_core.contract.likelihoods import Likelihood
+from ebayes_core.contract.dataset import Dataset
 from ebayes_core.contract.network import Network, Shape
 from ebayes_core.errors import UserError
-from ebayes_core.trained.data import dataset_of, examples_of
+from ebayes_core.trained import data
 from ebayes_core.trained.network import Trained, check_member, trained
+from ebayes_core.trained.plugins import plugin
 
 if TYPE_CHECKING:
     from ebayes_core.contract.registry import Registry
+    from ebayes_core.contract.slots import Dataset
     from ebayes_core.results.reader import Run
 
 Draw = torch.Generator | None
@@ -29,12 +31,12 @@ class Module(nn.Module):
     in the layout of the results file. What the noise depends on moves with `.to`, and is not in the `state_dict`.
     """
 
-    def __init__(self, found: Trained, likelihood: Likelihood, inputs: Shape) -> None:
+    def __init__(self, found: Trained, dataset: Dataset, inputs: Shape, outputs: Shape) -> None:
         super().__init__()
-        self.network, self.noise, self.likelihood = found.network, found.noise, likelihood
-        self.inputs = inputs
-        self.times = found.network.draws(inputs, likelihood.shape)
-        self.plain = _plain(found, inputs, likelihood.shape)
+        self.network, self.noise, self.dataset = found.network, found.noise, dataset
+        _check_layers(found, inputs, outputs)
+        self.inputs, self.times = inputs, found.network.draws(inputs, outputs)
+        self.plain = _plain(found, inputs, outputs)
         self._names = [name for name, p in self.plain.named_parameters() if p.requires_grad]
         self._free = [{name: f"{name}_{i}" for name in free} for i, free in enumerate(found.free, 1)]
         for names, free in zip(self._free, found.free, strict=True):
@@ -59,10 +61,12 @@ class Module(nn.Module):
         """Predict the average of the predictions of sampled networks, drawn anew by each call.
 
         Outputs are those of one network that predicts the average: of a classification, the logarithms of the mean
-        probabilities. Raises UserError without samples, or if the likelihood does not say how to average.
+        probabilities. Raises UserError without samples, if the likelihood does not say how to average, or if it is
+        known from data that are not at hand.
         """
         if samples < 1:
             raise UserError(f"samples = {samples}: an ensemble needs at least one")
+        self.likelihood = self.dataset.task()
         if self.likelihood.averaged(torch.zeros(1, 1, *self.likelihood.shape)) is None:
             raise UserError(f"the likelihood {type(self.likelihood).__name__} defines no averaged(outputs)")
         self._samples, self._generator = samples, generator
@@ -75,6 +79,7 @@ class Module(nn.Module):
             return outputs
         if self._samples is None:
             return self.sampled(x, self._generator)
+        assert self.likelihood is not None, "`ensemble` has refused to begin"
         found = self.likelihood.averaged(torch.stack([self.sampled(x, self._generator) for _ in range(self._samples)]))
         assert found is not None, "`ensemble` has refused such likelihoods"
         return found
@@ -104,6 +109,16 @@ class Layers(nn.Module):
         """Outputs (batch, *outputs)."""
         weights = [p.expand(1, *[n] * (n > 1), *p.shape) for p, n in zip(self.parameters(), self.times, strict=True)]
         return self.network.forward(weights, x)[0]
+
+
+def _check_layers(found: Trained, inputs: Shape, outputs: Shape) -> None:
+    """Raise UserError if the network has other layers here than those in the file."""
+    here, there = ([tuple(s) for s in shapes] for shapes in (found.network.shapes(inputs, outputs), found.shapes))
+    if here != there:
+        raise UserError(
+            f"the network '{found.network.kind}' has layers {there} in the file, and {here} here: use the version of "
+            "its plugin with which it was trained"
+        )
 
 
 @torch.no_grad()
@@ -138,9 +153,8 @@ def module(run: Run, member: int, registry: Registry) -> Module:
     """A network of a run as a module of torch, with its mean weights; see `Module`.
 
     Raises AbsentError for a network that does not exist, and UserError for one that diverged, for a plugin that is not
-    registered, and for data that are not those of the run, which tell what its inputs and outputs are.
+    registered, and for a file of an older ebayes whose data are not at hand.
     """
     check_member(run, member)
     found = trained(run, member, registry)
-    dataset = dataset_of(run, [member], registry, "module")
-    return Module(found, dataset.task(), tuple(examples_of(dataset, "train")[0].shape[1:]))
+    return Module(found, *data.fit_of(run, member, registry))

@@ -32,6 +32,11 @@ class Trained:
     mu: list[Tensor]
     free: list[Free]  #: sigma if weights are normal, otherwise the free parameters of the noise
 
+    @property
+    def shapes(self) -> list[torch.Size]:
+        """Shape of each layer's weights."""
+        return [m.shape for m in self.mu]
+
     def to(self, dtype: torch.dtype) -> Trained:
         """The same network in another floating-point type."""
         free = [{name: t.to(dtype) for name, t in layer.items()} for layer in self.free]
@@ -78,9 +83,9 @@ def trained(run: Run, member: int, registry: Registry) -> Trained:
     """
     spec = run.member_spec(member)
     network, noise = (plugin(spec, slot, registry) for slot in ("network", "noise"))
-    names = {SIGMA: SIGMA} if noise.gaussian() else {name: FREE + name for name in noise.init(torch.zeros(1, 1))}
-    layers = range(1, run.n_layers(member) + 1)
+    names, layers = {SIGMA: SIGMA}, range(1, run.n_layers(member) + 1)
     if not noise.gaussian():
+        names = {name: FREE + name for name in stack([noise]).init(torch.zeros(1, 1))}
         _check_stored(run, member, noise, list(names.values()))
     read = lambda layer, name: torch.as_tensor(run.layer(member, layer, name))
     free = [{name: read(layer, stored) for name, stored in names.items()} for layer in layers]

@@ -8,14 +8,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ebayes_core.contract.likelihoods import Likelihood
 from ebayes_core.contract.uncertainty import Uncertainty
 from ebayes_core.errors import UserError
-from ebayes_core.trained.data import dataset_of, examples_of
+from ebayes_core.trained.data import dataset_of, examples_of, fit_of
 from ebayes_core.trained.module import Module
 from ebayes_core.trained.network import check_member, trained
 from ebayes_core.trained.prediction import UNCERTAINTIES, Prediction
 
 if TYPE_CHECKING:
+    from ebayes_core.contract.likelihoods import Likelihood
     from ebayes_core.contract.registry import Registry
     from ebayes_core.contract.slots import Dataset
     from ebayes_core.results.reader import Run
@@ -37,17 +39,17 @@ def predict(run: Run, x: Any, member: int, registry: Registry, samples: int = 20
     check_member(run, member)
     found = trained(run, member, registry)
     dataset = dataset_of(run, [member], registry, "predict")
-    inputs = tuple(dataset.load("train")[0].shape[1:])
+    _, inputs, outputs = fit_of(run, member, registry)
     seen = examples_of(dataset, "test")[0] if x is None else prepared(dataset, x, inputs)
-    network, names = Module(found, dataset.task(), inputs), dataset.class_names()
-    return _predicted(network, names, seen.to(found.mu[0].dtype), samples, seed)
+    network = Module(found, dataset, inputs, outputs)
+    return _predicted(network, seen.to(found.mu[0].dtype), samples, seed)
 
 
 def prepare(run: Run, x: Any, member: int, registry: Registry) -> Tensor:
     """New inputs as a network of the run sees them, in the type of its training; errors as of `predict`."""
     check_member(run, member)
     dataset = dataset_of(run, [member], registry, "prepare")
-    return _typed(run, member, prepared(dataset, x, tuple(dataset.load("train")[0].shape[1:])))
+    return _typed(run, member, prepared(dataset, x, fit_of(run, member, registry)[1]))
 
 
 def examples(run: Run, split: str, member: int, registry: Registry) -> tuple[Tensor, Tensor]:
@@ -90,17 +92,18 @@ class _Part(NamedTuple):
     uncertainty: Uncertainty | None
 
 
-def _part(module: Module, x: Tensor, samples: int, seed: int) -> _Part:
+def _part(module: Module, task: Likelihood, x: Tensor, samples: int, seed: int) -> _Part:
     """For a few examples; with one seed, all of them are predicted by the same networks."""
     generator = torch.Generator().manual_seed(seed)
     outputs = torch.stack([module.sampled(x, generator) for _ in range(samples)])
-    each = module.likelihood.predict(outputs)
-    return _Part(each.mean(0), each.std(0), module.likelihood.uncertainty(outputs))
+    each = task.predict(outputs)
+    return _Part(each.mean(0), each.std(0), task.uncertainty(outputs))
 
 
-def _predicted(module: Module, names: tuple[str, ...] | None, x: Tensor, samples: int, seed: int) -> Prediction:
-    """The predictions for all examples. names: what the classes are called."""
-    task, parts = module.likelihood, [_part(module, few, samples, seed) for few in x.split(CHUNK)]
+def _predicted(module: Module, x: Tensor, samples: int, seed: int) -> Prediction:
+    """The predictions for all examples."""
+    task, names = module.dataset.task(), module.dataset.class_names()
+    parts = [_part(module, task, few, samples, seed) for few in x.split(CHUNK)]
     mean, sd = torch.cat([part.mean for part in parts]), torch.cat([part.sd for part in parts])
     split = [part.uncertainty for part in parts if part.uncertainty is not None]
     label = task.label(mean[None])

@@ -140,7 +140,7 @@ class Arrays(Dataset):
         shape = found.splits["train"][0].shape[1:]
         if values.shape[1:] not in (shape, *[()] * (shape == (1,))):
             raise ValueError(f"an example has shape {values.shape[1:]}, and those for training have {shape}")
-        return torch.from_numpy(found.scaling(values.reshape(len(values), *shape)))
+        return torch.tensor(found.scaling(values.reshape(len(values), *shape)))
 
     def class_names(self) -> tuple[str, ...] | None:
         """The labels of the training file, sorted."""

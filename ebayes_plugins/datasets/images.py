@@ -85,9 +85,18 @@ def pixels(x: Any, image: tuple[int, int, int]) -> np.ndarray:
     if found.dtype.kind not in "fiub" or found.shape[1:] not in shapes:
         known = " or ".join(str(("examples", *shape)).replace("'", "") for shape in shapes)
         raise ValueError(f"images are numbers of shape {known}, not {found.shape} {found.dtype}")
-    if not (found.size == 0 or (found.min() >= 0 and found.max() <= 1)):
-        raise ValueError(f"pixels are in [0, 1], not up to {found.max():g}: divide bytes by 255")
+    _check_pixels(found)
     return found.reshape(len(found), -1)
+
+
+def _check_pixels(found: np.ndarray) -> None:
+    low, high = (float(f(found)) for f in (np.min, np.max)) if found.size else (0.0, 1.0)
+    if not np.isfinite([low, high]).all():
+        raise ValueError("pixels are finite numbers in [0, 1]: remove or replace NaN and infinity")
+    if low < 0 or high > 1:
+        raise ValueError(
+            f"pixels are in [0, 1], not {f'from {low:g}' if low < 0 else f'up to {high:g}: divide bytes by 255'}"
+        )
 
 
 class AbstractMnist(AbstractImages, ABC):

@@ -65,9 +65,16 @@ def test_what_does_not_fit_is_named(run: ebayes.Run) -> None:
         run.examples("validation")
 
 
-def test_predicting_needs_the_data_of_the_run(tmp_path: Path) -> None:
+def test_a_network_can_be_taken_where_its_data_are_not(tmp_path: Path) -> None:
     run = ebayes.fit(X, TABLE["cell"], out=tmp_path / "a.h5", training={"epochs": 1}, progress=False)
+    x = run.examples("test")[0]
+    before = run.module()(x)
     (data,) = tmp_path.glob("*.npz")
     data.unlink()
+    alone = ebayes.open(tmp_path / "a.h5")
+    torch.testing.assert_close(alone.module()(x), before)
+    assert alone.module().sample()(x).shape == before.shape
+    with pytest.raises(UserError, match="what an ensemble averages is told by the data"):
+        alone.module().ensemble(3)
     with pytest.raises(UserError, match="there is no file"):
-        run.predict(X)
+        alone.predict(X)

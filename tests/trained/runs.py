@@ -70,12 +70,12 @@ def everything() -> Registry:
     return Registry.of(SimpleNamespace(__name__="mine", ebayes_networks=hookimpl(lambda: [Mine])))
 
 
-def ran(text: str, folder: Path | None = None) -> Run:
+def ran(text: str, folder: Path | None = None, registry: Registry | None = None) -> Run:
     """The results of a spec's text, or of the same in a folder with files."""
-    at = folder or Path(mkdtemp())
+    at, registry = folder or Path(mkdtemp()), registry or everything()
     path = at / "taken.toml"
     path.write_text(text, encoding="utf-8")
-    run(spec.load(path, everything()), text, everything(), at / "taken.h5")
+    run(spec.load(path, registry), text, registry, at / "taken.h5")
     return Run(at / "taken.h5")
 
 

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import copy
+import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import ClassVar, Literal
 
+import h5py
 import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from ebayes_core.contract.registry import Registry
+from ebayes_core.contract.slots import Network, Noise, hookimpl
 from ebayes_core.errors import AbsentError, UserError
+from ebayes_core.results.reader import Run
 from ebayes_core.trained.data import examples_of
 from ebayes_core.trained.module import Module, module
 from ebayes_core.trained.plugins import plugin
 from ebayes_plugins.datasets import Digits
-from tests.trained.runs import ARCHITECTURES, NOISES, build, everything, layers, of, stepwise
+from tests.trained.runs import ARCHITECTURES, NOISES, TEXT, build, everything, layers, of, ran, stepwise
 
 
 class Elman(nn.Module):
@@ -211,3 +218,126 @@ def test_what_cannot_be_taken_out_is_refused() -> None:
         UserError, match=r"network 'mine' of this run is not registered here; .* ebayes.open\(path, plugins="
     ):
         module(of("module"), 0, Registry.load())
+
+
+class Sums(Network):
+    """A sum over the steps of a sequence, drawn anew at each; it has no plain module."""
+
+    kind: Literal["sums"] = "sums"
+
+    def shapes(self, inputs, outputs):
+        return [(*outputs, inputs[-1])]
+
+    def draws(self, inputs, outputs):
+        return [inputs[0]]
+
+    def single(self, weights, x):
+        w = weights[0]
+        return torch.einsum("bti,toi->bo" if w.ndim == 3 else "bti,oi->bo", x, w)
+
+
+class Skewed(Noise):
+    """Exponential weights: a network has one skewed distribution, and a field of its own."""
+
+    kind: Literal["skewed"] = "skewed"
+    factor: float = 0.3
+    base: ClassVar[Literal["normal", "uniform"]] = "uniform"
+
+    def init(self, mu):
+        return {"log_size": mu.new_zeros(len(mu), 1) + self.factor.log()}
+
+    def sigma(self, mu, free):
+        return free["log_size"].exp()
+
+    def draw(self, mu, free, xi):
+        return mu + self.factor / self.factor * free["log_size"].exp() * (-(1 - xi).log() - 1)
+
+
+@pytest.fixture(scope="module")
+def strange() -> tuple[Run, Registry]:
+    """A run with a network and a noise of somebody else."""
+    hooks = {"ebayes_networks": hookimpl(lambda: [Sums]), "ebayes_noises": hookimpl(lambda: [Skewed])}
+    registry = Registry.of(SimpleNamespace(__name__="strange", **hooks))
+    text = TEXT.format(layout="rows", network='{ kind = "sums", init = 0.2 }', noise='{ kind = "skewed" }')
+    return ran(text, registry=registry), registry
+
+
+def test_a_network_without_a_plain_module_keeps_its_layout(strange: tuple[Run, Registry]) -> None:
+    run, registry = strange
+    found, x = module(run, 0, registry), shown("recurrent")
+    assert list(found.state_dict()) == ["layer_1"]
+    mu = run.layer(0, 1, "mu")
+    np.testing.assert_array_equal(found.state_dict()["layer_1"], mu)
+    np.testing.assert_allclose(found(x).detach(), x.sum(1).numpy() @ mu.T, rtol=1e-5, atol=1e-5)
+    assert found.sample()(x).shape == (23, 10)
+
+
+def test_a_free_parameter_that_a_network_shares_is_stored_for_each_synapse(strange: tuple[Run, Registry]) -> None:
+    run, registry = strange
+    stored = run.layer(0, 1, "free_log_size")
+    assert stored.shape == (10, 8) and len(np.unique(stored)) == 1
+    np.testing.assert_allclose(np.exp(stored), run.layer(0, 1, "sigma"), rtol=1e-6)
+    found = module(run, 0, registry).double().trained()
+    with torch.no_grad():
+        w = found.weights(found.xi(2000, [8], torch.Generator().manual_seed(0)))[0]
+    assert w.shape == (2000, 8, 10, 8)
+    off = ((w.numpy() - run.layer(0, 1, "mu")) / run.layer(0, 1, "sigma")).reshape(16_000, -1)
+    assert (np.abs(off.mean(0)) * np.sqrt(16_000) < 5).all() and off.min() >= -1.001
+    assert (np.abs(off.var(0) - 1) * np.sqrt(16_000) < 5 * np.sqrt(8)).all()  # the fourth moment is 9
+    assert abs((off**3).mean() - 2) < 0.1
+
+
+def test_a_file_of_an_older_ebayes_is_told_apart(tmp_path: Path) -> None:
+    target = tmp_path / "old.h5"
+    shutil.copy(of("mlp", "bernoulli").path, target)
+    with h5py.File(target, "r+") as file:
+        for layer in file["networks/0"].values():
+            del layer["free_phi"]
+    with pytest.raises(UserError, match="older ebayes wrote it without the free parameters of the noise 'bernoulli'"):
+        module(Run(target), 0, everything())
+
+
+def test_a_network_that_diverged_is_refused_with_those_that_did_not(tmp_path: Path) -> None:
+    text = TEXT.format(layout="flat", network='{ kind = "mlp", hidden = [3] }', noise=NOISES["heterogeneous"])
+    run = ran(text + "[sweep]\n'cost.c' = [0.1, 1.0, 2.0]\n", tmp_path)
+    run.close()
+    with h5py.File(run.path, "r+") as file:
+        file["members/status"][1] = "diverged at step 7: loss is not finite"
+    with pytest.raises(UserError, match=r"network 1 diverged at step 7: .*; trained to the end were 0, 2"):
+        module(Run(run.path), 1, everything())
+
+
+def test_a_network_is_taken_out_where_its_data_are_not_at_hand(tmp_path: Path) -> None:
+    run = stepwise(tmp_path)
+    known = module(run, 0, everything())
+    (tmp_path / "own.npz").unlink()
+    found, x = module(run, 0, everything()), torch.ones(2, 6, 3)
+    assert torch.equal(found(x), known(x)) and found.sample()(x).shape == (2, 6, 2)
+    with pytest.raises(UserError, match=r"there is no file .*own\.npz"):
+        found.ensemble(3)
+    run.close()
+    with h5py.File(run.path, "r+") as file:  # of an older ebayes
+        about = json.loads(file.attrs["provenance"])
+        file.attrs["provenance"] = json.dumps({name: value for name, value in about.items() if name != "shapes"})
+    with pytest.raises(UserError, match=r"module evaluates networks on the training set again: .*own\.npz"):
+        module(Run(run.path), 0, everything())
+
+
+def test_a_file_of_an_older_ebayes_is_used_with_its_data(tmp_path: Path) -> None:
+    target = tmp_path / "old.h5"
+    shutil.copy(of().path, target)
+    with h5py.File(target, "r+") as file:
+        file.attrs["provenance"] = json.dumps({"data": json.loads(file.attrs["provenance"])["data"]})
+    assert torch.equal(module(Run(target), 0, everything())(shown("mlp")), taken()(shown("mlp")))
+
+
+def test_a_network_whose_plugin_has_changed_is_refused(strange: tuple[Run, Registry]) -> None:
+    class Other(Sums):
+        """Another version."""
+
+        def shapes(self, inputs, outputs):
+            return [(*outputs, inputs[-1] + 1)]
+
+    changed = {"ebayes_networks": hookimpl(lambda: [Other]), "ebayes_noises": hookimpl(lambda: [Skewed])}
+    with pytest.raises(UserError, match=r"'sums' has layers \[\(10, 8\)\] in the file, and \[\(10, 9\)\] here"):
+        module(strange[0], 0, Registry.of(SimpleNamespace(__name__="changed", **changed)))
