@@ -45,7 +45,6 @@ nb_execution_in_temp = True
 nb_execution_timeout = -1
 nb_execution_raise_on_error = True
 
-default_role = "py:obj"
 autodoc_default_options = {
     "members": True,
     "member-order": "bysource",

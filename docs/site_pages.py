@@ -14,6 +14,8 @@ from jupyter_cache.executors import utils as executors
 from pydantic import BaseModel
 from sphinx.application import Sphinx
 
+import ebayes
+
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register them with Sphinx."""
@@ -72,7 +74,13 @@ def marked(line: str) -> str:
     """A line of plain text as reStructuredText."""
     parts = re.split(r"(`+[^`]*`+)", line)
     parts[::2] = [re.sub(r"(?!^\* )[*|\\]|(?<=\w)_(?=\W|$)", r"\\\g<0>", plain) for plain in parts[::2]]
+    parts[1::2] = [linked(code.strip("`")) for code in parts[1::2]]
     return "".join(parts)
+
+
+def linked(code: str) -> str:
+    """Code; a link to the page of the name if it is a public one."""
+    return f":py:obj:`~ebayes.{code}`" if code.split(".", maxsplit=1)[0] in ebayes.__all__ else f"``{code}``"
 
 
 def fields(table: type[BaseModel]) -> list[str]:

@@ -42,7 +42,7 @@ def test_below_every_picture_of_the_gallery_is_the_command_that_draws_it() -> No
     pictures = re.split(r"^!\[.*\]\((.*)\)$", text("gallery.md"), flags=re.MULTILINE)[1:]
     assert len(pictures) > 20
     for picture, below in zip(pictures[::2], pictures[1::2], strict=True):
-        command = re.search(r"^```text\nebayes (?:run (\S+)|bench .*)\n```$", below, re.MULTILINE)
+        command = re.search(r"^```text\nebayes (?:run (\S+)|bench )[^`]*\n```$", below, re.MULTILINE)
         assert command, picture
         assert command[1] is None or (ROOT / command[1]).is_file()
 
@@ -125,6 +125,7 @@ def test_every_page_is_reached_from_the_first_one(site: Path) -> None:
 def shown(page: str, tmp_path: Path) -> str:
     """The page's HTML after its scripts ran, opened from a file without a server."""
     command = [str(CHROMIUM), "--headless=new", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=20000"]
+    command += ["--hide-scrollbars", "--allow-file-access-from-files"]  # so that one page may look at another
     command += [f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", page]
     return subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, check=True).stdout
 
@@ -136,3 +137,25 @@ def test_search_finds_a_page(site: Path, tmp_path: Path, word: str, page: str) -
     html = shown(f"{(site / 'search.html').as_uri()}?q={word}", tmp_path)
     results = re.search(r'<div id="search-results">(.*)', html, re.DOTALL)
     assert results and re.search(rf'href="{re.escape(page)}[?#"]', results[1])
+
+
+PHONE = """<!doctype html><iframe style="width: 390px; height: 900px; border: 0" src="{page}"></iframe><script>
+onload = () => {{
+  const page = document.querySelector("iframe").contentDocument
+  const parts = [...page.querySelectorAll("article section > *")]
+  const wide = parts.filter(part => part.getBoundingClientRect().right > page.documentElement.clientWidth)
+  const names = wide.map(part => part.className || part.tagName)
+  document.body.replaceChildren(`${{parts.length}} parts, too wide: ${{names}}.`)
+}}
+</script>"""
+
+
+@pytest.mark.slow
+@browser
+@pytest.mark.parametrize("page", ["index", "api", "gallery", "spec_reference", "reproduction", "tutorials/2_own_data"])
+def test_no_page_is_wider_than_a_phone(site: Path, tmp_path: Path, page: str) -> None:
+    """Tables, code and pictures scroll or shrink."""
+    frame = tmp_path / "phone.html"
+    frame.write_text(PHONE.format(page=(site / f"{page}.html").as_uri()))
+    found = re.search(r"<body>(\d+) parts, too wide: (.*)\.</body>", shown(frame.as_uri(), tmp_path))
+    assert found and int(found[1]) > 5 and not found[2]
