@@ -12,7 +12,6 @@ from ebayes_core.contract.network import Network, Shape
 from ebayes_core.errors import UserError
 from ebayes_core.trained import data
 from ebayes_core.trained.network import Trained, check_member, trained
-from ebayes_core.trained.plugins import plugin
 
 if TYPE_CHECKING:
     from ebayes_core.contract.registry import Registry

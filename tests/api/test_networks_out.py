@@ -74,7 +74,7 @@ def test_a_network_can_be_taken_where_its_data_are_not(tmp_path: Path) -> None:
     alone = ebayes.open(tmp_path / "a.h5")
     torch.testing.assert_close(alone.module()(x), before)
     assert alone.module().sample()(x).shape == before.shape
-    with pytest.raises(UserError, match="what an ensemble averages is told by the data"):
+    with pytest.raises(UserError, match="there is no file"):
         alone.module().ensemble(3)
     with pytest.raises(UserError, match="there is no file"):
         alone.predict(X)
