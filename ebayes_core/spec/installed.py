@@ -39,7 +39,7 @@ class Installed:
 
     def own_text(self) -> str:
         """Its text as the beginning of a spec of one's own, in any folder: with the files that it names as full paths,
-        and without the line that leads editors to the schema beside it. Raises SpecError if it is not text, and OSError.
+        and without the line that leads editors to the schema beside it. Raises SpecError and OSError.
         """
         text = re.sub(r"\A#:schema .*\n", "", text_file.read(self.path))
         for name in _files(text, self.path.parent):
