@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -25,13 +27,17 @@ EXAMPLE = str(Path(__file__).parent / "examples" / "ebayes-glial")
 
 
 def _setup(namespace: dict[str, object]) -> None:
-    """A page starts as a file beside the example package would."""
+    """A page starts as a file beside the example package would, in an empty folder for what it writes."""
     namespace["__name__"] = "page"
+    namespace["_folder"], namespace["_before"] = tempfile.mkdtemp(prefix="ebayes-page-"), os.getcwd()
+    os.chdir(str(namespace["_folder"]))
     sys.path.insert(0, EXAMPLE)
 
 
 def _teardown(namespace: dict[str, object]) -> None:
     sys.path.remove(EXAMPLE)
+    os.chdir(str(namespace["_before"]))
+    shutil.rmtree(str(namespace["_folder"]))
 
 
 pytest_collect_file = Sybil(

@@ -19,7 +19,7 @@ from ebayes_core.contract.slots import HOOKS
 from ebayes_core.spec import loads, reference
 
 ROOT = Path(__file__).parents[1]
-MODULES = ("ebayes_core", "ebayes_plugins", "tests", "examples")
+MODULES = ("ebayes_core", "ebayes_plugins", "tests", "examples", "docs")
 GLIAL = ROOT / "examples" / "ebayes-glial"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 TUTORIAL = (ROOT / "docs" / "write_a_plugin.md").read_text(encoding="utf-8")

@@ -21,8 +21,11 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
     from matplotlib.figure import Figure
+    from torch import Tensor
 
     from ebayes_core.contract.slots import Analysis
+    from ebayes_core.trained.module import Module
+    from ebayes_core.trained.prediction import Prediction
 
     Arrays = dict[str, np.ndarray]
 
@@ -84,6 +87,56 @@ class Run(reader.Run):
         for problem in page.write(self.path, target, self.registry):
             warnings.warn(problem, stacklevel=2)
         return target
+
+    def module(self, member: int = 0) -> Module:
+        """A trained network as a `torch.nn.Module`: outputs (batch, *outputs) of inputs (batch, *inputs).
+
+        It predicts with the mean weights, or after `.sample()` with weights drawn anew at each call, or after
+        `.ensemble(samples)` with the average over sampled networks. Its `state_dict()` is that of a plain PyTorch model
+        of the same layers. Inputs are as the network sees them: `prepare` makes them from new data, `examples` returns
+        those of the run.
+
+        Raises AbsentError for a network that does not exist, and UserError for one that diverged, for a plugin that is
+        not registered, and for a file of an older ebayes whose data are not at hand.
+        """
+        from ebayes_core.trained.module import module
+
+        return module(self, member, self.registry)
+
+    def predict(self, x: Any = None, member: int = 0, samples: int = 20, seed: int = 0) -> Prediction:
+        """Predictions of a network, averaged over networks sampled from its noise, and what they are uncertain of.
+
+        x: inputs (examples, *shape) as they were before the data set scaled them, an array, a tensor or a table; the
+        test set of the run if left out. samples: number of sampled networks, drawn with the seed.
+
+        The result has `mean` and `sd` over sampled networks: class probabilities, or targets of a regression. For
+        classes also `label`, the `entropy` of the mean probabilities (nat), and its two parts: `aleatoric`, the mean
+        entropy, and `epistemic`, the mutual information of class and weights. For a regression, the variances of the
+        noise and of the sampled means. `.frame()` makes a table of them.
+
+        Raises what `module` raises, and UserError for inputs that do not fit, before anything is computed.
+        """
+        from ebayes_core.trained.predicting import predict
+
+        return predict(self, x, member, self.registry, samples, seed)
+
+    def prepare(self, x: Any, member: int = 0) -> Tensor:
+        """New inputs as a network sees them: scaled and laid out as those that it was trained on, (examples, *shape).
+
+        Raises UserError for inputs that do not fit.
+        """
+        from ebayes_core.trained.predicting import prepare
+
+        return prepare(self, x, member, self.registry)
+
+    def examples(self, split: str = "test", member: int = 0) -> tuple[Tensor, Tensor]:
+        """Inputs (examples, *shape) and targets of a split, "train" or "test", as a network saw them.
+
+        Raises UserError for another split, or if the data are no longer those of the run.
+        """
+        from ebayes_core.trained.predicting import examples
+
+        return examples(self, split, member, self.registry)
 
     def _repr_html_(self) -> str:
         return overview.html(self, self.registry)

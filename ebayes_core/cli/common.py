@@ -109,8 +109,10 @@ def console_of() -> Console:
 
     # A file or a pipe has no width. All but the widest tables fit 200 columns in one block, for `less -S` or an editor;
     # COLUMNS overrides this. Brackets and colons in names and paths must not be read as markup or emoji.
-    pipe = not (sys.stdout and sys.stdout.isatty()) and "COLUMNS" not in os.environ
-    return Console(width=200 if pipe else None, markup=False, highlight=False, emoji=False)
+    # Colours may be asked for in a pipe (FORCE_COLOR, as a notebook does for its shell), a moving line makes no sense.
+    pipe = not (sys.stdout and sys.stdout.isatty())
+    width, moves = 200 if pipe and "COLUMNS" not in os.environ else None, False if pipe else None
+    return Console(width=width, force_interactive=moves, markup=False, highlight=False, emoji=False)
 
 
 def print_json(value: Any) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from ebayes_core.cli import claims, files, run, specs_list
+from ebayes_core.cli import claims, files, run, specs_list, taken
 from ebayes_core.cli.common import (
     SpecName,
     as_json,
@@ -224,7 +224,7 @@ def bench(
     command.run(quick, device, out, compare, growth, as_json)
 
 
-FILES = (files.show, files.draw, files.report, claims.claims, files.verify)
+FILES = (files.show, files.draw, files.report, claims.claims, files.verify, taken.export, taken.predict)
 for command in (specs_list.specs, run.run, run.work, run.status, run.gather, *FILES):
     main.add_command(command)
 

@@ -31,9 +31,9 @@ LEGEND = {
 @contextlib.contextmanager
 def sweep_watcher(console: Console, folder: Folder) -> Iterator[Callable[[], None]]:
     """Yields a function to call repeatedly while workers train; it shows the state of the sweep every few seconds."""
-    seconds = 2.0 if console.is_terminal else PLAIN_SECONDS
+    seconds = 2.0 if console.is_interactive else PLAIN_SECONDS
     spinner = "dots" if console.encoding.startswith("utf") else "line"
-    line = console.status("starting", spinner=spinner) if console.is_terminal else None
+    line = console.status("starting", spinner=spinner) if console.is_interactive else None
     shown, when = "", -seconds
 
     def look() -> None:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ebayes_core.contract.likelihoods import Likelihood, unfit_examples
+from ebayes_core.contract.uncertainty import Uncertainty
 
 MISSING = -1  #: the label of a step without a loss; for targets that are floating point it is NaN
 
@@ -122,6 +123,30 @@ class Stepwise(Likelihood):
         """The prediction of each step."""
         return self._apart(self.likelihood.predict(outputs.flatten(1, 2)))
 
+    @property
+    def prediction_units(self) -> str:
+        """Those of each step."""
+        return self.likelihood.prediction_units
+
+    def averaged(self, outputs: Tensor) -> Tensor | None:
+        """The averaged outputs of each step."""
+        found = self.likelihood.averaged(outputs.flatten(1, 2))
+        return None if found is None else self._by_step(found)
+
+    def label(self, prediction: Tensor) -> Tensor | None:
+        """The most probable class at each step."""
+        found = self.likelihood.label(prediction.flatten(1, 2))
+        return None if found is None else self._apart(found)
+
+    def uncertainty(self, outputs: Tensor) -> Uncertainty | None:
+        """The parts at each step, (batch, steps, ...)."""
+        found = self.likelihood.uncertainty(outputs.flatten(1, 2))
+        return found and Uncertainty(self._by_step(found[0]), self._by_step(found[1]), found.units)
+
+    def _by_step(self, flat: Tensor) -> Tensor:
+        """(batch * steps, ...) as (batch, steps, ...)."""
+        return self._apart(flat[None])[0]
+
     def scores(self, prediction: Tensor, y: Tensor) -> dict[str, Tensor]:
         """The scores of the likelihood over all steps that have a target, each counted once."""
         flat, targets, given = self._flat(prediction, y)
@@ -225,6 +250,17 @@ class Several(Likelihood):
         """The predictions of the parts, one after the other."""
         found = [part.predict(o) for part, o in zip(self.parts, self._outputs(outputs), strict=True)]
         return torch.cat([block.flatten(2) for block in found], -1)
+
+    @property
+    def prediction_units(self) -> str:
+        """Those of all parts, if they agree."""
+        return " or ".join(dict.fromkeys(part.prediction_units for part in self.parts))
+
+    def averaged(self, outputs: Tensor) -> Tensor | None:
+        """The averaged outputs of the parts, one after the other; None if one of them has none."""
+        found = [part.averaged(o) for part, o in zip(self.parts, self._outputs(outputs), strict=True)]
+        known = [block.flatten(1) for block in found if block is not None]
+        return torch.cat(known, -1) if len(known) == len(found) else None
 
     def scores(self, prediction: Tensor, y: Tensor) -> dict[str, Tensor]:
         """The scores of each read-out, with its number, and the mean accuracy of those that have one."""

@@ -65,7 +65,7 @@ class VesicleCost(Cost):
 
     @property
     def quantal(self) -> bool:
-        """True."""
+        """True: n, p and q are needed."""
         return True
 
     def given(self, quanta: Quanta | None) -> Price:

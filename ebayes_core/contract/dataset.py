@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ebayes_core.contract.plugin import Plugin
 
@@ -41,6 +41,23 @@ class Dataset(Plugin):
 
         For several tasks in a row. The epochs are divided among the stages; all have equally many training examples.
         """
+        return None
+
+    def prepare(self, x: Any) -> Tensor:
+        """Inputs as a network sees them, (examples, *shape), from those of new examples as they were before `load`.
+
+        x: an array, a tensor, or a table of pandas. What `load` does to inputs, this has to do as well: scale them as
+        the training set, or lay them out. By default they are taken as they are. Raises ValueError for what cannot be
+        such inputs; their shape is checked elsewhere.
+        """
+        import numpy as np
+        import torch
+
+        found = torch.as_tensor(x if isinstance(x, torch.Tensor) else np.asarray(x))
+        return found if found.is_floating_point() else found.to(torch.get_default_dtype())
+
+    def class_names(self) -> tuple[str, ...] | None:
+        """What the classes are called, in the order of the outputs; None if they are just 0, 1, ..."""
         return None
 
     @abstractmethod

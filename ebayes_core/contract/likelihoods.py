@@ -17,6 +17,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ebayes_core.contract import uncertainty
+from ebayes_core.contract.uncertainty import Uncertainty
+
 
 class Likelihood(ABC):
     """The probability of the targets given a network's outputs, -log P(y | outputs) in nat.
@@ -102,6 +105,30 @@ class Likelihood(ABC):
         """The quantity that an ensemble averages; by default the outputs themselves."""
         return outputs
 
+    @property
+    def prediction_units(self) -> str:
+        """Units of what `predict` returns."""
+        return "target"
+
+    def averaged(self, outputs: Tensor) -> Tensor | None:
+        """Outputs (batch, *shape) that predict the average of the predictions of sampled networks, (samples, batch,
+        *shape).
+
+        By default the mean of the outputs; None if predictions are something else and this is not defined.
+        """
+        return outputs.mean(0) if type(self).predict is Likelihood.predict else None
+
+    def label(self, prediction: Tensor) -> Tensor | None:
+        """The most probable class of each prediction, int64 without the axis of classes; None without classes."""
+        return None
+
+    def uncertainty(self, outputs: Tensor) -> Uncertainty | None:
+        """What the predictions of sampled networks, outputs (samples, batch, *shape), are uncertain of, in two parts.
+
+        Both (batch, ...). None if the parts are not known.
+        """
+        return None
+
     def scores(self, prediction: Tensor, y: Tensor) -> dict[str, Tensor]:
         """Scores of predictions (member, examples, ...), by name; (member,) each."""
         return {}
@@ -171,6 +198,23 @@ class Classification(Likelihood):
         """The quantity that an ensemble averages: class probabilities."""
         return _over_classes(torch.softmax, outputs)
 
+    @property
+    def prediction_units(self) -> str:
+        """Probabilities have none."""
+        return "1"
+
+    def averaged(self, outputs: Tensor) -> Tensor:
+        """Logarithm of the mean probabilities."""
+        return uncertainty.averaged(outputs.log_softmax(-1))
+
+    def label(self, prediction: Tensor) -> Tensor:
+        """The largest probability."""
+        return prediction.argmax(-1)
+
+    def uncertainty(self, outputs: Tensor) -> Uncertainty:
+        """Mean entropy, and mutual information of class and weights (nat)."""
+        return uncertainty.of_classes(outputs.log_softmax(-1))
+
     def scores(self, prediction: Tensor, y: Tensor) -> dict[str, Tensor]:
         """Accuracy, Brier score and expected calibration error of probabilities (member, examples, classes)."""
         brier = ((prediction - F.one_hot(y, self.classes)) ** 2).sum(-1).mean(-1)
@@ -232,6 +276,10 @@ class Regression(Likelihood):
         """
         noise = torch.empty(outputs.shape[1:], device=outputs.device, dtype=outputs.dtype)
         return outputs + self.noise_sd * noise.normal_(generator=generator)
+
+    def uncertainty(self, outputs: Tensor) -> Uncertainty:
+        """Variance of the noise, and of the sampled networks' means (target^2)."""
+        return uncertainty.of_numbers(outputs, self.noise_sd)
 
     def scores(self, prediction: Tensor, y: Tensor) -> dict[str, Tensor]:
         """Root mean squared error, in the units of the targets."""

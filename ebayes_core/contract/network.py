@@ -11,7 +11,7 @@ from pydantic import Field
 from ebayes_core.contract.plugin import Plugin
 
 if TYPE_CHECKING:  # importing torch takes two seconds, too long before a misspelt spec is reported
-    from torch import Tensor
+    from torch import Tensor, nn
 
 Shape = tuple[int, ...]
 
@@ -81,6 +81,26 @@ class Network(Plugin):
         units: per layer (1, *shape), drawn uniformly from [-1, 1] with the seed.
         """
         return [self.init * unit for unit in units]
+
+    def plain(self, inputs: Shape, outputs: Shape) -> nn.Module | None:
+        """A module of torch with the same layers, from (batch, *inputs) to (batch, *outputs); None if there is none.
+
+        A trained network is taken out as this module, with the mean weights as its parameters, and a module trained
+        elsewhere is taken in. Its parameters that require a gradient, in the order of `parameters()`, are those that
+        `parameters` returns; its initial values do not matter.
+        """
+        return None
+
+    def parameters(self, weights: list[Tensor]) -> list[Tensor]:
+        """The trained parameters of `plain`, in its order, from the weights of one network, per layer (*shape)."""
+        return weights
+
+    def weights(self, parameters: list[Tensor]) -> list[Tensor]:
+        """The weights of one network, per layer (*shape), from the trained parameters of `plain`; inverts `parameters`.
+
+        Both only rearrange values, so that either serves standard deviations and derivatives as well.
+        """
+        return parameters
 
     def single(self, weights: list[Tensor], x: Tensor) -> Tensor:
         """Outputs (batch, *outputs) of one network on examples (batch, *inputs).

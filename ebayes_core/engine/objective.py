@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from ebayes_core.contract.slots import Cost, Inference, Noise, Optimizer, Quanta
-from ebayes_core.engine.draws import abreast, over
+from ebayes_core.engine.draws import drawn, over
 from ebayes_core.engine.ingredients import Time
 from ebayes_core.engine.parameters import Parameters, Spread, layered
 
@@ -100,14 +100,7 @@ class Formulas:
         if self.carries:
             (sigma,) = free.values()
             return torch.addcmul(over(mu, xi), over(sigma, xi), xi)
-        if not free:
-            return over(mu, xi) + 0 * xi
-        if xi.ndim == mu.ndim:
-            return self.noise.draw(mu, free, xi)
-        # fields are (member, 1): they would be taken for (draws, 1) beside an axis of draws
-        several = {name: abreast(t, xi) for name, t in free.items()}
-        side_by_side: Tensor = self.noise.draw(abreast(mu, xi), several, xi.flatten(1)).unflatten(1, xi.shape[1:])
-        return side_by_side
+        return drawn(self.noise, mu, free, xi)
 
     def place(self, p: Parameters) -> Parts:
         """The values of all parameters, with sigma in place of the only free parameter if it is carried."""

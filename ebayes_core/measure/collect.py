@@ -14,7 +14,7 @@ from ebayes_core.engine.parameters import Parameters
 from ebayes_core.engine.randomness import MEASURE, generator
 from ebayes_core.engine.stacking import stack
 from ebayes_core.measure import bound, convergence, probes
-from ebayes_core.results.record import MemberResult
+from ebayes_core.results.record import FREE, MemberResult
 
 Layers = dict[str, list[Tensor]]
 
@@ -77,6 +77,7 @@ def _synapses(cohort: Cohort, p: Parameters, noise: torch.Generator) -> Layers:
     layers: Layers = {
         "mu": cohort.layered(p.mu),
         "sigma": cohort.layered(cohort.formulas.sigmas(p)),
+        **_free(cohort, p),
         **_quanta(cohort, p),
         **probes.curvature(cohort, p, noise),
         **probes.inputs(cohort, p, noise),
@@ -85,6 +86,15 @@ def _synapses(cohort: Cohort, p: Parameters, noise: torch.Generator) -> Layers:
     layers["learning_rate_rms"] = _rates(cohort, p, empirical)
     layers["learning_rate_authors"] = _rates(cohort, p, convergence.absolute_gradients(cohort, p, noise))
     return layers
+
+
+def _free(cohort: Cohort, p: Parameters) -> Layers:
+    """The free parameters of each synapse where mu and sigma do not tell how its weight is drawn."""
+    if cohort.formulas.noise.gaussian():
+        return {}
+    each = p.freely()
+    found = {name: [free[name].expand_as(mu) for mu, free in zip(p.mu, each, strict=True)] for name in p.free}
+    return {FREE + name: cohort.layered(parts) for name, parts in found.items()}
 
 
 def _quanta(cohort: Cohort, p: Parameters) -> Layers:

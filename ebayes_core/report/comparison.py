@@ -140,7 +140,8 @@ class Comparison:
     @property
     def listings(self) -> dict[str, Listing]:
         """The tables of a page: `differences`, and `numbers`."""
-        return {"differences": _listing(self.differences, "field"), "numbers": _listing(self.numbers, "number")}
+        named = self.numbers.rename(index=lambda name: HEADINGS[name].replace("\n", " "))
+        return {"differences": _listing(self.differences, "field"), "numbers": _listing(named, "number")}
 
     def _repr_html_(self) -> str:
         return template("comparison.html").render(self.listings)

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     import torch
@@ -21,6 +21,7 @@ log = logging.getLogger("ebayes")
 
 PACKAGES = ("ebayes", "torch", "torchvision", "numpy", "scipy", "h5py", "pydantic", "scikit-learn", "mlxtend")
 COMPILED = "yes"  #: the update was one compiled kernel; any other value says why not
+Shapes = tuple[tuple[int, ...], tuple[int, ...]]  #: of the inputs and the outputs of an example
 WIDTH = 80  #: width of a line in columns
 
 
@@ -70,24 +71,36 @@ def _commit() -> str:
         return ""
 
 
-def made(how: str, networks: int, dataset: dict[str, Any], digest: str) -> dict[str, Any]:
-    """How the update of `networks` networks was computed, and the digest of their data; `merged` combines several of
-    these.
+class Made(NamedTuple):
+    """The data that networks were trained on: a digest, and the shapes of an example and of its outputs."""
+
+    digest: str
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+
+
+def made(how: str, networks: int, dataset: dict[str, Any], data: Made) -> dict[str, Any]:
+    """How the update of `networks` networks was computed, and what their data are; `merged` combines several of these.
+
+    With the shapes a network can be taken out of the file where its data are not at hand.
     """
-    return {"compiled": {how: networks}, "data": {json.dumps(dataset): [digest]}}
+    name, shapes = json.dumps(dataset), {"inputs": list(data.inputs), "outputs": list(data.outputs)}
+    return {"compiled": {how: networks}, "data": {name: [data.digest]}, "shapes": {name: shapes}}
 
 
 def merged(origins: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """The same for a file gathered from items, with `networks` of each; warns if data of one name differ."""
     compiled: Counter[str] = Counter()
     data: dict[str, list[str]] = {}
+    shapes: dict[str, Any] = {}
     for origin in origins:
+        shapes |= _table(origin, "shapes")
         compiled.update(dict.fromkeys(_table(origin, "compiled"), origin["networks"]))
         for spec, digests in _table(origin, "data").items():
             data[spec] = [*dict.fromkeys([*data.get(spec, []), *digests])]
     for name in _named({spec: digests for spec, digests in data.items() if len(digests) > 1}):
         log.warning("networks of one sweep were trained on different data of one name: %s; see its provenance", name)
-    return {"compiled": dict(compiled), "data": data}
+    return {"compiled": dict(compiled), "data": data, "shapes": shapes}
 
 
 def since(before: str, now: str) -> str:
@@ -102,6 +115,16 @@ def changes(before: dict[str, Any], threads: int, how: str) -> Iterator[str]:
     last = before.get("compiled", how).split(", then ")[-1]
     if last != how:
         yield f"the run was {_compiled({last: 1})} and now is {_compiled({how: 1})}"
+
+
+def shapes_of(record: dict[str, Any], dataset: dict[str, Any]) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
+    """The shapes of an example and of its outputs in a data set; None if the file, perhaps an older one, has none."""
+    known = _table(_table(record, "shapes"), json.dumps(dataset))
+    found = [known.get(name) for name in ("inputs", "outputs")]
+    if not all(isinstance(shape, list) and shape and all(type(n) is int and n > 0 for n in shape) for shape in found):
+        return None
+    inputs, outputs = (tuple(shape or ()) for shape in found)
+    return inputs, outputs
 
 
 def described(record: dict[str, Any]) -> str:

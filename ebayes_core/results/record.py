@@ -65,6 +65,8 @@ _CURVATURE = {
     "gauss_newton": "exact Gauss-Newton diagonal",
 }
 
+FREE = "free_"  #: begins the name of a free parameter of the noise that is stored for each synapse
+
 #: name -> (units, description), for members, curves, layers and synapses alike
 DESCRIPTIONS: dict[str, tuple[str, str]] = {
     **{f"{s}_{w}": (unit, f"{text}, {where}") for s, (unit, text) in _SCORES.items() for w, where in _WHERE.items()},
@@ -136,4 +138,7 @@ def described(name: str) -> tuple[str, str]:
         if found := pattern.search(name):
             units, text = described(pattern.sub("", name))
             return units, f"{text}, {words.format(found[1])}"
+    if name.startswith(FREE):
+        free = name.removeprefix(FREE)
+        return "1", f"free parameter {free} of the noise, with which mu determines the distribution of the weight"
     return DESCRIPTIONS.get(name, ("1", name.replace("_", " ")))

@@ -168,7 +168,8 @@ class Job:
         """Write the finished file; if the disk is full, keep trying, since it may hold hours of training."""
         made, dataset = self._attributes(clock), spec.resolved(points[0].member.dataset)
         record = self.record | made | {"duration_s": clock.seconds()}
-        record |= provenance.made(made["compiled"], len(points), dataset, made["data"])
+        data = provenance.Made(made["data"], self.cohort.inputs, self.cohort.outputs)
+        record |= provenance.made(made["compiled"], len(points), dataset, data)
         path = self.folder.file(self.item, "h5")
         settings, asked = [p.setting for p in points], spec.resolved(self.experiment)
         write = lambda: write_run(path, asked, settings, results, record, spec_text=self.text)

@@ -28,7 +28,7 @@ BESIDE = BAR + len(" 999:59:59 left ")  #: columns of the bar and the time left
 
 def watcher(console: Console) -> Watcher:
     """The live display for a terminal, plain lines for a file or a pipe."""
-    return Live(console) if console.is_terminal else Plain(console)
+    return Live(console) if console.is_interactive else Plain(console)
 
 
 def terms(cohort: Cohort, state: State) -> list[str]:

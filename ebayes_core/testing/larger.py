@@ -83,6 +83,9 @@ def _dataset_holds(name: str, dataset: Dataset) -> None:
     train, test = (x for x, _ in splits.values())
     assert train.shape[1:] == test.shape[1:], f"{name}: examples of train and test differ in shape"
     assert train.shape != test.shape or not torch.equal(train, test), f"{name}: the test set is the training set"
+    names = call(f"{name}.class_names", dataset.class_names)
+    fits = names is None or (len(names) == task.shape[-1] and all(isinstance(n, str) for n in names))
+    assert fits, f"{name}.class_names must return None, or a text for each of {task.shape[-1]} outputs"
     call(f"{name}.stages", data.stages, dataset, [len(x) for x, _ in splits.values()])
     try:
         dataset.load("nonsense")

@@ -30,6 +30,7 @@ def check_likelihood(likelihood: Likelihood, y: Tensor | None = None) -> None:
     _residual_holds(name, likelihood, outputs, y)
     _roots_hold(name, likelihood, outputs, y)
     _scores_hold(name, likelihood, outputs, y)
+    _averages_hold(name, likelihood, y)
     if likelihood.can_sample:
         _sample_holds(name, likelihood)
 
@@ -109,6 +110,33 @@ def _scores_hold(name: str, likelihood: Likelihood, outputs: Tensor, y: Tensor) 
     for score, value in numbers.items():
         wanted = (len(outputs),)
         assert value.shape == wanted, f"{name}: {score} has shape {tuple(value.shape)} instead of {wanted}"
+
+
+def _averages_hold(name: str, likelihood: Likelihood, y: Tensor) -> None:
+    """Averaged outputs predict the average; of equal networks, nothing is uncertain because of the weights."""
+    outputs = _outputs(likelihood, len(y), 3)
+    mean = call(f"{name}.averaged", likelihood.averaged, outputs)
+    if mean is not None:
+        wanted = tuple(outputs.shape[1:])
+        assert mean.shape == wanted, f"{name}.averaged returned shape {tuple(mean.shape)} instead of {wanted}"
+        same = torch.allclose(likelihood.predict(mean[None])[0], likelihood.predict(outputs).mean(0))
+        assert same, f"{name}.averaged returned outputs whose prediction is not the mean of the predictions"
+    label = call(f"{name}.label", likelihood.label, likelihood.predict(outputs))
+    fits = label is None or (label.dtype == torch.int64 and label.shape[:2] == outputs.shape[:2])
+    assert fits, f"{name}.label must return int64 (member, batch, ...)"
+    _parts_hold(name, likelihood, outputs)
+
+
+def _parts_hold(name: str, likelihood: Likelihood, outputs: Tensor) -> None:
+    found = call(f"{name}.uncertainty", likelihood.uncertainty, outputs)
+    if found is None:
+        return
+    shaped = found.aleatoric.shape == found.epistemic.shape and found.aleatoric.shape[:1] == outputs.shape[1:2]
+    assert shaped, f"{name}.uncertainty must return two parts (batch, ...) of one shape"
+    assert bool((found.epistemic >= 0).all()), f"{name}.uncertainty: what networks disagree in cannot be negative"
+    alike = likelihood.uncertainty(outputs[:1].expand(3, *outputs.shape[1:]))
+    none = alike is not None and bool((alike.epistemic <= 1e-9).all())
+    assert none, f"{name}.uncertainty: networks that are equal disagree in nothing"
 
 
 def _sample_holds(name: str, likelihood: Likelihood) -> None:

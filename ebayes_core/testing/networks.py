@@ -103,6 +103,7 @@ def _network_holds(network: Network, fit: Fit, seed: int) -> None:
     _small_holds(_own(network), network, fit)
     _biases_hold(f"{name}.biases", network, fit)
     _start_holds(f"{name}.start", network, fit)
+    _plain_holds(f"{name}.plain", network, weights, x, fit)
 
 
 def _own(network: Network) -> str:
@@ -169,6 +170,25 @@ def _start_holds(name: str, network: Network, fit: Fit) -> None:
     assert fits, f"{name} must return means (1, *shape) for each layer, as the draws that it is given"
     assert all(m.dtype == torch.float64 and bool(m.isfinite().all()) for m in found), f"{name} changes the type"
     assert all(map(torch.equal, found, again)), f"{name} returned other means the second time"
+
+
+def _plain_holds(name: str, network: Network, weights: list[Tensor], x: Tensor, fit: Fit) -> None:
+    """Check that the plain module computes what `forward` does, and that its parameters become the same weights."""
+    module = call(name, network.plain, *fit)
+    if module is None:
+        return
+    draws = network.draws(*fit)
+    single = [w[0, 0] if n > 1 else w[0] for w, n in zip(weights, draws, strict=True)]
+    own = call(f"{name}: parameters", network.parameters, single)
+    back = call(f"{name}: weights", network.weights, own)
+    same = len(back) == len(single) and all(map(torch.equal, back, single))
+    assert same, f"{name}: weights(parameters(w)) must be w, in every layer"
+    names = [n for n, p in module.named_parameters() if p.requires_grad]
+    fits = [p.shape for p in own] == [module.get_parameter(n).shape for n in names]
+    assert fits, f"{name}: parameters must return the module's trained parameters in its order and shapes"
+    found = torch.func.functional_call(module.double(), dict(zip(names, own, strict=True)), (x,))
+    alone = [w[None, None].expand(1, n, *w.shape) if n > 1 else w[None] for w, n in zip(single, draws, strict=True)]
+    assert torch.allclose(found, network.forward(alone, x)[0]), f"{name} computes other outputs than forward"
 
 
 def _forward_holds(name: str, network: Network, weights: list[Tensor], x: Tensor, fit: Fit) -> None:

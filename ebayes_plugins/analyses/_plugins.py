@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from ebayes_core.contract.registry import in_use
 from ebayes_core.contract.slots import Noise
-from ebayes_core.errors import UserError
+from ebayes_core.trained.plugins import plugin as known
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,14 +18,7 @@ FAR = 35.0  #: free parameters are searched for between minus and plus this, whe
 
 def plugin(spec: dict[str, Any], slot: str) -> Any:
     """The plugin in a slot of a network's resolved spec. Raises UserError if it is not installed."""
-    registry, kind = in_use(), spec[slot]["kind"]
-    if kind not in registry.kinds(slot):
-        raise UserError(
-            f"the {slot} '{kind}' of this run is not registered here; install the plugin that provides it, or in "
-            f"Python open the file with its class, ebayes.open(path, plugins=[...]){registry.suspects()}"
-        )
-    # as JSON, because a resolved table may contain a list for a tuple
-    return registry.composed(registry.kinds(slot)[kind]).model_validate_json(json.dumps(spec[slot]))
+    return known(spec, slot, in_use())
 
 
 def price_in_sigma(spec: dict[str, Any]) -> Price:

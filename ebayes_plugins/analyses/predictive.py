@@ -12,11 +12,12 @@ from ebayes_core.contract.claim import Claim, Measured
 from ebayes_core.contract.slots import Analysis
 from ebayes_core.errors import UserError
 from ebayes_core.report.canvas import spread
+from ebayes_core.trained.data import examples_of
 from ebayes_plugins.analyses._colours import colour
 from ebayes_plugins.analyses._common import exponent, finished, multiplier
 from ebayes_plugins.analyses._gaussian import EXPECTED, calibration, places, rank, share, similarity, transport
 from ebayes_plugins.analyses._layout import COLUMNS, ROWS, caption, counted, few_ticks, grid
-from ebayes_plugins.analyses._rebuilt import dataset_of, examples_of, rebuilt
+from ebayes_plugins.analyses._rebuilt import dataset_of, rebuilt
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -177,9 +178,13 @@ class Predictive(Analysis):
 
     def _moments(self, run: Run, member: int, x: Any) -> tuple[np.ndarray, np.ndarray]:
         """Mean and s.d. of the noisy network's output at x (points, 1); all networks share their noise."""
+        import torch
+
         net = rebuilt(run, member)
         draws = net.network.draws(tuple(x.shape[1:]), (1,))
-        outputs = net.network.forward(net.weights(net.noise(self.samples, draws)), x)[..., 0]
+        outputs = net.network.forward(net.weights(net.xi(self.samples, draws, torch.Generator().manual_seed(0))), x)[
+            ..., 0
+        ]
         return outputs.mean(0).numpy(), outputs.std(0).numpy()
 
     def statistics(self, arrays: Arrays) -> Arrays:

@@ -13,6 +13,7 @@ from ebayes_core.contract.claim import Claim, Measured
 from ebayes_core.contract.slots import Analysis
 from ebayes_core.errors import UserError
 from ebayes_core.report.canvas import spread
+from ebayes_core.trained.data import examples_of
 from ebayes_plugins.analyses._colours import colours
 from ebayes_plugins.analyses._common import NOISE, exponent, finished, label, mechanism, offering
 from ebayes_plugins.analyses._layout import ROWS, caption, counted, grid
@@ -26,7 +27,7 @@ from ebayes_plugins.analyses._pairs import (
     quadratic_pair,
     shared_sigma,
 )
-from ebayes_plugins.analyses._rebuilt import dataset_of, examples_of, rebuilt
+from ebayes_plugins.analyses._rebuilt import dataset_of, rebuilt
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

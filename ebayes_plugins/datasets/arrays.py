@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+import numpy as np
 from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
 from ebayes_core.contract.dataset import FOLDER
 from ebayes_core.contract.slots import Dataset
-from ebayes_core.errors import DataError
+from ebayes_core.errors import DataError, nearest
 from ebayes_plugins.datasets import files
 from ebayes_plugins.datasets.contents import Content, read
 from ebayes_plugins.toys import one_of
@@ -27,6 +29,20 @@ def _known(name: str) -> str:
 
 
 File = Annotated[str, Field(max_length=1000), AfterValidator(_known)]
+
+
+def numbers_of(table: Any, names: Sequence[str]) -> np.ndarray:
+    """Columns of a table of pandas, or all of them, as numbers. Raises ValueError for one that is absent or is none."""
+    known = {str(name): name for name in table.columns}
+    for name in names:
+        if name not in known:
+            near = nearest(name, known) or f"; there are {', '.join([*known][:20])}"
+            raise ValueError(f"the table has no column '{name}', an input of the network{near}")
+    chosen = table[[known[name] for name in names]] if names else table
+    for name, kind in chosen.dtypes.items():
+        if getattr(kind, "kind", "O") not in "fiub":
+            raise ValueError(f"column '{name}' is not numeric ({kind})")
+    return np.asarray(chosen.to_numpy(dtype=np.float64))
 
 
 class Arrays(Dataset):
@@ -112,6 +128,24 @@ class Arrays(Dataset):
 
         x, y = self._read().splits[one_of(split)]
         return torch.from_numpy(x), torch.from_numpy(y)
+
+    def prepare(self, x: Any) -> Tensor:
+        """Inputs scaled as the training set; of a table, the columns with the names of the inputs, if they have any."""
+        import torch
+
+        found, names = self._read(), files.columns(self._paths[0], self._wanted)
+        values = numbers_of(x, names) if hasattr(x, "columns") else np.asarray(x)
+        if values.dtype.kind not in "fiub":
+            raise ValueError(f"inputs are numbers, not {values.dtype}")
+        shape = found.splits["train"][0].shape[1:]
+        if values.shape[1:] not in (shape, *[()] * (shape == (1,))):
+            raise ValueError(f"an example has shape {values.shape[1:]}, and those for training have {shape}")
+        return torch.tensor(found.scaling(values.reshape(len(values), *shape)))
+
+    def class_names(self) -> tuple[str, ...] | None:
+        """The labels of the training file, sorted."""
+        found = self._read().meaning.classes
+        return None if found in ((), tuple(map(str, range(len(found))))) else found
 
     def task(self) -> Likelihood:
         """Softmax over the classes, or Gaussian; at every step if every example has a sequence of targets."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,12 +17,28 @@ from ebayes_plugins.datasets.files import Pair, Stamp, Wanted
 from ebayes_plugins.datasets.tables import Unfit
 
 
+class Scaling(NamedTuple):
+    """What makes inputs from those in a file: (x - mean) * scale, rounded to a type; or the rounding alone."""
+
+    mean: np.ndarray | None
+    scale: np.ndarray
+    dtype: np.dtype[Any]
+
+    def __call__(self, x: np.ndarray) -> np.ndarray:
+        """Inputs as a network sees them."""
+        if self.mean is None:
+            return x.astype(self.dtype, copy=False)
+        scaled: np.ndarray = ((x - self.mean) * self.scale).astype(self.dtype)
+        return scaled
+
+
 @dataclass(frozen=True)
 class Content:
-    """Inputs and targets of each split, and what the targets mean."""
+    """Inputs and targets of each split, what the targets mean, and what was done to the inputs."""
 
     splits: dict[str, Pair]
     meaning: labels.Meaning
+    scaling: Scaling
 
 
 @lru_cache(maxsize=1)
@@ -33,8 +49,8 @@ def read(wanted: Wanted, stamps: tuple[Stamp, ...]) -> Content:
     (x, y), (x_test, y_test) = pairs if len(pairs) == 2 else _split(wanted, paths[0], *pairs[0])
     if x.shape[1:] != x_test.shape[1:]:
         raise DataError(f"{paths[1]}: its examples have shape {x_test.shape[1:]}, those for training {x.shape[1:]}")
-    x, x_test = _standardised(x, x_test, wanted.standardise)
-    return Content({"train": (x, y), "test": (x_test, y_test)}, meaning)
+    scaling = _scaling(x, wanted.standardise)
+    return Content({"train": (scaling(x), y), "test": (scaling(x_test), y_test)}, meaning, scaling)
 
 
 def _checked(path: Path, pair: Pair) -> Pair:
@@ -99,14 +115,11 @@ def _split(wanted: Wanted, path: Path, x: np.ndarray, y: np.ndarray) -> list[Pai
     return [(x[train], y[train]), (x[test], y[test])]
 
 
-def _standardised(x: np.ndarray, x_test: np.ndarray, how: str) -> Pair:
-    """With the statistics of the training set; an input that is constant there becomes 0, since nothing is learned of
-    it.
-    """
+def _scaling(x: np.ndarray, how: str) -> Scaling:
+    """The statistics of the training set; an input that is constant there becomes 0, since nothing is learned of it."""
     if how == "none":
-        return x, x_test
+        return Scaling(None, np.array(1.0), x.dtype)
     axes = 0 if how == "each" else None
     mean, sd = x.mean(axes, dtype=np.float64), x.std(axes, dtype=np.float64)
     varies = sd > 1e-9 * np.abs(mean)
-    scale = varies / np.where(varies, sd, 1.0)
-    return ((x - mean) * scale).astype(x.dtype), ((x_test - mean) * scale).astype(x.dtype)
+    return Scaling(mean, varies / np.where(varies, sd, 1.0), x.dtype)

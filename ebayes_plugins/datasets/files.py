@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ebayes_core.errors import DataError, nearest
-from ebayes_plugins.datasets.tables import Unfit, table
+from ebayes_plugins.datasets.tables import Table, Unfit, table
 
 Pair = tuple[np.ndarray, np.ndarray]
 Stamp = tuple[Path, int, int]  #: a file, its size, and when it was changed
@@ -72,11 +72,30 @@ def read(path: Path, wanted: Wanted) -> Pair:
         raise DataError(f"{path}: {error}") from error
 
 
+def columns(path: Path, wanted: Wanted) -> tuple[str, ...]:
+    """Names of the inputs: the columns of a CSV file, or the array `columns` of an npz file; empty if they have none.
+
+    Raises DataError naming the file.
+    """
+    try:
+        if path.suffix.lower() == ".csv":
+            found = table(path.read_bytes())
+            return tuple(found.names[i] for i in _chosen(found, wanted)[0])
+        arrays = _opened(path) if path.suffix.lower() == ".npz" else {}
+        return tuple(map(str, arrays["columns"])) if "columns" in arrays else ()
+    except Unfit as error:
+        raise DataError(f"{path}: {error}") from error
+
+
+def _chosen(found: Table, wanted: Wanted) -> tuple[list[int], list[int]]:
+    """The numbers of the columns of the inputs, and of those of the targets."""
+    names = _split(wanted.targets) or found.names[-1:]
+    return found.columns(_split(wanted.inputs) or [n for n in found.names if n not in names]), found.columns(names)
+
+
 def _csv(path: Path, wanted: Wanted) -> Pair:
     found = table(path.read_bytes())
-    names = _split(wanted.targets) or found.names[-1:]
-    targets = found.columns(names)
-    inputs = found.columns(_split(wanted.inputs) or [name for name in found.names if name not in names])
+    inputs, targets = _chosen(found, wanted)
     if not inputs or set(inputs) & set(targets):
         raise Unfit("a column is an input or a target, and there must be one of each")
     guessed = wanted.likelihood == "auto" and len(targets) == 1 and not found.continuous(targets[0])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from functools import lru_cache
 from importlib.resources import files
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -50,18 +50,53 @@ class AbstractImages(Dataset, ABC):
         import torch
 
         x, y = self.arrays(one_of(split))
+        return self._seen(x, x if split == "train" else None), torch.from_numpy(y.astype(np.int64))
+
+    def prepare(self, x: Any) -> Tensor:
+        """Pixels in [0, 1], (examples, pixels), (examples, rows, columns) or with one channel in front of the rows."""
+        return self._seen(pixels(x, (1, *self.size)))
+
+    def _seen(self, x: np.ndarray, train: np.ndarray | None = None) -> Tensor:
+        """Pixels normalised and laid out. train: the pixels of the training set, if they are known."""
+        import torch
+
         if self.normalise == "standard":
-            pixels = x if split == "train" else self.arrays("train")[0]
-            mean, sd = pixels.mean(dtype=np.float64), pixels.std(dtype=np.float64)
+            train = self.arrays("train")[0] if train is None else train
+            mean, sd = train.mean(dtype=np.float64), train.std(dtype=np.float64)
             x = np.subtract(x, mean, dtype=np.float64) / sd  # float64 in every version of numpy
         shape = {"flat": (-1,), "image": (1, *self.size), "rows": self.size}[self.layout]
-        return torch.from_numpy(x.astype(np.float32).reshape(len(x), *shape)), torch.from_numpy(y.astype(np.int64))
+        return torch.from_numpy(x.astype(np.float32).reshape(len(x), *shape))
 
     def task(self) -> Classification:
         """Softmax over the classes."""
         from ebayes_core.contract.likelihoods import Classification
 
         return Classification(self.classes)
+
+
+def pixels(x: Any, image: tuple[int, int, int]) -> np.ndarray:
+    """Images (examples, pixels) from arrays of one of the shapes in which one may have them.
+
+    image: channels, rows and columns. Raises ValueError for other shapes, and for values outside [0, 1].
+    """
+    found = np.asarray(x)
+    channels, rows, columns = image
+    shapes = [(channels * rows * columns,), image, *[(rows, columns)] * (channels == 1)]
+    if found.dtype.kind not in "fiub" or found.shape[1:] not in shapes:
+        known = " or ".join(str(("examples", *shape)).replace("'", "") for shape in shapes)
+        raise ValueError(f"images are numbers of shape {known}, not {found.shape} {found.dtype}")
+    _check_pixels(found)
+    return found.reshape(len(found), -1)
+
+
+def _check_pixels(found: np.ndarray) -> None:
+    low, high = (float(f(found)) for f in (np.min, np.max)) if found.size else (0.0, 1.0)
+    if not np.isfinite([low, high]).all():
+        raise ValueError("pixels are finite numbers in [0, 1]: remove or replace NaN and infinity")
+    if low < 0 or high > 1:
+        raise ValueError(
+            f"pixels are in [0, 1], not {f'from {low:g}' if low < 0 else f'up to {high:g}: divide bytes by 255'}"
+        )
 
 
 class AbstractMnist(AbstractImages, ABC):

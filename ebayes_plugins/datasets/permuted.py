@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from pydantic import Field
@@ -44,6 +44,11 @@ class Permuted(Dataset):
 
         x, y = self._source.load(split)
         return torch.cat([x[:, self._permutation(t, x.shape[1])] for t in range(self.tasks)]), y.repeat(self.tasks)
+
+    def prepare(self, x: Any) -> Tensor:
+        """Pixels of images as they are, in [0, 1], shuffled as in the last task."""
+        found = self._source.prepare(x)
+        return found[:, self._permutation(self.tasks - 1, found.shape[1])]
 
     def stages(self, split: str) -> Tensor:
         """The task of each example."""

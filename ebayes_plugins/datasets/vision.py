@@ -11,6 +11,7 @@ from ebayes_core.contract.slots import Dataset
 from ebayes_core.storage.cache import cache_dir
 from ebayes_plugins import mnists
 from ebayes_plugins.datasets import downloads
+from ebayes_plugins.datasets.images import pixels
 from ebayes_plugins.toys import one_of
 
 if TYPE_CHECKING:
@@ -59,11 +60,22 @@ class Torchvision(Dataset):
 
         images, labels = self.images(one_of(split))
         x = images.astype(np.float32) / np.float32(255)
+        return self._seen(x, images if split == "train" else None), torch.from_numpy(labels.astype(np.int64))
+
+    def prepare(self, x: Any) -> Tensor:
+        """Pixels in [0, 1], (examples, channels, rows, columns) or flat in this order."""
+        shape = self.images("train")[0].shape[1:]
+        flat = pixels(x, (shape[0], shape[1], shape[2])).astype(np.float32)
+        return self._seen(flat.reshape(-1, *shape))
+
+    def _seen(self, x: np.ndarray, train: np.ndarray | None = None) -> Tensor:
+        """Pixels normalised and laid out. train: the images of the training set, if they are known."""
+        import torch
+
         if self.normalise == "standard":
-            mean, sd = moments(images if split == "train" else self.images("train")[0])
+            mean, sd = moments(self.images("train")[0] if train is None else train)
             x = ((x - mean) / sd).astype(np.float32)
-        x = x.reshape(len(x), -1) if self.layout == "flat" else x
-        return torch.from_numpy(np.ascontiguousarray(x)), torch.from_numpy(labels.astype(np.int64))
+        return torch.from_numpy(np.ascontiguousarray(x.reshape(len(x), -1) if self.layout == "flat" else x))
 
     def task(self) -> Likelihood:
         """Softmax over the classes."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from ebayes_core.contract.network import Shape
 
@@ -27,6 +27,28 @@ def last_columns(shapes: list[Shape]) -> list[Tensor]:
     for layer in marked:
         layer[:, -1] = True
     return marked
+
+
+def apart(weights: list[Tensor]) -> list[Tensor]:
+    """Weight and bias of each layer as nn.Linear has them, from layers (post, pre + 1)."""
+    return [part for w in weights for part in (w[:, :-1], w[:, -1])]
+
+
+def together(parameters: list[Tensor]) -> list[Tensor]:
+    """Layers (post, pre + 1), from weight and bias of each nn.Linear."""
+    import torch
+
+    pairs = zip(parameters[::2], parameters[1::2], strict=True)
+    return [torch.cat([weight, bias[:, None]], 1) for weight, bias in pairs]
+
+
+def as_module(activation: str) -> nn.Module:
+    """The activation as a module of torch."""
+    from torch import nn
+
+    # beyond the threshold nn.Softplus is linear; at its own, 20, this would be seen in double precision
+    known = {"relu": nn.ReLU(), "tanh": nn.Tanh(), "softplus": nn.Softplus(threshold=40), "linear": nn.Identity()}
+    return known[activation]
 
 
 def linear(x: Tensor, w: Tensor) -> Tensor:

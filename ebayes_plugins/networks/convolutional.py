@@ -11,12 +11,23 @@ from pydantic import BaseModel, Field
 from ebayes_core.contract.network import Shape
 from ebayes_core.contract.plugin import CLOSED
 from ebayes_core.contract.slots import Network, Trace
-from ebayes_plugins.networks._linear import Activation, activate, last_columns, linear, outer, through, with_one
+from ebayes_plugins.networks._linear import (
+    Activation,
+    activate,
+    apart,
+    as_module,
+    last_columns,
+    linear,
+    outer,
+    through,
+    together,
+    with_one,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from torch import Tensor
+    from torch import Tensor, nn
 
 
 class Kernels(BaseModel):
@@ -95,6 +106,37 @@ class Convolutional(Network):
     def copies(self, inputs: Shape, outputs: Shape) -> list[int]:
         """As many as draws: a position has a synapse of its own."""
         return self.draws(inputs, outputs)
+
+    def plain(self, inputs: Shape, outputs: Shape) -> nn.Module:
+        """nn.Conv2d, the activation and pooling of each layer of kernels; nn.Flatten; then nn.Linear of dense ones."""
+        from torch import nn
+
+        pool = nn.MaxPool2d if self.pooling == "max" else nn.AvgPool2d
+        shapes, found = self.shapes(inputs, outputs), list[nn.Module]()
+        for k, before in zip(self.layers, (inputs[0], *(k.channels for k in self.layers)), strict=False):
+            found += [nn.Conv2d(before, k.channels, k.size, k.stride, k.padding), as_module(self.activation)]
+            found += [pool(k.pool)] * (k.pool > 1)
+        found.append(nn.Flatten())
+        for post, pre in shapes[len(self.layers) :]:
+            found += [nn.Linear(pre - 1, post), as_module(self.activation)]
+        return nn.Sequential(*found[:-1])
+
+    def parameters(self, weights: list[Tensor]) -> list[Tensor]:
+        """Weight and bias of each layer, with the channels before the rows and columns, as torch has them."""
+        found = apart(weights)
+        for layer, k in enumerate(self.layers):
+            found[2 * layer] = found[2 * layer].unflatten(1, (k.size, k.size, -1)).movedim(-1, 1)
+        first = 2 * len(self.layers)
+        found[first] = found[first].unflatten(1, (-1, self.layers[-1].channels)).movedim(-1, 1).flatten(1)
+        return found
+
+    def weights(self, parameters: list[Tensor]) -> list[Tensor]:
+        """Channels become the fastest of the columns, and biases the last of them."""
+        found, first = [*parameters], 2 * len(self.layers)
+        for layer in range(0, first, 2):
+            found[layer] = found[layer].movedim(1, -1).flatten(1)
+        found[first] = found[first].unflatten(1, (self.layers[-1].channels, -1)).movedim(1, -1).flatten(1)
+        return together(found)
 
     def forward(self, weights: list[Tensor], x: Tensor) -> Tensor:
         """Outputs (member, batch, outputs) of images (batch, channels, rows, columns)."""

@@ -14,17 +14,20 @@ from ebayes_plugins.networks._linear import (
     Activation,
     activate,
     activity,
+    apart,
+    as_module,
     last_columns,
     linear,
     outer,
     through,
+    together,
     with_one,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from torch import Tensor
+    from torch import Tensor, nn
 
 
 class Mlp(Network):
@@ -61,6 +64,22 @@ class Mlp(Network):
     def biases(self, inputs: Shape, outputs: Shape) -> list[Tensor]:
         """The last column of each layer."""
         return last_columns(self.shapes(inputs, outputs))
+
+    def plain(self, inputs: Shape, outputs: Shape) -> nn.Module:
+        """nn.Flatten, then nn.Linear and the activation of each layer."""
+        from torch import nn
+
+        layers = [nn.Linear(pre - 1, post) for post, pre in self.shapes(inputs, outputs)]
+        pairs = zip(layers, self._activations, strict=True)
+        return nn.Sequential(nn.Flatten(), *(m for layer, name in pairs for m in (layer, as_module(name))))
+
+    def parameters(self, weights: list[Tensor]) -> list[Tensor]:
+        """Weight and bias of each layer."""
+        return apart(weights)
+
+    def weights(self, parameters: list[Tensor]) -> list[Tensor]:
+        """Biases become the last column of each layer."""
+        return together(parameters)
 
     def forward(self, weights: list[Tensor], x: Tensor) -> Tensor:
         """Outputs (member, batch, outputs)."""

@@ -61,6 +61,25 @@ class AbstractModule(Network):
         found = like(self._architecture, [tuple(u.shape[1:]) for u in units], seed=seed)
         return [(self.init * w.to(u).flatten()).view(-1, *w.shape) for w, u in zip(found.initial, units, strict=True)]
 
+    def plain(self, inputs: Shape, outputs: Shape) -> nn.Module:
+        """The module itself, with the constants that it had in training."""
+        from copy import deepcopy
+
+        from ebayes_plugins.networks._functional import known
+
+        return deepcopy(known(self._architecture, inputs, outputs).module)
+
+    def parameters(self, weights: list[Tensor]) -> list[Tensor]:
+        """The weights, in which a vector of length 1 may stand for a single number."""
+        from ebayes_plugins.networks._functional import like
+
+        found = like(self._architecture, [tuple(w.shape) for w in weights])
+        return [w.view(found.module.get_parameter(n).shape) for n, w in zip(found.names, weights, strict=True)]
+
+    def weights(self, parameters: list[Tensor]) -> list[Tensor]:
+        """The parameters; a single number becomes a vector of length 1."""
+        return [p.view(p.shape or (1,)) for p in parameters]
+
     def single(self, weights: list[Tensor], x: Tensor) -> Tensor:
         """Outputs (batch, *outputs) of the module with these parameters."""
         from ebayes_plugins.networks._functional import like

@@ -8,12 +8,12 @@ from pydantic import Field
 
 from ebayes_core.contract.network import Shape
 from ebayes_core.contract.slots import Network, Trace
-from ebayes_plugins.networks._linear import activate, last_columns, with_one
+from ebayes_plugins.networks._linear import activate, apart, last_columns, together, with_one
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from torch import Tensor
+    from torch import Tensor, nn
 
 
 class Recurrent(Network):
@@ -52,6 +52,21 @@ class Recurrent(Network):
         """One for each step that uses a layer, if noise is fresh."""
         steps = inputs[0] if self.noise == "fresh" else 1
         return [steps, steps if self.readout == "every" else 1]
+
+    def plain(self, inputs: Shape, outputs: Shape) -> nn.Module:
+        """`Elman`, which consists of two nn.Linear, `recurrent` and `readout`."""
+        from ebayes_plugins.networks._elman import Elman
+
+        self.shapes(inputs, outputs)  # refuses what does not fit
+        return Elman(inputs[1], self.hidden, outputs[-1], self.activation, self.readout == "every")
+
+    def parameters(self, weights: list[Tensor]) -> list[Tensor]:
+        """Weight and bias of the recurrent layer, inputs before units, and of the readout."""
+        return apart(weights)
+
+    def weights(self, parameters: list[Tensor]) -> list[Tensor]:
+        """Biases become the last column of each layer."""
+        return together(parameters)
 
     def forward(self, weights: list[Tensor], x: Tensor) -> Tensor:
         """Outputs (member, batch, [steps,] outputs) of sequences (batch, steps, inputs)."""

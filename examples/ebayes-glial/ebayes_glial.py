@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from ebayes_core.contract.slots import Cost, hookimpl
+from ebayes import Cost, hookimpl
 
 
 class Glial(Cost):

@@ -2,7 +2,7 @@
 
 import ebayes_glial
 
-from ebayes_core.testing import check_cost
+from ebayes.testing import check_cost
 
 
 def test_glial_keeps_the_contract():

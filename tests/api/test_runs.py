@@ -76,7 +76,7 @@ def test_claims_and_the_page(path: Path, tmp_path: Path) -> None:
 
 def test_a_plugin_of_the_notebook_is_trained_and_remembered(tmp_path: Path) -> None:
     wanted = {"cost": Glial(kappa=0.3), "sweep": {}, "analysis": [{"kind": "importance"}]}
-    wanted["training.sigma"] = "fixed_point"
+    wanted |= {"training.sigma": "fixed_point", "training.batch_size": 20}
     run = ebayes.run(TEXT, set=wanted, plugins=[Glial], out=tmp_path / "a.h5", progress=False)
     assert run.member_spec(0)["cost"] == {"kind": "glial", "kappa": 0.3}
     with run:

@@ -278,7 +278,9 @@ def test_progress_shows_epochs_loss_terms_and_speed(registry, tmp_path: Path, te
     for name in ("REFRESH_SECONDS", "PLAIN_SECONDS"):
         monkeypatch.setattr(progress, name, 0.0)
     text = io.StringIO()
-    console = Console(file=text, force_terminal=terminal, width=100, markup=False, highlight=False)
+    console = Console(
+        file=text, force_terminal=terminal, force_interactive=terminal, width=100, markup=False, highlight=False
+    )
     with progress.watcher(console) as shown:
         experiment = loads(
             SPEC, registry, ["training.epochs=60"]

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ebayes_core.contract.compound import Several, Stepwise
 from ebayes_core.contract.likelihoods import Classification, Likelihood, Regression
+from ebayes_core.contract.uncertainty import Uncertainty
 from ebayes_core.testing import check_likelihood
 
 MEMBERS, BATCH = 2, 5
@@ -160,6 +161,17 @@ class Broken(Classification):
     def predict(self, outputs: Tensor) -> Tensor:
         return outputs.softmax(0 if self.fault == "members" else -1)
 
+    def averaged(self, outputs: Tensor) -> Tensor:
+        return outputs.mean(0) if self.fault == "logits" else super().averaged(outputs)
+
+    def label(self, prediction: Tensor) -> Tensor:
+        return prediction.argmax(-1).to(torch.int32 if self.fault == "short" else torch.int64)
+
+    def uncertainty(self, outputs: Tensor) -> Uncertainty:
+        found = super().uncertainty(outputs)
+        changed = {"exchanged": (found.epistemic, found.aleatoric), "negative": (found.aleatoric, -found.epistemic)}
+        return Uncertainty(*changed.get(self.fault, found[:2]), found.units)
+
 
 MISTAKES = {
     "summed": r"nll returned shape \(2,\) instead of \(2, 5\)",
@@ -170,6 +182,10 @@ MISTAKES = {
     "biased": "residuals of sampled targets do not average to zero",
     "curved": "curvature_roots do not multiply to the Hessian of nll",
     "long": "random_root is not as long as the residuals of sampled targets",
+    "logits": "averaged returned outputs whose prediction is not the mean of the predictions",
+    "short": "label must return int64",
+    "exchanged": "uncertainty: networks that are equal disagree in nothing",
+    "negative": "uncertainty: what networks disagree in cannot be negative",
     "members": "predict of one network depends on the others",
 }
 

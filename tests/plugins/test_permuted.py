@@ -20,7 +20,7 @@ from ebayes_core.measure.collect import measure
 from ebayes_core.results.record import described
 from ebayes_core.sweeps import planning
 from ebayes_core.testing import check_dataset
-from ebayes_plugins.analyses._rebuilt import examples_of
+from ebayes_core.trained.data import examples_of
 from ebayes_plugins.analyses.training import TrainingCurves, _stages
 from ebayes_plugins.datasets import Digits, Permuted
 from tests.build import cohort, points, trained

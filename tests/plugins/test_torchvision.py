@@ -126,6 +126,9 @@ def test_channels_are_normalised_with_the_training_set(cache: Path, monkeypatch:
     for split in SIZES:
         found = Torchvision(name="CIFAR10").load(split)[0]
         assert np.allclose(found, (COLOUR[split] / 255 - mean) / sd, atol=1e-5)
+        assert torch.allclose(Torchvision(name="CIFAR10").prepare(COLOUR[split] / 255), found, atol=1e-6)
+        flat = Torchvision(name="CIFAR10", layout="flat").prepare(COLOUR[split].reshape(-1, 3072) / 255)
+        assert torch.allclose(flat, found.flatten(1), atol=1e-6)
     check_dataset(Torchvision, Torchvision(name="CIFAR10"))
 
 

@@ -211,10 +211,30 @@ def test_interruptions_are_strung_together_once() -> None:
 
 
 def test_items_are_added_up_by_networks_and_old_ones_are_left_out() -> None:
-    made = provenance.made
-    items = [{"networks": n, **made(how, 99, {"kind": "a"}, "1")} for n, how in ((3, "yes"), (2, "no: x"), (4, "yes"))]
-    found = merged([*items, {"networks": 5}, {"networks": 1, **made("yes", 1, {"kind": "b"}, "2")}])
-    assert found == {"compiled": {"yes": 8, "no: x": 2}, "data": {'{"kind": "a"}': ["1"], '{"kind": "b"}': ["2"]}}
+    made = lambda how, n, kind, digest, *shapes: provenance.made(
+        how, n, {"kind": kind}, provenance.Made(digest, *shapes)
+    )
+    items = [
+        {"networks": n, **made(how, 99, "a", "1", (5,), (2,))} for n, how in ((3, "yes"), (2, "no: x"), (4, "yes"))
+    ]
+    found = merged([*items, {"networks": 5}, {"networks": 1, **made("yes", 1, "b", "2", (1, 4, 4), (3, 2))}])
+    assert found == {
+        "compiled": {"yes": 8, "no: x": 2},
+        "data": {'{"kind": "a"}': ["1"], '{"kind": "b"}': ["2"]},
+        "shapes": {
+            '{"kind": "a"}': {"inputs": [5], "outputs": [2]},
+            '{"kind": "b"}': {"inputs": [1, 4, 4], "outputs": [3, 2]},
+        },
+    }
+    assert provenance.shapes_of(found, {"kind": "b"}) == ((1, 4, 4), (3, 2))
+    assert provenance.shapes_of(found, {"kind": "c"}) is None and provenance.shapes_of({}, {"kind": "b"}) is None
+
+
+@pytest.mark.parametrize(
+    "odd", [None, 3, {"inputs": [5]}, {"inputs": [5], "outputs": ["2"]}, {"inputs": [-1], "outputs": []}]
+)
+def test_shapes_in_a_file_from_somebody_else_may_be_anything(odd: object) -> None:
+    assert provenance.shapes_of({"shapes": {'{"kind": "a"}': odd}}, {"kind": "a"}) is None
 
 
 # --- in words --------------------------------------------------------------------------------------------------------

@@ -292,6 +292,7 @@ def changed_targets(change):
         ({"load": lambda self, split: GoodData.load(self, "train")}, "test set is the training set"),
         ({"load": lambda self, split: GoodData.load(self, split if split == "train" else "test")}, "misspelt split"),
         ({"task": lambda self: "classes"}, "must return a Likelihood"),
+        ({"class_names": lambda self: ("ape",)}, "a text for each of 2 outputs"),
     ],
 )
 def test_dataset_mistakes_are_caught(methods, message: str) -> None:

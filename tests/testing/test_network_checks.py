@@ -211,3 +211,45 @@ def test_bounds_numpy_and_changes_in_place_are_named(change, message: str) -> No
     with pytest.raises(AssertionError, match=message) as caught:
         check_network(cls)
     assert str(caught.value).startswith("Broken.single")
+
+
+class Turned(OneLayer):
+    """The same layer with a plain module, whose weights are the transposed ones."""
+
+    def plain(self, inputs, outputs):
+        class Product(nn.Module):
+            def __init__(self, gain):
+                super().__init__()
+                self.gain, self.kernel = gain, nn.Parameter(torch.zeros(*inputs, *outputs))
+
+            def forward(self, x):
+                return self.gain * (x @ self.kernel)
+
+        return Product(self.gain)
+
+    def parameters(self, weights):
+        return [weights[0].T]
+
+    def weights(self, parameters):
+        return [parameters[0].T]
+
+
+@pytest.mark.parametrize(
+    "methods, message",
+    [
+        ({"weights": lambda s, p: [2 * p[0].T]}, r"weights\(parameters\(w\)\) must be w"),
+        (
+            {"parameters": lambda s, w: [w[0]], "weights": lambda s, p: [p[0]]},
+            "trained parameters in its order and shapes",
+        ),
+        (
+            {"parameters": lambda s, w: [w[0].T.flip(0)], "weights": lambda s, p: [p[0].flip(0).T]},
+            "computes other outputs than forward",
+        ),
+        ({"parameters": lambda s, w: [w[0].T, w[0]]}, "trained parameters in its order"),
+    ],
+)
+def test_a_plain_module_has_to_compute_the_same(methods, message: str) -> None:
+    check_network(Turned)
+    with pytest.raises(AssertionError, match=f"Broken.plain.*{message}"):
+        check_network(type("Broken", (Turned,), {**methods, "__doc__": "Broken.", "__module__": __name__}))

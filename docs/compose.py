@@ -1,0 +1,48 @@
+"""The gallery picture of the README, composed of panels of the figures in docs/figures: `python docs/compose.py`."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+from matplotlib.image import imread
+from PIL import Image
+
+from ebayes_core.report.figures import house_figure
+
+FIGURES = Path(__file__).parent / "figures"
+#: figure; left, top, right, bottom of the panel, as shares of its width and height; what it shows
+PANELS = [
+    ("fig1", (0, 0.092, 0.265, 0.535), "Reliability has a price:\nenergy against noise, calcium"),
+    ("fig5_optimum", (0, 0.655, 0.2305, 0.955), "Important synapses are reliable:\nvariance against curvature"),
+    ("fig3_optimum", (0, 0.04, 0.27, 0.26), "A sigma for each synapse (green)\nbears more noise than one for all"),
+    ("fig4_paper", (0.405, 0.034, 0.612, 0.204), "Noise goes where it does no harm:\ntwo synapses, one steep"),
+    ("fig7_optimum", (0, 0.6, 0.475, 0.935), "Optimal noise follows\na Bayesian posterior"),
+    ("fig6", (0.5, 0.065, 1, 0.51), "Synapses measured in cortex:\nthe same trend"),
+]
+
+
+def panel(name: str, left: float, top: float, right: float, bottom: float):
+    """A part of a figure."""
+    picture = imread(FIGURES / f"{name}.png")[..., :3]
+    down, across = picture.shape[:2]
+    return picture[round(top * down) : round(bottom * down), round(left * across) : round(right * across)]
+
+
+def main() -> None:
+    """Write docs/figures/gallery.png."""
+    with house_figure() as figure, io.BytesIO() as file:
+        figure.set_size_inches(12, 8)
+        figure.set_layout_engine("constrained", w_pad=0.15, h_pad=0.15)
+        for ax, (name, box, words) in zip(figure.subplots(2, 3).flat, PANELS, strict=True):
+            ax.imshow(panel(name, *box), interpolation="antialiased")
+            ax.set_title(words, fontsize=13, loc="left")
+            ax.set_axis_off()
+            ax.set_anchor("N")
+        figure.savefig(file, dpi=130)
+        page = Image.open(file).convert("RGB").quantize(256, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+        page.save(FIGURES / "gallery.png", optimize=True)
+
+
+if __name__ == "__main__":
+    main()
