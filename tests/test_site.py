@@ -141,11 +141,12 @@ def test_search_finds_a_page(site: Path, tmp_path: Path, word: str, page: str) -
 
 PHONE = """<!doctype html><iframe style="width: 390px; height: 900px; border: 0" src="{page}"></iframe><script>
 onload = () => {{
-  const page = document.querySelector("iframe").contentDocument
-  const parts = [...page.querySelectorAll("article section > *")]
-  const wide = parts.filter(part => part.getBoundingClientRect().right > page.documentElement.clientWidth)
-  const names = wide.map(part => part.className || part.tagName)
-  document.body.replaceChildren(`${{parts.length}} parts, too wide: ${{names}}.`)
+  const frame = document.querySelector("iframe")
+  const overflow = part => frame.contentWindow.getComputedStyle(part).overflowX
+  const scrolls = part => part.tagName != "ARTICLE" && (overflow(part) != "visible" || scrolls(part.parentElement))
+  const parts = [...frame.contentDocument.querySelectorAll("article *")]
+  const wide = parts.filter(part => part.getBoundingClientRect().right > 390 && !scrolls(part.parentElement))
+  document.body.replaceChildren(`${{parts.length}} parts, too wide: ${{wide.map(part => part.tagName)}}.`)
 }}
 </script>"""
 
