@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # the same names for editors and type checkers
     from ebayes_core.api.comparing import compare
     from ebayes_core.api.experiments import Experiment, load
     from ebayes_core.api.fitting import fit
+    from ebayes_core.api.installed import specs
     from ebayes_core.api.opening import open
     from ebayes_core.api.runs import Run
     from ebayes_core.api.training import run
@@ -51,6 +52,7 @@ _HOMES = {
     "ebayes_core.api.comparing": ("compare",),
     "ebayes_core.api.experiments": ("Experiment", "load"),
     "ebayes_core.api.fitting": ("fit",),
+    "ebayes_core.api.installed": ("specs",),
     "ebayes_core.api.opening": ("open",),
     "ebayes_core.api.runs": ("Run",),
     "ebayes_core.api.training": ("run",),
@@ -60,7 +62,8 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "Analysis", "Claim", "Classification", "Cost", "Dataset", "EbayesError", "Experiment", "Inference", "Interrupted",
     "Likelihood", "Network", "Noise", "Optimizer", "Quanta", "Regression", "Run", "Several", "Slope", "Stepwise",
-    "Trace", "UserError", "VesicleCost", "compare", "fit", "hookimpl", "load", "open", "run", "testing",
+    "Trace", "UserError", "VesicleCost", "compare", "fit", "hookimpl", "load", "open", "run", "specs",
+    "testing",
 ]  # fmt: skip
 
 

@@ -95,5 +95,10 @@ def told(error: BaseException) -> str:
 
 def nearest(name: str, names: Iterable[str]) -> str:
     """`; did you mean 'x'?` if one of the names is similar, else an empty string."""
-    close = get_close_matches(str(name), list(names), n=1, cutoff=0.5)
+    close = alike(name, names)
     return f"; did you mean '{close[0]}'?" if close else ""
+
+
+def alike(name: str, names: Iterable[str]) -> list[str]:
+    """The most similar of the names; empty if none is similar."""
+    return get_close_matches(str(name), list(names), n=1, cutoff=0.5)

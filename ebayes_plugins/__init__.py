@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from ebayes_core.contract.slots import Analysis, Cost, Dataset, Inference, Network, Noise, Optimizer, hookimpl
 from ebayes_plugins import costs, inference, networks, noise, optimizers
 
@@ -53,3 +55,9 @@ def ebayes_analyses() -> list[type[Analysis]]:
     from ebayes_plugins import analyses
 
     return analyses.ALL
+
+
+@hookimpl
+def ebayes_specs() -> list[Path]:
+    """The figures of the paper, small and with its settings, and an example for each part of a spec."""
+    return [Path(__file__).parent / "specs"]

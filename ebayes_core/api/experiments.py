@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel
@@ -12,7 +13,7 @@ from pydantic import BaseModel
 from ebayes_core import spec as specs
 from ebayes_core.api.plugins import all_of, registry_of
 from ebayes_core.contract.registry import Registry
-from ebayes_core.spec import Parts
+from ebayes_core.spec import Parts, Source
 from ebayes_core.wording import networks
 
 if TYPE_CHECKING:
@@ -75,12 +76,19 @@ def load(
         return _read(_toml(spec), "spec", all_of(plugins, spec), set)
     if isinstance(spec, str) and ("\n" in spec or "=" in spec):
         return _read(spec, "spec", plugins, set)
-    return _read(specs.read(os.fspath(spec)), os.fspath(spec), plugins, set)
+    registry = registry_of(plugins)
+    return _validated(specs.find(spec, registry), registry, plugins, set)
 
 
 def _read(text: str, source: str, plugins: Iterable[Any], set: Mapping[str, Any] | None) -> Experiment:
-    registry = registry_of(plugins)
-    return Experiment(specs.loads(text, registry, plain(set or {}), source=source), text, registry, tuple(plugins))
+    return _validated(Source(text, source, Path()), registry_of(plugins), plugins, set)
+
+
+def _validated(
+    source: Source, registry: Registry, plugins: Iterable[Any], set: Mapping[str, Any] | None
+) -> Experiment:  # fmt: skip
+    parts = specs.loads(source.text, registry, plain(set or {}), source.name, source.folder)
+    return Experiment(parts, source.text, registry, tuple(plugins))
 
 
 def _toml(table: Mapping[str, Any]) -> str:

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from ebayes_core.contract.registry import Registry
-from ebayes_core.contract.slots import HOOKS, Plugin, hookimpl
+from ebayes_core.contract.slots import HOOKS, SPECS_HOOK, Plugin, hookimpl
 from ebayes_core.errors import PluginError, UserError
 
 
@@ -25,7 +25,7 @@ def registry_of(plugins: Iterable[Any] = ()) -> Registry:
 def _hooked(plugin: Any) -> Any:
     """An object with the hook of a class; whatever has hooks of its own stays as it is."""
     if not isinstance(plugin, type):
-        if any(hasattr(plugin, hook) for hook in HOOKS.values()):
+        if any(hasattr(plugin, hook) for hook in (*HOOKS.values(), SPECS_HOOK)):
             return plugin
         raise UserError(f"plugins: {plugin!r} is neither a plugin's class nor a module with hooks such as ebayes_costs")
     if not issubclass(plugin, Plugin) or not hasattr(plugin, "slot"):

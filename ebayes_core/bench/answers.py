@@ -50,7 +50,11 @@ class Answer:
 
 def answers(specs: Sequence[str], limit: float, device: str, say: Say) -> list[Answer]:
     """One for each spec. Those whose training is estimated to take longer than `limit` seconds are not run."""
+    from ebayes_core.spec import find
+
     registry, found = Registry.load(), []
+    for spec in specs:  # one that does not exist is a mistake of the command
+        find(spec, registry)
     with tempfile.TemporaryDirectory() as folder:
         for spec in specs:
             try:

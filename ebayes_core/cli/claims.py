@@ -49,7 +49,7 @@ def claims(files: tuple[str, ...], parts: bool, markdown: bool, without: tuple[s
         problems += [f"{file}: {name}: no claims: {blamed(e, registry)}" for name, e in lost.items()]
     rows = asked.table(asked.in_order(found), parts)
     if not rows and not problems:
-        raise UserError("no analysis in these files tests a claim; run a spec from specs/desk or specs/paper first")
+        raise UserError("no analysis in these files tests a claim; run a spec that has one; `ebayes specs` lists specs")
     if as_json:
         print_json(rows)
     elif markdown:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import rich_click as click
+from click.shell_completion import CompletionItem
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -29,7 +30,21 @@ device = click.option(
     help="Device to compute on.",
 )
 cache = click.option("--cache", type=click.Path(file_okay=False), help="Folder for downloaded data sets.")
-spec_file = click.argument("spec", type=click.Path(dir_okay=False))
+
+
+class SpecName(click.Path):
+    """A spec's file or the name of an installed spec; a shell completes both."""
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """The installed specs whose names begin so, and the files."""
+        from ebayes_core.contract.registry import Registry
+        from ebayes_core.spec import installed
+
+        names = [spec.name for spec in installed(Registry.load()) if spec.name.startswith(incomplete)]
+        return [*map(CompletionItem, names), *super().shell_complete(ctx, param, incomplete)]
+
+
+spec_file = click.argument("spec", type=SpecName())
 result_file = click.argument("file", metavar="RESULTS", type=click.Path())
 COMPILE = {"auto": None, "on": True, "off": False}
 compile_ = click.option(

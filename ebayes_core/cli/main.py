@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from ebayes_core.cli import claims, files, run, taken
+from ebayes_core.cli import claims, files, run, specs_list, taken
 from ebayes_core.cli.common import (
+    SpecName,
     as_json,
     cache,
     console_of,
@@ -39,7 +40,8 @@ if TYPE_CHECKING:
 def main(debug: bool) -> None:
     """Train neural networks with noisy synapses whose reliability costs energy.
 
-    Start with `ebayes check SPEC` and `ebayes run SPEC`, then read the results with `ebayes show RESULTS`.
+    Choose a spec from `ebayes specs`, start with `ebayes check SPEC` and `ebayes run SPEC`, then read the results with
+    `ebayes show RESULTS`.
     """
     if debug:
         os.environ["EBAYES_DEBUG"] = "1"
@@ -65,7 +67,8 @@ def check(
 ) -> None:  # fmt: skip
     """Validate SPEC and show its networks, cohorts, and estimates of time and memory.
 
-    A cohort is a group of networks that are trained together.
+    A cohort is a group of networks that are trained together. SPEC is a TOML file, or the name of an installed spec,
+    which `ebayes specs` lists.
     """
     from ebayes_core import spec as specs
 
@@ -198,7 +201,7 @@ def new_plugin(slot: str, name: str, into: str) -> None:
     metavar="FIGURE",
     help="Also measure how time and memory grow, and draw FIGURE.",
 )
-@click.argument("specs", nargs=-1, type=click.Path(exists=True, dir_okay=False), metavar="[SPEC]...")
+@click.argument("specs", nargs=-1, type=SpecName(), metavar="[SPEC]...")
 @click.option(
     "--limit", type=click.FloatRange(min=0), default=120.0, show_default=True, metavar="SECONDS",
     help="Longest training of a SPEC that is run; others are estimated.",
@@ -222,7 +225,7 @@ def bench(
 
 
 FILES = (files.show, files.draw, files.report, claims.claims, files.verify, taken.export, taken.predict)
-for command in (run.run, run.work, run.status, run.gather, *FILES):
+for command in (specs_list.specs, run.run, run.work, run.status, run.gather, *FILES):
     main.add_command(command)
 
 

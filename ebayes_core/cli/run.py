@@ -78,12 +78,15 @@ def run(spec: str, out: str | None, workers: int | None, on: str | None, fresh: 
     With --workers or --on, or if --out is a folder, the results go into a sweep's folder, which several workers can
     share; see `ebayes work`, `status` and `gather`. To continue a run that
     was stopped, give the same command again.
+
+    SPEC is a TOML file, or the name of an installed spec, which `ebayes specs` lists.
     """
     from ebayes_core import spec as specs
 
     registry = registry_of(how["without"], how["cache"])
-    text = specs.read(spec)
-    experiment = specs.loads(text, registry, how["overrides"], source=spec)
+    source = specs.find(spec, registry)
+    text = source.text
+    experiment = specs.loads(text, registry, how["overrides"], source.name, source.folder)
     many = workers is not None or on is not None or bool(out and (out.endswith(os.sep) or Path(out).is_dir()))
     target = Path(out or f"results/{experiment.name}{'' if many else '.h5'}")
     if many:

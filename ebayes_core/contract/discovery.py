@@ -7,11 +7,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import EntryPoint
+from pathlib import Path
 from typing import Any, get_args, get_origin
 
 import pluggy
 
-from ebayes_core.contract.slots import BASES, HOOKS, Hooks, Plugin
+from ebayes_core.contract.slots import BASES, HOOKS, SPECS_HOOK, Hooks, Plugin
 from ebayes_core.errors import PluginError
 
 GROUP = "ebayes"
@@ -33,6 +34,23 @@ class Registered:
     def summary(self) -> str:
         """First line of the class's docstring."""
         return first_line(self.cls)
+
+
+@dataclass(frozen=True)
+class SpecFolder:
+    """A folder of specs, and the distribution that provides it."""
+
+    path: Path
+    distribution: str
+    version: str
+
+
+@dataclass(frozen=True)
+class Provided:
+    """What a distribution provides."""
+
+    kinds: list[Registered]
+    folders: list[SpecFolder]
 
 
 @dataclass(frozen=True)
@@ -68,8 +86,8 @@ def owner(point: EntryPoint) -> tuple[str, str]:
     return found.get("Name") or point.name, found.get("Version") or "?"
 
 
-def installed(point: EntryPoint) -> list[Registered]:
-    """The kinds of an entry point. Raises PluginError with the reason if any of them cannot be used."""
+def installed(point: EntryPoint) -> Provided:
+    """What an entry point provides. Raises PluginError with the reason if any of it cannot be used."""
     try:
         module = point.load()
     except ANYTHING as error:
@@ -77,14 +95,27 @@ def installed(point: EntryPoint) -> list[Registered]:
     return provided(module, *owner(point))
 
 
-def provided(module: object, distribution: str, version: str) -> list[Registered]:
-    """The kinds that a module's hooks return. Raises PluginError with the reason if any of them cannot be used."""
+def provided(module: object, distribution: str, version: str) -> Provided:
+    """What a module's hooks return. Raises PluginError with the reason if any of it cannot be used."""
     manager = _manager(module)
-    return [
+    kinds = [
         Registered(slot, kind_of(cls, slot), cls, distribution, version)
         for slot, hook in HOOKS.items()
         for cls in _returned(manager, hook)
     ]
+    folders = [SpecFolder(_folder(path), distribution, version) for path in _returned(manager, SPECS_HOOK)]
+    return Provided(kinds, folders)
+
+
+def _folder(path: Any) -> Path:
+    """A folder that a hook returned. Raises PluginError if there is none."""
+    try:
+        found = Path(path)
+    except TypeError as error:
+        raise PluginError(f"{SPECS_HOOK} returned {path!r}, which is not a path") from error
+    if not found.is_dir():
+        raise PluginError(f"{SPECS_HOOK} returned {str(path)!r}, which is not a folder")
+    return found.absolute()
 
 
 def _manager(module: object) -> pluggy.PluginManager:
@@ -94,15 +125,16 @@ def _manager(module: object) -> pluggy.PluginManager:
         manager.register(module)
         manager.check_pending()
     except pluggy.PluginValidationError as error:
-        raise PluginError(f"{error}; the hooks are {', '.join(HOOKS.values())}") from error
+        raise PluginError(f"{error}; the hooks are {', '.join((*HOOKS.values(), SPECS_HOOK))}") from error
     return manager
 
 
 def _returned(manager: pluggy.PluginManager, hook: str) -> Iterable[Any]:
     try:
-        return [cls for classes in getattr(manager.hook, hook)() for cls in classes]
+        return [item for items in getattr(manager.hook, hook)() for item in items]
     except ANYTHING as error:
-        raise PluginError(f"{hook}() has to return a list of classes: {_told(error)}") from error
+        what = "folders" if hook == SPECS_HOOK else "classes"
+        raise PluginError(f"{hook}() has to return a list of {what}: {_told(error)}") from error
 
 
 def _told(error: BaseException) -> str:

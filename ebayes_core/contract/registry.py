@@ -16,24 +16,42 @@ from typing import Annotated, Any, Union
 
 from pydantic import Field
 
-from ebayes_core.contract.discovery import GROUP, Broken, Registered, first_line, installed, names_of, owner, provided
+from ebayes_core.contract.discovery import (
+    GROUP,
+    Broken,
+    Provided,
+    Registered,
+    SpecFolder,
+    first_line,
+    installed,
+    names_of,
+    owner,
+    provided,
+)
 from ebayes_core.contract.slots import HOOKS, Plugin
 from ebayes_core.errors import PluginError, UserError, nearest
 
-__all__ = ["Broken", "Registered", "Registry", "first_line", "in_use", "using"]
+__all__ = ["OWN", "Broken", "Registered", "Registry", "SpecFolder", "first_line", "in_use", "using"]
 
 log = logging.getLogger("ebayes")
 OWN = "ebayes"  #: the distribution of the built-in plugins
 
 
 class Registry:
-    """Every kind of every slot. The composed spec types are built once and cached here."""
+    """Every kind of every slot, and the folders of installed specs. The composed spec types are built once and cached
+    here.
+    """
 
     def __init__(
-        self, entries: Iterable[Registered], broken: Sequence[Broken] = (), without: Iterable[str] = ()
+        self,
+        entries: Iterable[Registered],
+        broken: Sequence[Broken] = (),
+        without: Iterable[str] = (),
+        folders: Iterable[SpecFolder] = (),
     ) -> None:
         self.entries, self.broken = list(entries), list(broken)
         self.without = sorted(without)  #: installed plugins that were left out
+        self.folders = list(folders)
         self._refuse_clashes()
 
     @classmethod
@@ -48,10 +66,10 @@ class Registry:
         known = {name for point in found for name in names_of(point)}
         for name in left_out - known:
             raise UserError(f"--without {name}: no such plugin is installed{nearest(name, known)}")
-        entries, broken = _looked_at(point for point in found if not left_out & set(names_of(point)))
+        provides, broken = _looked_at(point for point in found if not left_out & set(names_of(point)))
         for own in (b for b in broken if b.distribution == OWN):
             raise PluginError(f"{own}; install {OWN} again")
-        return cls(entries, broken, left_out)
+        return cls._joined(provides, broken, left_out)
 
     @classmethod
     def of(cls, *modules: object, builtins: bool = True) -> Registry:
@@ -60,7 +78,14 @@ class Registry:
         builtins=False excludes everything that is installed. Raises PluginError if one of `modules` is broken.
         """
         base = cls.load() if builtins else cls([])
-        return cls([*base.entries, *(entry for module in modules for entry in _named(module))], base.broken)
+        return cls._joined([Provided(base.entries, base.folders), *map(_named, modules)], base.broken)
+
+    @classmethod
+    def _joined(cls, provides: Iterable[Provided], broken: Sequence[Broken], without: Iterable[str] = ()) -> Registry:
+        """Everything that several distributions provide."""
+        parts = list(provides)
+        kinds, folders = (entry for part in parts for entry in part.kinds), (f for part in parts for f in part.folders)
+        return cls(kinds, broken, without, folders)
 
     def _refuse_clashes(self) -> None:
         seen: dict[tuple[str, str], Registered] = {}
@@ -140,22 +165,22 @@ def _installed() -> Registry:
 
 def everything() -> list[Registered]:
     """Every installed plugin, including kinds that clash."""
-    return _looked_at(entry_points(group=GROUP))[0]
+    return [entry for part in _looked_at(entry_points(group=GROUP))[0] for entry in part.kinds]
 
 
-def _looked_at(points: Iterable[EntryPoint]) -> tuple[list[Registered], list[Broken]]:
+def _looked_at(points: Iterable[EntryPoint]) -> tuple[list[Provided], list[Broken]]:
     """What they provide, and those that are broken."""
-    entries, broken = [], []
+    provides, broken = [], []
     for point in points:
         try:
-            entries += installed(point)
+            provides.append(installed(point))
         except PluginError as error:
             broken.append(Broken(point.name, *owner(point), str(error)))
-    return entries, broken
+    return provides, broken
 
 
-def _named(module: object) -> list[Registered]:
-    """The kinds of a module that is not installed."""
+def _named(module: object) -> Provided:
+    """What a module that is not installed provides."""
     name = getattr(module, "__name__", repr(module))
     try:
         return provided(module, name, "0")

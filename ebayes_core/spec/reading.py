@@ -12,7 +12,8 @@ from pydantic import ValidationError
 
 from ebayes_core.contract.registry import Registry
 from ebayes_core.contract.slots import BASES
-from ebayes_core.errors import SpecError, nearest
+from ebayes_core.errors import SpecError
+from ebayes_core.spec.installed import find
 from ebayes_core.spec.members import points, strictly
 from ebayes_core.spec.messages import UNKNOWN, describe
 from ebayes_core.spec.models import SLOTS, Parts, compose
@@ -23,21 +24,10 @@ P = TypeVar("P", bound=Parts)
 DEEP = re.compile(r"(?<![\w-])(?:[\w-]++[ \t]*+\.[ \t]*+){500}")  # possessive quantifiers: linear time on any text
 
 
-def load(path: str | Path, registry: Registry, overrides: Overrides = ()) -> Parts:
-    """The experiment of a TOML file. Raises SpecError that lists every mistake."""
-    return loads(read(path), registry, overrides, source=str(path))
-
-
-def read(path: str | Path) -> str:
-    """The text of a spec's file, as a results file stores it. Raises SpecError."""
-    path = Path(path)
-    try:
-        return text_file.read(path)
-    except FileNotFoundError as error:
-        near = nearest(path.name, [p.name for p in path.parent.glob("*.toml")]) if path.parent.is_dir() else ""
-        raise SpecError([f"{path}: there is no such file{near}"]) from error
-    except OSError as error:
-        raise SpecError([f"{path}: cannot be read: {error.strerror}"]) from error
+def load(spec: str | Path, registry: Registry, overrides: Overrides = ()) -> Parts:
+    """The experiment of a TOML file or of an installed spec. Raises SpecError that lists every mistake."""
+    found = find(spec, registry)
+    return loads(found.text, registry, overrides, found.name, found.folder)
 
 
 def loads(

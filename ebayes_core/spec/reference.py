@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 HEAD = """# Spec reference
 
 One experiment is one TOML file. This page is generated from the classes that validate it (`ebayes schema --markdown`,
-which also lists the plugins installed on your machine); [specs/schema.json](../specs/schema.json) contains the same for
-editors. Every field can be set on the command line, as in `--set network.hidden=[50]`, and every field of the tables
-can be swept.
+which also lists the plugins installed on your machine); [specs/schema.json](../ebayes_plugins/specs/schema.json)
+contains the same for editors. Every field can be set on the command line, as in `--set network.hidden=[50]`, and every
+field of the tables can be swept.
 """
 SWEEP = """
 ## `[sweep]`

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -121,11 +122,16 @@ def to_onnx(net: Module, path: Path) -> None:
             dynamic_shapes=({0: torch.export.Dim("batch")},),
         )  # fmt: skip
     except Exception as error:
-        raise UserError(
-            f"torch cannot write the network '{net.network.kind}' as ONNX for batches of any size: {_first(error)}"
-        ) from error
+        raise UserError(f"{_refused(net)}: {_first(error)}") from error
     assert program is not None
+    shapes = [value.shape for value in (*program.model.graph.inputs, *program.model.graph.outputs)]
+    if any(shape is not None and isinstance(shape[0], int) for shape in shapes):
+        raise UserError(f"{_refused(net)}: write x.shape[0] in place of len(x), which torch takes for a constant")
     program.save(path, external_data=False)
+
+
+def _refused(net: Module) -> str:
+    return f"torch cannot write the network '{net.network.kind}' as ONNX for batches of any size"
 
 
 def _first(error: BaseException) -> str:
@@ -143,10 +149,16 @@ def _table(run: Run, path: Path, member: int | None) -> pd.DataFrame:
     if member is not None and not 0 <= member < run.n_members:
         raise AbsentError(f"no network {member}; there are {run.n_members}, counted from 0")
     if _held(path) == ["members"]:
-        return run.members.loc[list(chosen)].reset_index()
+        return _as_text(run.members.loc[list(chosen)].reset_index())
     each = [run.synapses(i).assign(member=i) for i in chosen]
     whole = pd.concat(each, ignore_index=True)
     return whole[["member", *(name for name in whole if name != "member")]]
+
+
+def _as_text(table: pd.DataFrame) -> pd.DataFrame:
+    """The same table with swept lists and tables as JSON, as in the results file: a column of Parquet has one type."""
+    odd = [c for c in table if table[c].map(lambda v: isinstance(v, (list, dict, tuple))).any()]
+    return table.assign(**{str(c): table[c].map(json.dumps) for c in odd})
 
 
 def _write_table(table: pd.DataFrame, ending: str, beside: Path) -> None:

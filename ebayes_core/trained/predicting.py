@@ -17,7 +17,6 @@ from ebayes_core.trained.network import check_member, trained
 from ebayes_core.trained.prediction import UNCERTAINTIES, Prediction
 
 if TYPE_CHECKING:
-    from ebayes_core.contract.likelihoods import Likelihood
     from ebayes_core.contract.registry import Registry
     from ebayes_core.contract.slots import Dataset
     from ebayes_core.results.reader import Run
@@ -68,6 +67,7 @@ def _typed(run: Run, member: int, values: Tensor) -> Tensor:
 
 def prepared(dataset: Dataset, x: Any, inputs: tuple[int, ...]) -> Tensor:
     """Inputs as a network sees them. Raises UserError for what does not fit."""
+    x = x.detach().cpu() if isinstance(x, Tensor) else x
     try:
         found = dataset.prepare(x)
     except (ValueError, TypeError) as error:

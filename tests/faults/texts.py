@@ -10,7 +10,7 @@ from typing import Any
 
 import tomli_w
 
-SPECS = sorted((Path(__file__).parents[2] / "specs").rglob("*.toml"))
+SPECS = sorted((Path(__file__).parents[2] / "ebayes_plugins" / "specs").rglob("*.toml"))
 NUMBERS = [
     "0", "-0.0", "-1", "1", "1e-30", "1e308", "5e-324", "nan", "inf", "-inf", "9007199254740992",
     "18446744073709551616",

@@ -102,5 +102,5 @@ def test_the_command_prints_each_claim_with_its_rule(small: Path, capsys: pytest
 
 def test_files_without_claims_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match="specs/desk"):
+    with pytest.raises(UserError, match="ebayes specs"):
         main(["claims"], standalone_mode=False)

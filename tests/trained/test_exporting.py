@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import importlib.util
+import json
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnxruntime
 import pandas as pd
 import pytest
 import torch
+from torch import Tensor, nn
 
+from ebayes_core.contract.registry import Registry
+from ebayes_core.contract.slots import hookimpl
 from ebayes_core.errors import AbsentError, UserError
 from ebayes_core.trained.exporting import export
 from ebayes_core.trained.module import module
-from tests.trained.runs import ARCHITECTURES, everything, of, ran, stepwise
+from ebayes_plugins.networks import module_network
+from tests.trained.runs import ARCHITECTURES, TEXT, everything, of, ran, stepwise
 from tests.trained.test_module import PLAIN, shown
 
 SEVERAL = """
@@ -82,6 +89,15 @@ def test_tables_hold_all_networks_or_one(tmp_path: Path, ending: str) -> None:
     assert list(read(tmp_path / f"of-1-members.{ending}")["member"]) == [1]
 
 
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_swept_lists_and_tables_are_written_as_json(tmp_path: Path, ending: str) -> None:
+    text = SEVERAL.replace('"cost.c" = [0.1, 1.0]', '"network.activations" = [["tanh", "linear"], ["relu", "tanh"]]')
+    text += 'noise = [{ kind = "none" }, { kind = "homogeneous" }, { kind = "bernoulli", p_0 = 0.5 }]\n'
+    export(ran(text), tmp_path / f"members.{ending}", everything())
+    table = {"csv": pd.read_csv, "parquet": pd.read_parquet}[ending](tmp_path / f"members.{ending}")
+    assert len(table) == 6 and list(table["network.activations"].map(json.loads))[-1] == ["relu", "tanh"]
+
+
 def test_axes_of_other_layers_are_numbered(tmp_path: Path) -> None:
     export(of("module"), tmp_path / "synapses.csv", everything())
     table = pd.read_csv(tmp_path / "synapses.csv")
@@ -119,3 +135,28 @@ def test_a_missing_package_is_named_with_what_installs_it(tmp_path: Path, monkey
         UserError, match=r'net\.onnx needs onnxscript, not installed here: pip install "ebayes\[export\]"'
     ):
         export(of(), tmp_path / "net.onnx", everything())
+
+
+@pytest.mark.parametrize(
+    ("outputs", "why"),
+    [
+        (lambda x: x.view(len(x), -1), r"write x\.shape\[0\] in place of len\(x\)"),
+        (lambda x: torch.linalg.eigvalsh(x[:, 0] + x[:, 0].mT).repeat(1, 8), "No ONNX function found for .*eigh"),
+    ],
+    ids=["a constant batch", "no such operation"],
+)
+def test_what_torch_cannot_trace_is_refused(tmp_path: Path, outputs: Callable[[Tensor], Tensor], why: str) -> None:
+    class Odd(nn.Module):
+        def __init__(self, classes: int) -> None:
+            super().__init__()
+            self.readout = nn.Linear(64, classes)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.readout(outputs(x))
+
+    kind = module_network(lambda inputs, outputs: Odd(*outputs), "odd")
+    registry = Registry.of(SimpleNamespace(__name__="odd", ebayes_networks=hookimpl(lambda: [kind])))
+    run = ran(TEXT.format(layout="image", network='{ kind = "odd" }', noise='{ kind = "none" }'), registry=registry)
+    with pytest.raises(UserError, match=f"cannot write the network 'odd' as ONNX for batches of any size: .*{why}"):
+        export(run, tmp_path / "net.onnx", registry)
+    assert not [*tmp_path.iterdir()]

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from ebayes_core.errors import AbsentError, UserError
 from ebayes_core.results.reader import Run
@@ -53,8 +54,10 @@ def test_scores_of_the_average_are_those_of_the_engine(noise: str) -> None:
 
 def test_raw_pixels_are_prepared_as_the_training_set() -> None:
     run, raw = of("mlp"), Digits(normalise="unit").load("test")[0].numpy()
-    given, known = (asked(run, x, samples=4) for x in (raw.reshape(-1, 8, 8), None))
+    graph = torch.tensor(raw, requires_grad=True)
+    given, of_graph, known = (asked(run, x, samples=4) for x in (raw.reshape(-1, 8, 8), graph, None))
     np.testing.assert_allclose(given.mean, known.mean, rtol=1e-5, atol=1e-7)
+    np.testing.assert_array_equal(of_graph.mean, given.mean)
     assert given.mean.shape == (360, 10) and given.label is not None
     assert np.array_equal(given.label, given.mean.argmax(1)) and given.units["entropy"] == "nat"
     p = given.mean.astype(np.float64)
