@@ -44,7 +44,7 @@ def test_below_every_picture_of_the_gallery_is_the_command_that_draws_it() -> No
     for picture, below in zip(pictures[::2], pictures[1::2], strict=True):
         command = re.search(r"^```text\nebayes (?:run (\S+)|bench )[^`]*\n```$", below, re.MULTILINE)
         assert command, picture
-        assert command[1] is None or (ROOT / command[1]).is_file()
+        assert command[1] is None or (ROOT / "specs" / f"{command[1]}.toml").is_file()
 
 
 def test_every_picture_is_shown_somewhere_and_small() -> None:
