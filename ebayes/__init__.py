@@ -36,6 +36,7 @@ if TYPE_CHECKING:  # the same names for editors and type checkers
         hookimpl,
     )
     from ebayes_core.errors import EbayesError, Interrupted, UserError
+    from ebayes_core.modules.network import module_network
 
 #: module -> the names that are imported from it
 _HOMES = {
@@ -48,6 +49,7 @@ _HOMES = {
     "ebayes_core.contract.claim": ("Claim",),
     "ebayes": ("testing",),
     "ebayes_core.errors": ("EbayesError", "Interrupted", "UserError"),
+    "ebayes_core.modules.network": ("module_network",),
     "ebayes_core.api.comparing": ("compare",),
     "ebayes_core.api.experiments": ("Experiment", "load"),
     "ebayes_core.api.fitting": ("fit",),
@@ -60,7 +62,8 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "Analysis", "Claim", "Classification", "Cost", "Dataset", "EbayesError", "Experiment", "Inference", "Interrupted",
     "Likelihood", "Network", "Noise", "Optimizer", "Quanta", "Regression", "Run", "Several", "Slope", "Stepwise",
-    "Trace", "UserError", "VesicleCost", "compare", "fit", "hookimpl", "load", "open", "run", "testing",
+    "Trace", "UserError", "VesicleCost", "compare", "fit", "hookimpl", "load", "module_network", "open", "run",
+    "testing",
 ]  # fmt: skip
 
 
