@@ -43,9 +43,11 @@ def fit(
 
     network: a kind, a table as in a spec, or a function (inputs, outputs) of the shapes of an example that builds a
     `torch.nn.Module`, which is called for each seed. A `torch.nn.Module` itself starts at its own weights; it gets the
-    inputs as they are unless standardise says otherwise, and labels are the numbers of its outputs. The other keywords are the fields of a spec; a slot takes a kind, a table
-    or a plugin. Unless training says otherwise, sigma is solved for and learning rates fall along a cosine, so that
-    networks end at their optimum. The data are stored beside the results, which can then be used without them.
+    inputs as they are unless standardise says otherwise, and labels are the numbers of its outputs.
+
+    The other keywords are the fields of a spec; a slot takes a kind, a table or a plugin. Unless training says
+    otherwise, sigma is solved for and learning rates fall along a cosine, so that networks end at their optimum. The
+    data are stored beside the results, which can then be used without them.
 
     Raises DataError for data that cannot be trained on, and what `run` raises.
     """
@@ -103,6 +105,8 @@ def _classes(module: Any, x: Any, y: Any) -> int | None:
     if isinstance(x, PATH):
         return None
     found = own_data.examples(x, y)
+    if found.y.dtype.kind in "US":
+        raise DataError("y: labels are texts, and a module's outputs have numbers: give integers from 0 in their order")
     labels = found.y.dtype.kind in "iub" and found.y.ndim == 1
     shape = outputs_of(module, found.x[:1]) if labels else ()
     return shape[0] if len(shape) == 1 and shape[0] > 1 else None

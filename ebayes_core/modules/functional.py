@@ -68,7 +68,7 @@ def _built(network: Architecture, inputs: Shape, outputs: Shape, seed: int) -> F
         torch.default_generator.manual_seed(seed)
         module = network.build(inputs, outputs)
         if not isinstance(module, nn.Module):
-            raise TypeError(f"build returned {type(module).__name__}, not a torch.nn.Module")
+            raise PluginError(f"the network '{network.kind}': build returned {module!r}, which is no torch.nn.Module")
         x = torch.rand(TRIAL, *inputs)
         _try(network.kind, module, x, outputs)
     trained = {name: p.detach() for name, p in module.named_parameters() if p.requires_grad}

@@ -145,9 +145,12 @@ def _whose(parts: Path) -> str | None:
 
 
 def _refuse_another(parts: Path, mine: str) -> None:
-    """Raise UserError if the folder of a stopped run belongs to another spec."""
-    if _whose(parts) not in (None, mine):
-        raise UserError(
-            f"{parts} contains an unfinished run of another spec; finish that one, give another file with --out "
-            "(in Python out=), or discard it with --fresh (fresh=True)"
-        )
+    """Raise UserError if the folder of a stopped run belongs to another spec; one that computed nothing is removed."""
+    if _whose(parts) in (None, mine):
+        return
+    if not Folder(parts).states():  # it failed at once, as on data that cannot be trained on
+        return atomic.clear(parts)
+    raise UserError(
+        f"{parts} contains an unfinished run of another spec; finish that one, give another file with --out "
+        "(in Python out=), or discard it with --fresh (fresh=True)"
+    )

@@ -120,6 +120,13 @@ def test_bad_fields_are_those_of_a_spec(tmp_path: Path) -> None:
         ebayes.fit(tmp_path / "nowhere.csv", "cell", out=tmp_path / "bad.h5")
 
 
+def test_a_run_that_failed_at_once_does_not_stand_in_the_way(tmp_path: Path) -> None:
+    out = tmp_path / "again.h5"
+    with pytest.raises(DataError):
+        ebayes.fit(X, 0 * Y, out=out, **SHORT)
+    assert ebayes.fit(X, Y, out=out, **SHORT).n_members == 1
+
+
 def test_labels_need_not_show_every_class(tmp_path: Path) -> None:
     run = ebayes.fit(X, Y, classes=5, out=tmp_path / "five.h5", **SHORT)
     assert run.layer(0, 2, "mu").shape == (5, 6)

@@ -128,7 +128,7 @@ class Averaged(nn.Module):
         (nn.Flatten, ValueError, r"returned outputs of shape \(21,\)"),
         (lambda: nn.Linear(4, 2), ValueError, "fails on such examples: RuntimeError"),
         (lambda: nn.Sequential(nn.Flatten(), nn.AdaptiveAvgPool1d(2)), PluginError, "no parameters"),
-        (lambda: 3, TypeError, "build returned int"),
+        (lambda: 3, PluginError, "build returned 3, which is no torch.nn.Module"),
     ],
 )
 def test_what_is_not_a_function_of_weights_and_an_example_is_refused(module, error, message: str) -> None:
