@@ -63,7 +63,7 @@ def test_another_module_of_the_same_name_is_another_experiment() -> None:
     one, other = (experiment.members()[0] for experiment in found)
     assert one.setting.digest != other.setting.digest
     asked = f'network={{kind="module", digest="{one.member.network.digest}"}}'
-    with pytest.raises(UserError, match="digest is .* and that of the module 'module' is"):
+    with pytest.raises(UserError, match=r"digest is .* and that of the module 'module' is"):
         loads(SPEC, registry, [asked], folder=".")
 
 

@@ -105,7 +105,7 @@ def test_a_file_that_is_no_state_dict_is_refused(tmp_path: Path) -> None:
 
 def test_a_network_of_a_results_file_is_chosen_by_its_number(tmp_path: Path) -> None:
     shutil.copy(of().path, tmp_path / "net.h5")
-    with pytest.raises(DataError, match="net.h5: it has 1 networks, counted from 0, and no network 4"):
+    with pytest.raises(DataError, match=r"net\.h5: it has 1 networks, counted from 0, and no network 4"):
         given_by(tmp_path, "net.h5", more=", means_member = 4").start()
 
 
@@ -143,7 +143,7 @@ def test_a_file_that_changed_since_is_refused(tmp_path: Path) -> None:
     torch.save(state(), tmp_path / "net.pt")
     c = given_by(tmp_path, "net.pt")
     torch.save({name: 2 * t for name, t in state().items()}, tmp_path / "net.pt")
-    with pytest.raises(DataError, match="net.pt: its content has changed since the spec was read"):
+    with pytest.raises(DataError, match=r"net\.pt: its content has changed since the spec was read"):
         c.start()
 
 
@@ -159,7 +159,7 @@ def test_constants_have_to_be_those_of_the_network(tmp_path: Path) -> None:
     assert torch.equal(c.layered(c.start().parameters.mu)[0][0], module[1].weight.detach())
     module[2].running_mean += 0.5
     torch.save(module.state_dict(), tmp_path / "net.pt")
-    with pytest.raises(DataError, match="2.running_mean, which is not trained, differs from that of the network"):
+    with pytest.raises(DataError, match=r"2\.running_mean, which is not trained, differs from that of the network"):
         cohort_of(tmp_path, text, registry).start()
 
 
