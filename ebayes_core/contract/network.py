@@ -44,6 +44,7 @@ class Network(Plugin):
     advice: ClassVar[str] = (
         "; a torch.nn.Module becomes a kind in Python or in a plugin, since a spec runs no code: docs/write_a_plugin.md"
     )
+    of_files: ClassVar[tuple[str, ...]] = ("means", "means_member", "folder", "digest")
     init: float = Field(0.1, gt=0, le=10, description="initial means are uniform in [-init, init]")
     means: str | None = Field(
         None,

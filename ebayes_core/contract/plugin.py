@@ -23,6 +23,8 @@ class Plugin(BaseModel, ABC):
     slot: ClassVar[str]
     #: what to do if a spec names a kind of this slot that is not registered, after the list of those that are
     advice: ClassVar[str] = ""
+    #: fields about files beside a spec: they are read by the engine, and left alone by checks of formulas
+    of_files: ClassVar[tuple[str, ...]] = ()
     kind: str
 
     @classmethod

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from ebayes_core.contract.slots import Plugin
-from ebayes_core.testing.strategies import plugins
+from ebayes_core.testing.strategies import drawable, plugins
 
 EXAMPLES = 25
 quick = settings(
@@ -132,7 +132,7 @@ class Changed:
     def __init__(self, cls: type[Plugin], instances: Sequence[Plugin] = ()) -> None:
         self.cls, self.seen = cls, set[str]()
         self.any = st.one_of(plugins(cls), st.sampled_from(instances)) if instances else plugins(cls)
-        self.fields = {name for name, info in cls.model_fields.items() if name != "kind" and not _pinned(info)}
+        self.fields = {name for name, info in drawable(cls).items() if not _pinned(info)}
 
     @property
     def settings(self) -> settings:

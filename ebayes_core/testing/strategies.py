@@ -39,9 +39,15 @@ def tensor(elements: st.SearchStrategy[float], *shape: int) -> st.SearchStrategy
 
 def plugins(cls: type[P]) -> st.SearchStrategy[P]:
     """Instances of a plugin class, every field within its declared bounds."""
-    fields = {name: _field(info) for name, info in cls.model_fields.items() if name != "kind"}
+    fields = {name: _field(info) for name, info in drawable(cls).items()}
     drawn: st.SearchStrategy[Any] = st.fixed_dictionaries({}, optional=fields).map(lambda values: _built(cls, values))
     return drawn.filter(lambda p: p is not None)
+
+
+def drawable(cls: type[BaseModel]) -> dict[str, FieldInfo]:
+    """The fields of a plugin that its formulas may depend on: neither its kind, nor what names files."""
+    left_out = ("kind", *getattr(cls, "of_files", ()))
+    return {name: info for name, info in cls.model_fields.items() if name not in left_out}
 
 
 def siblings(cls: type[P], count: int = 2) -> st.SearchStrategy[list[P]]:
@@ -57,7 +63,7 @@ def corners(cls: type[P], most: int | None = None) -> list[P]:
     A value next to an exclusive bound stands for it. Numbers in nested tables and in tuples count too. Where a rule
     between fields forbids such a plugin, a second field goes to a bound as well. most: the largest integer.
     """
-    ends = {n: _ends(i.annotation, tuple(i.metadata), most) for n, i in cls.model_fields.items() if n != "kind"}
+    ends = {n: _ends(i.annotation, tuple(i.metadata), most) for n, i in drawable(cls).items()}
     needed = {n: ends[n][0] for n, info in cls.model_fields.items() if info.is_required() and ends.get(n)}
     choices = {n: ends.pop(n) for n, info in cls.model_fields.items() if n in ends and _is_choice(info.annotation)}
     bases = [{**needed, **dict(zip(choices, c, strict=True))} for c in itertools.product(*choices.values())][:MOST]
