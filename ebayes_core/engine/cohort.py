@@ -85,7 +85,8 @@ class Cohort:
         solves, carries = self.training.sigma == "fixed_point", not cost.quantal and self._carries(noise, len(points))
         shared, synapses = tuple(self.copies), sum(self.sizes)
         examples = self.data.examples
-        return Formulas(cost, noise, inference, optimizer, examples, shared, synapses, horizon, solves, carries)
+        held = self.training.means == "held"
+        return Formulas(cost, noise, inference, optimizer, examples, shared, synapses, horizon, solves, carries, held)
 
     def _carries(self, noise: Noise, members: int) -> bool:
         """Whether weights are mu + sigma xi with a sigma that depends on the only free parameter alone."""
@@ -139,7 +140,7 @@ class Cohort:
         f, optimizer = self.formulas, self.formulas.optimizer
         remembered = unsolved if f.solves else optimizer.init
         with asking(self.member.optimizer, "what init returned"):
-            means = [Parameter(m, tuple(optimizer.init(m))) for m in mu]
+            means = [Parameter(m, () if f.held else tuple(optimizer.init(m))) for m in mu]
             others = {name: [Parameter(p, tuple(remembered(p))) for p in parts] for name, parts in free.items()}
         parameters = Parameters(means, others, [])
         spreads = f.spreads(parameters)[: len(next(iter(free.values())))] if f.carries else []

@@ -75,7 +75,12 @@ def _steps(cohort: Cohort) -> int:
 
 
 def _mus(cohort: Cohort, mu: Tensor) -> list[Tensor]:
-    """The initial means, 0, and the means as far as the sum of the optimizer's steps can lead if a step is a rate."""
+    """The initial means, 0, and the means as far as the sum of the optimizer's steps can lead if a step is a rate.
+
+    Held means stay, and any of them may be 0, as in a network that has been pruned.
+    """
+    if cohort.formulas.held:
+        return [mu, torch.zeros_like(mu)]
     far = mu.abs() + cohort.formulas.rates[0].to(mu.dtype) * _steps(cohort)
     far = far.clamp(max=FAR_MU).maximum(mu.abs())
     return [mu, torch.zeros_like(mu), far, -far]

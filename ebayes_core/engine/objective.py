@@ -38,6 +38,7 @@ class Formulas:
     horizon: int | None = None  #: steps in which a cosine takes the learning rates to 0; None: they stay
     solves: bool = False  #: sigma is solved for instead of trained by descent
     carries: bool = False  #: weights are mu + sigma xi, and sigma depends on the only free parameter alone
+    held: bool = False  #: the means stay where they start
 
     @property
     def rates(self) -> tuple[Any, Any]:
@@ -107,6 +108,11 @@ class Formulas:
         free = {name: [q.value for q in parts] for name, parts in p.free.items()}
         return p.mu, {name: [s.sigma for s in p.spreads] for name in free} if self.carries else free
 
+    def moved(self, p: Parameters) -> Parts:
+        """The same of what a step moves along its gradient; without the means if they are held."""
+        mu, free = self.place(p)
+        return ([], {} if self.solves else free) if self.held else (mu, free)
+
     def prices(self, p: Parameters) -> list[Price]:
         """The cost of each layer as a function of sigma and mu."""
         return [
@@ -125,16 +131,17 @@ class Formulas:
 
 
 def gradients(f: Formulas, p: Parameters, loss: list[Tensor], xi: Sequence[Tensor]) -> tuple[Parts, Parts]:
-    """Gradient per datapoint of the loss, and of the other terms, in every parameter (Eq. 2-4, Methods).
+    """Gradient per datapoint of the loss, and of the other terms, in all that moves along it (Eq. 2-4, Methods).
 
     loss: the gradient of the mean loss at the weights drawn with xi. Where sigma is carried, it is the parameter. Both
     come from autograd, so that any draw and any cost take one path. A parameter that many synapses share collects from
     all of them.
     """
     with torch.enable_grad():
-        leaves, structure = tree_flatten(f.place(p))
+        leaves, structure = tree_flatten(f.moved(p))
         leaves = [t.detach().requires_grad_() for t in leaves]
-        mu, free = tree_unflatten(leaves, structure)
+        (moving_mu, moving_free), (all_mu, all_free) = tree_unflatten(leaves, structure), f.place(p)
+        mu, free = moving_mu or all_mu, moving_free or all_free
         per_layer = layered(free, len(mu))
         weights, terms = f.drawn(mu, per_layer, xi), f.terms(mu, per_layer)
         share = mu[0].new_tensor(1 / f.examples)

@@ -25,6 +25,7 @@ FEW = 3  #: number of synapses of each network, and of examples
 @torch.no_grad()
 def check(cohort: Cohort, state: State) -> None:
     """Evaluate every formula once at the initial values. Raises PluginError naming plugin, method and result."""
+    _check_trained(cohort, state)
     _check_solver(cohort, state)
     _check_network(cohort, state)
     formulas, member = cohort.formulas, cohort.member
@@ -35,6 +36,15 @@ def check(cohort: Cohort, state: State) -> None:
         _check_costs(member, formulas, mu[:, :FEW], few, sigma)
     _check_optimizer(cohort, state)
     finiteness.check(cohort, state)
+
+
+def _check_trained(cohort: Cohort, state: State) -> None:
+    """Raise UserError if nothing would be trained."""
+    if cohort.formulas.held and not state.parameters.noisy:
+        raise UserError(
+            f"training.means = held: the noise '{cohort.member.noise.kind}' has no free parameters, so nothing "
+            "would be trained; choose a noise that has, or train the means"
+        )
 
 
 def _check_solver(cohort: Cohort, state: State) -> None:

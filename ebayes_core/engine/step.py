@@ -33,7 +33,8 @@ def make_step(f: Formulas) -> Step:
         else:
             _descend(f, p, (loss[1], rest[1]), time, alive)
         _respread(f, p, alive)
-        _move_means(f, p, (loss[0], rest[0]), time, alive)
+        if not f.held:
+            _move_means(f, p, (loss[0], rest[0]), time, alive)
         mu, free = f.place(p)
         _write(weights, f.drawn(mu, layered(free, len(mu)), given.next_noise))
 

@@ -31,15 +31,20 @@ class Term(NamedTuple):
 
 
 def terms(f: Formulas, noisy: bool) -> list[Term]:
-    """The terms that the objective adds to the loss; without noise there is no reliability cost."""
-    magnitude = Term("magnitude", "inference", "magnitude_cost", f.inference.magnitude_cost)
-    reliability: Formula = lambda mu, sigma: f.inference.reliability_cost(mu, sigma, f.cost)
+    """The terms that the objective adds to the loss; without noise there is no reliability cost.
+
+    Held means are constants: a derivative in them is needed nowhere, and need not be finite.
+    """
+    own: Callable[[Tensor], Tensor] = lambda mu: mu.detach() if f.held else mu
+    price: Formula = lambda mu, sigma: f.inference.magnitude_cost(own(mu), sigma)
+    magnitude = Term("magnitude", "inference", "magnitude_cost", price)
+    reliability: Formula = lambda mu, sigma: f.inference.reliability_cost(own(mu), sigma, f.cost)
     return [magnitude] + [Term("reliability", "inference", "reliability_cost", reliability)] * noisy
 
 
 def responsible(term: Term, f: Formulas, fails: Callable[[Formula], object]) -> Term:
     """The term, or the cost's energy if that fails too, because the inference only passes it on."""
-    reliability: Formula = lambda mu, sigma: f.cost(sigma, mu)
+    reliability: Formula = lambda mu, sigma: f.cost(sigma, mu.detach() if f.held else mu)
     if term.method == "reliability_cost" and fails(reliability):
         return Term("reliability", "cost", "energy", reliability)
     return term

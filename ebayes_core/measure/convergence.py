@@ -149,7 +149,8 @@ def _along_free(f: Formulas, mu: Tensor, free: dict[str, Tensor], sigma: Tensor)
 def balance(cohort: Cohort, p: Parameters, found: Projections) -> dict[str, Tensor]:
     """B with its standard error, and the magnitude balance; (layer + 1, member), the last row for the network.
 
-    NaN if the denominator is zero: without noise, or without a magnitude cost.
+    NaN if the denominator is zero: without noise, or without a magnitude cost. The magnitude balance is that of means
+    that are trained, and NaN for means that are held.
     """
     n = cohort.data.examples
     down, up = (_with_total(t) for t in cost_derivatives(cohort, p))
@@ -158,7 +159,7 @@ def balance(cohort: Cohort, p: Parameters, found: Projections) -> dict[str, Tens
     return {
         "balance": n * along_sigma / down,
         "balance_error": n * error / down.abs(),
-        "magnitude_balance": -n * along_mu / torch.where(up == 0, torch.nan, up),
+        "magnitude_balance": -n * along_mu / torch.where((up == 0) | cohort.formulas.held, torch.nan, up),
     }
 
 

@@ -154,7 +154,7 @@ def _longer(run: Run, early: np.ndarray) -> Iterator[str]:
     yield f"to train longer:\n{_option(run, 'training.epochs', 2 * training['epochs'])}"
     if training["sigma"] == "descent":
         yield f"or, to solve for sigma:\n{_option(run, 'training.sigma', 'fixed_point')}"
-    elif training["schedule"] == "constant":
+    elif training["schedule"] == "constant" and training.get("means") != "held":
         yield f"or, to let the learning rate fall to zero:\n{_option(run, 'training.schedule', 'cosine')}"
 
 

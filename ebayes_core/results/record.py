@@ -115,7 +115,7 @@ DESCRIPTIONS: dict[str, tuple[str, str]] = {
     "slack": ("nat", "elbo - bound, the sum of C_BI - C_VI over synapses (Eq. 44)"),
     "balance": ("1", "sum sigma E[g xi] / -sum sigma d cost/d sigma: 1 at the optimum, below 1 while sigma grows"),
     "balance_error": ("1", "standard error of the balance, from pairs of sampled networks"),
-    "magnitude_balance": ("1", "-sum mu E[g] / sum mu d cost/d mu: 1 where the means are stationary"),
+    "magnitude_balance": ("1", "-sum mu E[g] / sum mu d cost/d mu: 1 where the means are stationary; NaN if held"),
     "sigma_motion": ("1", "change of the mean of log sigma in the last tenth of training"),
     "stuck_fraction": ("1", "share of synapses whose sigma is within a factor of 2 of its initial value"),
     "flat_synapses": ("1", "number of flat synapses (curvature zero: silent input or dead unit)"),

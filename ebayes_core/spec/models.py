@@ -57,6 +57,11 @@ class Training(BaseModel):
         "each step towards its fixed point, estimated with a running average of the true Fisher information; to reach "
         "the optimum, combine the latter with schedule = cosine",
     )
+    means: Literal["trained", "held"] = Field(
+        "trained",
+        description="whether the means are trained too, or held where they start, as for a network that is given its "
+        "means; held, only the free parameters of the noise are trained",
+    )
     dtype: Literal["float32", "float64"] = Field("float32", description="floating-point type of training")
 
 

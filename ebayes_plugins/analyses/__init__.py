@@ -9,10 +9,12 @@ from ebayes_plugins.analyses.importance import Importance
 from ebayes_plugins.analyses.mechanisms import Mechanisms
 from ebayes_plugins.analyses.posterior import Posterior
 from ebayes_plugins.analyses.predictive import Predictive
+from ebayes_plugins.analyses.reliability import Reliability
 from ebayes_plugins.analyses.tradeoff import Tradeoff
 from ebayes_plugins.analyses.training import TrainingCurves
 from ebayes_plugins.analyses.two_synapses import TwoSynapses
 
 ALL: list[type[Analysis]] = [
     TrainingCurves, Importance, Tradeoff, Advantage, Experiment, Mechanisms, TwoSynapses, Predictive, Posterior,
+    Reliability,
 ]  # fmt: skip
