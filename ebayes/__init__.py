@@ -14,7 +14,7 @@ if TYPE_CHECKING:  # the same names for editors and type checkers
     from ebayes import testing
     from ebayes_core.api.comparing import compare
     from ebayes_core.api.experiments import Experiment, load
-    from ebayes_core.api.fitting import fit
+    from ebayes_core.api.fitting import fit, solve
     from ebayes_core.api.installed import specs
     from ebayes_core.api.opening import open
     from ebayes_core.api.runs import Run
@@ -37,6 +37,7 @@ if TYPE_CHECKING:  # the same names for editors and type checkers
         hookimpl,
     )
     from ebayes_core.errors import EbayesError, Interrupted, UserError
+    from ebayes_core.modules.network import module_network
 
 #: module -> the names that are imported from it
 _HOMES = {
@@ -49,9 +50,10 @@ _HOMES = {
     "ebayes_core.contract.claim": ("Claim",),
     "ebayes": ("testing",),
     "ebayes_core.errors": ("EbayesError", "Interrupted", "UserError"),
+    "ebayes_core.modules.network": ("module_network",),
     "ebayes_core.api.comparing": ("compare",),
     "ebayes_core.api.experiments": ("Experiment", "load"),
-    "ebayes_core.api.fitting": ("fit",),
+    "ebayes_core.api.fitting": ("fit", "solve"),
     "ebayes_core.api.installed": ("specs",),
     "ebayes_core.api.opening": ("open",),
     "ebayes_core.api.runs": ("Run",),
@@ -62,8 +64,8 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "Analysis", "Claim", "Classification", "Cost", "Dataset", "EbayesError", "Experiment", "Inference", "Interrupted",
     "Likelihood", "Network", "Noise", "Optimizer", "Quanta", "Regression", "Run", "Several", "Slope", "Stepwise",
-    "Trace", "UserError", "VesicleCost", "compare", "fit", "hookimpl", "load", "open", "run", "specs",
-    "testing",
+    "Trace", "UserError", "VesicleCost", "compare", "fit", "hookimpl", "load", "module_network", "open", "run", "solve",
+    "specs", "testing",
 ]  # fmt: skip
 
 

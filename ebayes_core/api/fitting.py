@@ -13,9 +13,11 @@ from ebayes_core.api.runs import Place, Run
 from ebayes_core.api.training import run
 from ebayes_core.contract.slots import Plugin
 from ebayes_core.errors import DataError
+from ebayes_core.modules.instance import is_module, network_of, outputs_of
 
 #: With the learning rates of the paper, sigma takes hundreds of epochs to reach its optimum.
 AT_OPTIMUM = {"sigma": "fixed_point", "schedule": "cosine"}
+PATH = (str, os.PathLike)
 Table = str | Mapping[str, Any] | Plugin  #: a kind, a table as in a spec, or a plugin
 
 
@@ -39,30 +41,71 @@ def fit(
     if the labels are integers from 0 that do not show all of them. noise_sd: standard deviation of the targets of a
     regression, in their units.
 
-    network: a kind, a table as in a spec, a `torch.nn.Module`, which starts at its own weights, or a function that
-    makes one, which is called for each seed. The other keywords are the fields of a spec; a slot takes a kind, a table
+    network: a kind, a table as in a spec, or a function (inputs, outputs) of the shapes of an example that builds a
+    `torch.nn.Module`, which is called for each seed. A `torch.nn.Module` itself starts at its own weights; it gets the
+    inputs as they are unless standardise says otherwise, and labels are the numbers of its outputs. The other keywords are the fields of a spec; a slot takes a kind, a table
     or a plugin. Unless training says otherwise, sigma is solved for and learning rates fall along a cosine, so that
     networks end at their optimum. The data are stored beside the results, which can then be used without them.
 
     Raises DataError for data that cannot be trained on, and what `run` raises.
     """
     path = Path(out or f"results/{name}.h5")
-    options = {
-        "likelihood": likelihood, "classes": classes, "noise_sd": noise_sd, "test_fraction": test_fraction,
-        "split_seed": split_seed,
+    options: dict[str, Any] = {
+        "likelihood": likelihood, "noise_sd": noise_sd, "test_fraction": test_fraction, "split_seed": split_seed,
     }  # fmt: skip
+    if is_module(network):
+        standardise = standardise or "none"
+        classes = classes or (None if likelihood == "regression" else _classes(network, x, y))
+    architecture, own = _architecture(network)
     dataset = _dataset(x, y, test, path.with_suffix(""), standardise)
+    options |= {"classes": classes}
     slots = {
-        "network": network, "cost": cost, "noise": noise, "optimizer": optimizer, "inference": inference,
+        "network": architecture, "cost": cost, "noise": noise, "optimizer": optimizer, "inference": inference,
     }  # fmt: skip
     spec = {
         "name": name, "description": description, "seeds": list(seeds), "dataset": dataset | options,
         **{slot: _table(value) for slot, value in slots.items()}, "training": AT_OPTIMUM | dict(training or {}),
-        "measurement": measurement,
-        "sweep": sweep, "analysis": [_table(one) for one in analysis],
+        "measurement": measurement, "sweep": sweep, "analysis": [_table(one) for one in analysis],
     }  # fmt: skip
     with _as_given(dataset):
-        return run(spec, out=path, fresh=fresh, device=device, plugins=plugins, progress=progress)
+        return run(spec, out=path, fresh=fresh, device=device, plugins=[*plugins, *own], progress=progress)
+
+
+def solve(
+    module: Any, x: Any, y: Any = None, *, cost: Table = "membrane", training: Mapping[str, Any] | None = None,
+    analysis: Sequence[Table] = ("reliability",), name: str = "solve", **options: Any,
+) -> Run:  # fmt: skip
+    """Find the noise that each synapse of a trained network bears, with its means held at the module's weights.
+
+    module: a trained `torch.nn.Module`, or a table as in a spec of a network with given `means`. x, y: the examples
+    that it was trained on, as it takes them. cost: what reliability costs; with a multiplier `c` it decides how much
+    loss may be traded for energy, `{"kind": "membrane", "c": 0.1}`, and `sweep={"cost.c": [...]}` tries several. The
+    other keywords are those of `fit`.
+
+    The analysis `reliability` of the result shows which synapses may be noisy, and how much energy it saves that each
+    has a sigma of its own. Raises what `fit` raises.
+    """
+    held = {"means": "held", **AT_OPTIMUM, **(training or {})}
+    how = {"standardise": "none", **options}
+    return fit(x, y, network=module, cost=cost, training=held, analysis=analysis, name=name, **how)
+
+
+def _architecture(network: Any) -> tuple[Any, list[Any]]:
+    """A network as the table of a spec, and the class behind it if that is a module or builds one."""
+    if isinstance(network, (str, Mapping, Plugin)):
+        return network, []
+    made, table = network_of(network)
+    return table, [made]
+
+
+def _classes(module: Any, x: Any, y: Any) -> int | None:
+    """How many classes a module tells apart, if the targets are labels: as many as it has outputs."""
+    if isinstance(x, PATH):
+        return None
+    found = own_data.examples(x, y)
+    labels = found.y.dtype.kind in "iub" and found.y.ndim == 1
+    shape = outputs_of(module, found.x[:1]) if labels else ()
+    return shape[0] if len(shape) == 1 and shape[0] > 1 else None
 
 
 @contextlib.contextmanager
@@ -85,8 +128,8 @@ def _table(value: Table) -> Mapping[str, Any] | Plugin:
 
 def _dataset(x: Any, y: Any, test: Any, stem: Path, standardise: str | None) -> dict[str, Any]:
     """The table of the data set: of files as they are, or of a file in which the examples are stored."""
-    if isinstance(x, (str, os.PathLike)):
-        if not (y is None or isinstance(y, str)) or not isinstance(test, (str, os.PathLike, type(None))):
+    if isinstance(x, PATH):
+        if not (y is None or isinstance(y, str)) or not isinstance(test, (*PATH, type(None))):
             raise DataError(
                 "x is the path of a file: let y be the name of its targets, and test a path too, or leave out"
             )

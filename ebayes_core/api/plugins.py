@@ -9,6 +9,7 @@ from typing import Any
 from ebayes_core.contract.registry import Registry
 from ebayes_core.contract.slots import HOOKS, SPECS_HOOK, Plugin, hookimpl
 from ebayes_core.errors import PluginError, UserError
+from ebayes_core.modules.instance import given_module, is_module
 
 
 def registry_of(plugins: Iterable[Any] = ()) -> Registry:
@@ -23,7 +24,8 @@ def registry_of(plugins: Iterable[Any] = ()) -> Registry:
 
 
 def _hooked(plugin: Any) -> Any:
-    """An object with the hook of a class; whatever has hooks of its own stays as it is."""
+    """An object with the hook of a class; whatever has hooks of its own stays as it is, and a module is a network."""
+    plugin = given_module(plugin) if is_module(plugin) else plugin
     if not isinstance(plugin, type):
         if any(hasattr(plugin, hook) for hook in (*HOOKS.values(), SPECS_HOOK)):
             return plugin

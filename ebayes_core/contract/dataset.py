@@ -13,16 +13,12 @@ if TYPE_CHECKING:
     from ebayes_core.contract.likelihoods import Likelihood
 
 
-#: key of the validation context: the folder of the spec, to which names of files in its fields are relative
-FOLDER = "folder"
-
-
 class Dataset(Plugin):
     """Examples, and the likelihood of their targets: classification, regression, or another.
 
     A data set that reads files has two fields by convention: `digest`, of their content, by which its results are
-    identified, and `folder`, where they are, which identifies nothing. A validator finds the folder of the spec under
-    FOLDER in its context.
+    identified, and `folder`, where they are, which identifies nothing. A validator calls
+    `ebayes_core.contract.files.located` to find both.
     """
 
     slot: ClassVar[str] = "dataset"

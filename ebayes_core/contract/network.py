@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, Self
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, model_validator
 
+from ebayes_core.contract.files import DIGEST, located
 from ebayes_core.contract.plugin import Plugin
 
 if TYPE_CHECKING:  # importing torch takes two seconds, too long before a misspelt spec is reported
     from torch import Tensor, nn
 
 Shape = tuple[int, ...]
+RESULTS = ".h5"  #: the ending of a results file
+MEANS = (".pt", ".pth", ".npz", RESULTS)  #: endings of files that means are read from
 
 
 class Trace(NamedTuple):
@@ -41,6 +45,40 @@ class Network(Plugin):
         "; a torch.nn.Module becomes a kind in Python or in a plugin, since a spec runs no code: docs/write_a_plugin.md"
     )
     init: float = Field(0.1, gt=0, le=10, description="initial means are uniform in [-init, init]")
+    means: str | None = Field(
+        None,
+        description="file with the initial means of all networks, beside the spec: a state_dict of torch (.pt, .pth), "
+        "the same arrays in an .npz file, or a results file (.h5); with training.means = held they stay",
+    )
+    means_member: int | None = Field(None, ge=0, description="network of a results file in means; 0 if left out")
+    folder: str | None = Field(None, description="folder of the file in means; that of the spec if left out")
+    digest: str | None = Field(
+        None,
+        pattern=DIGEST,
+        description="SHA-256 of the file in means; computed if left out. A spec that contains it is refused if the "
+        "file is another",
+    )
+
+    @model_validator(mode="after")
+    def _means_fit(self) -> Self:
+        known = Path(self.means or "").suffix.lower()
+        if self.means is not None and known not in MEANS:
+            raise ValueError(f"means must be a file ending in {', '.join(MEANS)}")
+        if self.means_member is not None and known != RESULTS:
+            raise ValueError(f"means_member chooses a network of a results file ({RESULTS}) in means: leave it out")
+        if self.means is not None and self.init != type(self).model_fields["init"].default:
+            raise ValueError("init is the size of random initial means: leave it out, since means gives them")
+        return self
+
+    @model_validator(mode="after")
+    def _means_found(self, info: ValidationInfo) -> Self:
+        """Where the file is, and its digest: its content decides what is trained, not its place.
+
+        Not a validator of the table: pydantic would then take no lists for tuples.
+        """
+        told = {name: value for name, value in (("folder", self.folder), ("digest", self.digest)) if value is not None}
+        found = located(told, [self.means], info.context)
+        return self if found == told else self.model_copy(update=found)
 
     @classmethod
     def undefined(cls) -> list[str]:

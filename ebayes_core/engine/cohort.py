@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ebayes_core.contract.attribution import asking
-from ebayes_core.contract.slots import Noise
+from ebayes_core.contract.slots import Network, Noise
 from ebayes_core.engine.data import Data
 from ebayes_core.engine.layers import counts, layers
 from ebayes_core.engine.noise import Source
@@ -20,6 +20,7 @@ from ebayes_core.engine.philox import key
 from ebayes_core.engine.randomness import INIT, NOISE, ORDER, ROOTS, generator
 from ebayes_core.engine.stacking import stack
 from ebayes_core.errors import PluginError
+from ebayes_core.modules.means import given_means
 from ebayes_core.results.provenance import COMPILED
 from ebayes_core.spec import Point
 
@@ -151,9 +152,15 @@ class Cohort:
         unit = torch.empty(1, sum(self.sizes), device=self.device, dtype=self.dtype)
         unit.uniform_(-1, 1, generator=generator(self.seed, INIT, device=self.device))
         units = self.layered(list(unit.split(self.sizes, 1)))
-        each = [p.member.network.start(units, self.seed) for p in self.points]
+        each = [self._start(p.member.network, units) for p in self.points]
         with asking(self.network, "what start returned"):
             return [torch.cat(means).flatten(1).view(len(self), -1) for means in zip(*each, strict=True)]
+
+    def _start(self, network: Network, units: list[Tensor]) -> list[Tensor]:
+        """The initial means of one network, (1, *shape) each: those that it is given, or its own."""
+        if network.means is None:
+            return network.start(units, self.seed)
+        return [m[None].to(u) for m, u in zip(given_means(network, self.inputs, self.outputs), units, strict=True)]
 
     def order(self, epoch: int) -> Tensor:
         """The epoch's minibatches, (batches, batch_size): a fresh permutation, less what does not fill a minibatch."""

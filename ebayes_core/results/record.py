@@ -16,7 +16,7 @@ def fingerprint(plain: Any) -> str:
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
-#: field of a data set with the digest of its files, and field with the folder where they are, on this machine
+#: field of a plugin with the digest of its files, and field with the folder where they are, on this machine
 CONTENT, PLACE = "digest", "folder"
 
 
@@ -29,10 +29,13 @@ class Setting(NamedTuple):
     @property
     def digest(self) -> str:
         """A digest that identifies the network, whatever sweep it belongs to, and wherever its files are."""
-        dataset = self.spec.get("dataset", {})
-        if CONTENT not in dataset:
-            return fingerprint(self.spec)
-        return fingerprint(self.spec | {"dataset": {k: v for k, v in dataset.items() if k != PLACE}})
+        return fingerprint({name: _placeless(value) for name, value in self.spec.items()})
+
+
+def _placeless(value: Any) -> Any:
+    """A table whose content is known, without its place."""
+    known = isinstance(value, dict) and CONTENT in value
+    return {k: v for k, v in value.items() if k != PLACE} if known else value
 
 
 @dataclass

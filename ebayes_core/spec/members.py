@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from ebayes_core.contract.dataset import FOLDER
+from ebayes_core.contract.files import FOLDER
 from ebayes_core.results.record import Setting
 from ebayes_core.spec import sweep
 from ebayes_core.spec.messages import Mistake, describe, listed

@@ -47,7 +47,8 @@ def digest(experiment: Parts) -> str:
     If networks are trained on files, the files' digests are part of it.
     """
     table = {k: v for k, v in resolved(experiment).items() if k not in PRESENTATION}
-    known = {getattr(point.member.dataset, CONTENT, None) for point in experiment._members}
+    members = [point.member for point in experiment._members]
+    known = {getattr(plugin, CONTENT, None) for m in members for plugin in (m.dataset, m.network)}
     files = sorted(digest for digest in known if digest)
     return fingerprint(table | ({"files": files} if files else {}))
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import numpy as np
 from pydantic import AfterValidator, Field, ValidationInfo, model_validator
 
-from ebayes_core.contract.dataset import FOLDER
+from ebayes_core.contract.files import digest as digest_of
+from ebayes_core.contract.files import located, stamps
 from ebayes_core.contract.slots import Dataset
 from ebayes_core.errors import DataError, nearest
 from ebayes_plugins.datasets import files
@@ -101,16 +102,9 @@ class Arrays(Dataset):
     @classmethod
     def _found(cls, table: Any, info: ValidationInfo) -> Any:
         """Where the files of a spec are, and their digest: their content decides what is trained, not their place."""
-        spec_folder = (info.context or {}).get(FOLDER)
         named = [table.get(name) for name in ("train", "test")] if isinstance(table, dict) else []
-        paths = [name for name in named if isinstance(name, str) and Path(name).suffix.lower() in files.FORMATS]
-        if spec_folder is None or not paths or not isinstance(table.get("folder", ""), str):
-            return table
-        folder = Path(spec_folder, table.get("folder", ""))
-        found = files.known_digest(files.stamps([folder / path for path in paths]))
-        if table.get("digest", found) != found:
-            raise ValueError(f"digest is {table['digest']}, and that of {' and '.join(paths)} is {found}")
-        return {**table, "folder": str(folder), "digest": found}
+        known = [name for name in named if isinstance(name, str) and Path(name).suffix.lower() in files.FORMATS]
+        return located(table, known, info.context)
 
     @model_validator(mode="after")
     def _consistent(self) -> Arrays:
@@ -168,11 +162,11 @@ class Arrays(Dataset):
     def _read(self) -> Content:
         """What the files contain, after a check that they are those of the spec, and that nobody writes to them."""
         try:
-            stamps = files.stamps(self._paths)
-            now = files.digest(stamps)
+            before = stamps(self._paths)
+            now = digest_of(before)
             if now == (self.digest or now):
-                found = read(self._wanted, stamps)
-                if files.stamps(self._paths) == stamps:
+                found = read(self._wanted, before)
+                if stamps(self._paths) == before:
                     return found
         except ValueError as error:
             raise DataError(str(error)) from error

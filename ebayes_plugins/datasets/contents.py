@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ebayes_core.contract.files import Stamp
 from ebayes_core.errors import DataError
 from ebayes_plugins.datasets import files, labels
 from ebayes_plugins.datasets._split import split as divided
-from ebayes_plugins.datasets.files import Pair, Stamp, Wanted
+from ebayes_plugins.datasets.files import Pair, Wanted
 from ebayes_plugins.datasets.tables import Unfit
 
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 import zipfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +13,6 @@ from ebayes_core.errors import DataError, nearest
 from ebayes_plugins.datasets.tables import Table, Unfit, table
 
 Pair = tuple[np.ndarray, np.ndarray]
-Stamp = tuple[Path, int, int]  #: a file, its size, and when it was changed
 
 
 class Wanted(NamedTuple):
@@ -29,39 +25,6 @@ class Wanted(NamedTuple):
     test_fraction: float
     split_seed: int
     classes: int | None = None
-
-
-def stamps(paths: Sequence[Path]) -> tuple[Stamp, ...]:
-    """What changes when a file is changed. Raises ValueError naming a file that cannot be read."""
-    return tuple(map(_stamp, paths))
-
-
-def _stamp(path: Path) -> Stamp:
-    try:
-        with path.open("rb") as file:
-            about = os.stat(file.fileno())
-    except FileNotFoundError as error:
-        beside = [p.name for p in path.parent.glob("*")] if path.parent.is_dir() else []
-        raise ValueError(f"there is no file {path}{nearest(path.name, beside)}") from error
-    except OSError as error:
-        raise ValueError(f"{path} cannot be read: {error.strerror or error}") from error
-    return path, about.st_size, about.st_mtime_ns
-
-
-@lru_cache(maxsize=100)
-def known_digest(files: tuple[Stamp, ...]) -> str:
-    """The digest of files that have not been touched since it was computed: a spec is validated once per network."""
-    return digest(files)
-
-
-def digest(files: tuple[Stamp, ...]) -> str:
-    """SHA-256 of the contents of the files, one after the other."""
-    found = hashlib.sha256()
-    for path, _, _ in files:
-        with path.open("rb") as file:
-            while part := file.read(1 << 20):
-                found.update(part)
-    return found.hexdigest()
 
 
 def read(path: Path, wanted: Wanted) -> Pair:

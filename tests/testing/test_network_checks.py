@@ -16,8 +16,8 @@ from ebayes_core.contract.slots import Network, Trace, hookimpl
 from ebayes_core.engine import preflight
 from ebayes_core.engine.stacking import cohorts
 from ebayes_core.errors import PluginError
+from ebayes_core.modules.network import module_network
 from ebayes_core.testing import check_network
-from ebayes_plugins.networks import module_network
 from tests.build import DIGITS, cohort, points
 
 

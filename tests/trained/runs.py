@@ -14,9 +14,9 @@ from torch import nn
 from ebayes_core import spec
 from ebayes_core.contract.registry import Registry
 from ebayes_core.contract.slots import hookimpl
+from ebayes_core.modules.network import module_network
 from ebayes_core.results.reader import Run
 from ebayes_core.sweeps.run import run
-from ebayes_plugins.networks import module_network
 
 TEXT = """
 name = "taken"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 from pydantic import Field, create_model
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 Build = Callable[[Shape, Shape], "nn.Module"]
+M = TypeVar("M", bound="AbstractModule")
 
 
 class AbstractModule(Network):
@@ -40,7 +41,7 @@ class AbstractModule(Network):
         Must be called before any forward pass. Raises ValueError if the module fails on such examples or has other
         outputs, and PluginError if it is not a function of its parameters and of each example alone.
         """
-        from ebayes_plugins.networks._functional import known
+        from ebayes_core.modules.functional import known
 
         return list(known(self._architecture, inputs, outputs).shapes)
 
@@ -48,7 +49,7 @@ class AbstractModule(Network):
         """Vectors with `bias` as a word of their name, as in nn.Linear, nn.RNN and nn.MultiheadAttention."""
         import torch
 
-        from ebayes_plugins.networks._functional import known
+        from ebayes_core.modules.functional import known
 
         found = known(self._architecture, inputs, outputs)
         words = [set(name.split(".")[-1].split("_")) for name in found.names]
@@ -56,7 +57,7 @@ class AbstractModule(Network):
 
     def start(self, units: list[Tensor], seed: int) -> list[Tensor]:
         """The module's own initialisation with the seed, times `init`; the uniform draws are not used."""
-        from ebayes_plugins.networks._functional import like
+        from ebayes_core.modules.functional import like
 
         found = like(self._architecture, [tuple(u.shape[1:]) for u in units], seed=seed)
         return [(self.init * w.to(u).flatten()).view(-1, *w.shape) for w, u in zip(found.initial, units, strict=True)]
@@ -65,13 +66,13 @@ class AbstractModule(Network):
         """The module itself, with the constants that it had in training."""
         from copy import deepcopy
 
-        from ebayes_plugins.networks._functional import known
+        from ebayes_core.modules.functional import known
 
         return deepcopy(known(self._architecture, inputs, outputs).module)
 
     def parameters(self, weights: list[Tensor]) -> list[Tensor]:
         """The weights, in which a vector of length 1 may stand for a single number."""
-        from ebayes_plugins.networks._functional import like
+        from ebayes_core.modules.functional import like
 
         found = like(self._architecture, [tuple(w.shape) for w in weights])
         return [w.view(found.module.get_parameter(n).shape) for n, w in zip(found.names, weights, strict=True)]
@@ -82,14 +83,14 @@ class AbstractModule(Network):
 
     def single(self, weights: list[Tensor], x: Tensor) -> Tensor:
         """Outputs (batch, *outputs) of the module with these parameters."""
-        from ebayes_plugins.networks._functional import like
+        from ebayes_core.modules.functional import like
 
         return like(self._architecture, [tuple(w.shape) for w in weights], tuple(x.shape[1:]))(weights, x)
 
     @property
     def _architecture(self) -> Self:
-        """The network but for `init`, on which its module does not depend."""
-        return self.model_copy(update={"init": 1.0})
+        """The network but for its initial means, on which its module does not depend."""
+        return self.model_copy(update={"init": 1.0, "means": None, "means_member": None, "folder": None})
 
 
 def module_network(build: Build, kind: str = "module") -> type[AbstractModule]:
@@ -105,5 +106,10 @@ def module_network(build: Build, kind: str = "module") -> type[AbstractModule]:
             return made_by(inputs, outputs)
 
     told = f"The module that {build.__name__} of {build.__module__} makes."
-    named = Literal[kind]  # type: ignore[valid-type]
-    return create_model(kind, __base__=Made, __module__=build.__module__, __doc__=told, kind=(named, kind))
+    return named(Made, kind, build.__module__, told)
+
+
+def named(base: type[M], kind: str, module: str, doc: str, **fields: Any) -> type[M]:
+    """A subclass with this kind, module, docstring, and further fields."""
+    of_kind = Literal[kind]  # type: ignore[valid-type]
+    return create_model(kind, __base__=base, __module__=module, __doc__=doc, kind=(of_kind, kind), **fields)

@@ -93,12 +93,12 @@ def _try(kind: str, module: nn.Module, x: Tensor, outputs: Shape) -> None:
     if not torch.equal(chance, torch.get_rng_state()):
         raise PluginError(
             f"{says}draws random numbers in its forward pass, as dropout does; all noise is that of the synapses: "
-            "remove it, or call .eval() on it in build"
+            "remove it, or call .eval() on the module"
         )
     if changed:
         raise PluginError(
-            f"{says}changes its buffers {', '.join(changed)} in its forward pass, as batch normalisation does; use one "
-            "that looks at an example alone (GroupNorm, LayerNorm), or call .eval() on it in build"
+            f"{says}changes its buffers {', '.join(changed)} in its forward pass, as batch normalisation does; call "
+            ".eval() on the module, which makes them constants, or use one that looks at an example alone (GroupNorm)"
         )
     if not torch.allclose(_attempt(module, x[:1]), again[:1], rtol=1e-3, atol=1e-5):
         raise PluginError(f"{says}computes the outputs of an example also from the other examples of its batch")

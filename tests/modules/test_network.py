@@ -15,7 +15,7 @@ from ebayes_core.engine import preflight
 from ebayes_core.engine.per_example import squared_gradients
 from ebayes_core.errors import PluginError, UserError
 from ebayes_core.measure.collect import measure
-from ebayes_plugins.networks import AbstractModule, module_network
+from ebayes_core.modules.network import AbstractModule, module_network
 from tests.build import DIGITS, cohort, trained
 
 INPUTS, OUTPUTS, MEMBERS = (3, 7), (2,), 2
