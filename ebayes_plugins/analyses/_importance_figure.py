@@ -37,9 +37,8 @@ def draw(arrays: Arrays, figure: Figure, estimator: str, columns: int) -> None:
             figure.delaxes(ax)
     _name(axes, arrays, panels, NAMES.get(estimator, "log10 H (nat / weight$^2$)"))
     handles = max((axes[place].get_legend_handles_labels()[0] for place in panels), key=len)
-    legend(
-        figure, handles, loc="outside lower center", ncols=4 if wide > 2 else wide
-    )  # a single panel has room for one column
+    small = {"fontsize": 6.5, "columnspacing": 1.0} if wide == 1 else {}
+    legend(figure, handles, loc="outside lower center", ncols=4 if wide > 2 else 2, **small)
     caption(figure, *_title(arrays, estimator), _left_out(arrays, list(panels.values())))
 
 

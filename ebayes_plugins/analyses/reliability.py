@@ -9,9 +9,10 @@ from pydantic import Field
 
 from ebayes_core.contract.slots import Analysis
 from ebayes_core.errors import UserError
+from ebayes_core.report.canvas import spread
 from ebayes_core.wording import span
 from ebayes_plugins.analyses._common import copies, curvature, finished, label
-from ebayes_plugins.analyses._layout import blocks, caption, counted, grid, heading
+from ebayes_plugins.analyses._layout import caption, counted, grid, heading
 from ebayes_plugins.analyses._pairs import price_of
 
 if TYPE_CHECKING:
@@ -87,8 +88,7 @@ class Reliability(Analysis):
     def draw(self, arrays: Arrays, figure: Figure) -> None:
         """Networks in columns: above, the distribution of sigma / |mu| in each layer; below, energies."""
         members = list(dict.fromkeys(arrays["member"].tolist()))
-        shown, across = blocks(members, 2, self.columns)
-        shown = shown[:across]
+        shown = spread(members, self.columns)
         axes = grid(figure, 2, len(shown), 2.9)
         for column, member in enumerate(shown):
             mine = {
