@@ -86,7 +86,7 @@ class Reliability(Analysis):
         )
 
     def draw(self, arrays: Arrays, figure: Figure) -> None:
-        """Networks in columns: above, the distribution of sigma / |mu| in each layer; below, energies."""
+        """Networks in columns: above, the distribution of sigma / |mu| in each layer; below, the energies compared."""
         members = list(dict.fromkeys(arrays["member"].tolist()))
         shown = spread(members, self.columns)
         axes = grid(figure, 2, len(shown), 2.9)
@@ -96,10 +96,10 @@ class Reliability(Analysis):
             }
             _distribution(axes[0, column], mine, arrays["edges"])
             _energies(axes[1, column], mine)
-        axes[0, 0].set_ylabel("share of synapses")
+        axes[0, 0].set_ylabel("share of synapses below")
         axes[1, 0].set_ylabel("energy with one sigma\n/ energy of own sigmas")
         handles, labels = axes[0, 0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=min(6, len(labels)))
+        figure.legend(handles, labels, loc="outside lower center", ncols=min(3 * len(shown), len(labels)))
         caption(figure, counted(networks=(len(shown), len(members))))
 
 
@@ -143,10 +143,11 @@ def _score(run: Run, member: int, at: str) -> float:
 
 
 def _distribution(ax: Axes, mine: Arrays, edges: np.ndarray) -> None:
-    """A line for each layer; the axis is a logarithm."""
+    """A cumulative line for each layer, since some have few synapses; beyond the dotted line, sigma exceeds |mu|."""
     for number, (layer, shares) in enumerate(zip(mine["layer"], mine["shares"], strict=True)):
         if layer != WHOLE:
-            ax.stairs(shares, 10**edges, color=f"C{number - 1}", label=f"layer {layer}", linewidth=1.2)
+            below = np.concatenate([[0.0], np.cumsum(shares)])
+            ax.plot(10**edges, below, color=f"C{number - 1}", label=f"layer {layer}", linewidth=1.2)
     ax.axvline(1.0, color="0.4", linewidth=0.8, linestyle=":")
     ax.set(xscale="log", xlabel="sigma / |mu|")
     scores = f"score {mine['score_mean'][0]:.3g} (mean), {mine['score_sample'][0]:.3g} (noisy)"
