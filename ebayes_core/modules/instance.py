@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+from collections.abc import Callable
 from copy import deepcopy
+from types import CodeType
 from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import Field, ValidationInfo, model_validator
@@ -11,12 +14,13 @@ from pydantic import Field, ValidationInfo, model_validator
 from ebayes_core.contract.files import DIGEST, FOLDER
 from ebayes_core.contract.network import Shape
 from ebayes_core.errors import UserError
-from ebayes_core.modules.network import AbstractModule, Build, module_network, named
+from ebayes_core.modules.network import AbstractModule, Build, named, needs_nothing
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import nn
 
+DIGESTED = "SHA-256 of the module's code and weights"
 KIND = "module"  #: what a module is called in a spec unless told otherwise
 
 
@@ -32,7 +36,7 @@ def network_of(module: nn.Module | Build, kind: str = KIND) -> tuple[type[Abstra
         raise UserError(
             f"a network is a torch.nn.Module or a function (inputs, outputs) that builds one, and not {module!r}"
         )
-    return module_network(module, kind), {"kind": kind}
+    return _built_by(module, kind), {"kind": kind}
 
 
 def is_module(value: Any) -> bool:
@@ -58,10 +62,10 @@ def outputs_of(module: nn.Module, x: np.ndarray) -> Shape:
 
 
 class AbstractGiven(AbstractModule):
-    """A module that exists already; a subclass has it, and its digest."""
+    """A module, or what builds one, as a notebook has it; a subclass has it, and its digest."""
 
     init: float = Field(1.0, ge=1, le=1, description="always 1: every network starts at the module's own weights")
-    digest: str | None = Field(None, pattern=DIGEST, description="SHA-256 of the module and its weights")
+    digest: str | None = Field(None, pattern=DIGEST, description=DIGESTED)
 
     @model_validator(mode="after")
     def _same_module(self, info: ValidationInfo) -> Self:
@@ -91,15 +95,66 @@ def given_module(module: nn.Module, kind: str = KIND) -> type[AbstractGiven]:
             return deepcopy(kept)
 
     told = f"The module {type(module).__name__} with the weights that it was given with."
-    known = (str | None, Field(digest(kept), pattern=DIGEST, description="SHA-256 of the module and its weights"))
+    known = (str | None, Field(digest(kept), pattern=DIGEST, description=DIGESTED))
     return named(Given, kind, type(module).__module__, told, digest=known)
 
 
-def digest(module: nn.Module) -> str:
-    """SHA-256 of the architecture, of all parameters and buffers, and of which of them are trained."""
+def _built_by(build: Build, kind: str) -> type[AbstractGiven]:
+    """A kind of network that a function or class of a notebook builds, anew for each seed."""
+    make: Callable[..., nn.Module] = build
+    alone = needs_nothing(build)
+
+    class Built(AbstractGiven):
+        def build(self, inputs: Shape, outputs: Shape) -> nn.Module:
+            return make() if alone else make(inputs, outputs)
+
+    told = f"The module that {getattr(build, '__name__', build)} makes."
+    known = (str | None, Field(_digest_of_builder(build, alone), pattern=DIGEST, description=DIGESTED))
+    return named(Built, kind, build.__module__, told, digest=known)
+
+
+def _digest_of_builder(build: Build, alone: bool) -> str:
+    """SHA-256 of its code, and of what it builds, if it can be asked without shapes."""
     import torch
 
-    found = hashlib.sha256(f"{module!r} {module.training}".encode())
+    made = ""
+    with contextlib.suppress(Exception), torch.random.fork_rng(devices=[]):  # what is wrong is said when it is tried
+        torch.default_generator.manual_seed(0)
+        made = digest(build()) if alone else ""  # type: ignore[call-arg]
+    return hashlib.sha256(f"{_code(build)} {made}".encode()).hexdigest()
+
+
+def _code(thing: Any) -> str:
+    """The code of a function, or of the methods of a class: a changed forward pass is another experiment.
+
+    Not the source, which Python does not find for the classes of a notebook.
+    """
+    if isinstance(thing, type):
+        methods = {name: f for name, f in vars(thing).items() if hasattr(f, "__code__")}
+        return f"{thing.__name__} " + " ".join(f"{name} {_code(methods[name])}" for name in sorted(methods))
+    code = getattr(thing, "__code__", None)
+    return repr(thing) if code is None else _compiled(code)
+
+
+def _compiled(code: CodeType) -> str:
+    """Instructions, names and constants, without the file and the line."""
+    constants = [_compiled(c) if isinstance(c, CodeType) else _ordered(c) for c in code.co_consts]
+    return f"{code.co_code.hex()} {constants} {code.co_names}"
+
+
+def _ordered(constant: Any) -> str:
+    return repr(sorted(map(repr, constant))) if isinstance(constant, frozenset) else repr(constant)
+
+
+def digest(module: nn.Module) -> str:
+    """SHA-256 of the architecture, of all parameters and buffers, of which of them are trained, and of the code of
+    modules that are not torch's own.
+    """
+    import torch
+
+    own = {type(part) for part in module.modules() if not type(part).__module__.startswith("torch.")}
+    code = "".join(sorted(map(_code, own)))
+    found = hashlib.sha256(f"{module!r} {module.training} {code}".encode())
     for name, t in (*module.named_parameters(), *module.named_buffers()):
         found.update(f"{name} {t.dtype} {tuple(t.shape)} {t.requires_grad}".encode())
         found.update(t.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())

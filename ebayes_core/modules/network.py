@@ -5,6 +5,7 @@ A module is made into a kind in Python or in a plugin, and never by a path in a 
 
 from __future__ import annotations
 
+import inspect
 from abc import abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
@@ -96,17 +97,28 @@ class AbstractModule(Network):
 def module_network(build: Build, kind: str = "module") -> type[AbstractModule]:
     """A kind of network from a function (inputs, outputs) -> torch.nn.Module, to be registered as any plugin's class.
 
+    inputs, outputs: the shapes of an example and of its outputs. A function or class that can be called without
+    arguments, and does not name them so, is called without.
+
     >>> mine = module_network(lambda inputs, outputs: torch.nn.Linear(*inputs, *outputs), "readout")
     """
 
-    made_by = build
+    made_by: Callable[..., nn.Module] = build
+    alone = needs_nothing(build)
 
     class Made(AbstractModule):
         def build(self, inputs: Shape, outputs: Shape) -> nn.Module:
-            return made_by(inputs, outputs)
+            return made_by() if alone else made_by(inputs, outputs)
 
     told = f"The module that {build.__name__} of {build.__module__} makes."
     return named(Made, kind, build.__module__, told)
+
+
+def needs_nothing(build: Build) -> bool:
+    """Whether a builder takes no shapes: its arguments have other names than ours, and all have defaults."""
+    wanted = inspect.signature(build).parameters
+    free = all(p.default is not p.empty or p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in wanted.values())
+    return free and list(wanted)[:2] != ["inputs", "outputs"]
 
 
 def named(base: type[M], kind: str, module: str, doc: str, **fields: Any) -> type[M]:

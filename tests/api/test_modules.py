@@ -37,6 +37,24 @@ def test_a_builder_is_called_for_each_seed_and_its_network_taken_out(tmp_path: P
     assert run.predict(IMAGES[:4], member=1).mean.shape == (4, 2)
 
 
+class Net(nn.Module):
+    """As people write their modules: its argument is no shape."""
+
+    def __init__(self, hidden: int = 4) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(7, hidden), nn.ReLU(), nn.Linear(hidden, 3))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.body(x)
+
+
+@pytest.mark.parametrize("build", [Net, lambda: Net(5), lambda i, o: nn.Linear(*i, *o)], ids=["class", "no", "two"])
+def test_a_builder_may_do_without_shapes(build, tmp_path: Path) -> None:
+    run = ebayes.fit(X, Y, network=build, out=tmp_path / "b.h5", **HOW)
+    assert run.layer(0, 1, "mu").shape == {Net: (4, 7)}.get(build, run.layer(0, 1, "mu").shape)
+    assert ebayes.open(tmp_path / "b.h5", plugins=[run.registry.kinds("network")["module"]]).module() is not None
+
+
 def test_a_module_gets_its_inputs_and_labels_as_they_are(tmp_path: Path) -> None:
     module = linear()
     run = ebayes.fit(X, np.minimum(Y, 1), network=module, out=tmp_path / "m.h5", **HOW)
@@ -66,6 +84,32 @@ def test_another_module_is_another_experiment(tmp_path: Path) -> None:
         module.weight[0, 0] += 1
     with pytest.raises(UserError, match="result of another spec"):
         ebayes.fit(X, Y, network=module, out=tmp_path / "m.h5", **HOW)
+
+
+def test_another_builder_is_another_experiment(tmp_path: Path) -> None:
+    """One that is edited in a notebook keeps its name."""
+    other = {"hidden": 4, "builds": lambda: Net(other["hidden"])}
+    first = ebayes.fit(X, Y, network=other["builds"], out=tmp_path / "b.h5", **HOW)
+    assert ebayes.fit(X, Y, network=other["builds"], out=tmp_path / "b.h5", **HOW).spec == first.spec
+    other["hidden"] = 5
+    with pytest.raises(UserError, match="result of another spec"):
+        ebayes.fit(X, Y, network=other["builds"], out=tmp_path / "b.h5", **HOW)
+    with pytest.raises(UserError, match="result of another spec"):
+        ebayes.fit(X, Y, network=lambda i, o: nn.Linear(*i, *o), out=tmp_path / "b.h5", **HOW)
+
+
+def test_another_forward_pass_is_another_module() -> None:
+    from ebayes_core.modules.instance import digest
+
+    def made(forward) -> nn.Module:
+        torch.manual_seed(0)
+        return type("Net", (Net,), {"forward": forward, "__module__": __name__})()
+
+    def halved(self: Net, x: torch.Tensor) -> torch.Tensor:
+        return self.body(x) / 2
+
+    torch.manual_seed(0)
+    assert digest(made(Net.forward)) != digest(made(halved))
 
 
 MISTAKES = {
