@@ -41,9 +41,10 @@ def fit(
     if the labels are integers from 0 that do not show all of them. noise_sd: standard deviation of the targets of a
     regression, in their units.
 
-    network: a kind, a table as in a spec, or a function (inputs, outputs) of the shapes of an example that builds a
-    `torch.nn.Module`, which is called for each seed. A `torch.nn.Module` itself starts at its own weights; it gets the
-    inputs as they are unless standardise says otherwise, and labels are the numbers of its outputs.
+    network: a kind, a table as in a spec, or a class or function that builds a `torch.nn.Module` and is called for each
+    seed, with the shapes of an example and of its outputs if it asks for them. A `torch.nn.Module` itself starts at its
+    own weights; it gets the inputs as they are unless standardise says otherwise, and labels are the numbers of its
+    outputs.
 
     The other keywords are the fields of a spec; a slot takes a kind, a table or a plugin. Unless training says
     otherwise, sigma is solved for and learning rates fall along a cosine, so that networks end at their optimum. The
