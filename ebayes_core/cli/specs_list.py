@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from ebayes_core.spec import Installed
 
-USE = "`ebayes run NAME` trains one; `ebayes specs NAME > my.toml` starts one of your own."
+USE = "`ebayes run NAME` trains one; `ebayes specs NAME > my.toml` starts your own."
 
 
 @click.command()

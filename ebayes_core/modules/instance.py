@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import inspect
 from collections.abc import Callable
 from copy import deepcopy
 from types import CodeType
@@ -121,7 +122,29 @@ def _digest_of_builder(build: Build, alone: bool) -> str:
     with contextlib.suppress(Exception), torch.random.fork_rng(devices=[]):  # what is wrong is said when it is tried
         torch.default_generator.manual_seed(0)
         made = digest(build()) if alone else ""  # type: ignore[call-arg]
-    return hashlib.sha256(f"{_code(build)} {made}".encode()).hexdigest()
+    return hashlib.sha256(f"{_code(build)} {_around(build)} {made}".encode()).hexdigest()
+
+
+def _around(build: Build) -> str:
+    """The variables outside of a function that it uses."""
+    with contextlib.suppress(TypeError):  # a class has none
+        found = inspect.getclosurevars(build)
+        return _told({**found.globals, **found.nonlocals})
+    return ""
+
+
+def _told(value: Any) -> str:
+    """A value in words that are the same in every process; of an object that is neither data nor code, its type."""
+    if isinstance(value, dict):
+        return str({str(name): _told(value[name]) for name in sorted(value, key=str)})
+    if isinstance(value, (list, tuple)):
+        return str([_told(part) for part in value])
+    if hasattr(value, "tolist"):  # arrays and tensors
+        return str(value.tolist())
+    if is_module(value):
+        return digest(value)
+    plain = value is None or isinstance(value, (bool, int, float, complex, str, bytes))
+    return repr(value) if plain else _code(value) if callable(value) else type(value).__qualname__
 
 
 def _code(thing: Any) -> str:
@@ -133,7 +156,7 @@ def _code(thing: Any) -> str:
         methods = {name: f for name, f in vars(thing).items() if hasattr(f, "__code__")}
         return f"{thing.__name__} " + " ".join(f"{name} {_code(methods[name])}" for name in sorted(methods))
     code = getattr(thing, "__code__", None)
-    return repr(thing) if code is None else _compiled(code)
+    return getattr(thing, "__qualname__", type(thing).__qualname__) if code is None else _compiled(code)
 
 
 def _compiled(code: CodeType) -> str:
@@ -147,13 +170,14 @@ def _ordered(constant: Any) -> str:
 
 
 def digest(module: nn.Module) -> str:
-    """SHA-256 of the architecture, of all parameters and buffers, of which of them are trained, and of the code of
-    modules that are not torch's own.
+    """SHA-256 of the architecture, of all parameters and buffers, of which of them are trained, of the attributes of
+    all parts, and of the code of those that are not torch's own.
     """
     import torch
 
     own = {type(part) for part in module.modules() if not type(part).__module__.startswith("torch.")}
     code = "".join(sorted(map(_code, own)))
+    code += "".join(_told({k: v for k, v in vars(part).items() if k[0] != "_"}) for part in module.modules())
     found = hashlib.sha256(f"{module!r} {module.training} {code}".encode())
     for name, t in (*module.named_parameters(), *module.named_buffers()):
         found.update(f"{name} {t.dtype} {tuple(t.shape)} {t.requires_grad}".encode())

@@ -112,6 +112,38 @@ def test_another_forward_pass_is_another_module() -> None:
     assert digest(made(Net.forward)) != digest(made(halved))
 
 
+class Scaled(nn.Module):
+    """What it computes is told by attributes that torch does not print."""
+
+    def __init__(self, scale: float = 1.0, act=torch.relu) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.body, self.scale, self.act = nn.Linear(7, 3), scale, act
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.scale * self.act(self.body(x))
+
+
+def test_attributes_of_a_module_are_part_of_the_experiment() -> None:
+    from ebayes_core.modules.instance import digest
+
+    found = [digest(Scaled(*how)) for how in ((), (2.0,), (1.0, torch.tanh), (1.0, lambda x: x))]
+    assert len(set(found)) == 4 and digest(Scaled()) == found[0]
+
+
+def test_variables_around_a_builder_are_part_of_the_experiment() -> None:
+    from ebayes_core.modules.instance import network_of
+
+    def known(width: int, act: type[nn.Module]) -> str:
+        def build(inputs, outputs):
+            return nn.Sequential(nn.Linear(*inputs, width), act(), nn.Linear(width, *outputs))
+
+        return network_of(build)[0].model_fields["digest"].default
+
+    assert len({known(3, nn.ReLU), known(4, nn.ReLU), known(3, nn.Tanh)}) == 3
+    assert known(3, nn.ReLU) == known(3, nn.ReLU)
+
+
 MISTAKES = {
     "outputs": (nn.Linear(7, 2), "x and y: .* has the label 2: labels are integers from 0 to 1"),
     "inputs": (nn.Linear(5, 3), r"examples have shape \(7,\) .* its module fails on such examples"),
