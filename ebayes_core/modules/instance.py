@@ -7,6 +7,7 @@ import hashlib
 import inspect
 from collections.abc import Callable
 from copy import deepcopy
+from functools import partial
 from types import CodeType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -111,7 +112,7 @@ def _built_by(build: Build, kind: str) -> type[AbstractGiven]:
 
     told = f"The module that {getattr(build, '__name__', build)} makes."
     known = (str | None, Field(_digest_of_builder(build, alone), pattern=DIGEST, description=DIGESTED))
-    return named(Built, kind, build.__module__, told, digest=known)
+    return named(Built, kind, getattr(build, "__module__", __name__), told, digest=known)
 
 
 def _digest_of_builder(build: Build, alone: bool) -> str:
@@ -155,6 +156,8 @@ def _code(thing: Any) -> str:
     if isinstance(thing, type):
         methods = {name: f for name, f in vars(thing).items() if hasattr(f, "__code__")}
         return f"{thing.__name__} " + " ".join(f"{name} {_code(methods[name])}" for name in sorted(methods))
+    if isinstance(thing, partial):
+        return f"{_code(thing.func)} {_told(thing.args)} {_told(thing.keywords)}"
     code = getattr(thing, "__code__", None)
     return getattr(thing, "__qualname__", type(thing).__qualname__) if code is None else _compiled(code)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +49,10 @@ class Net(nn.Module):
         return self.body(x)
 
 
-@pytest.mark.parametrize("build", [Net, lambda: Net(5), lambda i, o: nn.Linear(*i, *o)], ids=["class", "no", "two"])
+BUILDERS = {"class": Net, "none": lambda: Net(5), "two": lambda i, o: nn.Linear(*i, *o), "partial": partial(Net, 6)}
+
+
+@pytest.mark.parametrize("build", BUILDERS.values(), ids=BUILDERS)
 def test_a_builder_may_do_without_shapes(build, tmp_path: Path) -> None:
     run = ebayes.fit(X, Y, network=build, out=tmp_path / "b.h5", **HOW)
     assert run.layer(0, 1, "mu").shape == {Net: (4, 7)}.get(build, run.layer(0, 1, "mu").shape)
@@ -140,6 +144,8 @@ def test_variables_around_a_builder_are_part_of_the_experiment() -> None:
 
         return network_of(build)[0].model_fields["digest"].default
 
+    parts = [network_of(partial(Net, hidden=n))[0].model_fields["digest"].default for n in (3, 4)]
+    assert parts[0] != parts[1]
     assert len({known(3, nn.ReLU), known(4, nn.ReLU), known(3, nn.Tanh)}) == 3
     assert known(3, nn.ReLU) == known(3, nn.ReLU)
 
