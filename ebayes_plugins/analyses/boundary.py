@@ -1,0 +1,231 @@
+"""Boundary: do synapses buy their precision at least energy, and under which cost of n, p and q?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from pydantic import Field, ValidationInfo, field_validator, model_validator
+
+from ebayes_core.contract.files import ANALYSES, DIGEST, located
+from ebayes_core.contract.slots import Analysis
+from ebayes_core.errors import DataError
+from ebayes_core.report.canvas import spread
+from ebayes_core.wording import span, text
+from ebayes_plugins.analyses._boundary_figure import draw
+from ebayes_plugins.analyses._boundary_fits import bracket, changes_compared, compared
+from ebayes_plugins.analyses._clouds import Cloud, clouds
+from ebayes_plugins.analyses._families import ANY, FAMILIES
+from ebayes_plugins.analyses._measured import Synapses, carried, own
+from ebayes_plugins.analyses._precision import exponents
+from ebayes_plugins.analyses._regression import over_seeds, regress
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from ebayes_core.results.reader import Run
+
+Arrays = dict[str, np.ndarray]
+Rows = list[dict[str, Any]]
+MOVED = "changes of "
+FORWARD, REVERSE = "ln σ² on ln μ", "ln σ² on ln μ, from ln μ on ln σ²"
+MOVES, MOVES_REVERSE = "change of ln σ on that of ln μ", "change of ln σ on that of ln μ, reversed"
+SLOPES = ", ".join(f"{f.slope:g} {f.name}" for f in FAMILIES if np.isfinite(f.slope))
+HALVES = ", ".join(f"{f.slope / 2:g} {f.name}" for f in FAMILIES if np.isfinite(f.slope))
+FIT = (
+    "data", "family", "n", "log_likelihood", "parameters", "aic", "bic", "predicted", "behind", "behind_low",
+    "behind_high", "excess", "error",
+)  # fmt: skip
+SLOPE = ("data", "what", "n", "slope", "low", "high", "over", "expected", "note")
+
+
+class Boundary(Analysis):
+    """Measured synapses against the boundary of least energy of each cost, beside the synapses of trained networks."""
+
+    kind: Literal["boundary"] = "boundary"
+    measured: str | None = Field(
+        None, max_length=1000,
+        description="CSV file of measured synapses, relative to the folder of the spec, with the columns mean and "
+        "variance, and mean_after, variance_after, n and p if they were measured; the two tables of the project if "
+        "left out",
+    )  # fmt: skip
+    unit: str = Field("mV", max_length=20, description="unit of the means")
+    sites: float = Field(
+        5.0, ge=1, le=1e4,
+        description="number n of release sites where it was not measured, the same for all synapses: in the plasticity "
+        "table mean = n p q and variance = n p (1 - p) q^2. No comparison of costs depends on it",
+    )  # fmt: skip
+    release_probability: float = Field(
+        0.5, gt=0.01, lt=0.99,
+        description="p on the boundary of all four costs at the median mean, which means and variances hardly determine",
+    )  # fmt: skip
+    turnover: float | None = Field(
+        None, gt=0, le=1e6,
+        description="price of turnover over that of calcium, if known; the one at which synapses pay least on average "
+        "if left out",
+    )  # fmt: skip
+    excess: Literal["half_normal", "exponential"] = Field(
+        "half_normal", description="distribution of what ln variance exceeds the boundary by, besides a normal error"
+    )
+    folds: int = Field(
+        20, ge=2, le=10_000,
+        description="parts that are predicted from the others; as many as synapses, or more: leave one out",
+    )  # fmt: skip
+    near_zero: float = Field(
+        0.1, ge=0, le=10,
+        description="simulated synapses with |mu| below this share of the layer's RMS mean are left out, unless the "
+        "noise fixes the signs of weights",
+    )  # fmt: skip
+    networks: int = Field(4, ge=1, le=12, description="largest number of networks fitted and drawn, spread evenly")
+    points: int = Field(500, ge=10, le=5000, description="largest number of synapses fitted and drawn of a layer")
+    folder: str | None = Field(None, description="folder of the file; that of the spec if left out")
+    digest: str | None = Field(
+        None, pattern=DIGEST,
+        description="SHA-256 of the file; computed if left out. A spec that contains it is refused if the file is another",
+    )  # fmt: skip
+
+    @field_validator("measured")
+    @classmethod
+    def _csv(cls, name: str | None) -> str | None:
+        if name is not None and Path(name).suffix.lower() != ".csv":
+            raise ValueError("must be a file ending in .csv")
+        return name
+
+    @model_validator(mode="before")
+    @classmethod
+    def _found(cls, table: Any, info: ValidationInfo) -> Any:
+        """Where the file of a spec is, and its digest: of another content, the analysis is computed again."""
+        named = [table.get("measured")] if isinstance(table, dict) else []
+        return located(table, named, info.context, ANALYSES)
+
+    def measure(self, run: Run) -> Arrays:
+        """Fits, slopes and points of the measured synapses and of finished networks with noise; without any, of the
+        former alone. Raises DataError about the user's table.
+        """
+        tables = carried(self.sites) if self.measured is None else [own(Path(self.folder or "", self.measured))]
+        if self.measured is None and self.digest is not None:
+            raise DataError("digest is that of the file `measured`, which is left out: leave out both")
+        simulated = clouds(run, self.near_zero)
+        shown = [group[0] for group in spread(simulated, self.networks)]
+        fits = [row for table in tables for row in self._fits(table)]
+        fits += [row for layers in shown for cloud in layers for row in self._simulated(cloud)]
+        slopes = [row for table in tables for row in self._slopes(table)]
+        slopes += [row for group in simulated for row in over_networks(group)]
+        networks = {"shown": np.array([len(shown)]), "networks": np.array([len(simulated)])}
+        return {**_table("fit", fits), **_table("slope", slopes), **self._points(tables, shown), **networks}
+
+    def _fits(self, table: Synapses) -> Iterator[dict[str, Any]]:
+        rows = compared(table.mean, table.variance, self.excess, self.folds, self.release_probability)
+        yield from ({"data": table.source, "measured": True, **row} for row in rows)
+        if len(table.mean_after):
+            nothing = {"error": np.nan, "excess": np.nan, "shares": np.full(3, np.nan)}
+            lines = {name: np.full_like(rows[0][name], np.nan) for name in ("line_x", "line_y")}
+            for row in changes_compared(*changes(table), self.folds):
+                yield {"data": MOVED + table.source, "measured": True, **nothing, **lines, **row}
+
+    def _simulated(self, cloud: Cloud) -> Iterator[dict[str, Any]]:
+        mean, sigma = cloud.some(self.points)
+        rows = compared(mean, sigma**2, self.excess, 0, self.release_probability)
+        yield from ({"data": cloud.name, "measured": False, **row} for row in rows)
+
+    def _slopes(self, table: Synapses) -> Iterator[dict[str, Any]]:
+        about = {"data": table.source, "over": "synapses", "note": ""}
+        forward, reverse = bracket(np.log(table.mean), np.log(table.variance))
+        yield {**about, "what": FORWARD, "expected": SLOPES, **forward}
+        yield {**about, "what": REVERSE, "expected": SLOPES, **reverse}
+        if len(table.mean_after):
+            forward, reverse = bracket(*changes(table))
+            yield {**about, "what": MOVES, "expected": HALVES, **forward}
+            yield {**about, "what": MOVES_REVERSE, "expected": HALVES, **reverse}
+        for row in exponents(table, self.sites, self.turnover):
+            yield {**about, **row}
+
+    def _points(self, tables: list[Synapses], shown: list[list[Cloud]]) -> Arrays:
+        """Measured and simulated synapses, each set beside the median of its means."""
+        found = [(t.source, 0, np.nan, t.mean, np.sqrt(t.variance)) for t in tables]
+        found += [(c.name, c.layer, c.rho, *c.some(self.points)) for layers in shown for c in layers]
+        sizes = [len(mean) for *_, mean, _ in found]
+        sets = {"set": [f[0] for f in found], "layer": [f[1] for f in found], "rho": [f[2] for f in found]}
+        moved = [(i, *changes(t)) for i, t in enumerate(tables) if len(t.mean_after)]
+        arrays = {f"set_{name}": np.array(values) for name, values in sets.items()}
+        arrays |= {"set_median": np.array([np.median(mean) for *_, mean, _ in found])}
+        arrays |= {"point_set": np.repeat(np.arange(len(found)), sizes)}
+        arrays |= {"point_mean": np.concatenate([f[3] for f in found])}
+        arrays |= {"point_sigma": np.concatenate([f[4] for f in found])}
+        arrays |= {"moved_set": np.array([i for i, mean, _ in moved for _ in mean], dtype=int)}
+        parts = list(zip(*moved, strict=True))[1:] if moved else [[np.zeros(0)], [np.zeros(0)]]
+        return arrays | {f"moved_{k}": np.concatenate(v) for k, v in zip(("mean", "sigma"), parts, strict=True)}
+
+    def statistics(self, arrays: Arrays) -> Arrays:
+        """Slopes and exponents with their intervals, then how well each family of costs fits and predicts."""
+        slopes, fits = (_columns(arrays, part, names) for part, names in (("slope", SLOPE), ("fit", FIT)))
+        lines, more = len(slopes["data"]), len(fits["data"])
+        blank, words = (lambda k: np.full(k, np.nan)), (lambda k: np.full(k, ""))
+        join = lambda a, b: np.concatenate([a, b])
+        what = np.array([f"behind the best (nat): {name}" for name in fits["family"]])
+        table = {
+            "data": join(slopes["data"], fits["data"]), "quantity": join(slopes["what"], what),
+            "n": join(slopes["n"], fits["n"]), "estimate": join(slopes["slope"], fits["behind"]),
+            "low": join(slopes["low"], fits["behind_low"]), "high": join(slopes["high"], fits["behind_high"]),
+            "over": join(slopes["over"], np.full(more, "synapses")), "expected": join(slopes["expected"], words(more)),
+            "note": join(slopes["note"], words(more)),
+        }  # fmt: skip
+        named = {
+            "log-likelihood (nat)": "log_likelihood", "parameters": "parameters", "AIC": "aic", "BIC": "bic",
+            "excess": "excess", "normal error": "error",
+        }  # fmt: skip
+        return table | {title: join(blank(lines), fits[name].astype(float)) for title, name in named.items()}
+
+    def headline(self, arrays: Arrays) -> str:
+        """For each table: the slope of variance on mean, and which boundary of one energy comes nearest to it."""
+        parts = []
+        for i in np.flatnonzero(arrays["slope_what"] == FORWARD):
+            if (arrays["fit_measured"] & (arrays["fit_data"] == arrays["slope_data"][i])).any():
+                parts.append(_sentence(arrays, i))
+        return "; ".join(parts) + "."
+
+    def draw(self, arrays: Arrays, figure: Figure) -> None:
+        """Boundaries, changes, predictions, and the synapses of networks on the same axes."""
+        draw(arrays, figure, self.unit)
+
+
+def changes(table: Synapses) -> tuple[np.ndarray, np.ndarray]:
+    """Changes of ln mean and of ln sigma by plasticity."""
+    return np.log(table.mean_after / table.mean), np.log(table.variance_after / table.variance) / 2
+
+
+def over_networks(group: list[list[Cloud]]) -> Iterator[dict[str, Any]]:
+    """The slope of each layer of networks that differ in their seeds, with its interval over seeds if there are any."""
+    for same in zip(*group, strict=True):
+        found = [regress(np.log(c.mean), 2 * np.log(c.sigma)) for c in same]
+        about = {"data": same[0].name, "what": FORWARD, "expected": SLOPES, "note": ""}
+        slope, half = over_seeds(np.array([f["slope"] for f in found]))
+        over = {"low": slope - half, "high": slope + half, "over": "seeds"}
+        yield {**about, **found[0], "over": "synapses"} | ({"slope": slope, **over} if len(same) > 1 else {})
+
+
+def _table(part: str, rows: Rows) -> Arrays:
+    names = [name for name in rows[0] if all(name in row for row in rows)]
+    return {f"{part}_{name}": np.array([row[name] for row in rows]) for name in names}
+
+
+def _columns(arrays: Arrays, part: str, names: tuple[str, ...]) -> Arrays:
+    return {name: arrays[f"{part}_{name}"] for name in names}
+
+
+def _sentence(arrays: Arrays, i: int) -> str:
+    """One table in words."""
+    slope, low, high = (float(arrays[f"slope_{name}"][i]) for name in ("slope", "low", "high"))
+    mine = (arrays["fit_data"] == arrays["slope_data"][i]) & (arrays["fit_family"] != ANY)
+    best = np.flatnonzero(mine)[np.argmin(arrays["fit_behind"][mine])]
+    behind = [float(arrays[f"fit_{name}"][best]) for name in ("behind", "behind_low", "behind_high")]
+    nearest = f"of boundaries of one energy '{arrays['fit_family'][best]}' predicts best"
+    if behind[0] > 0:
+        nearest += f", {text(behind[0])} nat [{text(behind[1])}, {text(behind[2])}] behind any power law"
+    reverse = arrays["slope_slope"][i + 1]
+    return (
+        f"{arrays['slope_data'][i]}: variance goes as the mean to the {text(slope)} [{text(low)}, {text(high)}] "
+        f"({span([slope, reverse])} if both have errors); {nearest}"
+    )
