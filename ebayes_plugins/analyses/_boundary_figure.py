@@ -10,29 +10,33 @@ import numpy as np
 
 from ebayes_plugins.analyses._colours import OTHERS, colour
 from ebayes_plugins.analyses._families import ALL_FOUR, ANY, FAMILIES
-from ebayes_plugins.analyses._layout import caption, counted, few_ticks, grid, heading, note
+from ebayes_plugins.analyses._layout import caption, counted, few_ticks, grid, heading, legend
 from ebayes_plugins.analyses._regression import running_quantiles
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Arrays = dict[str, np.ndarray]
-MARKERS, STYLES, MEASURED = "os^D", ("-", "--", ":", "-."), ("0.35", "0.7")
+MARKERS, CHANGED = "osD^", "v"
+STYLES, MEASURED = ("-", "--", ":", "-."), ("0.35", "0.7")
 WIDTH = 42  #: letters of a panel's title
 
 
 def draw(a: Arrays, figure: Any, unit: str) -> None:
     """Draw the arrays that measure() returned; unit: of the means."""
     panels = _panels(a, unit)
-    columns = min(len(panels) + 1, 3)
-    axes = grid(figure, -(-(len(panels) + 1) // columns), columns, 3.3).ravel()
+    networks = bool((a["set_layer"] > 0).any())
+    cells = len(panels) + networks  # the last holds the networks' names
+    columns = 2 if cells in (1, 2, 4) else 3
+    axes = grid(figure, -(-cells // columns), columns, 3.3).ravel()
     for ax, panel, letter in zip(axes, panels, "abcdefghij", strict=False):
-        title = panel(ax)
-        ax.set_title(heading(f"{letter}  {title}", WIDTH), fontsize=8, loc="left")
-    for ax in axes[len(panels) + 1 :]:
+        ax.set_title(heading(f"{letter}  {panel(ax)}", WIDTH), fontsize=8, loc="left")
+    for ax in axes[cells:]:
         ax.remove()
-    _legend(axes[len(panels)], a)
-    caption(figure, counted(networks=(int(a["shown"][0]), int(a["networks"][0]))))
+    if networks:
+        _names(axes[cells - 1], a)
+    _families(figure)
+    caption(figure, counted(networks=tuple(a["networks"].tolist()), layers=tuple(a["layers"].tolist())))
 
 
 def _panels(a: Arrays, unit: str) -> list[Callable[[Axes], str]]:
@@ -70,12 +74,11 @@ def _boundaries(ax: Axes, a: Arrays, table: int, unit: str) -> str:
         look = {"linestyle": "--", "linewidth": 1.2} if family in (ANY, ALL_FOUR) else {"linewidth": 1.2}
         ax.plot(a["set_median"][table] * np.exp(x), np.exp(y / 2), color=tone(str(family)), **look)
     span = np.log(sigma.max() / sigma.min())
-    ax.set_ylim(sigma.min() * np.exp(-0.3 * span), sigma.max() * np.exp(0.1 * span))
+    ax.set_ylim(sigma.min() * np.exp(-0.1 * span), sigma.max() * np.exp(0.1 * span))
     ax.set(xlabel=f"mean μ ({unit})", ylabel=f"standard deviation σ ({unit})")
     few_ticks(ax)
     slope, low, high = _slope(a, data, "ln σ² on ln μ")
-    note(ax, f"n = {len(mean)}\nσ² goes as μ to the {slope:.2f} [{low:.2f}, {high:.2f}]")
-    return data
+    return f"{_brief(data)}, n = {len(mean)}: σ² goes as μ to the {slope:.2f} [{low:.2f}, {high:.2f}]"
 
 
 def _changes(ax: Axes, a: Arrays, table: int) -> str:
@@ -87,18 +90,18 @@ def _changes(ax: Axes, a: Arrays, table: int) -> str:
         if np.isfinite(family.slope):
             ax.plot(ends, family.slope / 2 * ends, color=tone(family.name), linewidth=1.2)
     slope, low, high = _slope(a, data, "change")
-    ax.plot(ends, float(x @ y / (x @ x)) * ends, "--", color=tone(ANY), linewidth=1.2)
-    ax.plot(x, y, MARKERS[table % 4], color=MEASURED[0], markersize=3, alpha=0.7, markeredgewidth=0)
-    room = np.ptp(y)
-    ax.set_ylim(y.min() - 0.35 * room, y.max() + 0.1 * room)
+    ax.plot(ends, y.mean() + slope * (ends - x.mean()), "--", color=tone(ANY), linewidth=1.2)
+    ax.plot(x, y, CHANGED, color=MEASURED[0], markersize=3, alpha=0.7, markeredgewidth=0)
+    ax.set_ylim(y.min() - 0.1 * np.ptp(y), y.max() + 0.1 * np.ptp(y))
     ax.set(xlabel="change of ln μ", ylabel="change of ln σ")
-    note(ax, f"n = {len(x)}\nslope {slope:.2f} [{low:.2f}, {high:.2f}]")
-    return "plasticity: each synapse along its own boundary?"
+    known = ", ".join(f"{f.slope / 2:g}" for f in FAMILIES if np.isfinite(f.slope))
+    found = f"slope {slope:.2f} [{low:.2f}, {high:.2f}]"
+    return f"changes by plasticity, n = {len(x)}: {found}; along boundaries {known}"
 
 
 def _predictions(ax: Axes, a: Arrays) -> str:
     """How much worse each family predicts synapses that were left out of the fit, per synapse."""
-    sets = list(dict.fromkeys(a["fit_data"][a["fit_measured"]].tolist()))
+    sets = list(dict.fromkeys(a["fit_data"].tolist()))
     names = [family.name for family in FAMILIES]
     for number, data in enumerate(sets):
         fits = _fits(a, data)
@@ -107,18 +110,24 @@ def _predictions(ax: Axes, a: Arrays) -> str:
         at = np.array([names.index(name) for name in fits["fit_family"]]) + 0.22 * (number - (len(sets) - 1) / 2)
         tones = [tone(str(name)) for name in fits["fit_family"]]
         ax.hlines(at, low, high, color=tones, linewidth=1.2)
-        ax.scatter(middle, at, s=16, c=tones, marker=MARKERS[number % 4], zorder=3)
-        ax.plot([], [], MARKERS[number % 4], color="0.3", markersize=4, label=_brief(data))
+        ax.scatter(middle, at, s=16, c=tones, marker=_marker(a, data), zorder=3)
+        ax.plot([], [], _marker(a, data), color="0.3", markersize=4, label=_brief(data))
     ax.axvline(0.0, color="0.4", linewidth=0.8, linestyle=":")
     ax.set_yticks(range(len(names)), names, fontsize=7)
     ax.invert_yaxis()
     ax.set(xlabel="behind the best (nat per synapse left out)", ylabel="boundary")
-    ax.legend(loc="upper right", fontsize=6.5)
-    return "which boundary predicts synapses?"
+    ax.legend(loc="upper left", bbox_to_anchor=(0.0, -0.2), fontsize=6.5)
+    return "how well boundaries predict synapses that were left out of the fit"
 
 
 def _brief(data: str) -> str:
-    return data.split(" (")[0].replace(", ", ",\n", 1)
+    """The name of a table without its reference."""
+    return data.split(" (")[0]
+
+
+def _marker(a: Arrays, data: str) -> str:
+    tables = a["set_set"].tolist()
+    return MARKERS[tables.index(data) % 4] if data in tables else CHANGED
 
 
 def _networks(ax: Axes, a: Arrays) -> str:
@@ -131,7 +140,7 @@ def _networks(ax: Axes, a: Arrays) -> str:
             ax.loglog(mean, sigma, MARKERS[i % 4], color=MEASURED[i % 2], markersize=2.5, alpha=0.6, markeredgewidth=0)
             continue
         x, y = running_quantiles(np.log(mean), np.log(sigma), (0.5,))
-        look = {"color": _shade(a, i, costs), "linestyle": STYLES[(layer - 1) % 4]}
+        look = {"color": _shade(a, i, costs), "linestyle": _style(a, int(layer))}
         ax.plot(np.exp(x), np.exp(y), linewidth=1.2, label=str(a["set_set"][i]), **look)
     ax.set(xscale="log", yscale="log", xlabel="mean |μ| / median", ylabel="σ / median mean")
     return "synapses of cortex (dots) and of networks (running medians)"
@@ -145,22 +154,30 @@ def _shade(a: Arrays, i: int, costs: list[str]) -> Any:
     return colour(float(a["set_rho"][i]), other=1 + costs.index(_cost(a, i)))
 
 
-def _legend(ax: Axes, a: Arrays) -> None:
-    """A panel that holds nothing but the legends of the others."""
+def _families(figure: Any) -> None:
+    """The boundaries and the costs that have them, below the panels."""
+    from matplotlib.lines import Line2D
+
+    rows = [
+        Line2D([], [], color=tone(f.name), linestyle="--" if f.shapes else "-", label=f"{f.name}: {f.costs}")
+        for f in FAMILIES
+    ]
+    figure.legend(handles=rows, loc="outside lower center", ncols=2, fontsize=7)
+
+
+def _names(ax: Axes, a: Arrays) -> None:
+    """Names of the networks, and the lines of their layers, in a panel of their own."""
     from matplotlib.lines import Line2D
 
     ax.set_axis_off()
-    rows = [Line2D([], [], color=tone(f.name), linestyle="--" if f.shapes else "-", label=_words(f)) for f in FAMILIES]
-    first = ax.legend(handles=rows, loc="upper left", fontsize=7, title="boundaries", borderaxespad=0)
-    ax.add_artist(first)
-    costs = [i for i in np.flatnonzero(a["set_layer"] > 0)]
-    names = list(dict.fromkeys(_cost(a, i) for i in costs))
-    lines = [Line2D([], [], color=_shade(a, i, names), label=_cost(a, i)) for i in costs if a["set_layer"][i] == 1]
-    layers = sorted({int(a["set_layer"][i]) for i in costs})
-    lines += [Line2D([], [], color="0.3", linestyle=STYLES[(k - 1) % 4], label=f"layer {k}") for k in layers]
-    if lines:
-        ax.legend(handles=lines, loc="lower left", fontsize=7, title="networks", borderaxespad=0)
+    shown = np.flatnonzero(a["set_layer"] > 0).tolist()
+    names = list(dict.fromkeys(_cost(a, i) for i in shown))
+    first = {_cost(a, i): i for i in shown[::-1]}
+    lines = [Line2D([], [], color=_shade(a, first[name], names), label=name) for name in names]
+    layers = sorted({int(a["set_layer"][i]) for i in shown})
+    lines += [Line2D([], [], color="0.3", linestyle=_style(a, k), label=f"layer {k}") for k in layers]
+    legend(ax, lines, loc="upper left", fontsize=7, title="networks")
 
 
-def _words(family: Any) -> str:
-    return heading(f"{family.name}: {family.costs}", 40)
+def _style(a: Arrays, layer: int) -> str:
+    return STYLES[sorted(set(a["set_layer"][a["set_layer"] > 0].tolist())).index(layer) % 4]

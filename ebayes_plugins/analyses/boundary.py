@@ -30,10 +30,13 @@ if TYPE_CHECKING:
 Arrays = dict[str, np.ndarray]
 Rows = list[dict[str, Any]]
 MOVED = "changes of "
+LAYERS = 4  #: largest number of layers of a network that are fitted and drawn
 FORWARD, REVERSE = "ln σ² on ln μ", "ln σ² on ln μ, from ln μ on ln σ²"
 MOVES, MOVES_REVERSE = "change of ln σ on that of ln μ", "change of ln σ on that of ln μ, reversed"
-SLOPES = ", ".join(f"{f.slope:g} {f.name}" for f in FAMILIES if np.isfinite(f.slope))
+#: slopes along the boundaries, and those along which a synapse moves if one of n, p and q alone differs
+SLOPES = ", ".join(f"{f.slope:g} {f.name}" for f in FAMILIES if np.isfinite(f.slope)) + "; 1 n alone, 2 q alone"
 HALVES = ", ".join(f"{f.slope / 2:g} {f.name}" for f in FAMILIES if np.isfinite(f.slope))
+HALVES += "; 0.5 n alone, 1 q alone, below 0.5 p alone"
 FIT = (
     "data", "family", "n", "log_likelihood", "parameters", "aic", "bic", "predicted", "behind", "behind_low",
     "behind_high", "excess", "error",
@@ -78,7 +81,7 @@ class Boundary(Analysis):
         description="simulated synapses with |mu| below this share of the layer's RMS mean are left out, unless the "
         "noise fixes the signs of weights",
     )  # fmt: skip
-    networks: int = Field(4, ge=1, le=12, description="largest number of networks fitted and drawn, spread evenly")
+    networks: int = Field(4, ge=1, le=8, description="largest number of networks fitted and drawn, spread evenly")
     points: int = Field(500, ge=10, le=5000, description="largest number of synapses fitted and drawn of a layer")
     folder: str | None = Field(None, description="folder of the file; that of the spec if left out")
     digest: str | None = Field(
@@ -108,27 +111,29 @@ class Boundary(Analysis):
         if self.measured is None and self.digest is not None:
             raise DataError("digest is that of the file `measured`, which is left out: leave out both")
         simulated = clouds(run, self.near_zero)
-        shown = [group[0] for group in spread(simulated, self.networks)]
+        shown = [spread(group[0], LAYERS) for group in spread(simulated, self.networks)]
         fits = [row for table in tables for row in self._fits(table)]
-        fits += [row for layers in shown for cloud in layers for row in self._simulated(cloud)]
         slopes = [row for table in tables for row in self._slopes(table)]
-        slopes += [row for group in simulated for row in over_networks(group)]
-        networks = {"shown": np.array([len(shown)]), "networks": np.array([len(simulated)])}
-        return {**_table("fit", fits), **_table("slope", slopes), **self._points(tables, shown), **networks}
+        best = {cloud.name: self._best(cloud) for layers in shown for cloud in layers}
+        slopes += [{**row, "note": best.get(row["data"], "")} for group in simulated for row in over_networks(group)]
+        left = {"networks": [len(shown), len(simulated)], "layers": _counts(shown, simulated)}
+        counts = {name: np.array(count) for name, count in left.items()}
+        return {**_table("fit", fits), **_table("slope", slopes), **self._points(tables, shown), **counts}
 
     def _fits(self, table: Synapses) -> Iterator[dict[str, Any]]:
         rows = compared(table.mean, table.variance, self.excess, self.folds, self.release_probability)
-        yield from ({"data": table.source, "measured": True, **row} for row in rows)
+        yield from ({"data": table.source, **row} for row in rows)
         if len(table.mean_after):
             nothing = {"error": np.nan, "excess": np.nan, "shares": np.full(3, np.nan)}
             lines = {name: np.full_like(rows[0][name], np.nan) for name in ("line_x", "line_y")}
             for row in changes_compared(*changes(table), self.folds):
-                yield {"data": MOVED + table.source, "measured": True, **nothing, **lines, **row}
+                yield {"data": MOVED + table.source, **nothing, **lines, **row}
 
-    def _simulated(self, cloud: Cloud) -> Iterator[dict[str, Any]]:
+    def _best(self, cloud: Cloud) -> str:
+        """The family whose boundary fits a layer of a network best."""
         mean, sigma = cloud.some(self.points)
         rows = compared(mean, sigma**2, self.excess, 0, self.release_probability)
-        yield from ({"data": cloud.name, "measured": False, **row} for row in rows)
+        return f"of least AIC: {min(rows, key=lambda row: row['aic'])['family']}"
 
     def _slopes(self, table: Synapses) -> Iterator[dict[str, Any]]:
         about = {"data": table.source, "over": "synapses", "note": ""}
@@ -169,7 +174,7 @@ class Boundary(Analysis):
             "data": join(slopes["data"], fits["data"]), "quantity": join(slopes["what"], what),
             "n": join(slopes["n"], fits["n"]), "estimate": join(slopes["slope"], fits["behind"]),
             "low": join(slopes["low"], fits["behind_low"]), "high": join(slopes["high"], fits["behind_high"]),
-            "over": join(slopes["over"], np.full(more, "synapses")), "expected": join(slopes["expected"], words(more)),
+            "interval over": join(slopes["over"], np.full(more, "synapses")), "expected": join(slopes["expected"], words(more)),
             "note": join(slopes["note"], words(more)),
         }  # fmt: skip
         named = {
@@ -180,11 +185,8 @@ class Boundary(Analysis):
 
     def headline(self, arrays: Arrays) -> str:
         """For each table: the slope of variance on mean, and which boundary of one energy comes nearest to it."""
-        parts = []
-        for i in np.flatnonzero(arrays["slope_what"] == FORWARD):
-            if (arrays["fit_measured"] & (arrays["fit_data"] == arrays["slope_data"][i])).any():
-                parts.append(_sentence(arrays, i))
-        return "; ".join(parts) + "."
+        tables = [i for i in np.flatnonzero(arrays["slope_what"] == FORWARD) if arrays["slope_data"][i] in arrays["fit_data"]]
+        return "; ".join(_sentence(arrays, i) for i in tables) + "."
 
     def draw(self, arrays: Arrays, figure: Figure) -> None:
         """Boundaries, changes, predictions, and the synapses of networks on the same axes."""
@@ -203,7 +205,12 @@ def over_networks(group: list[list[Cloud]]) -> Iterator[dict[str, Any]]:
         about = {"data": same[0].name, "what": FORWARD, "expected": SLOPES, "note": ""}
         slope, half = over_seeds(np.array([f["slope"] for f in found]))
         over = {"low": slope - half, "high": slope + half, "over": "seeds"}
-        yield {**about, **found[0], "over": "synapses"} | ({"slope": slope, **over} if len(same) > 1 else {})
+        yield about | found[0] | {"over": "synapses"} | ({"slope": slope, **over} if len(same) > 1 else {})
+
+
+def _counts(shown: list[list[Cloud]], groups: list[list[list[Cloud]]]) -> list[int]:
+    """The largest numbers of layers, of those drawn and of all."""
+    return [max(map(len, shown), default=0), max((len(group[0]) for group in groups), default=0)]
 
 
 def _table(part: str, rows: Rows) -> Arrays:
