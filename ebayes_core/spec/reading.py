@@ -87,9 +87,7 @@ def _about(text: str) -> str:
     return next((base.advice for slot, base in BASES.items() if f"[{slot}]" in text or f" {slot}." in text), "")
 
 
-def _read(
-    model: type[P], table: dict[str, Any], source: str, folder: Path | None = None
-) -> tuple[P | None, list[str]]:
+def _read(model: type[P], table: dict[str, Any], source: str, folder: Path | None = None) -> tuple[P | None, list[str]]:
     """What a table says, or its mistakes. folder: of the files that its analyses name."""
     try:
         return strictly(model, table, folder, ANALYSES), []

@@ -25,17 +25,13 @@ WIDTH = 42  #: letters of a panel's title
 def draw(a: Arrays, figure: Any, unit: str) -> None:
     """Draw the arrays that measure() returned; unit: of the means."""
     panels = _panels(a, unit)
-    networks = bool((a["set_layer"] > 0).any())
-    cells = len(panels) + networks  # the last holds the networks' names
-    columns = 2 if cells in (1, 2, 4) else 3
-    axes = grid(figure, -(-cells // columns), columns, 3.3).ravel()
+    columns = 2 if len(panels) in (2, 4) else 3
+    axes = grid(figure, -(-len(panels) // columns), columns, 3.3).ravel()
     for ax, panel, letter in zip(axes, panels, "abcdefghij", strict=False):
         ax.set_title(heading(f"{letter}  {panel(ax)}", WIDTH), fontsize=8, loc="left")
-    for ax in axes[cells:]:
+    for ax in axes[len(panels) :]:
         ax.remove()
-    if networks:
-        _names(axes[cells - 1], a)
-    _families(figure)
+    _names(figure, a)
     caption(figure, counted(networks=tuple(a["networks"].tolist()), layers=tuple(a["layers"].tolist())))
 
 
@@ -60,7 +56,7 @@ def _fits(a: Arrays, data: str) -> Arrays:
 
 def _slope(a: Arrays, data: str, start: str) -> list[float]:
     """Slope and interval of the first row whose quantity starts so."""
-    which = [i for i in np.flatnonzero(a["slope_data"] == data) if str(a["slope_what"][i]).startswith(start)][0]
+    which = next(i for i in np.flatnonzero(a["slope_data"] == data) if str(a["slope_what"][i]).startswith(start))
     return [float(a[f"slope_{name}"][which]) for name in ("slope", "low", "high")]
 
 
@@ -75,10 +71,10 @@ def _boundaries(ax: Axes, a: Arrays, table: int, unit: str) -> str:
         ax.plot(a["set_median"][table] * np.exp(x), np.exp(y / 2), color=tone(str(family)), **look)
     span = np.log(sigma.max() / sigma.min())
     ax.set_ylim(sigma.min() * np.exp(-0.1 * span), sigma.max() * np.exp(0.1 * span))
-    ax.set(xlabel=f"mean μ ({unit})", ylabel=f"standard deviation σ ({unit})")
+    ax.set(xlabel=f"mean ({unit})", ylabel=f"standard deviation ({unit})")
     few_ticks(ax)
-    slope, low, high = _slope(a, data, "ln σ² on ln μ")
-    return f"{_brief(data)}, n = {len(mean)}: σ² goes as μ to the {slope:.2f} [{low:.2f}, {high:.2f}]"
+    slope, low, high = _slope(a, data, "ln variance")
+    return f"{_brief(data)}, n = {len(mean)}: variance goes as the mean to the {slope:.2f} [{low:.2f}, {high:.2f}]"
 
 
 def _changes(ax: Axes, a: Arrays, table: int) -> str:
@@ -93,7 +89,7 @@ def _changes(ax: Axes, a: Arrays, table: int) -> str:
     ax.plot(ends, y.mean() + slope * (ends - x.mean()), "--", color=tone(ANY), linewidth=1.2)
     ax.plot(x, y, CHANGED, color=MEASURED[0], markersize=3, alpha=0.7, markeredgewidth=0)
     ax.set_ylim(y.min() - 0.1 * np.ptp(y), y.max() + 0.1 * np.ptp(y))
-    ax.set(xlabel="change of ln μ", ylabel="change of ln σ")
+    ax.set(xlabel="change of ln mean", ylabel="change of ln sigma")
     known = ", ".join(f"{f.slope / 2:g}" for f in FAMILIES if np.isfinite(f.slope))
     found = f"slope {slope:.2f} [{low:.2f}, {high:.2f}]"
     return f"changes by plasticity, n = {len(x)}: {found}; along boundaries {known}"
@@ -122,7 +118,7 @@ def _predictions(ax: Axes, a: Arrays) -> str:
 
 def _brief(data: str) -> str:
     """The name of a table without its reference."""
-    return data.split(" (")[0]
+    return data.split(" (", maxsplit=1)[0]
 
 
 def _marker(a: Arrays, data: str) -> str:
@@ -142,11 +138,11 @@ def _networks(ax: Axes, a: Arrays) -> str:
         x, y = running_quantiles(np.log(mean), np.log(sigma), (0.5,))
         look = {"color": _shade(a, i, costs), "linestyle": _style(a, int(layer))}
         ax.plot(np.exp(x), np.exp(y), linewidth=1.2, label=str(a["set_set"][i]), **look)
-    ax.set(xscale="log", yscale="log", xlabel="mean |μ| / median", ylabel="σ / median mean")
+    ax.set(xscale="log", yscale="log", xlabel="mean / median", ylabel="sigma / median mean")
     return "synapses of cortex (dots) and of networks (running medians)"
 
 
-def _cost(a: Arrays, i: int) -> str:
+def _cost(a: Arrays, i: Any) -> str:
     return str(a["set_set"][i]).rsplit(": layer", 1)[0]
 
 
@@ -154,29 +150,20 @@ def _shade(a: Arrays, i: int, costs: list[str]) -> Any:
     return colour(float(a["set_rho"][i]), other=1 + costs.index(_cost(a, i)))
 
 
-def _families(figure: Any) -> None:
-    """The boundaries and the costs that have them, below the panels."""
+def _names(figure: Any, a: Arrays) -> None:
+    """Below the panels: the boundaries with the costs that have them, and the networks with their layers."""
     from matplotlib.lines import Line2D
 
-    rows = [
-        Line2D([], [], color=tone(f.name), linestyle="--" if f.shapes else "-", label=f"{f.name}: {f.costs}")
-        for f in FAMILIES
-    ]
-    figure.legend(handles=rows, loc="outside lower center", ncols=2, fontsize=7)
-
-
-def _names(ax: Axes, a: Arrays) -> None:
-    """Names of the networks, and the lines of their layers, in a panel of their own."""
-    from matplotlib.lines import Line2D
-
-    ax.set_axis_off()
+    line = lambda tone, style, name: Line2D([], [], color=tone, linestyle=style, label=name)
+    costs = [line(tone(f.name), "--" if f.shapes else "-", f"{f.name}: {f.costs}") for f in FAMILIES]
+    legend(figure, costs, loc="outside lower left", fontsize=7)
     shown = np.flatnonzero(a["set_layer"] > 0).tolist()
     names = list(dict.fromkeys(_cost(a, i) for i in shown))
     first = {_cost(a, i): i for i in shown[::-1]}
-    lines = [Line2D([], [], color=_shade(a, first[name], names), label=name) for name in names]
+    lines = [line(_shade(a, first[name], names), "-", name) for name in names]
     layers = sorted({int(a["set_layer"][i]) for i in shown})
-    lines += [Line2D([], [], color="0.3", linestyle=_style(a, k), label=f"layer {k}") for k in layers]
-    legend(ax, lines, loc="upper left", fontsize=7, title="networks")
+    lines += [line("0.3", _style(a, k), f"layer {k}") for k in layers]
+    legend(figure, lines, loc="outside lower right", fontsize=7)
 
 
 def _style(a: Arrays, layer: int) -> str:

@@ -44,7 +44,7 @@ def curve_of(family: Family, x: np.ndarray, p: float) -> tuple[Curve, Box]:
 
 
 def shares(theta: np.ndarray) -> np.ndarray:
-    """What turnover, membrane and actin pay of the energy besides calcium's, at the median mean, (3,); they add to 1."""
+    """What turnover, membrane and actin pay of the energy besides calcium's, at the median mean, (3,), in sum 1."""
     vesicles, actin = np.clip(theta, 0.0, 1.0)
     return np.array([1 - vesicles, vesicles * (1 - actin), vesicles * actin])
 
@@ -101,7 +101,7 @@ def _step(t: np.ndarray, v: np.ndarray, energy: float) -> tuple[np.ndarray, np.n
 
 
 def _powers(x: np.ndarray, parts: np.ndarray) -> np.ndarray:
-    """ln S where p is held or small: shares . (S, m^(2/3) S^(1/3), m^(1/3) S^(2/3)) = 1; Newton's method for S^(1/3)."""
+    """ln S where p is held or small: shares . (S, m^(2/3) S^(1/3), m^(1/3) S^(2/3)) = 1; by Newton's method."""
     f, b, d = np.maximum(parts, 1e-100)
     m = np.exp(x / 3)
     # each term alone gives too large a root, from where Newton's method for a convex function descends to the solution

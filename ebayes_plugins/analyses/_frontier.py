@@ -11,8 +11,9 @@ import numpy as np
 Curve = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 Excess = Literal["half_normal", "exponential"]
 LOG_2_PI = np.log(2 * np.pi)
-FLOOR = -7.0  #: smallest logarithm of a spread relative to that of the residuals; the excess is nil at less than that
+SMALLEST = -7.0, 0.01  #: ln of the error, and the excess, over the spread of y: such an excess is as good as none
 GAIN = 1e-6  #: log-likelihood (nat) that an excess has to gain over a normal error alone
+NEARLY = 0.5  #: log-likelihood (nat) by which a moderate excess may be behind for a better one to be looked for
 
 
 class Box(NamedTuple):
@@ -42,15 +43,17 @@ def log_density(rest: np.ndarray, fit: Fit, excess: Excess) -> np.ndarray:
 def fit(curve: Curve, box: Box, y: np.ndarray, excess: Excess, start: Fit | None = None) -> Fit:
     """Maximum likelihood of y (n,) = height + curve(theta) + normal error + excess.
 
-    start: a fit of nearly the same data, to begin with. At a normal error alone the derivative with respect to the
-    excess vanishes (Waldman 1982), so that both are fitted, and the excess is kept if it gains likelihood.
+    start: a fit of nearly the same data, to begin with. Where the residuals of least squares are not skewed upwards, no
+    excess is a maximum (Waldman 1982), and another is looked for only if a moderate excess is almost as likely.
     """
     plain = _plain(curve, box if start is None else box._replace(start=start.theta), y)
-    if start is None or not start.excess:
-        start = _guess(y - curve(plain.theta)[0], plain)
+    rest = y - curve(plain.theta)[0]
+    guess, least = _guess(rest, plain), log_density(rest, plain, excess).sum()
+    if ((rest - plain.height) ** 3).sum() <= 0 and log_density(rest, guess, excess).sum() < least - NEARLY:
+        return plain
+    start = guess if start is None or not start.excess else start
     both = _frontier(curve, box, start, y, excess)
-    gain = log_density(y - curve(both.theta)[0], both, excess).sum()
-    gain -= log_density(y - curve(plain.theta)[0], plain, excess).sum()
+    gain = log_density(y - curve(both.theta)[0], both, excess).sum() - least
     return both if gain > GAIN else plain
 
 
@@ -82,18 +85,19 @@ def _guess(rest: np.ndarray, plain: Fit) -> Fit:
 def _frontier(curve: Curve, box: Box, start: Fit, y: np.ndarray, excess: Excess) -> Fit:
     from scipy.optimize import minimize
 
-    k, unit = len(start.theta), np.log(y.std() + 1e-12)
+    k, unit = len(start.theta), float(y.std()) + 1e-12
 
     def cost(x: np.ndarray) -> tuple[float, np.ndarray]:
         values, slopes = curve(x[:k])
-        density, by_error, by_scales = FORMS[excess](y - values - x[k], *np.exp(x[k + 1 :]))
-        gradient = [*(-by_error @ slopes), -by_error.sum(), *by_scales.sum(1)]
-        return -float(density.sum()), -np.array(gradient)
+        density, by_error, by_scales = FORMS[excess](y - values - x[k], np.exp(x[k + 1]), unit * x[k + 2])
+        error, scale = by_scales.sum(1)
+        return -float(density.sum()), -np.array([*(-by_error @ slopes), -by_error.sum(), error, scale / x[k + 2]])
 
-    x0 = np.array([*start.theta, start.height, np.log(start.error), np.log(start.excess)])
-    bounds = [box.limits] * k + [(-np.inf, np.inf)] + [(unit + FLOOR, unit + 5)] * 2
+    x0 = np.array([*start.theta, start.height, np.log(start.error), start.excess / unit])
+    error = np.log(unit) + SMALLEST[0], np.log(unit) + 5
+    bounds = [box.limits] * k + [(-np.inf, np.inf), error, (SMALLEST[1], 100.0)]
     x = minimize(cost, x0, jac=True, method="L-BFGS-B", bounds=bounds, options={"ftol": 1e-12, "gtol": 1e-6}).x
-    return Fit(x[:k], float(x[k]), *map(float, np.exp(x[k + 1 :])))
+    return Fit(x[:k], float(x[k]), float(np.exp(x[k + 1])), float(unit * x[k + 2]))
 
 
 def _hazard(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -43,14 +43,15 @@ def deposited(name: str) -> np.ndarray:
 def carried(n: float) -> list[Synapses]:
     """The two tables of the project; n: number of release sites where p and q were measured, the same for all."""
     t, none = deposited("plasticity.csv"), np.zeros(0)
-    moments = [
-        moment for when in ("before", "after")
-        for moment in (n * t[f"p_{when}"] * t[f"q_{when}_mv"],
-                       n * t[f"p_{when}"] * (1 - t[f"p_{when}"]) * t[f"q_{when}_mv"] ** 2)
-    ]  # fmt: skip
+    before, after = (_moments(n, t[f"p_{when}"], t[f"q_{when}_mv"]) for when in ("before", "after"))
     r = deposited("rates.csv")
     rates = Synapses(RATES, np.abs(r["psp_mean_mv"]), r["psp_variance_mv2"], none, none, none, none)
-    return [Synapses(PLASTICITY, *moments, none, t["p_before"]), rates]
+    return [Synapses(PLASTICITY, *before, *after, none, t["p_before"]), rates]
+
+
+def _moments(n: float, p: np.ndarray, q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and variance of a binomial release (Eq. 1)."""
+    return n * p * q, n * p * (1 - p) * q**2
 
 
 def own(path: Path) -> Synapses:
@@ -78,4 +79,4 @@ def _checked(name: str, found: Table) -> Synapses:
             raise Unfit(found.at(int(np.flatnonzero(wrong)[0]), found.names.index(column), what))
     if np.ptp(values["mean"]) == 0:
         raise Unfit("all means are equal, which leaves no boundary to fit: measure synapses of different strength")
-    return Synapses(name, *(values.get(c, np.zeros(0)) for c in COLUMNS))
+    return Synapses(source=name, **{c: values.get(c, np.zeros(0)) for c in COLUMNS})

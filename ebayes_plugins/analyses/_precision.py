@@ -5,9 +5,9 @@ Least energy at each S gives S in proportion to E^5.
 
 - n not measured: with n held S = n o, so that d ln S/d ln E = 4 E/o^(1/4): 4 or more for any data, and 5 where calcium
   pays 4/5. The price f that makes the median synapse optimal makes the exponent about 5.
-- n and p measured, and f fitted so that synapses are optimal on average: E is smallest there at its S, so to first order
-  E is in proportion to S^(1/5) whatever n and o do, and the exponent is about 5 again. What data can contradict is how
-  they divide a change of S between n and o: least energy asks for n in proportion to S^(1/5).
+- n and p measured, and f fitted so that synapses are optimal on average: E is smallest there at its S, so to first
+  order E is in proportion to S^(1/5) whatever n and o do, and the exponent is about 5 again. What data can contradict
+  is how they divide a change of S between n and o: least energy asks for n in proportion to S^(1/5).
 - f known from elsewhere: the exponent is measured.
 """
 

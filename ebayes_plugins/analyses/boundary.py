@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from ebayes_core.contract.files import ANALYSES, DIGEST, located
+from ebayes_core.contract.files import ANALYSES, DIGEST, located, stamps
+from ebayes_core.contract.files import digest as digest_of
 from ebayes_core.contract.slots import Analysis
 from ebayes_core.errors import DataError
 from ebayes_core.report.canvas import spread
@@ -31,8 +32,8 @@ Arrays = dict[str, np.ndarray]
 Rows = list[dict[str, Any]]
 MOVED = "changes of "
 LAYERS = 4  #: largest number of layers of a network that are fitted and drawn
-FORWARD, REVERSE = "ln σ² on ln μ", "ln σ² on ln μ, from ln μ on ln σ²"
-MOVES, MOVES_REVERSE = "change of ln σ on that of ln μ", "change of ln σ on that of ln μ, reversed"
+FORWARD, REVERSE = "ln variance on ln mean", "ln variance on ln mean, reversed"
+MOVES, MOVES_REVERSE = "change of ln sigma on that of ln mean", "change of ln sigma on that of ln mean, reversed"
 #: slopes along the boundaries, and those along which a synapse moves if one of n, p and q alone differs
 SLOPES = ", ".join(f"{f.slope:g} {f.name}" for f in FAMILIES if np.isfinite(f.slope)) + "; 1 n alone, 2 q alone"
 HALVES = ", ".join(f"{f.slope / 2:g} {f.name}" for f in FAMILIES if np.isfinite(f.slope))
@@ -57,12 +58,13 @@ class Boundary(Analysis):
     unit: str = Field("mV", max_length=20, description="unit of the means")
     sites: float = Field(
         5.0, ge=1, le=1e4,
-        description="number n of release sites where it was not measured, the same for all synapses: in the plasticity "
-        "table mean = n p q and variance = n p (1 - p) q^2. No comparison of costs depends on it",
+        description="number n of release sites where it was not measured, the same for all synapses: in the "
+        "plasticity table mean = n p q and variance = n p (1 - p) q^2. No comparison of costs depends on it",
     )  # fmt: skip
     release_probability: float = Field(
         0.5, gt=0.01, lt=0.99,
-        description="p on the boundary of all four costs at the median mean, which means and variances hardly determine",
+        description="p on the boundary of all four costs at the median mean, which means and variances hardly "
+        "determine",
     )  # fmt: skip
     turnover: float | None = Field(
         None, gt=0, le=1e6,
@@ -86,7 +88,8 @@ class Boundary(Analysis):
     folder: str | None = Field(None, description="folder of the file; that of the spec if left out")
     digest: str | None = Field(
         None, pattern=DIGEST,
-        description="SHA-256 of the file; computed if left out. A spec that contains it is refused if the file is another",
+        description="SHA-256 of the file; computed if left out. A spec that contains it is refused if the file is "
+        "another",
     )  # fmt: skip
 
     @field_validator("measured")
@@ -107,9 +110,7 @@ class Boundary(Analysis):
         """Fits, slopes and points of the measured synapses and of finished networks with noise; without any, of the
         former alone. Raises DataError about the user's table.
         """
-        tables = carried(self.sites) if self.measured is None else [own(Path(self.folder or "", self.measured))]
-        if self.measured is None and self.digest is not None:
-            raise DataError("digest is that of the file `measured`, which is left out: leave out both")
+        tables = carried(self.sites) if self.measured is None else [self._own(Path(self.folder or "", self.measured))]
         simulated = clouds(run, self.near_zero)
         shown = [spread(group[0], LAYERS) for group in spread(simulated, self.networks)]
         fits = [row for table in tables for row in self._fits(table)]
@@ -119,6 +120,13 @@ class Boundary(Analysis):
         left = {"networks": [len(shown), len(simulated)], "layers": _counts(shown, simulated)}
         counts = {name: np.array(count) for name, count in left.items()}
         return {**_table("fit", fits), **_table("slope", slopes), **self._points(tables, shown), **counts}
+
+    def _own(self, path: Path) -> Synapses:
+        """The user's table, after a check that it is the one of the spec."""
+        found = own(path)
+        if self.digest not in (None, digest_of(stamps([path]))):
+            raise DataError(f"{path}: its content has changed since the spec was read: restore it, or start again")
+        return found
 
     def _fits(self, table: Synapses) -> Iterator[dict[str, Any]]:
         rows = compared(table.mean, table.variance, self.excess, self.folds, self.release_probability)
@@ -174,8 +182,8 @@ class Boundary(Analysis):
             "data": join(slopes["data"], fits["data"]), "quantity": join(slopes["what"], what),
             "n": join(slopes["n"], fits["n"]), "estimate": join(slopes["slope"], fits["behind"]),
             "low": join(slopes["low"], fits["behind_low"]), "high": join(slopes["high"], fits["behind_high"]),
-            "interval over": join(slopes["over"], np.full(more, "synapses")), "expected": join(slopes["expected"], words(more)),
-            "note": join(slopes["note"], words(more)),
+            "interval over": join(slopes["over"], np.full(more, "synapses")),
+            "expected": join(slopes["expected"], words(more)), "note": join(slopes["note"], words(more)),
         }  # fmt: skip
         named = {
             "log-likelihood (nat)": "log_likelihood", "parameters": "parameters", "AIC": "aic", "BIC": "bic",
@@ -185,7 +193,9 @@ class Boundary(Analysis):
 
     def headline(self, arrays: Arrays) -> str:
         """For each table: the slope of variance on mean, and which boundary of one energy comes nearest to it."""
-        tables = [i for i in np.flatnonzero(arrays["slope_what"] == FORWARD) if arrays["slope_data"][i] in arrays["fit_data"]]
+        tables = [
+            i for i in np.flatnonzero(arrays["slope_what"] == FORWARD) if arrays["slope_data"][i] in arrays["fit_data"]
+        ]
         return "; ".join(_sentence(arrays, i) for i in tables) + "."
 
     def draw(self, arrays: Arrays, figure: Figure) -> None:
@@ -222,7 +232,7 @@ def _columns(arrays: Arrays, part: str, names: tuple[str, ...]) -> Arrays:
     return {name: arrays[f"{part}_{name}"] for name in names}
 
 
-def _sentence(arrays: Arrays, i: int) -> str:
+def _sentence(arrays: Arrays, i: Any) -> str:
     """One table in words."""
     slope, low, high = (float(arrays[f"slope_{name}"][i]) for name in ("slope", "low", "high"))
     mine = (arrays["fit_data"] == arrays["slope_data"][i]) & (arrays["fit_family"] != ANY)
