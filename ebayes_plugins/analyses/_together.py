@@ -27,6 +27,8 @@ LABELS = {
     "a": ("variability σ²/|μ| / median", "change |Δμ|/μ, or learning rate/|μ|, / median"),
     "b": ("presynaptic rate, or mean |input|, / median", "variability σ²/|μ| / median"),
 }
+SHARED = "In a both axes divide by |μ|, in cortex as in networks, which alone pulls slopes up."
+SEEN = (1.0, 99.0)  #: percentiles of a network's synapses between which the axes end
 MOST = 8  #: largest number of costs whose lines are drawn
 CORTEX = "cortex"
 
@@ -107,17 +109,17 @@ def draw(a: Arrays, figure: Any, shown: str) -> None:
     for ax, panel in zip(grid(figure, 1, 2, 4.4)[0], PANELS, strict=True):
         _panel(ax, a, panel, drawn)
         x, y = LABELS[panel]
-        ax.set(xscale="log", yscale="log", xlabel=x, ylabel=y)
+        ax.set(xscale="log", yscale="log", xlabel=x, ylabel=y, **_limits(a, panel))
         few_ticks(ax)
-    said = f"large dots: cortex; small dots: network {shown}; lines: slope, with its 95% interval over "
     over = " and ".join(dict.fromkeys(a["together_over"].tolist()))
-    caption(figure, said + over, counted(costs=(len(drawn), len(names))))
+    said = f"dark dots: cortex; small dots: network {shown}, 98% of its synapses; slopes with 95% intervals over {over}"
+    caption(figure, said, SHARED, counted(costs=(len(drawn), len(names))))
 
 
 def _panel(ax: Axes, a: Arrays, panel: str, drawn: list[str]) -> None:
     tones: dict[str, Any] = {**colours(a["together_name"], a["together_rho"]), CORTEX: "0.1"}
     first = a["together_name"][a["together_panel"] == panel][1]
-    for name, key, size in ((str(first), "network", 2), (CORTEX, CORTEX, 5)):
+    for name, key, size in ((str(first), "network", 2.5), (CORTEX, CORTEX, 5)):
         x, y = (a[f"together_{panel}_{key}_{axis}"] for axis in "xy")
         ax.plot(x, y, ".", color=tones[name], markersize=size, alpha=0.5, rasterized=True, markeredgewidth=0)
     lines = []
@@ -126,6 +128,18 @@ def _panel(ax: Axes, a: Arrays, panel: str, drawn: list[str]) -> None:
             lines.append(_line(ax, {k[9:]: v[i] for k, v in a.items() if k in _columns(a)}, tones))
     ax.set_title(f"{panel}  {_finding(a, panel)}", fontsize=9, loc="left")
     legend(ax, lines, loc="best", fontsize=7)
+
+
+def _limits(a: Arrays, panel: str) -> dict[str, tuple[float, float]]:
+    """All of cortex, and most of a network, a few of whose synapses are decades away."""
+    found = {}
+    for axis in "xy":
+        cortex, network = (np.log(a[f"together_{panel}_{name}_{axis}"]) for name in (CORTEX, "network"))
+        ends = np.percentile(network, SEEN)
+        low, high = min(cortex.min(), ends[0]), max(cortex.max(), ends[1])
+        room = 0.05 * (high - low)
+        found[f"{axis}lim"] = (float(np.exp(low - room)), float(np.exp(high + (5 if axis == "y" else 1) * room)))
+    return found
 
 
 def _columns(a: Arrays) -> set[str]:
