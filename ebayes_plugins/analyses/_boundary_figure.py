@@ -112,7 +112,7 @@ def _predictions(ax: Axes, a: Arrays) -> str:
     ax.set_yticks(range(len(names)), names, fontsize=7)
     ax.invert_yaxis()
     ax.set(xlabel="behind the best (nat per synapse left out)", ylabel="boundary")
-    ax.legend(loc="upper left", bbox_to_anchor=(0.0, -0.2), fontsize=6.5)
+    ax.legend(loc="lower right", fontsize=6.5)
     return "how well boundaries predict synapses that were left out of the fit"
 
 

@@ -6,12 +6,14 @@ from functools import partial
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import integrate, optimize, stats
 
 from ebayes_plugins.analyses._families import ALL_FOUR, ANY, FAMILIES, _all_four, curve_of, precision, shares
 from ebayes_plugins.analyses._frontier import FORMS, Box, Fit, fit, log_density
+from ebayes_plugins.costs.quantal import Quantal
 from tests.drawn import examples
 
 EXCESS = {"half_normal": stats.halfnorm, "exponential": stats.expon}
@@ -92,6 +94,17 @@ def test_the_boundary_of_all_four_costs_has_one_least_energy(parts: tuple[float,
     assert s[3] == pytest.approx(0, abs=1e-12)
     found = [least(np.exp(at), np.exp(value), prices) for at, value in zip(x, s, strict=True)]
     np.testing.assert_allclose(found, o**0.25 + vesicles, rtol=1e-9)
+
+
+@given(parts=st.tuples(*[st.floats(0, 1)] * 2), p=st.floats(0.05, 0.95))
+@examples(15)
+def test_it_has_one_energy_under_the_cost_that_networks_are_trained_with(parts: tuple[float, float], p: float) -> None:
+    x, paid, o = np.linspace(-3, 3, 8), shares(np.array(parts)), p / (1 - p)
+    prices = o**0.25 / 4 / (paid @ [1, 1 - 2 * p / 3, 1 - p / 3]) * paid * o / (1 + o) ** np.array([0, 2 / 3, 1 / 3])
+    cost = Quantal(**dict(zip(("turnover", "membrane", "actin"), map(float, prices), strict=True)), mu_floor=0)
+    s, _ = precision(x, paid, p)
+    paid_there = cost.energy(torch.tensor(np.exp(x - s / 2)), torch.tensor(np.exp(x)))
+    np.testing.assert_allclose(paid_there, float(paid_there[0]), rtol=1e-9)
 
 
 @given(parts=st.tuples(*[st.floats(0.01, 0.99)] * 2), p=st.floats(0.02, 0.98))
