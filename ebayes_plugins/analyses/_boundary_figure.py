@@ -107,13 +107,11 @@ def _predictions(ax: Axes, a: Arrays) -> str:
         tones = [tone(str(name)) for name in fits["fit_family"]]
         ax.hlines(at, low, high, color=tones, linewidth=1.2)
         ax.scatter(middle, at, s=16, c=tones, marker=_marker(a, data), zorder=3)
-        ax.plot([], [], _marker(a, data), color="0.3", markersize=4, label=_brief(data))
     ax.axvline(0.0, color="0.4", linewidth=0.8, linestyle=":")
     ax.set_yticks(range(len(names)), names, fontsize=7)
     ax.invert_yaxis()
     ax.set(xlabel="behind the best (nat per synapse left out)", ylabel="boundary")
-    ax.legend(loc="lower right", fontsize=6.5)
-    return "how well boundaries predict synapses that were left out of the fit"
+    return "prediction of synapses that were left out of the fit (markers as in the panels before)"
 
 
 def _brief(data: str) -> str:

@@ -106,6 +106,12 @@ class Boundary(Analysis):
         named = [table.get("measured")] if isinstance(table, dict) else []
         return located(table, named, info.context, ANALYSES)
 
+    @model_validator(mode="after")
+    def _of_the_file(self) -> Boundary:
+        if self.measured is None and (self.folder, self.digest, self.unit) != (None, None, "mV"):
+            raise ValueError("folder, digest and unit belong to the file `measured`: name it, or leave them out")
+        return self
+
     def measure(self, run: Run) -> Arrays:
         """Fits, slopes and points of the measured synapses and of finished networks with noise; without any, of the
         former alone. Raises DataError about the user's table.
@@ -141,7 +147,8 @@ class Boundary(Analysis):
         """The family whose boundary fits a layer of a network best."""
         mean, sigma = cloud.some(self.points)
         rows = compared(mean, sigma**2, self.excess, 0, self.release_probability)
-        return f"of least AIC: {min(rows, key=lambda row: row['aic'])['family']}"
+        known = [row for row in rows if row["family"] != ANY]
+        return f"of least AIC: {min(known, key=lambda row: row['aic'])['family']}"
 
     def _slopes(self, table: Synapses) -> Iterator[dict[str, Any]]:
         about = {"data": table.source, "over": "synapses", "note": ""}

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 from scipy import stats
 
 from ebayes_core.contract.registry import Registry
@@ -202,6 +203,13 @@ def test_a_table_is_found_beside_the_spec_and_known_by_its_content(registry: Reg
     for name, said in wrong.items():
         with pytest.raises(SpecError, match=said):
             loads(SPEC.format(name), registry, folder=tmp_path)
+
+
+@pytest.mark.parametrize("field", [{"folder": "here"}, {"digest": "0" * 64}, {"unit": "pA"}])
+def test_what_describes_a_file_needs_one(field: dict[str, str]) -> None:
+    with pytest.raises(ValidationError, match="belong to the file `measured`"):
+        Boundary(**field)
+    assert Boundary(measured="mine.csv", **field)
 
 
 def test_the_tables_of_the_project_do_not_depend_on_n() -> None:
