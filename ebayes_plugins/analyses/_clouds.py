@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ebayes_plugins.analyses._common import exponent, finished, label
+from ebayes_plugins.analyses._common import curvature, exponent, finished, label
 from ebayes_plugins.analyses._measured import FEWEST
 from ebayes_plugins.analyses._plugins import plugin
 
@@ -22,6 +22,7 @@ class Cloud(NamedTuple):
     rho: float  #: exponent of the network's cost; NaN if it is not a power law of sigma
     mean: np.ndarray  #: |mu|
     sigma: np.ndarray
+    curvature: np.ndarray  #: of the loss, per example; NaN where it was not measured
 
     def some(self, most: int) -> tuple[np.ndarray, np.ndarray]:
         """Mean and sigma of at most this many synapses, at random."""
@@ -59,5 +60,12 @@ def _cloud(run: Run, member: int, name: str, layer: int, near_zero: float) -> Cl
     size, sigma = (np.abs(np.asarray(run.layer(member, layer, v), dtype=float)).ravel() for v in ("mu", "sigma"))
     large = True if fixes_signs(run, member) else size > near_zero * np.sqrt((size**2).mean())
     kept = np.isfinite(size * sigma) & (size > 0) & (sigma > 0) & large
-    rho = exponent(run.member_spec(member))
-    return Cloud(f"{name}: layer {layer}", layer, rho, size[kept], sigma[kept])
+    rho, about = exponent(run.member_spec(member)), f"{name}: layer {layer}"
+    return Cloud(about, layer, rho, size[kept], sigma[kept], _curvature(run, member, layer, kept))
+
+
+def _curvature(run: Run, member: int, layer: int, kept: np.ndarray) -> np.ndarray:
+    """Curvature of the synapses that are kept, flat ones included."""
+    if not any(name.endswith("_noise") for name in run.layer_names(member)):
+        return np.full(int(kept.sum()), np.nan)
+    return np.asarray(curvature(run, member, layer), dtype=float).ravel()[kept]

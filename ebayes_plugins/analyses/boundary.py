@@ -33,6 +33,7 @@ Rows = list[dict[str, Any]]
 MOVED = "changes of "
 LAYERS = 4  #: largest number of layers of a network that are fitted and drawn
 FORWARD, REVERSE = "ln variance on ln mean", "ln variance on ln mean, reversed"
+BESIDE, AT_EQUAL = "ln variance on ln mean, beside ln curvature", "0 sigma alone, 1/3 calcium + turnover"
 MOVES, MOVES_REVERSE = "change of ln sigma on that of ln mean", "change of ln sigma on that of ln mean, reversed"
 #: slopes along the boundaries, and those along which a synapse moves if one of n, p and q alone differs
 SLOPES = ", ".join(f"{f.slope:g} {f.name}" for f in FAMILIES if np.isfinite(f.slope)) + "; 1 n alone, 2 q alone"
@@ -122,7 +123,8 @@ class Boundary(Analysis):
         fits = [row for table in tables for row in self._fits(table)]
         slopes = [row for table in tables for row in self._slopes(table)]
         best = {cloud.name: self._best(cloud) for layers in shown for cloud in layers}
-        slopes += [{**row, "note": best.get(row["data"], "")} for group in simulated for row in over_networks(group)]
+        rows = [row for group in simulated for row in over_networks(group)]
+        slopes += [{**row, "note": best.get(row["data"], "") if row["what"] == FORWARD else ""} for row in rows]
         left = {"networks": [len(shown), len(simulated)], "layers": _counts(shown, simulated)}
         counts = {name: np.array(count) for name, count in left.items()}
         return {**_table("fit", fits), **_table("slope", slopes), **self._points(tables, shown), **counts}
@@ -216,13 +218,30 @@ def changes(table: Synapses) -> tuple[np.ndarray, np.ndarray]:
 
 
 def over_networks(group: list[list[Cloud]]) -> Iterator[dict[str, Any]]:
-    """The slope of each layer of networks that differ in their seeds, with its interval over seeds if there are any."""
+    """Slopes of each layer of networks that differ in their seeds, with intervals over seeds if there are several.
+
+    As an experimenter sees them, and with the curvature as second regressor, where theory predicts them.
+    """
     for same in zip(*group, strict=True):
-        found = [regress(np.log(c.mean), 2 * np.log(c.sigma)) for c in same]
-        about = {"data": same[0].name, "what": FORWARD, "expected": SLOPES, "note": ""}
-        slope, half = over_seeds(np.array([f["slope"] for f in found]))
-        over = {"low": slope - half, "high": slope + half, "over": "seeds"}
-        yield about | found[0] | {"over": "synapses"} | ({"slope": slope, **over} if len(same) > 1 else {})
+        about = {"data": same[0].name, "note": ""}
+        yield about | {"what": FORWARD, "expected": SLOPES} | _averaged([_slope(c) for c in same])
+        if any((c.curvature > 0).any() for c in same):
+            yield about | {"what": BESIDE, "expected": AT_EQUAL} | _averaged([_slope(c, beside=True) for c in same])
+
+
+def _slope(c: Cloud, beside: bool = False) -> dict[str, float]:
+    """Slope of ln variance on ln mean; beside: of the synapses that are not flat, beside ln curvature."""
+    kept = (c.curvature > 0) & np.isfinite(c.curvature) if beside else np.ones(len(c.mean), dtype=bool)
+    second = np.log(c.curvature[kept]) if beside else None
+    return regress(np.log(c.mean[kept]), 2 * np.log(c.sigma[kept]), second)
+
+
+def _averaged(found: list[dict[str, float]]) -> dict[str, Any]:
+    """The slope of one network with its interval over synapses, or the mean of several with that over seeds."""
+    if len(found) == 1:
+        return {**found[0], "over": "synapses"}
+    slope, half = over_seeds(np.array([f["slope"] for f in found]))
+    return {**found[0], "slope": slope, "low": slope - half, "high": slope + half, "over": "seeds"}
 
 
 def _counts(shown: list[list[Cloud]], groups: list[list[list[Cloud]]]) -> list[int]:

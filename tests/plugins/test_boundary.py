@@ -18,7 +18,7 @@ from ebayes_plugins.analyses._clouds import clouds
 from ebayes_plugins.analyses._families import ALL_FOUR, ANY, FAMILIES, curve_of
 from ebayes_plugins.analyses._measured import PLASTICITY, RATES, Synapses, carried, own
 from ebayes_plugins.analyses._precision import CALCIUM, EXPONENT, FITTED, FREE, LEAST, PATH, exponents
-from ebayes_plugins.analyses.boundary import FORWARD, MOVED, MOVES, Boundary
+from ebayes_plugins.analyses.boundary import BESIDE, FORWARD, MOVED, MOVES, Boundary
 from ebayes_plugins.analyses.experiment import _rows, rates
 from tests.plugins.test_analyses import FakeRun, figure_of, legible, power, sweep
 
@@ -240,7 +240,7 @@ class Spread(FakeRun):
 def test_networks_lie_where_they_were_planted_with_an_interval_over_seeds(tmp_path: Path) -> None:
     run = Spread(*sweep(seeds=3), power(1, 1))
     arrays = Boundary(networks=2, points=60).measure(run)
-    mine = ~np.isin(arrays["slope_data"], (PLASTICITY, RATES))
+    mine = ~np.isin(arrays["slope_data"], (PLASTICITY, RATES)) & (arrays["slope_what"] == FORWARD)
     assert arrays["slope_data"][mine].tolist() == [f"c = {c:.3g}: layer {i}" for c in (0.01, 0.1, 1) for i in (1, 2)]
     np.testing.assert_allclose(arrays["slope_slope"][mine], 2 * 0.26)
     half = stats.t.ppf(0.975, 2) * 0.02 / np.sqrt(3)
@@ -253,6 +253,24 @@ def test_networks_lie_where_they_were_planted_with_an_interval_over_seeds(tmp_pa
     figure = figure_of(Boundary(), arrays, tmp_path)
     legible(figure)
     assert "2 of 3 networks" in figure._suptitle.get_text()
+
+
+def test_at_equal_curvature_the_slope_is_that_of_the_optimum() -> None:
+    """sigma^2 ~ |mu|^(1/3) H^(-5/6) (calcium + turnover), and curvature that rises with the mean."""
+
+    class Optimal(FakeRun):
+        def layer(self, i: int, layer: int, name: str) -> np.ndarray:
+            random = np.random.default_rng([i, layer])
+            size, other = np.exp(random.normal(0, 1, (20, 30))), random.normal(0, 0.5, (20, 30))
+            h = size**1.2 * np.exp(other)
+            flat = np.where(np.arange(30) < 2, 0.0, h)
+            return {"mu": size, "sigma": size ** (1 / 6) * h ** (-5 / 12)}.get(name, flat)
+
+    arrays = Boundary(near_zero=0).measure(Optimal(*sweep(), power(1, 1)))
+    found = {what: arrays["slope_slope"][arrays["slope_what"] == what][-6:] for what in (FORWARD, BESIDE)}
+    np.testing.assert_allclose(found[BESIDE], 1 / 3, rtol=1e-9)
+    np.testing.assert_allclose(found[FORWARD], 1 / 3 - 1.2 * 5 / 6, atol=0.1)
+    assert set(arrays["slope_n"][arrays["slope_what"] == BESIDE]) == {560}
 
 
 def test_where_signs_are_fixed_small_means_are_kept() -> None:
