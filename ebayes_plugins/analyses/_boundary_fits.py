@@ -71,9 +71,10 @@ def bracket(x: np.ndarray, y: np.ndarray) -> tuple[dict[str, float], dict[str, f
     If both are measured with independent errors of any size, the true slope lies between the two (Frisch 1934).
     """
     forward, back = regress(x, y), regress(y, x)
-    ends = [1 / back[name] if back["low"] * back["high"] > 0 else np.nan for name in ("slope", "high", "low")]
-    reverse = {**back, "slope": 1 / back["slope"], "low": ends[1], "high": ends[2]}
-    return forward, reverse
+    inverse = lambda name: 1 / back[name] if back[name] else np.nan
+    known = back["low"] * back["high"] > 0  # an interval around 0 has an inverse without ends
+    ends = {"low": inverse("high"), "high": inverse("low")} if known else {"low": np.nan, "high": np.nan}
+    return forward, {**back, "slope": inverse("slope"), **ends}
 
 
 def changes_compared(mean: np.ndarray, sigma: np.ndarray, folds: int) -> list[dict[str, Any]]:

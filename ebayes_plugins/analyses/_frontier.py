@@ -101,11 +101,10 @@ def _frontier(curve: Curve, box: Box, start: Fit, y: np.ndarray, excess: Excess)
 
 
 def _hazard(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """log Phi and its derivative."""
-    from scipy.special import log_ndtr
+    """log Phi and its derivative phi/Phi, which does not overflow where Phi vanishes if it is written with erfcx."""
+    from scipy.special import erfcx, log_ndtr
 
-    log = log_ndtr(z)
-    return log, np.exp(-(z**2) / 2 - LOG_2_PI / 2 - log)
+    return log_ndtr(z), np.sqrt(2 / np.pi) / erfcx(-z / np.sqrt(2))
 
 
 def _half_normal(e: np.ndarray, error: float, excess: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

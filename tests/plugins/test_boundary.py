@@ -59,6 +59,23 @@ def test_the_family_that_was_planted_wins(family: Any) -> None:
             assert row["behind_low"] > 0, "the others predict worse, beyond the interval"
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("excess", ["half_normal", "exponential"])
+@pytest.mark.parametrize(("slope", "name"), [(0.0, "sigma alone"), (2.5, "actin")])
+def test_synapses_exactly_on_a_boundary_are_of_its_family(slope: float, name: str, excess: Any) -> None:
+    """As those of a network with one sigma for all."""
+    mean = np.exp(np.random.default_rng(1).normal(size=31))
+    rows = [row for row in compared(mean, 0.3 * mean**slope, excess, 4, 0.5) if row["family"] != ANY]
+    assert max(rows, key=lambda row: row["log_likelihood"])["family"] == name
+    assert min(rows, key=lambda row: row["behind"])["family"] == name
+
+
+def test_unrelated_values_have_no_reversed_slope() -> None:
+    x, y = np.tile([-1.0, -1.0, 1.0, 1.0], 5), np.tile([-1.0, 1.0], 10)
+    forward, reverse = bracket(x, y)
+    assert forward["slope"] == 0 and np.isnan([reverse[name] for name in ("slope", "low", "high")]).all()
+
+
 def test_left_out_synapses_are_predicted_by_the_others() -> None:
     """Without excess and shape: normal densities at the mean and deviation of the rest, one left out at a time."""
     random = np.random.default_rng(4)

@@ -38,6 +38,13 @@ def test_the_density_is_the_convolution(excess: str, error: float, scale: float)
     np.testing.assert_allclose(by_scales, numeric, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("excess", EXCESS)
+def test_far_below_the_boundary_nothing_overflows(excess: str) -> None:
+    density, by_error, by_scales = FORMS[excess](np.array([-1e9, 1e9]), 1e-3, 0.5)
+    assert np.isfinite([*density, *by_error, *by_scales.ravel()]).all() and density[0] < -1e20
+
+
 def flat(n: int) -> tuple[object, Box]:
     return lambda theta: (np.zeros(n), np.zeros((n, 0))), Box(np.zeros(0))
 
