@@ -16,12 +16,11 @@ from ebayes_core.errors import DataError
 from ebayes_core.report.canvas import spread
 from ebayes_core.wording import span, text
 from ebayes_plugins.analyses._boundary_figure import draw
-from ebayes_plugins.analyses._boundary_fits import bracket, changes_compared, compared
+from ebayes_plugins.analyses._boundary_fits import changes_compared, compared
+from ebayes_plugins.analyses._boundary_slopes import FORWARD, changes, of_table, over_networks
 from ebayes_plugins.analyses._clouds import Cloud, clouds
-from ebayes_plugins.analyses._families import ANY, FAMILIES
+from ebayes_plugins.analyses._families import ANY
 from ebayes_plugins.analyses._measured import Synapses, carried, own
-from ebayes_plugins.analyses._precision import exponents
-from ebayes_plugins.analyses._regression import over_seeds, regress
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -32,13 +31,6 @@ Arrays = dict[str, np.ndarray]
 Rows = list[dict[str, Any]]
 MOVED = "changes of "
 LAYERS = 4  #: largest number of layers of a network that are fitted and drawn
-FORWARD, REVERSE = "ln variance on ln mean", "ln variance on ln mean, reversed"
-BESIDE, AT_EQUAL = "ln variance on ln mean, beside ln curvature", "0 sigma alone, 1/3 calcium + turnover"
-MOVES, MOVES_REVERSE = "change of ln sigma on that of ln mean", "change of ln sigma on that of ln mean, reversed"
-#: slopes along the boundaries, and those along which a synapse moves if one of n, p and q alone differs
-SLOPES = ", ".join(f"{f.slope:g} {f.name}" for f in FAMILIES if np.isfinite(f.slope)) + "; 1 n alone, 2 q alone"
-HALVES = ", ".join(f"{f.slope / 2:g} {f.name}" for f in FAMILIES if np.isfinite(f.slope))
-HALVES += "; 0.5 n alone, 1 q alone, below 0.5 p alone"
 FIT = (
     "data", "family", "n", "log_likelihood", "parameters", "aic", "bic", "predicted", "behind", "behind_low",
     "behind_high", "excess", "error",
@@ -121,7 +113,7 @@ class Boundary(Analysis):
         simulated = clouds(run, self.near_zero)
         shown = [spread(group[0], LAYERS) for group in spread(simulated, self.networks)]
         fits = [row for table in tables for row in self._fits(table)]
-        slopes = [row for table in tables for row in self._slopes(table)]
+        slopes = [row for table in tables for row in of_table(table, self.sites, self.turnover)]
         best = {cloud.name: self._best(cloud) for layers in shown for cloud in layers}
         rows = [row for group in simulated for row in over_networks(group)]
         slopes += [{**row, "note": best.get(row["data"], "") if row["what"] == FORWARD else ""} for row in rows]
@@ -151,18 +143,6 @@ class Boundary(Analysis):
         rows = compared(mean, sigma**2, self.excess, 0, self.release_probability)
         known = [row for row in rows if row["family"] != ANY]
         return f"of least AIC: {min(known, key=lambda row: row['aic'])['family']}"
-
-    def _slopes(self, table: Synapses) -> Iterator[dict[str, Any]]:
-        about = {"data": table.source, "over": "synapses", "note": ""}
-        forward, reverse = bracket(np.log(table.mean), np.log(table.variance))
-        yield {**about, "what": FORWARD, "expected": SLOPES, **forward}
-        yield {**about, "what": REVERSE, "expected": SLOPES, **reverse}
-        if len(table.mean_after):
-            forward, reverse = bracket(*changes(table))
-            yield {**about, "what": MOVES, "expected": HALVES, **forward}
-            yield {**about, "what": MOVES_REVERSE, "expected": HALVES, **reverse}
-        for row in exponents(table, self.sites, self.turnover):
-            yield {**about, **row}
 
     def _points(self, tables: list[Synapses], shown: list[list[Cloud]]) -> Arrays:
         """Measured and simulated synapses, each set beside the median of its means."""
@@ -210,38 +190,6 @@ class Boundary(Analysis):
     def draw(self, arrays: Arrays, figure: Figure) -> None:
         """Boundaries, changes, predictions, and the synapses of networks on the same axes."""
         draw(arrays, figure, self.unit)
-
-
-def changes(table: Synapses) -> tuple[np.ndarray, np.ndarray]:
-    """Changes of ln mean and of ln sigma by plasticity."""
-    return np.log(table.mean_after / table.mean), np.log(table.variance_after / table.variance) / 2
-
-
-def over_networks(group: list[list[Cloud]]) -> Iterator[dict[str, Any]]:
-    """Slopes of each layer of networks that differ in their seeds, with intervals over seeds if there are several.
-
-    As an experimenter sees them, and with the curvature as second regressor, where theory predicts them.
-    """
-    for same in zip(*group, strict=True):
-        about = {"data": same[0].name, "note": ""}
-        yield about | {"what": FORWARD, "expected": SLOPES} | _averaged([_slope(c) for c in same])
-        if any((c.curvature > 0).any() for c in same):
-            yield about | {"what": BESIDE, "expected": AT_EQUAL} | _averaged([_slope(c, beside=True) for c in same])
-
-
-def _slope(c: Cloud, beside: bool = False) -> dict[str, float]:
-    """Slope of ln variance on ln mean; beside: of the synapses that are not flat, beside ln curvature."""
-    kept = (c.curvature > 0) & np.isfinite(c.curvature) if beside else np.ones(len(c.mean), dtype=bool)
-    second = np.log(c.curvature[kept]) if beside else None
-    return regress(np.log(c.mean[kept]), 2 * np.log(c.sigma[kept]), second)
-
-
-def _averaged(found: list[dict[str, float]]) -> dict[str, Any]:
-    """The slope of one network with its interval over synapses, or the mean of several with that over seeds."""
-    if len(found) == 1:
-        return {**found[0], "over": "synapses"}
-    slope, half = over_seeds(np.array([f["slope"] for f in found]))
-    return {**found[0], "slope": slope, "low": slope - half, "high": slope + half, "over": "seeds"}
 
 
 def _counts(shown: list[list[Cloud]], groups: list[list[list[Cloud]]]) -> list[int]:

@@ -14,11 +14,12 @@ from ebayes_core.contract.registry import Registry
 from ebayes_core.errors import DataError, SpecError
 from ebayes_core.spec import loads
 from ebayes_plugins.analyses._boundary_fits import SHARED, bracket, changes_compared, compared
+from ebayes_plugins.analyses._boundary_slopes import BESIDE, FORWARD, MOVES
 from ebayes_plugins.analyses._clouds import clouds
 from ebayes_plugins.analyses._families import ALL_FOUR, ANY, FAMILIES, curve_of
 from ebayes_plugins.analyses._measured import PLASTICITY, RATES, Synapses, carried, own
 from ebayes_plugins.analyses._precision import CALCIUM, EXPONENT, FITTED, FREE, LEAST, PATH, exponents
-from ebayes_plugins.analyses.boundary import BESIDE, FORWARD, MOVED, MOVES, Boundary
+from ebayes_plugins.analyses.boundary import MOVED, Boundary
 from ebayes_plugins.analyses.experiment import _rows, rates
 from tests.plugins.test_analyses import FakeRun, figure_of, legible, power, sweep
 
