@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ebayes_core.report.canvas import LARGEST
 from ebayes_plugins.analyses._colours import OTHERS, colour
 from ebayes_plugins.analyses._families import ALL_FOUR, ANY, FAMILIES
 from ebayes_plugins.analyses._layout import caption, counted, few_ticks, grid, heading, legend
@@ -20,6 +21,7 @@ Arrays = dict[str, np.ndarray]
 MARKERS, CHANGED = "osD^", "v"
 STYLES, MEASURED = ("-", "--", ":", "-."), ("0.35", "0.7")
 WIDTH = 42  #: letters of a panel's title
+BELOW = 1.1  #: height of the legends below the panels (inches)
 
 
 def draw(a: Arrays, figure: Any, unit: str) -> None:
@@ -27,6 +29,8 @@ def draw(a: Arrays, figure: Any, unit: str) -> None:
     panels = _panels(a, unit)
     columns = 2 if len(panels) in (2, 4) else 3
     axes = grid(figure, -(-len(panels) // columns), columns, 3.3).ravel()
+    width, height = figure.get_size_inches()
+    figure.set_size_inches(width, min(height + BELOW, LARGEST[1]))
     for ax, panel, letter in zip(axes, panels, "abcdefghij", strict=False):
         ax.set_title(heading(f"{letter}  {panel(ax)}", WIDTH), fontsize=8, loc="left")
     for ax in axes[len(panels) :]:
@@ -110,7 +114,7 @@ def _predictions(ax: Axes, a: Arrays) -> str:
     ax.axvline(0.0, color="0.4", linewidth=0.8, linestyle=":")
     ax.set_yticks(range(len(names)), names, fontsize=7)
     ax.invert_yaxis()
-    ax.set(xlabel="behind the best (nat per synapse left out)", ylabel="boundary")
+    ax.set(xlabel="behind the best (nat per synapse)", ylabel="boundary")
     return "prediction of synapses that were left out of the fit (markers as in the panels before)"
 
 
