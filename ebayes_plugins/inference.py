@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
@@ -16,10 +17,9 @@ if TYPE_CHECKING:
     from ebayes_core.contract.cost import Price
 
 
-class EnergyEfficient(Inference):
-    """Energy-efficient objective: loss, magnitude cost and reliability cost (Eq. 2-4)."""
+class AbstractEnergy(Inference, ABC):
+    """Loss, magnitude cost and reliability cost (Eq. 2-4)."""
 
-    kind: Literal["energy_efficient"] = "energy_efficient"
     magnitude: float = Field(1e-4, ge=0, le=1e6, description="lambda, magnitude cost per unit of |mu| (Eq. 3)")
 
     def magnitude_cost(self, mu: Tensor, sigma: Tensor) -> Tensor:
@@ -41,7 +41,13 @@ class EnergyEfficient(Inference):
         return cost(sigma, mu)
 
 
-class Budget(EnergyEfficient):
+class EnergyEfficient(AbstractEnergy):
+    """Energy-efficient objective: loss, magnitude cost and reliability cost (Eq. 2-4)."""
+
+    kind: Literal["energy_efficient"] = "energy_efficient"
+
+
+class Budget(AbstractEnergy):
     """Energy budget: the least loss with which the synapses that share a budget spend a given energy.
 
     In place of the multiplier of the cost, which then follows from the budget.

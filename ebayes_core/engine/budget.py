@@ -43,7 +43,8 @@ def shared(cohort: Cohort, parts: list[Tensor]) -> list[Tensor]:
 def _of_neurons(t: Tensor, neurons: int) -> Tensor:
     """The mean over the synapses onto a neuron, for each of these synapses."""
     by_neuron = t.unflatten(-1, (neurons, -1))
-    return by_neuron.mean(-1, keepdim=True).expand_as(by_neuron).flatten(1)
+    means: Tensor = by_neuron.mean(-1, keepdim=True).expand_as(by_neuron)
+    return means.flatten(1)
 
 
 def _per(cohort: Cohort) -> str:

@@ -38,7 +38,8 @@ def keep(cohort: Cohort, state: State, given: Ingredients) -> None:
             c.copy_(torch.where(state.alive, (c * rises).clamp(TINY, HUGE), c))
         return
     _measure(cohort, state, given)
-    scale(cohort, p, [(t.log() / f.cost.exponent).clamp(-FARTHEST, FARTHEST) for t in over], state.alive)
+    rho = f.cost.exponent or 1.0
+    scale(cohort, p, [(t.log() / rho).clamp(-FARTHEST, FARTHEST) for t in over], state.alive)
 
 
 def _measure(cohort: Cohort, state: State, given: Ingredients) -> None:

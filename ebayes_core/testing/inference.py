@@ -81,7 +81,8 @@ def _allowed(inference: Inference, mu: Tensor) -> Tensor:
     if allowance is None:
         return torch.zeros_like(mu)
     assert allowance.per in get_args(Per), f"allowance.per is {allowance.per!r}; it must be one of {get_args(Per)}"
-    return allowance.energy + get_args(Per).index(allowance.per) + torch.zeros_like(mu)
+    found: Tensor = torch.zeros_like(mu) + allowance.energy + get_args(Per).index(allowance.per)
+    return found
 
 
 def _falls(name: str, pair: list[Inference], mu: Tensor) -> None:
