@@ -24,11 +24,14 @@ LABELS = (
 )
 
 
-def draw(arrays: Arrays, figure: Figure, most: int) -> None:
+def draw(arrays: Arrays, figure: Figure, most: int, finding: str) -> None:
     """Three panels for each sweep point, of its first network: within neurons, across neurons, and in a sample."""
     points = list(dict.fromkeys(arrays["point"].tolist()))
     shown = spread(points, most)
     axes = grid(figure, len(shown), 3, 3.2)
+    for column in axes.T:  # on one scale, no slope is seen to be none
+        for ax in column[1:]:
+            ax.sharey(column[0])
     for row, point in zip(axes, shown, strict=True):
         first = arrays["member"][arrays["point"] == point][0]
         mine = arrays["member"] == first
@@ -39,7 +42,7 @@ def draw(arrays: Arrays, figure: Figure, most: int) -> None:
     figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 4))
     skipped = int(arrays["skipped"][0])
     left_out = f"{skipped} networks with one sigma, without noise or diverged are left out" if skipped else ""
-    caption(figure, left_out, counted(settings=(len(shown), len(points))))
+    caption(figure, finding, left_out, counted(settings=(len(shown), len(points))))
 
 
 def _row(axes: np.ndarray, mine: Arrays) -> None:
@@ -87,7 +90,7 @@ def _across(ax: Axes, one: Arrays, tone: str) -> None:
 
 
 def _ends(ax: Axes, mine: Arrays) -> None:
-    """What the samples lie between: the slope within neurons, and that across neurons known in full."""
+    """The slope within neurons, into which that across turns where few synapses are measured."""
     ax.axhline(float(np.nanmedian(mine["within"])), color="0.4", linestyle=":", linewidth=1)
     ax.axhline(0.0, color="0.4", linewidth=0.8)
-    ax.set_title(f"halfway at {span(mine['needed'])} synapses", fontsize=8)
+    ax.set_title(f"across neurons, in a sample\n(dotted: within; halfway at {span(mine['needed'])})", fontsize=8)

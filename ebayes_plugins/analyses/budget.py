@@ -9,10 +9,8 @@ from pydantic import Field
 
 from ebayes_core.contract.slots import Analysis
 from ebayes_core.errors import UserError
-from ebayes_core.wording import span
 from ebayes_plugins.analyses._budget_slopes import (
     PER,
-    Slope,
     Synapses,
     across,
     between_layers,
@@ -120,7 +118,7 @@ class Budget(Analysis):
         """A row for each sweep point: within neurons, across neurons, and across neurons of which few are measured."""
         from ebayes_plugins.analyses import _budget_figure
 
-        _budget_figure.draw(arrays, figure, self.rows)
+        _budget_figure.draw(arrays, figure, self.rows, self.headline(arrays))
 
 
 def _differ(run: Run, member: int) -> bool:
@@ -134,8 +132,9 @@ def title(budget: str) -> str:
 
 
 def _middle(values: np.ndarray) -> str:
+    """The median of the finite values, with two decimals and no minus before a zero."""
     known = values[np.isfinite(values)]
-    return span([np.median(known)] if len(known) else [])
+    return f"{round(float(np.median(known)), 2) + 0.0:.2f}" if len(known) else "-"
 
 
 def _own(arrays: Arrays, name: str) -> np.ndarray:
@@ -155,20 +154,18 @@ def _numbers(s: Synapses, implied: dict[str, Synapses]) -> dict[str, Any]:
         "within_expected": [within(implied[per]).value for per in PER],
         "across_expected": [across(implied[per]).value for per in PER],
         "measured": np.where(at.size >= SAMPLES, SAMPLES, np.nan),
-        "in_sample": in_a_sample(fits["within"].value, fits["across"].value, at, SAMPLES), **_points(s, fits),
+        "in_sample": in_a_sample(fits["within"].value, fits["across"].value, at, SAMPLES), **_points(s),
     }  # fmt: skip
 
 
-def _points(s: Synapses, fits: dict[str, Slope]) -> dict[str, np.ndarray]:
+def _points(s: Synapses) -> dict[str, np.ndarray]:
     """Bins of the synapses about their neuron's mean, and the means of neurons, the level of the price held."""
     w = held(s)
     inner = [without(centred(v, s.neuron), None if w is None else centred(w, s.neuron)) for v in (s.x, s.y)]
     outer = [without(means(v, s.neuron), None if w is None else means(w, s.neuron)) for v in (s.x, s.y)]
-    bins = (
-        running_quantiles(inner[0], inner[1], (0.25, 0.5, 0.75), BINS)
-        if len(s.x) >= BINS
-        else np.full((4, BINS), np.nan)
-    )
+    bins = np.full((4, BINS), np.nan)
+    if len(s.x) >= BINS:
+        bins = running_quantiles(inner[0], inner[1], (0.25, 0.5, 0.75), BINS)
     kept = [np.pad(v[:NEURONS], (0, max(0, NEURONS - len(v))), constant_values=np.nan) for v in outer]
     return {"bins": bins, "neuron_x": kept[0], "neuron_y": kept[1]}
 
