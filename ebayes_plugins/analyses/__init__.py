@@ -8,6 +8,7 @@ from ebayes_plugins.analyses.budget import Budget
 from ebayes_plugins.analyses.experiment import Experiment
 from ebayes_plugins.analyses.importance import Importance
 from ebayes_plugins.analyses.mechanisms import Mechanisms
+from ebayes_plugins.analyses.noises import Noises
 from ebayes_plugins.analyses.posterior import Posterior
 from ebayes_plugins.analyses.predictive import Predictive
 from ebayes_plugins.analyses.reliability import Reliability
@@ -17,5 +18,5 @@ from ebayes_plugins.analyses.two_synapses import TwoSynapses
 
 ALL: list[type[Analysis]] = [
     TrainingCurves, Importance, Tradeoff, Advantage, Experiment, Mechanisms, TwoSynapses, Predictive, Posterior,
-    Reliability, Budget,
+    Reliability, Budget, Noises,
 ]  # fmt: skip

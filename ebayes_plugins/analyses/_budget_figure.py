@@ -10,7 +10,7 @@ from ebayes_core.report.canvas import spread
 from ebayes_core.wording import span
 from ebayes_plugins.analyses._budget_slopes import PER
 from ebayes_plugins.analyses._colours import OTHERS
-from ebayes_plugins.analyses._layout import caption, counted, grid, heading
+from ebayes_plugins.analyses._layout import caption, counted, grid, heading, legend
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,19 +38,20 @@ def draw(arrays: Arrays, figure: Figure, most: int, finding: str) -> None:
         _row(row, {name: values[mine] for name, values in arrays.items() if len(values) == len(mine)})
     for ax, (x, _) in zip(axes[-1], LABELS, strict=True):
         ax.set_xlabel(x)
-    handles, labels = max((ax.get_legend_handles_labels() for ax in axes[:, 0]), key=lambda found: len(found[1]))
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 4))
+    handles = max((ax.get_legend_handles_labels()[0] for ax in axes[:, 0]), key=len)
+    legend(figure, handles, loc="outside lower center", ncols=min(len(handles), 6))
+    layers = int(np.bincount(arrays["member"]).max())
     skipped = int(arrays["skipped"][0])
     left_out = f"{skipped} networks with one sigma, without noise or diverged are left out" if skipped else ""
-    caption(figure, finding, left_out, counted(settings=(len(shown), len(points))))
+    left = counted(settings=(len(shown), len(points)), layers=(min(layers, len(OTHERS)), layers))
+    caption(figure, finding, left_out, left)
 
 
 def _row(axes: np.ndarray, mine: Arrays) -> None:
     for ax, (_, label) in zip(axes, LABELS, strict=True):
         ax.set_ylabel(label)
-    for i, layer in enumerate(mine["layer"].tolist()):
+    for i, tone in zip(spread(range(len(mine["layer"])), len(OTHERS)), OTHERS, strict=False):
         one = {name: values[i] for name, values in mine.items()}
-        tone = OTHERS[(int(layer) - 1) % len(OTHERS)]
         _within(axes[0], one, tone)
         _across(axes[1], one, tone)
         axes[2].semilogx(one["measured"], one["in_sample"], ".-", color=tone, linewidth=1)
