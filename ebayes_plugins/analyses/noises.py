@@ -39,8 +39,7 @@ class Noises(Analysis):
         0.01,
         gt=0,
         lt=1,
-        description="a synapse is nearly silent if the root mean square of its weight, (mu^2 + sigma^2)^(1/2), is "
-        "below this share of that of its layer",
+        description="a synapse is nearly silent if its |mu| is below this share of the RMS mean of its layer",
     )
 
     def measure(self, run: Run) -> Arrays:
@@ -71,7 +70,7 @@ class Noises(Analysis):
     def _silent(self, run: Run, member: int) -> float:
         """Share of a network's synapses that are nearly silent."""
         layers = range(1, run.n_layers(member) + 1)
-        squares = [np.sum([run.layer(member, i, n).astype(float) ** 2 for n in ("mu", "sigma")], 0) for i in layers]
+        squares = [run.layer(member, i, "mu").astype(float) ** 2 for i in layers]
         return float(np.concatenate([(s < self.silent_below**2 * s.mean()).ravel() for s in squares]).mean())
 
     def statistics(self, arrays: Arrays) -> Arrays:
