@@ -10,11 +10,8 @@ from ebayes_plugins import costs, inference, networks, noise, optimizers
 
 @hookimpl
 def ebayes_costs() -> list[type[Cost]]:
-    """The four mechanisms, their power-law family, its limit, relative and vesicular costs, and mixtures."""
-    return [
-        costs.Calcium, costs.Membrane, costs.Actin, costs.Trafficking,
-        costs.PowerLaw, costs.Entropic, costs.Cv, costs.Vesicles, costs.Mixture,
-    ]  # fmt: skip
+    """The four mechanisms, their power-law family and its limit, the least energy of n, p and q, and mixtures."""
+    return costs.ALL
 
 
 @hookimpl

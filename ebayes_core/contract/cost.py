@@ -32,16 +32,33 @@ class Cost(Plugin):
     def energy(self, sigma: Tensor, mu: Tensor) -> Tensor:
         """Energy of each synapse, elementwise: tensors of one shape (member, ...) in, the same shape out.
 
-        It decreases with sigma; sigma > 0. The multiplier is applied elsewhere.
+        It decreases with sigma, unless `monotone` says otherwise; sigma > 0. The multiplier is applied elsewhere.
         """
 
     def __call__(self, sigma: Tensor, mu: Tensor) -> Tensor:
         """Multiplier times energy, elementwise (nat): the term of the objective."""
         return self.multiplier * self.energy(sigma, mu)
 
+    def quanta(self, sigma: Tensor, mu: Tensor) -> Quanta | None:
+        """n, p and q at which a synapse with this mean and standard deviation spends this energy, elementwise.
+
+        None if the cost does not imply them.
+        """
+        return None
+
+    @property
+    def monotone(self) -> bool:
+        """Whether the energy decreases with sigma everywhere; if not, a synapse has a cheapest sigma."""
+        return True
+
     @property
     def quantal(self) -> bool:
-        """Whether the energy needs n, p and q, so that only some noises can be combined with it."""
+        """Whether the energy is that of n, p and q, where the noise has them."""
+        return False
+
+    @property
+    def needs_quanta(self) -> bool:
+        """Whether it has no value without them, so that only some noises can be combined with it."""
         return False
 
     def given(self, quanta: Quanta | None) -> Price:
@@ -65,7 +82,12 @@ class VesicleCost(Cost):
 
     @property
     def quantal(self) -> bool:
-        """True: n, p and q are needed."""
+        """True."""
+        return True
+
+    @property
+    def needs_quanta(self) -> bool:
+        """True, unless the cost also has an energy as a function of sigma and mu."""
         return True
 
     def given(self, quanta: Quanta | None) -> Price:

@@ -83,7 +83,8 @@ class Cohort:
         )
         steps = self.batches * self.training.epochs
         horizon = steps if self.training.schedule == "cosine" else None
-        solves, carries = self.training.sigma == "fixed_point", not cost.quantal and self._carries(noise, len(points))
+        solves = self.training.sigma == "fixed_point"
+        carries = self._carries(noise, len(points)) and not (cost.quantal and noise.quantal())
         shared, synapses = tuple(self.copies), sum(self.sizes)
         examples = self.data.examples
         held = self.training.means == "held"

@@ -36,7 +36,7 @@ def cause(cohort: Cohort, state: State, member: int, seen: str) -> str:
     free = {name: _row([p.value for p in parts], member) for name, parts in state.parameters.free.items()}
     if free and _sigma_broken(f, mu, free):
         return f"sigma (noise '{point.noise.kind}')"
-    if f.cost.quantal:  # not a function of mu and sigma, at which the terms are evaluated below
+    if f.quantal:  # not a function of mu and sigma, at which the terms are evaluated below
         return seen
     lost, double = not all(bool(t.isfinite().all()) for t in (mu, *free.values())), doubled(f, [point])
     here, around = _here(f, mu, free), _around(f, mu, free, state, member)

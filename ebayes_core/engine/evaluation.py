@@ -59,7 +59,7 @@ def reliability_costs(cohort: Cohort, p: Parameters) -> dict[str, Tensor]:
     rms = torch.cat(sigmas, 1).square().mean(-1, keepdim=True).sqrt()
     summed = [torch.zeros_like(rms[:, 0]), torch.zeros_like(rms[:, 0])]
     for mu, sigma, price, n in zip(p.mu, sigmas, f.prices(p), f.copies, strict=True):
-        at_rms = mu.new_full(mu.shape, math.nan) if f.cost.quantal else price(rms.expand_as(sigma), mu)
+        at_rms = mu.new_full(mu.shape, math.nan) if f.quantal else price(rms.expand_as(sigma), mu)
         summed = [total + n * t.sum(-1) for total, t in zip(summed, (price(sigma, mu), at_rms), strict=True)]
     return dict(zip(("reliability_cost", "reliability_cost_at_rms"), summed, strict=True))
 

@@ -44,7 +44,7 @@ class Place(NamedTuple):
 @torch.no_grad()
 def check(cohort: Cohort, state: State) -> None:
     """Raise PluginError naming the plugin, the method, what is not finite, at which values, and what to do."""
-    if cohort.formulas.cost.quantal:  # not a function of mu and sigma, so followed only by the plugin's own tests
+    if cohort.formulas.quantal:  # not a function of mu and sigma, so followed only by the plugin's own tests
         return
     mu, free = _few(state)
     double = doubled(cohort.formulas, [p.member for p in cohort.points])

@@ -147,7 +147,7 @@ def _terms(
 ) -> tuple[list[Tensor], list[Tensor]]:
     """Magnitude and reliability costs of each layer, at a sigma that has moved by these logarithms."""
     moved = [sigma[i % len(sigma)].expand_as(mu) for i, mu in enumerate(p.mu)]
-    free = _freely(p, conditions, logs) if f.cost.quantal else p.freely()
+    free = _freely(p, conditions, logs) if f.quantal else p.freely()
     layers = list(zip(p.mu, moved, free, f.copies, strict=True))
     magnitude = [n * f.inference.magnitude_cost(m, s) for m, s, _, n in layers]
     price = [f.cost.given(f.quanta(m, free)) for m, _, free, _ in layers]

@@ -65,7 +65,12 @@ class Formulas:
 
     def quanta(self, mu: Tensor, free: Free) -> Quanta | None:
         """n, p and q of each synapse, if there is noise and the cost needs them."""
-        return self.noise.quanta(mu, free) if free and self.cost.quantal else None
+        return self.noise.quanta(mu, free) if free and self.quantal else None
+
+    @property
+    def quantal(self) -> bool:
+        """Whether the cost is a function of the n, p and q of the noise, in place of sigma and mu."""
+        return self.cost.quantal and self.noise.quantal()
 
     def penalty(self, mu: Tensor, sigma: Tensor, noisy: bool, quanta: Quanta | None = None) -> Tensor:
         """Elementwise terms of the objective besides the loss; without noise there is no reliability to pay for."""

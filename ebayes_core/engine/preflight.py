@@ -147,7 +147,7 @@ def _check_costs(member: Any, formulas: Formulas, mu: Tensor, free: dict[str, Te
         (member.inference, "magnitude_cost", lambda: inference.magnitude_cost(mu, sigma))
     ]
     if free:
-        method = "vesicle_energy" if formulas.cost.quantal else "energy"
+        method = "vesicle_energy" if formulas.quantal else "energy"
         asked = [
             (member.cost, method, lambda: price(sigma, mu) if quanta else formulas.cost.energy(sigma, mu)),
             *asked,

@@ -98,12 +98,13 @@ def _free(cohort: Cohort, p: Parameters) -> Layers:
 
 
 def _quanta(cohort: Cohort, p: Parameters) -> Layers:
-    """Release sites, probability and quantal size of each synapse, if the noise has them."""
-    noise = cohort.formulas.noise
-    if not p.noisy or not noise.quantal():
+    """Release sites, probability and quantal size of each synapse, if the noise has them or the cost implies them."""
+    f = cohort.formulas
+    own = f.noise.quanta if f.noise.quantal() else lambda mu, free: f.cost.quanta(f.sigma(mu, free), mu)
+    found = [own(mu, free) for mu, free in zip(p.mu, p.freely(), strict=True)] if p.noisy else []
+    columns = list(zip(*(q for q in found if q), strict=True))
+    if not columns:
         return {}
-    found = [noise.quanta(mu, free) for mu, free in zip(p.mu, p.freely(), strict=True)]
-    columns = zip(*(q for q in found if q), strict=True)
     names = ("release_sites", "release_probability", "quantal_size")
     return {
         name: cohort.layered([t.to(cohort.dtype).contiguous() for t in parts])
@@ -192,7 +193,7 @@ def free_energy(cohort: Cohort, p: Parameters, nll: Tensor) -> dict[str, Tensor]
     magnitude = (n * inference.magnitude_cost(mu, sigma)).sum(-1)
     log_prior = inference.log_prior(mu, sigma)
     known = {"nll_train": nll, "magnitude_cost": magnitude}
-    if not p.noisy or log_prior is None or not cohort.formulas.noise.gaussian() or cost.quantal:
+    if not p.noisy or log_prior is None or not cohort.formulas.noise.gaussian() or cohort.formulas.quantal:
         return known | dict.fromkeys(("elbo", "bound", "slack"), torch.full_like(nll, math.nan))
     energy = lambda s: inference.reliability_cost(mu, s, cost)
     slack = (n * (energy(sigma) + bound.constant(energy, sigma) - entropy_cost(sigma))).sum(-1)

@@ -123,7 +123,7 @@ def _in_log_sigma(f: Formulas, mu: Tensor, free: dict[str, Tensor]) -> Tensor:
     if not free:
         return torch.full_like(mu, torch.nan)
     sigma = f.sigma(mu, free)
-    if f.cost.quantal:
+    if f.quantal:
         return _along_free(f, mu, free, sigma)
     with torch.enable_grad():
         leaf = sigma.detach().clone().requires_grad_()

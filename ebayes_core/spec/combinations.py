@@ -24,7 +24,7 @@ def mistakes(member: Any, registry: Registry) -> Iterator[str]:
     noise, optimizer, inference = member.noise, member.optimizer, member.inference
     normal: Fits = lambda n: n.gaussian()
     needs: list[tuple[bool, str, Fits]] = [
-        (member.cost.quantal, f"the cost '{member.cost.kind}' needs n, p and q", lambda n: n.quantal()),
+        (member.cost.needs_quanta, f"the cost '{member.cost.kind}' needs n, p and q", lambda n: n.quantal()),
         (
             optimizer.gaussian,
             f"the optimizer '{optimizer.kind}' needs normal weights with a sigma of their own",

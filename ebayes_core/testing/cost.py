@@ -16,7 +16,7 @@ from ebayes_core.testing.gradients import finite_at, slopes
 from ebayes_core.testing.strategies import corners, siblings
 
 NEAR = 1e-2  #: for a mean below this, the energy may be zero
-SMALLEST_SIGMA = 1e-9  #: of a silent synapse, where a mixture has a cost that is about sigma beside one of vesicles
+SMALLEST_SIZE = 1e-6  #: of a silent synapse, where a mixture has a cost that is about sigma beside one of vesicles
 
 
 def check_cost(cls: type[Cost]) -> None:
@@ -33,21 +33,23 @@ def check_cost(cls: type[Cost]) -> None:
     @steady
     def holds(pair: list[Cost], sigma: Tensor, mu: Tensor) -> None:
         if pair[0].quantal:
-            formula_holds(_name(pair[0]), in_quanta, pair, **_release(sigma, mu)._asdict())
-            _drives(_name(pair[0]), stack(pair, torch.float64))
-        else:
-            formula_holds(_name(pair[0]), in_sigma, pair, sigma=sigma, mu=mu)
-            _falls(_name(pair[0]), pair, mu)
+            formula_holds(_name(pair[0], "vesicle_energy"), in_quanta, pair, **_release(sigma, mu)._asdict())
+            _drives(_name(pair[0], "vesicle_energy"), stack(pair, torch.float64))
+        if not pair[0].needs_quanta:
+            formula_holds(_name(pair[0], "energy"), in_sigma, pair, sigma=sigma, mu=mu)
+            _falls(_name(pair[0], "energy"), pair, mu)
 
     @changed.settings
     @given(changed.pairs(), sigma_tensors, mu_tensors)
     def fields_matter(pair: tuple[str, Cost, Cost], sigma: Tensor, mu: Tensor) -> None:
-        changed.see(pair, lambda p: p.given(_release(sigma, mu))(sigma, mu))
+        changed.see(pair, lambda p: _prices(p, sigma, mu))
 
     holds()
     for plugin in corners(cls):
-        formula, names = (in_quanta, ("n", "p", "q")) if plugin.quantal else (in_sigma, ("sigma", "mu"))
-        finite_at(_name(plugin), formula, [plugin], **usual(*names))
+        if plugin.quantal:
+            finite_at(_name(plugin, "vesicle_energy"), in_quanta, [plugin], **usual("n", "p", "q"))
+        if not plugin.needs_quanta:
+            finite_at(_name(plugin, "energy"), in_sigma, [plugin], **usual("sigma", "mu"))
     _falls_in_quanta(cls)
     fields_matter()
     changed.all_seen()
@@ -62,12 +64,18 @@ def in_quanta(cost: Cost, n: Tensor, p: Tensor, q: Tensor) -> Tensor:
     """The energy of a cost as a function of n, p and q, from which a mixture takes sigma and mu."""
     if isinstance(cost, VesicleCost):
         return cost.vesicle_energy(n, p, q)
-    sigma = (n * p * (1 - p) * q * q + SMALLEST_SIGMA**2).sqrt()
+    sigma = (n * p * (1 - p)).sqrt() * q.abs().clamp_min(SMALLEST_SIZE)
     return cost.given(Quanta(n, p, q))(sigma, n * p * q)
 
 
-def _name(cost: Cost) -> str:
-    return f"{type(cost).__name__}.{'vesicle_energy' if isinstance(cost, VesicleCost) else 'energy'}"
+def _name(cost: Cost, method: str) -> str:
+    return f"{type(cost).__name__}.{method if isinstance(cost, VesicleCost) else 'energy'}"
+
+
+def _prices(cost: Cost, sigma: Tensor, mu: Tensor) -> Tensor:
+    """The energy in quanta, and that without, where there is one."""
+    in_quanta = cost.given(_release(sigma, mu))(sigma, mu)
+    return in_quanta if cost.needs_quanta else torch.cat([in_quanta, cost(sigma, mu)])
 
 
 def _release(sigma: Tensor, mu: Tensor) -> Quanta:
@@ -76,6 +84,8 @@ def _release(sigma: Tensor, mu: Tensor) -> Quanta:
 
 
 def _falls(name: str, pair: list[Cost], mu: Tensor) -> None:
+    if not all(p.monotone for p in pair):
+        return
     mu = torch.where(mu[:, :1].abs() < NEAR, 1.0, mu[:, :1])  # near 0 the energy may be zero
     falls(name, lambda p, sigma: p.energy(sigma, mu.expand_as(sigma)), stack(pair, torch.float64))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -11,13 +12,14 @@ from scipy import stats
 from torch import Tensor
 
 from ebayes_core.contract.registry import Registry
+from ebayes_core.contract.slots import VesicleCost, hookimpl
 from ebayes_core.engine import checkpoint
 from ebayes_core.engine.objective import Formulas, gradients
 from ebayes_core.engine.parameters import Parameter, Parameters
 from ebayes_core.engine.stacking import stack
 from ebayes_core.errors import SpecError
 from ebayes_core.measure.collect import measure
-from ebayes_plugins.costs import Cv, PowerLaw, Vesicles
+from ebayes_plugins.costs import Cv, PowerLaw, Quantal
 from ebayes_plugins.inference import EnergyEfficient
 from ebayes_plugins.noise import Bernoulli, Binomial, Heterogeneous, LogNormal, Multiplicative, quantile
 from ebayes_plugins.optimizers import Adam
@@ -69,8 +71,8 @@ ANSWERS = {
        for r, s in SD.items()},
     **{f"log-normal, cost on cv, rho {r:.2g}": (LogNormal(), Cv(rho=r, c=0.01, delta=1e-6), mu, b_of(k))
        for r, (k, mu) in CV.items()},
-    "bernoulli": (Bernoulli(), Vesicles(calcium=0.1), 0.9712667 * W, logit(0.9712667)),
-    "binomial": (Binomial(n=2), Vesicles(calcium=0.1), 2 * 0.9513040 * 0.6149734, logit(0.9513040)),
+    "bernoulli": (Bernoulli(), Quantal(calcium=0.1), 0.9712667 * W, logit(0.9712667)),
+    "binomial": (Binomial(n=2), Quantal(calcium=0.1), 2 * 0.9513040 * 0.6149734, logit(0.9513040)),
 }  # fmt: skip
 
 
@@ -144,11 +146,6 @@ def test_signs_of_log_normal_weights_stay_those_of_the_start(registry: Registry)
 @pytest.mark.parametrize(
     "overrides, message",
     [
-        (['cost={kind="vesicles"}'], "cost 'vesicles' needs n, p and q.*'heterogeneous'.*: 'bernoulli', 'binomial'"),
-        (
-            ['cost={kind="mixture", costs=[{kind="calcium"}, {kind="vesicles"}]}'],
-            "cost 'mixture' needs n, p and q.*: 'bernoulli', 'binomial'",
-        ),
         (['optimizer={kind="exponentiated_gradient"}'], "keeps the signs.*: 'none', 'log_normal'"),
         (
             ['optimizer={kind="ivon"}', KINDS["multiplicative"]],
@@ -168,14 +165,39 @@ def test_what_has_no_meaning_is_refused_with_the_names_that_would_do(
         cohort(registry, DIGITS, *overrides)
 
 
+class Vesicles(VesicleCost):
+    """A cost that sigma and mu do not determine."""
+
+    kind: Literal["test_vesicles"] = "test_vesicles"
+
+    def vesicle_energy(self, n, p, q):
+        return n * (p / (1 - p)) ** 0.25
+
+
+class Provider:
+    @staticmethod
+    @hookimpl
+    def ebayes_costs():
+        return [Vesicles]
+
+
+NEEDY = '{kind="test_vesicles"}'
+
+
+@pytest.mark.parametrize("cost", [NEEDY, f'{{kind="mixture", costs=[{{kind="calcium"}}, {NEEDY}]}}'])
+def test_a_cost_that_needs_n_p_and_q_asks_for_a_noise_that_has_them(cost: str) -> None:
+    with pytest.raises(SpecError, match=r"needs n, p and q.*'heterogeneous'.*: 'bernoulli', 'binomial'"):
+        cohort(Registry.of(Provider), DIGITS, f"cost={cost}")
+
+
 @pytest.mark.parametrize("logit_p", [-12.0, 0.5, 12.0, 20.0, 24.0])
 def test_calcium_is_paid_exactly_where_release_is_nearly_certain(logit_p: float) -> None:
     """In single precision 1 - p is 0 from a logit of 17; the price exp(logit / 4) and its gradient must not notice."""
-    noise, cost = (stack([p], torch.float32) for p in (Binomial(n=3), Vesicles(calcium=2.0)))
+    noise, cost = (stack([p], torch.float32) for p in (Binomial(n=3), Quantal(calcium=2.0)))
     phi = torch.tensor([[logit_p]], requires_grad=True)
     mu = torch.tensor([[0.3]])
     price = cost.given(noise.quanta(mu, {"phi": phi}))(noise.sigma(mu, {"phi": phi}), mu)
     (slope,) = torch.autograd.grad(price.sum(), phi)
     assert price.dtype == torch.float32
-    assert price.item() == pytest.approx(2 * math.exp(logit_p / 4), rel=1e-5)
+    assert price.item() == pytest.approx(2 * math.exp(logit_p / 4) + 3 * 0.05, rel=1e-5)
     assert slope.item() == pytest.approx(math.exp(logit_p / 4) / 2, rel=1e-5)

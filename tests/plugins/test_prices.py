@@ -13,7 +13,7 @@ from tests.build import DIGITS, cohort, trained
 
 SPEC = {
     "inference": {"kind": "energy_efficient", "magnitude": 0.0},
-    "cost": {"kind": "vesicles", "c": 0.3, "calcium": 2.0},
+    "cost": {"kind": "quantal", "c": 0.3, "calcium": 2.0},
     "noise": {"kind": "binomial", "n": 3},
 }
 

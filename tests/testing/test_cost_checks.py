@@ -209,7 +209,7 @@ class AtItsBound(GoodCost):
 
 
 def test_bounds_of_fields_are_tried() -> None:
-    with pytest.raises(AssertionError, match=r"AtItsBound.energy is not finite at .*knee=1e-06"):
+    with pytest.raises(AssertionError, match=r"AtItsBound.energy is not finite.* at .*knee=1(\.0\d+)?e-06"):
         check_cost(AtItsBound)
 
 
@@ -238,7 +238,7 @@ class Nested(GoodCost):
     [
         (lambda s: 1 / (s.curve.steepness - 2 * (1 - 2**-24)), "steepness=1.99999988"),
         (lambda s: (s.curve.steepness - 1e-30).sqrt(), "steepness=1.17549"),
-        (lambda s: 1 / (3 - s.ends[0]), r"ends=\(3.0,\)"),
+        (lambda s: 1 / (3 - s.ends[0]), r"ends=\((3.0|2.9999999)"),
         (lambda s: (s.ends[0] - 1) / (s.ends[0] - 1), r"ends=\(1.0,\)"),
         (lambda s: 0 if s.late is None else (0.25 - 2**-26 - s.late) / (0.25 - 2**-26 - s.late), "late=0.24999998"),
     ],

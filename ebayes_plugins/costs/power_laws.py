@@ -1,22 +1,16 @@
-"""Costs of reliability: power laws of sigma (Appendix 1) and of its ratio to the mean, vesicles, and mixtures."""
+"""Costs that are power laws: of sigma (Appendix 1), their limit, and of its ratio to the mean."""
 
 from __future__ import annotations
 
 from abc import ABC
-from functools import reduce
-from operator import add
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, model_validator
 
-from ebayes_core.contract.slots import Cost, Quanta, VesicleCost
+from ebayes_core.contract.slots import Cost
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from ebayes_core.contract.cost import Price
-
-C = TypeVar("C", bound=Cost)
 
 
 def exponent(rho: float) -> Any:
@@ -107,55 +101,3 @@ class Cv(Cost):
         from ebayes_core.contract.functions import power
 
         return power((mu**2 + self.delta**2).sqrt() / sigma, self.rho)  # of the ratio, which overflows later
-
-
-class Vesicles(VesicleCost):
-    """Vesicles: calcium for the odds of release, membrane and actin for the sites' vesicles (Eq. 12-16, in n, p, q)."""
-
-    kind: Literal["vesicles"] = "vesicles"
-    calcium: float = Field(1.0, ge=0, le=1e6, description="price of (p / (1 - p)) ** (1/4)")
-    membrane: float = Field(0.0, ge=0, le=1e6, description="price of n |q| ** (2/3)")
-    actin: float = Field(0.0, ge=0, le=1e6, description="price of n |q| ** (1/3)")
-    delta: float = Field(1e-3, ge=1e-6, le=10, description="|q| counts as (q^2 + delta^2)^(1/2), which is smooth at 0")
-
-    @model_validator(mode="after")
-    def _some_price(self) -> Vesicles:
-        if not self.calcium and not self.membrane and not self.actin:
-            raise ValueError("at least one of calcium, membrane and actin must be positive")
-        return self
-
-    def vesicle_energy(self, n: Tensor, p: Tensor, q: Tensor) -> Tensor:
-        """calcium (p / (1 - p)) ** (1/4) + n (membrane |q| ** (2/3) + actin |q| ** (1/3)), elementwise."""
-        from ebayes_core.contract.functions import power
-
-        size = q**2 + self.delta**2
-        vesicles = n * (self.membrane * power(size, 1 / 3) + self.actin * power(size, 1 / 6))
-        return self.calcium * power(p / (1 - p), 1 / 4) + vesicles
-
-
-class Mixture(Cost, Generic[C]):
-    """Several costs at once, each with its own multiplier: sum_k c_k energy_k."""
-
-    kind: Literal["mixture"] = "mixture"
-    costs: tuple[C, ...] = Field(min_length=1, max_length=100, description="the costs to add, each a table with a kind")
-
-    @classmethod
-    def model_parametrized_name(cls, params: tuple[Any, ...]) -> str:
-        """The spec has one mixture, over all registered costs."""
-        return "Mixture"
-
-    def energy(self, sigma: Tensor, mu: Tensor) -> Tensor:
-        """The sum of the costs, elementwise."""
-        return reduce(add, (cost(sigma, mu) for cost in self.costs))
-
-    @property
-    def quantal(self) -> bool:
-        """Whether any of the costs needs n, p and q."""
-        return any(cost.quantal for cost in self.costs)
-
-    def given(self, quanta: Quanta | None) -> Price:
-        """The sum of the costs for these quanta."""
-        if not self.quantal:
-            return self
-        prices = [cost.given(quanta) for cost in self.costs]
-        return lambda sigma, mu: self.multiplier * reduce(add, (price(sigma, mu) for price in prices))
