@@ -199,8 +199,9 @@ def _metric(run: Run, name: str) -> np.ndarray:
 
 
 def _priced(run: Run) -> tuple[str, ...]:
-    """Swept fields that do not belong to the mechanism: those of the noise, and an amount of energy."""
-    return ("noise", "inference.energy", *(name for name in run.swept if name.startswith("noise.")))
+    """Swept fields that do not belong to the mechanism: those of noise and training, and an amount of energy."""
+    others = ("noise.", "training.", "optimizer.")
+    return ("noise", "training", "optimizer", "inference.energy", *(n for n in run.swept if n.startswith(others)))
 
 
 def _names(noises: list[dict[str, Any]]) -> list[str]:
