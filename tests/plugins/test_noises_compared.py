@@ -114,3 +114,17 @@ def test_the_energies_are_those_of_the_file(tmp_path: Any) -> None:
         sigma = run.synapses(member)["sigma"].astype(float)
         assert energy == pytest.approx((sigma**-0.5).mean(), rel=1e-5)
     np.testing.assert_allclose(found["score_sample"], run.metric("accuracy_sample")[:4])
+
+
+def test_under_a_budget_the_energy_is_that_of_the_layers() -> None:
+    class Budgeted(FakeRun):
+        layer_metrics = (*FakeRun.layer_metrics, "energy")
+
+        def layer_metric(self, name: str) -> np.ndarray:
+            known = {"energy": [[1.0, 2.0, np.nan], [3.0, 5.0, np.nan]], "n_synapses": [[10.0, 30.0, np.nan]] * 2}
+            return np.array(known[name]) if name in known else super().layer_metric(name)[:2] * [1, 1, np.nan]
+
+    members = [{"cost": {"kind": "membrane"}}] * 2
+    found = Noises().measure(Budgeted(members, {"inference.energy": [1.0, 2.0]}, power(1, 1)))
+    np.testing.assert_allclose(found["energy"], [(10 * 1 + 30 * 2) / 40, (10 * 3 + 30 * 5) / 40])
+    assert set(found["column"]) == {"membrane"}, "an amount of energy is no mechanism"
