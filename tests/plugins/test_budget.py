@@ -9,11 +9,12 @@ import pytest
 from scipy.optimize import brentq, minimize
 from scipy.stats import linregress
 
+from ebayes_core.contract.registry import Registry
 from ebayes_core.errors import UserError
 from ebayes_plugins.analyses import _budget_slopes as slopes
 from ebayes_plugins.analyses._budget_slopes import PER, Synapses
 from ebayes_plugins.analyses.budget import Budget, _own
-from tests.plugins.test_analyses import FakeRun, N, power, sweep
+from tests.plugins.test_analyses import FakeRun, N, figure_of, power, sweep
 
 NEURONS, INPUTS = 7, 23
 
@@ -144,6 +145,55 @@ def test_prices_are_budgets_of_the_network() -> None:
     np.testing.assert_allclose(found["within_half"], 0, atol=1e-6)
     np.testing.assert_allclose(found["rho"], 2 / 3, rtol=1e-4)
     assert set(found["neurons"]) == {17} and set(found["n"]) == {509, 510}, "three neurons and a synapse are flat"
+
+
+class Budgeted(FakeRun):
+    """Networks with a budget for each kind of unit, whose sigma solves it exactly."""
+
+    layer_metrics = (*FakeRun.layer_metrics, "budget_excess", "margin")
+
+    def __init__(self, rho: float) -> None:
+        self.rho = rho
+        members = [
+            {"cost": {"kind": "power_law", "rho": rho}, "inference": {"kind": "budget", "energy": 2.0, "per": per}}
+            for per in PER
+        ]
+        super().__init__(members, {"inference.per": list(PER)}, None)
+
+    def layer_metric(self, name: str) -> np.ndarray:
+        return np.arange(12.0).reshape(4, 3) if name in ("budget_excess", "margin") else super().layer_metric(name)
+
+    def layer(self, i: int, layer: int, name: str) -> np.ndarray:
+        h = [super(Budgeted, self).layer(0, k, "gauss_newton_noise") for k in (1, 2)]
+        if name != "sigma":
+            return np.ones((20, 30)) if name == "mu" else h[layer - 1]
+        flat = np.concatenate([part.ravel() for part in h])
+        curved, index = flat > 0, np.arange(flat.size)
+        unit = {"network": 0 * index, "layer": index // 600, "neuron": index // 30, "synapse": index}[PER[i]]
+        sigma = np.full(flat.shape, 9.0)
+        sigma[curved] = solved(N * flat[curved], np.ones(curved.sum()), 2.0, self.rho, unit[curved])
+        return sigma.reshape(2, 20, 30)[layer - 1]
+
+
+@pytest.mark.skipif("budget" not in Registry.load().kinds("inference"), reason="the inference is not installed")
+@pytest.mark.parametrize("rho", [2 / 3, 2.0])
+def test_the_analysis_finds_the_budget_of_a_file(rho: float, tmp_path: Any) -> None:
+    analysis, run = Budget(), Budgeted(rho)
+    found = analysis.measure(run)
+    assert found["budget"].tolist() == [per for per in PER for _ in range(2)]
+    for name, own in (("within", "within"), ("across", "across"), ("layers_slope", "layers")):
+        np.testing.assert_allclose(found[name], _own(found, f"{own}_expected"), atol=1e-6, err_msg=name)
+    table = analysis.statistics(found)
+    one = -2 / (rho + 2)
+    np.testing.assert_allclose(table["within"], [one] * 6 + [0] * 2, atol=1e-6)
+    np.testing.assert_allclose(table["across"][[0, 1, 2, 3, 6, 7]], [one] * 4 + [0] * 2, atol=1e-6)
+    assert (np.abs(table["across"][4:6]) < 0.4 * abs(one)).all()
+    assert table["sum R/E - 1"].tolist() == [0, 1, 3, 4, 6, 7, 9, 10]
+    assert f"budget per network {one:.2f} and {one:.2f}" in analysis.headline(found)
+    figure = figure_of(analysis, found, tmp_path)
+    line = figure.axes[0].lines[0]
+    np.testing.assert_allclose(line.get_ydata(), found["bins"][0, 2])
+    np.testing.assert_allclose(figure.axes[7].lines[0].get_ydata(), found["neuron_y"][4][:17])
 
 
 def test_a_cost_of_the_ratio_to_the_mean_holds_the_mean_still() -> None:
