@@ -33,6 +33,9 @@ MEMORY, FRESH, LASTING = 0.2, 0.1, 0.5
 #: How many steps it takes to outweigh the assumption that the curvature is the Fisher.
 PRIOR = 30
 TINY = 1e-30
+#: Where what drives sigma up is less than this share of what holds it down, either the step is as long as it may be, or
+#: the energy is near its minimum.
+NEAR = 1 / 8
 
 
 def collected(parts: list[Tensor], sigma: list[Tensor]) -> list[Tensor]:
@@ -122,8 +125,7 @@ def solved(f: Formulas, p: Parameters, fisher: Fisher, clock: Tensor, alive: Ten
 def newton(f: Formulas, p: Parameters, conditions: list[Condition]) -> list[Tensor]:
     """One Newton step of log sigma toward stationarity, bounded; a tensor per condition, shaped as its sigma.
 
-    In log sigma the logarithm of the condition is a line for a power law, so that one step reaches the solution; for
-    any cost with a monotone derivative the steps converge.
+    Where the energy rises with sigma, as it may for a synapse of a single vesicle, the steps lead back to where it falls.
     """
     with torch.enable_grad():
         logs = [torch.zeros_like(k.spread.sigma).requires_grad_() for k in conditions]
@@ -132,14 +134,24 @@ def newton(f: Formulas, p: Parameters, conditions: list[Condition]) -> list[Tens
         in_magnitude, in_reliability = _derivatives(magnitude, logs), _derivatives(reliability, logs)
         curved = [f.examples * k.curvature * s**2 for k, s in zip(conditions, sigma, strict=True)]
         excess = [
-            (h + m).clamp_min(TINY).log() - (-r).clamp_min(TINY).log()
-            for h, m, r in zip(curved, in_magnitude, in_reliability, strict=True)
+            _excess((h + m).clamp_min(TINY), -r) for h, m, r in zip(curved, in_magnitude, in_reliability, strict=True)
         ]
         derivatives = torch.autograd.grad(_total(excess), logs)
     return [
         (-e.detach() / d.clamp_min(1)).clamp(-MOST, MOST).minimum((k.ceiling / k.spread.sigma).log())
         for e, d, k in zip(excess, derivatives, conditions, strict=True)
     ]
+
+
+def _excess(holds: Tensor, drives: Tensor) -> Tensor:
+    """A function of log sigma that is 0 where what holds sigma down equals what drives it up, and rises there.
+
+    In log sigma the logarithm of their ratio is a line for a power law, so that one step reaches the solution. It ends
+    where the energy has its minimum: from near there on, and beyond, the difference leads back.
+    """
+    near, size = holds * NEAR, (holds + drives.abs()).detach()
+    ratio = holds.log() - drives.maximum(near.detach()).log()
+    return torch.where(drives < near, (holds - drives) / size, ratio)
 
 
 def _terms(

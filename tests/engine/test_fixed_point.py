@@ -41,6 +41,8 @@ COSTS = {
     "trafficking": '{kind="trafficking", s=0.3}',
     "power_law": '{kind="power_law", rho=1.0, c=2.0}',
     "entropic": '{kind="entropic", c=1.5}',
+    "quantal": '{kind="quantal", c=0.5, membrane=0.3, actin=0.2}',
+    "quantal_turnover": '{kind="quantal_turnover", c=0.5}',
     "mixture": '{kind="mixture", costs=[{kind="calcium", c=0.1}, {kind="trafficking", c=0.01}]}',
 }
 INFERENCES = {
@@ -78,6 +80,20 @@ def test_the_steps_end_where_the_objective_is_stationary(
     curvature = torch.logspace(-2, 3, 9, dtype=torch.float64)[None]
     sigma = solved(c, mu, torch.full_like(mu, start), curvature)
     assert excess(c, mu, sigma, curvature).abs().max() < 1e-6
+
+
+@pytest.mark.parametrize("start", [1e-3, 0.4, 9.0])
+def test_a_single_vesicle_has_a_cheapest_sigma(registry: Registry, start: float) -> None:
+    """The energy rises beyond it: also a silent synapse, and one of hardly any curvature, come to rest."""
+    c = cohort(registry, LINEAR, 'cost={kind="quantal", c=0.5, turnover=0.1, membrane=0.3, actin=0.2, n_min=1}')
+    h = torch.tensor([[0.0, 1e-9, 1e-4, 1e-3, 0.01, 0.03, 0.1, 0.3, 1.0]], dtype=torch.float64).repeat(1, 3)
+    mu = torch.tensor([0.02, 0.3, -1.4], dtype=torch.float64).repeat_interleave(9)[None]
+    sigma = solved(c, mu, torch.full_like(mu, start), h)
+    u = torch.linspace(-9, 2, 22_001, dtype=torch.float64)[:, None].exp()
+    loss = c.formulas.examples * h * u**2 / 2 + c.formulas.cost(u.expand(-1, 27), mu.expand(len(u), -1))
+    best = u[loss.argmin(0), 0]
+    assert (best > 1e-3).all() and (best < LARGEST / 2).all()
+    torch.testing.assert_close(sigma[0], best, rtol=3e-4, atol=0)  # half a step of the search
 
 
 @given(rho=st.floats(0.1, 8), c=st.floats(1e-3, 1e3), curvature=st.floats(1e-3, 1e4), start=st.floats(1e-4, LARGEST))
@@ -200,6 +216,17 @@ def test_a_linear_readout_is_trained_to_its_optimum(registry: Registry, noise: s
     sigma = trained(c).parameters.spreads[0].sigma[0]
     assert not [r for r in caplog.records if r.name == "ebayes"], "the step was not compiled"
     torch.testing.assert_close(sigma, known.expand_as(sigma), rtol=0.02, atol=0)
+
+
+@pytest.mark.parametrize("cost", [pytest.param("quantal", marks=pytest.mark.slow), "quantal_turnover"])
+def test_a_linear_readout_ends_at_the_least_energy(registry: Registry, cost: str) -> None:
+    """Calcium and turnover: N H sigma^2 = 2/5 c 1.6494 f^(1/5) (|mu| / sigma)^(2/5) at the means that were trained."""
+    schedule = (SOLVE, 'training.schedule="cosine"', "training.epochs=4000")  # the means come to rest
+    c = cohort(registry, LINEAR, *schedule, f'cost={{kind="{cost}", c=0.5, turnover=0.1}}', compile=True)
+    p = trained(c).parameters
+    driven = 0.4 * 0.5 * 1.6493848884661 * 0.1**0.2 * (p.mu[0][0] ** 2 + 1e-8) ** 0.2
+    known = (driven / (c.formulas.examples * exact_curvature(c))) ** (1 / 2.4)
+    torch.testing.assert_close(p.spreads[0].sigma[0], known, rtol=0.01, atol=0)
 
 
 @pytest.mark.slow

@@ -46,6 +46,7 @@ EXPRESSIONS: dict[str, Expression] = {
     "addcdiv": lambda a, b, c, value=None: f"{a} + {_scaled(f'{b} / {c}', value)}",
     "lerp": lambda a, b, w: f"({w} < 0.5f ? {a} + {w} * ({b} - {a}) : {b} - ({b} - {a}) * (1 - {w}))",
     "where": lambda c, a, b: f"({c} ? {a} : {b})",
+    "masked_fill": lambda a, c, value: f"({c} ? {value} : {a})",
     "clamp": _clamp,
     "clamp_min": _clamp,
     "clamp_max": lambda a, high: _clamp(a, None, high),
