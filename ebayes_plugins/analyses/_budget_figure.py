@@ -44,7 +44,8 @@ def draw(arrays: Arrays, figure: Figure, most: int, finding: str) -> None:
     skipped = int(arrays["skipped"][0])
     left_out = f"{skipped} networks with one sigma, without noise or diverged are left out" if skipped else ""
     left = counted(settings=(len(shown), len(points)), layers=(min(layers, len(OTHERS)), layers))
-    caption(figure, finding, left_out, left)
+    same = "the level of a synapse's price, which depends on its mean, is held" if arrays["price_varies"].any() else ""
+    caption(figure, finding, same, left_out, left)
 
 
 def _row(axes: np.ndarray, mine: Arrays) -> None:

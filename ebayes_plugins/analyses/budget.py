@@ -149,7 +149,7 @@ def _numbers(s: Synapses, implied: dict[str, Synapses]) -> dict[str, Any]:
     at = spread(s)
     return {
         "n": len(s.x), "neurons": len(np.unique(s.neuron)), "needed": at.within / max(at.across, 1e-12),
-        "share_across": at.across / (at.across + at.within),
+        "price_varies": held(s) is not None, "share_across": at.across / (at.across + at.within),
         **{name: fit.value for name, fit in fits.items()}, **{f"{name}_half": fit.half for name, fit in fits.items()},
         "within_expected": [within(implied[per]).value for per in PER],
         "across_expected": [across(implied[per]).value for per in PER],
