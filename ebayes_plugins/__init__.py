@@ -28,8 +28,8 @@ def ebayes_optimizers() -> list[type[Optimizer]]:
 
 @hookimpl
 def ebayes_inferences() -> list[type[Inference]]:
-    """Energy efficiency and variational Bayes."""
-    return [inference.EnergyEfficient, inference.VariationalBayes]
+    """Energy efficiency, energy budgets, and variational Bayes."""
+    return [inference.EnergyEfficient, inference.Budget, inference.VariationalBayes]
 
 
 @hookimpl

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from ebayes_core.contract.slots import Inference
+from ebayes_core.contract.inference import Per
+from ebayes_core.contract.slots import Allowance, Inference
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,6 +39,26 @@ class EnergyEfficient(Inference):
     def reliability_cost(self, mu: Tensor, sigma: Tensor, cost: Price) -> Tensor:
         """c energy(sigma) (Eq. 4)."""
         return cost(sigma, mu)
+
+
+class Budget(EnergyEfficient):
+    """Energy budget: the least loss with which the synapses that share a budget spend a given energy.
+
+    In place of the multiplier of the cost, which then follows from the budget.
+    """
+
+    kind: Literal["budget"] = "budget"
+    energy: float = Field(gt=0, le=1e9, description="mean energy of a synapse, in the units of the cost")
+    per: Per = Field(
+        "network",
+        description="which synapses share a budget: all, those of a layer, those onto a neuron (a row of the weights), "
+        "or each for itself",
+    )
+
+    @property
+    def allowance(self) -> Allowance:
+        """The budget."""
+        return Allowance(self.energy, self.per)
 
 
 class VariationalBayes(Inference):

@@ -47,6 +47,11 @@ class Cost(Plugin):
         return None
 
     @property
+    def exponent(self) -> Tensor | float | None:
+        """rho, if the energy is proportional to sigma ** -rho at a fixed mean; None if it is not a power law."""
+        return None
+
+    @property
     def monotone(self) -> bool:
         """Whether the energy decreases with sigma everywhere; if not, a synapse has a cheapest sigma."""
         return True

@@ -13,16 +13,17 @@ from ebayes_core.errors import nearest
 
 #: key of the validation context: the folder of the spec, to which names of files in its fields are relative
 FOLDER = "folder"
+ANALYSES = "analyses"  #: the same for files that an analysis names: nothing that is trained depends on them
 DIGEST = "^[0-9a-f]{64}$"  #: pattern of a SHA-256
 Stamp = tuple[Path, int, int]  #: a file, its size, and when it was changed
 
 
-def located(table: Any, names: Sequence[Any], context: dict[str, Any] | None) -> Any:
+def located(table: Any, names: Sequence[Any], context: dict[str, Any] | None, key: str = FOLDER) -> Any:
     """The table with the folder of the files that it names, and their digest, if it is that of a spec.
 
     Raises ValueError naming a file that cannot be read, or if the table is for files of another content.
     """
-    spec_folder, paths = (context or {}).get(FOLDER), [name for name in names if isinstance(name, str)]
+    spec_folder, paths = (context or {}).get(key), [name for name in names if isinstance(name, str)]
     if spec_folder is None or not paths or not isinstance(table.get("folder", ""), str):
         return table
     folder = Path(spec_folder, table.get("folder", ""))

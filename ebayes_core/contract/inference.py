@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from ebayes_core.contract.plugin import Plugin
 
@@ -11,6 +11,16 @@ if TYPE_CHECKING:  # importing torch takes two seconds, too long before a misspe
     from torch import Tensor
 
     from ebayes_core.contract.cost import Price
+
+
+Per = Literal["network", "layer", "neuron", "synapse"]
+
+
+class Allowance(NamedTuple):
+    """An energy budget in place of a multiplier."""
+
+    energy: Any  #: mean energy of a synapse, before the multiplier
+    per: Per  #: which synapses share a budget; those onto a neuron are a row of the weights
 
 
 class Inference(Plugin):
@@ -31,6 +41,11 @@ class Inference(Plugin):
     @abstractmethod
     def reliability_cost(self, mu: Tensor, sigma: Tensor, cost: Price) -> Tensor:
         """Reliability cost (Eq. 4), or minus the entropy of the weights (Eq. 41), elementwise (nat). sigma > 0."""
+
+    @property
+    def allowance(self) -> Allowance | None:
+        """The energy that synapses may spend, from which the multiplier follows; None if the cost has its own."""
+        return None
 
     def log_prior(self, mu: Tensor, sigma: Tensor) -> Tensor | None:
         """E_Q log P(w) under the prior that the magnitude cost represents (Eq. 38-40), elementwise (nat); None without

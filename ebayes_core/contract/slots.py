@@ -15,14 +15,15 @@ from typing import Protocol
 from ebayes_core.contract.analysis import Analysis
 from ebayes_core.contract.cost import Cost, VesicleCost
 from ebayes_core.contract.dataset import Dataset
-from ebayes_core.contract.inference import Inference
+from ebayes_core.contract.inference import Allowance, Inference
 from ebayes_core.contract.network import Network, Trace
 from ebayes_core.contract.noise import Noise, Quanta
 from ebayes_core.contract.optimizer import Optimizer, Slope
 from ebayes_core.contract.plugin import CLOSED, Plugin, hookimpl, hookspec
 
 __all__ = [
-    "BASES", "CLOSED", "HOOKS", "SPECS_HOOK", "Analysis", "Cost", "Dataset", "Hooks", "Inference", "Network", "Noise",
+    "BASES", "CLOSED", "HOOKS", "SPECS_HOOK", "Allowance", "Analysis",
+    "Cost", "Dataset", "Hooks", "Inference", "Network", "Noise",
     "Optimizer", "Plugin", "Quanta", "Slope", "Trace", "VesicleCost", "hookimpl",
 ]  # fmt: skip
 

@@ -60,6 +60,7 @@ def _lists(p: Parameters) -> dict[str, list[torch.Tensor]]:
     lists = {name: [q.value for q in parts] for name, parts in named.items()}
     for name, parts in named.items():
         lists |= {f"{name}.{i}": list(kept) for i, kept in enumerate(zip(*(q.memory for q in parts), strict=True))}
+    lists |= {"multiplier": list(p.multipliers)} if p.multipliers else {}
     return lists | {
         name: list(parts) for name, parts in zip(Spread._fields, zip(*p.spreads, strict=True), strict=False)
     }
@@ -75,7 +76,9 @@ def _parameters(lists: Tree, tensor: Callable[[np.ndarray], torch.Tensor]) -> Pa
 
     names = dict.fromkeys(name.split(".")[1] for name in lists if name.startswith("free."))
     spreads = zip(*(read(name) for name in Spread._fields if name in lists), strict=True)
-    return Parameters(parameters("mu"), {n: parameters(f"free.{n}") for n in names}, [Spread(*s) for s in spreads])
+    free = {n: parameters(f"free.{n}") for n in names}
+    multipliers = read("multiplier") if "multiplier" in lists else ()
+    return Parameters(parameters("mu"), free, [Spread(*s) for s in spreads], multipliers)
 
 
 def part(tree: Tree, rows: slice) -> Tree:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from ebayes_core.contract.attribution import asking
 from ebayes_core.contract.slots import Network, Noise
+from ebayes_core.engine.budget import budgeted
 from ebayes_core.engine.data import Data
 from ebayes_core.engine.layers import counts, layers
 from ebayes_core.engine.noise import Source
@@ -88,7 +89,12 @@ class Cohort:
         shared, synapses = tuple(self.copies), sum(self.sizes)
         examples = self.data.examples
         held = self.training.means == "held"
-        return Formulas(cost, noise, inference, optimizer, examples, shared, synapses, horizon, solves, carries, held)
+        alone = len(noise.init(torch.zeros(len(points), 2, dtype=self.dtype, device=self.device))) == 1
+        power_law = cost.exponent is not None and not (cost.quantal and noise.quantal())
+        normalises = inference.allowance is not None and power_law and alone and not solves
+        return Formulas(
+            cost, noise, inference, optimizer, examples, shared, synapses, horizon, solves, carries, held, normalises
+        )
 
     def _carries(self, noise: Noise, members: int) -> bool:
         """Whether weights are mu + sigma xi with a sigma that depends on the only free parameter alone."""
@@ -127,7 +133,7 @@ class Cohort:
         mu = torch.cat(self._means(), 1)
         with asking(self.member.noise, "what init returned"):
             free = {name: split(p, self.sizes) for name, p in self.formulas.noise.init(mu).items()}
-        parameters = self.parameters([m.clone() for m in mu.split(self.sizes, 1)], free)
+        parameters = budgeted(self, self.parameters([m.clone() for m in mu.split(self.sizes, 1)], free))
         xi = self.noise.empty(mu, sum(self.drawn))
         self.noise.fill(xi, torch.zeros(1, 1, dtype=torch.float64, device=self.device))
         means, free_or_sigma = self.formulas.place(parameters)

@@ -125,7 +125,7 @@ def solved(f: Formulas, p: Parameters, fisher: Fisher, clock: Tensor, alive: Ten
 def newton(f: Formulas, p: Parameters, conditions: list[Condition]) -> list[Tensor]:
     """One Newton step of log sigma toward stationarity, bounded; a tensor per condition, shaped as its sigma.
 
-    Where the energy rises with sigma, as it may for a synapse of a single vesicle, the steps lead back to where it falls.
+    Where the energy rises with sigma, as that of a single vesicle may, the steps lead back to where it falls.
     """
     with torch.enable_grad():
         logs = [torch.zeros_like(k.spread.sigma).requires_grad_() for k in conditions]
@@ -162,7 +162,7 @@ def _terms(
     free = _freely(p, conditions, logs) if f.quantal else p.freely()
     layers = list(zip(p.mu, moved, free, f.copies, strict=True))
     magnitude = [n * f.inference.magnitude_cost(m, s) for m, s, _, n in layers]
-    price = [f.cost.given(f.quanta(m, free)) for m, _, free, _ in layers]
+    price = [f.price(f.quanta(m, free), c) for (m, _, free, _), c in zip(layers, p.priced, strict=True)]
     reliability = [n * f.inference.reliability_cost(m, s, c) for (m, s, _, n), c in zip(layers, price, strict=True)]
     return magnitude, reliability
 

@@ -13,6 +13,7 @@ from ebayes_core.engine.cohort import Cohort, State
 from ebayes_core.engine.ingredients import Ingredients
 from ebayes_core.engine.kernel import kernel
 from ebayes_core.engine.minibatch import ingredients, with_fisher
+from ebayes_core.engine.multipliers import keep
 
 
 @torch.no_grad()
@@ -50,6 +51,7 @@ def one_step(cohort: Cohort, state: State, given: Ingredients, next_xi: Tensor, 
         outputs = cohort.network.gradients(weights, x, lambda o: scale * task.residual(o, y), gradient)
         count(state, task, outputs, y)
         cohort.noise.fill(next_xi, given.clock)
+        keep(cohort, state, given)
         step(with_fisher(cohort, state, given, x, y))
         state.xi.copy_(next_xi)
 

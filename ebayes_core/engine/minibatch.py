@@ -61,14 +61,14 @@ def _squared_gradients(cohort: Cohort, state: State, x: Tensor, y: Tensor) -> li
 def _learn(cohort: Cohort, state: State, given: Ingredients, squares: list[Tensor], spreads: list[Spread]) -> None:
     """Correct the factors of each layer's Fisher by what this minibatch measures under its noise."""
     sigma, step = [spread.sigma for spread in spreads], given.clock.to(cohort.dtype)
-    measured = [over_draws(g * xi) for g, xi in zip(given.gradient, _standard(cohort, state), strict=True)]
+    measured = [over_draws(g * xi) for g, xi in zip(given.gradient, standardised(cohort, state), strict=True)]
     ((_, parts),) = state.parameters.free.items()
     for part, s, g, q in zip(parts, sigma, collected(measured, sigma), collected(squares, sigma), strict=True):
         known = Curvature(*part.memory)
         learn(known, along(s, g, q, known.fisher), step)
 
 
-def _standard(cohort: Cohort, state: State) -> Sequence[Tensor]:
+def standardised(cohort: Cohort, state: State) -> Sequence[Tensor]:
     """The standardised draw of each weight, (w - mean) / sd: xi itself if the weight is mu + sigma xi."""
     if cohort.formulas.carries:
         return cohort.by_layer(state.xi)

@@ -39,6 +39,7 @@ class Formulas:
     solves: bool = False  #: sigma is solved for instead of trained by descent
     carries: bool = False  #: weights are mu + sigma xi, and sigma depends on the only free parameter alone
     held: bool = False  #: the means stay where they start
+    normalises: bool = False  #: sigmas that share a budget are scaled together, so that descent keeps to it
 
     @property
     def rates(self) -> tuple[Any, Any]:
@@ -72,10 +73,17 @@ class Formulas:
         """Whether the cost is a function of the n, p and q of the noise, in place of sigma and mu."""
         return self.cost.quantal and self.noise.quantal()
 
-    def penalty(self, mu: Tensor, sigma: Tensor, noisy: bool, quanta: Quanta | None = None) -> Tensor:
+    def price(self, quanta: Quanta | None = None, multiplier: Tensor | None = None) -> Price:
+        """The cost as a function of sigma and mu, for n, p and q that the noise has, and a budget's multiplier."""
+        cost = self.cost.given(quanta)
+        return cost if multiplier is None else lambda sigma, mu: multiplier * cost(sigma, mu)
+
+    def penalty(
+        self, mu: Tensor, sigma: Tensor, noisy: bool, quanta: Quanta | None = None, multiplier: Tensor | None = None
+    ) -> Tensor:
         """Elementwise terms of the objective besides the loss; without noise there is no reliability to pay for."""
         if noisy:
-            return self.inference.penalty(mu, sigma, self.cost.given(quanta))
+            return self.inference.penalty(mu, sigma, self.price(quanta, multiplier))
         return self.inference.magnitude_cost(mu, sigma)
 
     def spread(self, mu: Tensor, free: Free) -> Spread:
@@ -121,17 +129,17 @@ class Formulas:
     def prices(self, p: Parameters) -> list[Price]:
         """The cost of each layer as a function of sigma and mu."""
         return [
-            self.cost.given(self.quanta(mu, free)) if p.noisy else self.cost
-            for mu, free in zip(p.mu, p.freely(), strict=True)
+            self.price(self.quanta(mu, free) if p.noisy else None, c)
+            for mu, free, c in zip(p.mu, p.freely(), p.priced, strict=True)
         ]
 
-    def terms(self, mu: list[Tensor], free: list[Free]) -> list[Tensor]:
+    def terms(self, mu: list[Tensor], free: list[Free], priced: Sequence[Tensor | None]) -> list[Tensor]:
         """The penalty of each layer, (member, synapses), each synapse counted as often as it exists."""
-        return [self._term(m, f, n) for m, f, n in zip(mu, free, self.copies, strict=True)]
+        return [self._term(m, f, c, n) for m, f, c, n in zip(mu, free, priced, self.copies, strict=True)]
 
-    def _term(self, mu: Tensor, free: Free, copies: int) -> Tensor:
+    def _term(self, mu: Tensor, free: Free, multiplier: Tensor | None, copies: int) -> Tensor:
         sigma = next(iter(free.values())).expand_as(mu) if self.carries else self.sigma(mu, free)
-        term = self.penalty(mu, sigma, bool(free), self.quanta(mu, free))
+        term = self.penalty(mu, sigma, bool(free), self.quanta(mu, free), multiplier)
         return term if copies == 1 else copies * term
 
 
@@ -148,7 +156,7 @@ def gradients(f: Formulas, p: Parameters, loss: list[Tensor], xi: Sequence[Tenso
         (moving_mu, moving_free), (all_mu, all_free) = tree_unflatten(leaves, structure), f.place(p)
         mu, free = moving_mu or all_mu, moving_free or all_free
         per_layer = layered(free, len(mu))
-        weights, terms = f.drawn(mu, per_layer, xi), f.terms(mu, per_layer)
+        weights, terms = f.drawn(mu, per_layer, xi), f.terms(mu, per_layer, p.priced)
         share = mu[0].new_tensor(1 / f.examples)
         of_loss = _pulled(weights, leaves, loss)
         of_terms = _pulled(terms, leaves, [share.expand_as(t) for t in terms])

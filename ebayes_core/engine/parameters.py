@@ -46,11 +46,18 @@ class Parameters(NamedTuple):
     means: list[Parameter]  #: one for each layer
     free: dict[str, list[Parameter]]  #: by name, one for each layer or one that all share; empty without noise
     spreads: list[Spread]  #: as the only free parameter's list; empty if sigma depends on more than that
+    #: of the energy under budgets, for each layer (member, synapses) or (member, 1); empty if the cost has its own
+    multipliers: Sequence[Tensor] = ()
 
     @property
     def mu(self) -> list[Tensor]:
         """The means, per layer (member, synapses)."""
         return [mean.value for mean in self.means]
+
+    @property
+    def priced(self) -> Sequence[Tensor | None]:
+        """The multiplier of each layer, None if it is that of the cost."""
+        return self.multipliers or [None] * len(self.means)
 
     @property
     def noisy(self) -> bool:

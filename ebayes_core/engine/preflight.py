@@ -6,6 +6,7 @@ plugins, are more thorough.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -19,6 +20,7 @@ from ebayes_core.engine.cohort import Cohort, State
 from ebayes_core.engine.objective import Formulas
 from ebayes_core.errors import PluginError, UserError
 
+log = logging.getLogger("ebayes")
 FEW = 3  #: number of synapses of each network, and of examples
 
 
@@ -27,6 +29,7 @@ def check(cohort: Cohort, state: State) -> None:
     """Evaluate every formula once at the initial values. Raises PluginError naming plugin, method and result."""
     _check_trained(cohort, state)
     _check_solver(cohort, state)
+    _check_budget(cohort, state)
     _check_network(cohort, state)
     formulas, member = cohort.formulas, cohort.member
     _check_solvable(cohort, state)
@@ -55,6 +58,33 @@ def _check_solver(cohort: Cohort, state: State) -> None:
             f"{type(cohort.data.task).__name__} of the data set '{cohort.member.dataset.kind}' defines no sample(); "
             'set  training.sigma = "descent"'
         )
+
+
+def _check_budget(cohort: Cohort, state: State) -> None:
+    """Raise UserError if one sigma would have to keep many budgets; warn if weights that grow make energy cheap."""
+    allowance, noise = cohort.formulas.inference.allowance, cohort.member.noise
+    if allowance is None or not state.parameters.noisy:
+        return
+    free = [p.value for parts in state.parameters.free.values() for p in parts]
+    if allowance.per != "network" and any(t.shape[-1] == 1 for t in free):
+        raise UserError(
+            f"the noise '{noise.kind}' has one sigma for all synapses, which cannot keep a budget for each "
+            f'{allowance.per}; set  inference.per = "network", or choose a noise with a sigma for each synapse'
+        )
+    if len(cohort.shapes) > 1 and not cohort.formulas.held and _falls_with_scale(cohort, state):
+        log.warning(
+            "the energy of the cost '%s' falls as means and sigmas grow together, which hardly changes what a network "
+            "with hidden layers computes: it can keep any budget by growing its weights. Hold the means "
+            "(training.means), or choose a cost that depends on their ratio",
+            cohort.member.cost.kind,
+        )
+
+
+def _falls_with_scale(cohort: Cohort, state: State) -> bool:
+    """Whether the energy at twice the means and twice the sigmas is lower."""
+    f, p = cohort.formulas, state.parameters
+    mu, sigma = p.mu[0], f.sigmas(p)[0]
+    return not f.quantal and bool((f.cost(2 * sigma, 2 * mu).sum(-1) < 0.99 * f.cost(sigma, mu).sum(-1)).any())
 
 
 def _check_network(cohort: Cohort, state: State) -> None:

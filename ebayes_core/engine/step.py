@@ -32,7 +32,7 @@ def make_step(f: Formulas) -> Step:
             solved(f, p, given.fisher, given.clock, alive)
         else:
             _descend(f, p, (loss[1], rest[1]), time, alive)
-        _respread(f, p, alive)
+        respread(f, p, alive)
         if not f.held:
             _move_means(f, p, (loss[0], rest[0]), time, alive)
         mu, free = f.place(p)
@@ -64,7 +64,7 @@ def _slope_in_free(f: Formulas, p: Parameters, i: int, loss: Tensor, rest: Tenso
     return slope._replace(metric=scale * scale / (2 * sharing), scale=scale)
 
 
-def _respread(f: Formulas, p: Parameters, alive: Tensor) -> None:
+def respread(f: Formulas, p: Parameters, alive: Tensor) -> None:
     """Renew what is carried of sigma."""
     for i, carried in enumerate(p.spreads):
         # the choice changes nothing, but for it inductor would walk memory a second time (other loop bounds)

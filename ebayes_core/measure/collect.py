@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ebayes_core.contract.functions import entropy_cost
+from ebayes_core.engine import budget
 from ebayes_core.engine.cohort import Cohort, State
 from ebayes_core.engine.evaluation import evaluate, reliability_costs, spread, stage_accuracies
 from ebayes_core.engine.parameters import Parameters
@@ -34,7 +35,12 @@ def measure(cohort: Cohort, state: State) -> list[MemberResult]:
     scores = evaluate(cohort, p, noise)  # before what draws once per chunk: scores must not depend on the chunks
     layers = _synapses(cohort, p, noise)
     curves = {name: torch.stack([point[name] for point in state.curves]) for name in state.curves[0]}
-    by_layer = {**convergence.balance(cohort, p, found), **_layer_sizes(cohort, p, layers)}
+    by_layer = {
+        **convergence.balance(cohort, p, found),
+        **_layer_sizes(cohort, p, layers),
+        **budget.numbers(cohort, p),
+        **convergence.margins(cohort, p, found),
+    }
     metrics = {
         **scores,
         **by_stage,
@@ -79,6 +85,7 @@ def _synapses(cohort: Cohort, p: Parameters, noise: torch.Generator) -> Layers:
         "sigma": cohort.layered(cohort.formulas.sigmas(p)),
         **_free(cohort, p),
         **_quanta(cohort, p),
+        **_multipliers(cohort, p),
         **probes.curvature(cohort, p, noise),
         **probes.inputs(cohort, p, noise),
     }
@@ -110,6 +117,12 @@ def _quanta(cohort: Cohort, p: Parameters) -> Layers:
         name: cohort.layered([t.to(cohort.dtype).contiguous() for t in parts])
         for name, parts in zip(names, columns, strict=True)
     }
+
+
+def _multipliers(cohort: Cohort, p: Parameters) -> Layers:
+    """The multiplier of each synapse, where budgets decide it."""
+    found = [c.expand_as(mu).contiguous() for c, mu in zip(p.multipliers, p.mu, strict=True)] if p.multipliers else []
+    return {"multiplier": cohort.layered(found)} if found else {}
 
 
 def _rates(cohort: Cohort, p: Parameters, gradient: list[Tensor]) -> list[Tensor]:
@@ -195,7 +208,8 @@ def free_energy(cohort: Cohort, p: Parameters, nll: Tensor) -> dict[str, Tensor]
     known = {"nll_train": nll, "magnitude_cost": magnitude}
     if not p.noisy or log_prior is None or not cohort.formulas.noise.gaussian() or cohort.formulas.quantal:
         return known | dict.fromkeys(("elbo", "bound", "slack"), torch.full_like(nll, math.nan))
-    energy = lambda s: inference.reliability_cost(mu, s, cost)
+    c = torch.cat([t.expand_as(m) for t, m in zip(p.multipliers, p.mu, strict=True)], 1) if p.multipliers else 1.0
+    energy = lambda s: inference.reliability_cost(mu, s, lambda sigma, mu: c * cost(sigma, mu))
     slack = (n * (energy(sigma) + bound.constant(energy, sigma) - entropy_cost(sigma))).sum(-1)
     elbo = -nll + (n * (log_prior - entropy_cost(sigma))).sum(-1)
     elbo = torch.where(elbo.isfinite(), elbo, torch.nan)

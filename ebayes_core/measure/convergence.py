@@ -108,31 +108,31 @@ def cost_derivatives(cohort: Cohort, p: Parameters) -> tuple[Tensor, Tensor]:
     log sigma changes at fixed mu, and mu at fixed free parameters of the noise.
     """
     f, down, up = cohort.formulas, [], []
-    for mu, free, n in zip(p.mu, p.freely(), f.copies, strict=True):
-        down.append(-n * _in_log_sigma(f, mu, free).sum(-1).double())
+    for mu, free, n, c in zip(p.mu, p.freely(), f.copies, p.priced, strict=True):
+        down.append(-n * _in_log_sigma(f, mu, free, c).sum(-1).double())
         with torch.enable_grad():
             leaf = mu.detach().requires_grad_()
-            penalty = f.penalty(leaf, f.sigma(leaf, free), p.noisy, f.quanta(leaf, free)).sum()
+            penalty = f.penalty(leaf, f.sigma(leaf, free), p.noisy, f.quanta(leaf, free), c).sum()
             slopes = torch.autograd.grad(penalty, [leaf], allow_unused=True, materialize_grads=True)
         up.append(n * (mu * slopes[0]).sum(-1).double())
     return torch.stack(down), torch.stack(up)
 
 
-def _in_log_sigma(f: Formulas, mu: Tensor, free: dict[str, Tensor]) -> Tensor:
+def _in_log_sigma(f: Formulas, mu: Tensor, free: dict[str, Tensor], multiplier: Tensor | None) -> Tensor:
     """d penalty/d log sigma of each synapse; NaN if sigma alone does not determine the cost."""
     if not free:
         return torch.full_like(mu, torch.nan)
     sigma = f.sigma(mu, free)
     if f.quantal:
-        return _along_free(f, mu, free, sigma)
+        return _along_free(f, mu, free, sigma, multiplier)
     with torch.enable_grad():
         leaf = sigma.detach().clone().requires_grad_()
-        penalty = f.penalty(mu, leaf, True).sum()
+        penalty = f.penalty(mu, leaf, True, None, multiplier).sum()
         (slope,) = torch.autograd.grad(penalty, leaf, allow_unused=True, materialize_grads=True)
     return sigma * slope
 
 
-def _along_free(f: Formulas, mu: Tensor, free: dict[str, Tensor], sigma: Tensor) -> Tensor:
+def _along_free(f: Formulas, mu: Tensor, free: dict[str, Tensor], sigma: Tensor, multiplier: Tensor | None) -> Tensor:
     """The same along the only free parameter of each synapse."""
     if len(free) > 1 or next(iter(free.values())).shape != mu.shape:
         return torch.full_like(mu, torch.nan)
@@ -141,7 +141,7 @@ def _along_free(f: Formulas, mu: Tensor, free: dict[str, Tensor], sigma: Tensor)
     with torch.enable_grad():
         leaf = value.detach().requires_grad_()
         moved = {name: leaf}
-        penalty = f.penalty(mu, f.noise.sigma(mu, moved), True, f.quanta(mu, moved)).sum()
+        penalty = f.penalty(mu, f.noise.sigma(mu, moved), True, f.quanta(mu, moved), multiplier).sum()
         (slope,) = torch.autograd.grad(penalty, leaf)
     return slope * sigma / derivative
 
@@ -161,6 +161,19 @@ def balance(cohort: Cohort, p: Parameters, found: Projections) -> dict[str, Tens
         "balance_error": n * error / down.abs(),
         "magnitude_balance": -n * along_mu / torch.where((up == 0) | cohort.formulas.held, torch.nan, up),
     }
+
+
+def margins(cohort: Cohort, p: Parameters, found: Projections) -> dict[str, Tensor]:
+    """The loss that a unit of energy saves in each layer under a budget, relative to the network, (layer + 1, member).
+
+    1 where layers pay equally at the margin. The last row is the largest divided by the smallest.
+    """
+    if not p.multipliers:
+        return {}
+    saved = average(found.share, found.along_sigma)[0]
+    energy = cost_derivatives(cohort, p._replace(multipliers=()))[0]
+    ratio = (saved / energy) / (saved.sum(0) / energy.sum(0))
+    return {"margin": torch.cat([ratio, (ratio.amax(0) / ratio.amin(0))[None]])}
 
 
 def _with_total(t: Tensor, dim: int = 0) -> Tensor:

@@ -14,6 +14,7 @@ from ebayes_core.wording import networks, span
 
 #: Tolerances: a network whose balance is this close to 1 is at the optimum; sigma that changed less is constant.
 BALANCED, STILL = 0.1, 0.05
+MET = 0.02  #: a budget that is met this closely, relative to it, counts as met
 #: If sigma varies by less than this, relative to its largest value, the network has a single sigma.
 ONE_SIGMA = 1e-5
 NAMED = 3  #: diverged networks that are named; of more, only the first
@@ -33,6 +34,8 @@ class Verdict:
     stuck: np.ndarray  #: most sigmas are close to their initial value
     balances: np.ndarray  #: (member, layer), those that are 1 at the optimum; NaN elsewhere
     flat: np.ndarray  #: number of flat synapses
+    unmet: np.ndarray  #: a budget is not met
+    unequal: np.ndarray  #: layers that share a budget do not pay equally at the margin
 
 
 def judged(run: Run) -> Verdict:
@@ -49,7 +52,19 @@ def judged(run: Run) -> Verdict:
         ended=ended, noisy=noisy, done=done, below=noisy & ~done & (balance < 1), above=noisy & ~done & (balance >= 1),
         unsure=noisy & (error > BALANCED), moving=np.abs(motion) > STILL, stuck=stuck > 0.5, balances=by_layer,
         flat=np.nansum(run.layer_metric("flat_synapses"), axis=1),
+        unmet=~ended & (np.abs(_budget(run, "budget_excess")) > MET), unequal=~ended & _shares(run)
+        & (_budget(run, "margin") > 1 + BALANCED),
     )  # fmt: skip
+
+
+def _budget(run: Run, name: str) -> np.ndarray:
+    """A number of networks that have budgets; NaN for others."""
+    return run.metric(name) if name in run.metrics else np.full(run.n_members, np.nan)
+
+
+def _shares(run: Run) -> np.ndarray:
+    """Whether all layers of a network share a budget."""
+    return np.array([run.member_spec(i)["inference"].get("per") == "network" for i in range(run.n_members)])
 
 
 def _balances(run: Run, ended: np.ndarray) -> np.ndarray:
@@ -83,6 +98,8 @@ def verdicts(run: Run, found: Verdict | None = None) -> list[str]:
         (v.above, "in {}, B is above 1: sigma is larger than optimal, and the loss drives it down"),
         (v.unsure, f"in {{}}, the standard error of B is over {near}: B is too uncertain to tell"),
         (v.moving, f"in {{}}, sigma still changed by over {STILL:.0%} {last}"),
+        (v.unmet, f"in {{}}, a budget is missed by over {MET:.0%}"),
+        (v.unequal, "in {}, layers do not pay equally at the margin: a unit of energy saves more loss in some"),
         (v.stuck, "in {}, most sigmas are still near their initial value; raise learning_rate_phi or sigma_0"),
     )
     said = [w.format(n.sum()) for n, w in sentences if n.any() or (n is v.done and v.noisy.any())]

@@ -50,6 +50,9 @@ CONVERGENCE_LEGEND = {
     "motion": "change of the mean of log sigma in the last tenth of training; 0 if sigma is constant",
     "stuck": "share of synapses whose sigma is still within a factor of 2 of its initial value",
     "flat": "number of flat synapses (curvature zero: silent input or dead unit), in the network and by layer",
+    "over budget": "energy spent relative to the budget, minus 1, where that is furthest from 0",
+    "margin ratio": "loss that a unit of energy saves, in the layer where that is most over that where it is least; 1 "
+    "where layers pay equally",
 }
 
 
@@ -111,7 +114,13 @@ def convergence_listing(run: Run) -> Listing:
     flat_by_layer = [_counts(f"flat {i + 1}", flat[:, i]) for i in layers]
     magnitude = _numbers("B\nmagnitude", run.metric("magnitude_balance"))
     columns = [b, error, *by_layer, motion, stuck, _counts("flat", np.nansum(flat, axis=1)), magnitude, *flat_by_layer]
-    return Listing("Convergence", [*keys(run), *columns])
+    return Listing("Convergence", [*keys(run), *columns, *_budgets(run)])
+
+
+def _budgets(run: Run) -> list[Column]:
+    """How far budgets are met, and whether layers pay equally, if networks have budgets."""
+    names = {"budget_excess": "over\nbudget", "margin": "margin\nratio"}
+    return [_numbers(heading, run.metric(name)) for name, heading in names.items() if name in run.metrics]
 
 
 def _counts(heading: str, values: Iterable[float]) -> Column:

@@ -87,6 +87,10 @@ DESCRIPTIONS: dict[str, tuple[str, str]] = {
     "release_sites": ("1", "number of release sites, n"),
     "release_probability": ("1", "release probability of a site, p"),
     "quantal_size": ("weight", "weight that one vesicle transmits, q; mu = n p q"),
+    "multiplier": ("nat", "c, the factor of the energy that follows from a budget"),
+    "energy": ("1", "mean energy of a synapse, before the multiplier, under a budget"),
+    "budget_excess": ("1", "energy spent, relative to the budget, minus 1; of the unit that is furthest from 0"),
+    "margin": ("1", "loss that a unit of energy saves in a layer, relative to the network; there, largest / smallest"),
     "learning_rate_rms": (
         "weight^2 / nat",
         "step per unit of gradient, g of a single example at the mean weights; for Adam eta / sqrt(<g^2>) (Eq. 7)",

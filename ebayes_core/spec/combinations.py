@@ -41,6 +41,11 @@ def mistakes(member: Any, registry: Registry) -> Iterator[str]:
             normal,
         ),
     ]
+    if inference.allowance is not None and (member.cost.c is not None or member.cost.multiplier != 1):
+        yield (
+            f"the inference '{inference.kind}' finds the multiplier from its budget; leave out the one of the cost "
+            f"'{member.cost.kind}'"
+        )
     for needed, what, fits in needs:
         if needed and not fits(type(noise)):
             yield f"{what}, which the noise '{noise.kind}' does not give; those that do: {_names(registry, fits)}"

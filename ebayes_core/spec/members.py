@@ -39,12 +39,13 @@ def resolved(model: BaseModel) -> dict[str, Any]:
     return model.model_dump(mode="json", exclude_none=True)
 
 
-def strictly(model: type[M], table: dict[str, Any], folder: Path | None = None) -> M:
+def strictly(model: type[M], table: dict[str, Any], folder: Path | None = None, key: str = FOLDER) -> M:
     """Validate as JSON: arrays become tuples, and 1 and 1e2 are floats and integers, but not "1" or true.
 
-    folder: the folder of the spec, where a plugin finds the files that its fields name; in the validation context.
+    folder: the folder of the spec, where a plugin finds the files that its fields name; in the validation context,
+    under this key.
     """
-    context = None if folder is None else {FOLDER: folder}
+    context = None if folder is None else {key: folder}
     return model.model_validate_json(json.dumps(_whole(table), default=str), strict=True, context=context)
 
 

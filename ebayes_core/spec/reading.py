@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
+from ebayes_core.contract.files import ANALYSES
 from ebayes_core.contract.registry import Registry
 from ebayes_core.contract.slots import BASES
 from ebayes_core.errors import SpecError
@@ -62,7 +63,7 @@ def _validate(table: dict[str, Any], registry: Registry, source: str, folder: Pa
     sweep.
     """
     models = compose(registry)
-    experiment, mistakes = _read(models.Experiment, table, source)
+    experiment, mistakes = _read(models.Experiment, table, source, folder)
     rows, _ = _read(Parts, {"name": "rows", "sweep": table.get("sweep", {})}, source)
     if rows is not None:  # the points are checked even if the rest is wrong
         base = {k: v for k, v in table.items() if k in models.Member.model_fields and k != "seed"}
@@ -86,9 +87,10 @@ def _about(text: str) -> str:
     return next((base.advice for slot, base in BASES.items() if f"[{slot}]" in text or f" {slot}." in text), "")
 
 
-def _read(model: type[P], table: dict[str, Any], source: str) -> tuple[P | None, list[str]]:
+def _read(model: type[P], table: dict[str, Any], source: str, folder: Path | None = None) -> tuple[P | None, list[str]]:
+    """What a table says, or its mistakes. folder: of the files that its analyses name."""
     try:
-        return strictly(model, table), []
+        return strictly(model, table, folder, ANALYSES), []
     except ValidationError as error:
         return None, [str(mistake) for mistake in describe(error, source, model)]
     except (ValueError, RecursionError) as error:

@@ -11,6 +11,7 @@ from torch import Tensor
 from ebayes_core.contract.slots import Cost, Quanta, VesicleCost
 from ebayes_core.engine.stacking import stack
 from ebayes_core.testing.common import Changed, check_table, quick, steady
+from ebayes_core.testing.elementwise import DISTINCT
 from ebayes_core.testing.formulas import falls, formula_holds, mu_tensors, sigma_tensors, usual
 from ebayes_core.testing.gradients import finite_at, slopes
 from ebayes_core.testing.strategies import corners, siblings
@@ -38,6 +39,7 @@ def check_cost(cls: type[Cost]) -> None:
         if not pair[0].needs_quanta:
             formula_holds(_name(pair[0], "energy"), in_sigma, pair, sigma=sigma, mu=mu)
             _falls(_name(pair[0], "energy"), pair, mu)
+            _keeps_its_exponent(_name(pair[0], "energy"), pair, DISTINCT["sigma"], DISTINCT["mu"])
 
     @changed.settings
     @given(changed.pairs(), sigma_tensors, mu_tensors)
@@ -81,6 +83,15 @@ def _prices(cost: Cost, sigma: Tensor, mu: Tensor) -> Tensor:
 def _release(sigma: Tensor, mu: Tensor) -> Quanta:
     """Any n, p and q, from the numbers that are drawn for other costs."""
     return Quanta(1 + (7 * mu.abs()).round(), 1e-4 + 0.9998 * sigma / (1 + sigma), mu)
+
+
+def _keeps_its_exponent(name: str, pair: list[Cost], sigma: Tensor, mu: Tensor) -> None:
+    """Check that a cost that says that it is a power law of sigma is one."""
+    together = stack(pair, torch.float64)
+    if together.exponent is not None:
+        once, twice = together.energy(sigma, mu), together.energy(2 * sigma, mu)
+        right = torch.allclose(twice, once * 2.0 ** -torch.as_tensor(together.exponent, dtype=torch.float64), rtol=1e-9)
+        assert right, f"{name} is not proportional to sigma ** -exponent, with the exponent that the cost names"
 
 
 def _falls(name: str, pair: list[Cost], mu: Tensor) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from hypothesis import given
 from torch import Tensor
 
+from ebayes_core.contract.inference import Per
 from ebayes_core.contract.slots import Cost, Inference
 from ebayes_core.engine.stacking import stack
 from ebayes_core.testing.common import Changed, Formula, attempt, check_table, keeps_arguments, quick, repeats, steady
@@ -64,7 +65,7 @@ def check_inference(cls: type[Inference]) -> None:
     @changed.settings
     @given(changed.pairs(), sigma_tensors, mu_tensors)
     def fields_matter(pair: tuple[str, Inference, Inference], sigma: Tensor, mu: Tensor) -> None:
-        changed.see(pair, lambda p: torch.stack([f(p, sigma, mu) for f in TERMS.values()]))
+        changed.see(pair, lambda p: torch.stack([*(f(p, sigma, mu) for f in TERMS.values()), _allowed(p, mu)]))
 
     holds()
     for plugin in corners(cls):
@@ -72,6 +73,15 @@ def check_inference(cls: type[Inference]) -> None:
             finite_at(f"{name}.{term}", formula, [plugin], sigma=USUAL["sigma"], mu=USUAL["mu"])
     fields_matter()
     changed.all_seen()
+
+
+def _allowed(inference: Inference, mu: Tensor) -> Tensor:
+    """The budget as a tensor: its energy, plus a number for each set of synapses that may share one."""
+    allowance = inference.allowance
+    if allowance is None:
+        return torch.zeros_like(mu)
+    assert allowance.per in get_args(Per), f"allowance.per is {allowance.per!r}; it must be one of {get_args(Per)}"
+    return allowance.energy + get_args(Per).index(allowance.per) + torch.zeros_like(mu)
 
 
 def _falls(name: str, pair: list[Inference], mu: Tensor) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ebayes_core.contract.slots import Analysis
 from ebayes_plugins.analyses.advantage import Advantage
+from ebayes_plugins.analyses.boundary import Boundary
 from ebayes_plugins.analyses.budget import Budget
 from ebayes_plugins.analyses.experiment import Experiment
 from ebayes_plugins.analyses.importance import Importance
@@ -18,5 +19,5 @@ from ebayes_plugins.analyses.two_synapses import TwoSynapses
 
 ALL: list[type[Analysis]] = [
     TrainingCurves, Importance, Tradeoff, Advantage, Experiment, Mechanisms, TwoSynapses, Predictive, Posterior,
-    Reliability, Budget, Noises,
+    Reliability, Boundary, Budget, Noises,
 ]  # fmt: skip

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from importlib.resources import files
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -12,9 +11,25 @@ from pydantic import Field
 from ebayes_core.contract.claim import Claim, Measured
 from ebayes_core.contract.slots import Analysis
 from ebayes_core.errors import UserError
+from ebayes_plugins.analyses import _together
+from ebayes_plugins.analyses._choices import (
+    CHANGE,
+    INPUT,
+    RATE,
+    RELEASE,
+    VARIABILITY,
+    WHOLE,
+    Choice,
+    last,
+    plasticity,
+    rates,
+    simulated,
+)  # fmt: skip
+from ebayes_plugins.analyses._clouds import noisy
 from ebayes_plugins.analyses._colours import colour
-from ebayes_plugins.analyses._common import exponent, finished, label, offering
+from ebayes_plugins.analyses._common import exponent, label, offering
 from ebayes_plugins.analyses._layout import caption, counted, few_ticks, grid, note, short
+from ebayes_plugins.analyses._measured import PLASTICITY, RATES
 from ebayes_plugins.analyses._regression import SMALL, regress
 
 if TYPE_CHECKING:
@@ -23,17 +38,11 @@ if TYPE_CHECKING:
 
     from ebayes_core.results.reader import Run
 
-PLASTICITY = "plasticity, V1 layer 5 (Sjöström et al. 2001)"
-RATES = "firing rate, V1 layer 2/3 (Ko et al. 2013)"
-CHANGE, VARIABILITY = "relative change of the mean", "normalised variability"
-RELEASE, RATE, THRESHOLDED = "release probability", "presynaptic rate (mean)", "presynaptic rate (thresholded)"
-INPUT = "mean |input|"
 UNITS = {
     CHANGE: "|Δμ| / μ", VARIABILITY: "normalised variability σ²/|μ|", RELEASE: "release probability before",
     RATE: "presynaptic rate (a.u.)", INPUT: "mean |input| (a.u.)",
 }  # fmt: skip
-#: panel -> index of the choice of axes, and of its row: raw axes in panel a, logarithmic ones in the others
-PANELS = {"a": (0, 0), "b": (2, 2), "c": (5, 0), "d": (7, 0)}
+PANELS = {"a": 0, "b": 2, "c": 0, "d": 0}  #: panel -> row of its choice of axes: raw in panel a, logarithmic in others
 LONGEST = 120  #: largest number of letters of a network's name in the caption
 COLUMNS = ("source", "member", "x", "y", "scale", "beside", "n", "r", "slope", "stderr", "p", "low", "high")
 
@@ -75,19 +84,6 @@ CLAIMS = (
 )  # fmt: skip
 
 
-class Choice(NamedTuple):
-    """One choice of axes for a set of synapses, with the size of the mean as a possible second regressor."""
-
-    source: str
-    x_name: str
-    y_name: str
-    x: np.ndarray
-    y: np.ndarray
-    size: np.ndarray
-    member: int = -1  #: -1: measured in cortex
-    raw: bool = True  #: whether linear axes make sense
-
-
 class Experiment(Analysis):
     """Measured synapses and the networks' on the same axes: every choice of axes, with one and two regressors."""
 
@@ -98,58 +94,58 @@ class Experiment(Analysis):
         0.1,
         gt=0,
         le=10,
-        description="synapses with |mu| below this share of the layer's RMS mean are left out of a second fit",
+        description="synapses with |mu| below this share of the layer's RMS mean are left out of a second fit, unless "
+        "the noise fixes the signs of weights",
     )
     points: int = Field(2000, ge=10, le=100_000, description="largest number of simulated synapses in the scatter plot")
+    together: bool = Field(
+        False, description="draw cortex and networks on one set of axes, each in units of its median"
+    )
 
     def measure(self, run: Run) -> dict[str, np.ndarray]:
         """A row per choice of axes and regressors, and the points of the panels.
 
         Raises UserError if the layer does not exist or no network has noise.
         """
-        noisy = [i for i in finished(run) if run.member_spec(i)["noise"]["kind"] != "none"]
-        if not noisy:
+        able = noisy(run)
+        if not able:
             raise UserError("no network has noise: the experiment is compared with sigma, so choose another noise mode")
-        members = [i for i in noisy if run.n_layers(i) >= self.layer]
+        members = [i for i in able if run.n_layers(i) >= self.layer]
         if not members:
-            most = max(run.n_layers(i) for i in noisy)
+            most = max(run.n_layers(i) for i in able)
             raise UserError(f"layer = {self.layer}: the networks have at most {most} layers; choose one of them")
         members = offering(run, members, "input_abs")
-        choices = [*plasticity(), *rates(), *(c for i in members for c in self._simulated(run, i))]
+        of = (c for i in members for c in simulated(run, i, self.layer, self.near_zero))
+        choices = [*plasticity(), *rates(), *of]
         rows = [list(_rows(choice)) for choice in choices]
         table = {name: np.array([row[name] for row in sum(rows, [])]) for name in rows[0][0]}
-        for panel, (which, row) in PANELS.items():
+        places = (0, 2, last(choices, members[0], VARIABILITY), last(choices, members[0], INPUT))
+        for (panel, row), which in zip(PANELS.items(), places, strict=True):
             table |= {f"{panel}_{axis}": self._kept(getattr(choices[which], axis)) for axis in "xy"}
             table[f"{panel}_row"] = np.array([sum(map(len, rows[:which])) + row])
+        if self.together:
+            table |= _together.together(run, choices, members, self._kept)
         rho = exponent(run.member_spec(members[0]))
         return table | {"shown": np.array([label(run, members[0])]), "shown_rho": np.array([rho])}
 
     def _kept(self, values: np.ndarray) -> np.ndarray:
         return values[np.random.default_rng(0).permutation(len(values))[: self.points]]
 
-    def _simulated(self, run: Run, member: int) -> Iterator[Choice]:
-        """A network's synapses on the axes of the experiments: all of them, and those whose mean is not near zero."""
-        read = lambda name: run.layer(member, self.layer, name).astype(float)
-        size, sigma, rate = np.abs(read("mu")), read("sigma"), read("learning_rate_rms")
-        inputs = np.broadcast_to(read("input_abs"), size.shape)
-        large = size > self.near_zero * np.sqrt((size**2).mean())
-        for x_name, x, y_name, y in (
-            (VARIABILITY, sigma**2 / size, CHANGE, rate / size),
-            (INPUT, inputs, VARIABILITY, sigma**2 / size),
-        ):
-            # a dead unit has no gradient, hence an infinite learning rate
-            whole = np.isfinite(x * y) & (x * y > 0)
-            for name, some in (("all synapses", whole), (f"|μ| > {self.near_zero:g} RMS", whole & large)):
-                yield Choice(
-                    f"{label(run, member)}: {name}", x_name, y_name, x[some], y[some], size[some], member, False
-                )
-
     def statistics(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Every choice of axes: r, and the slope with its standard error and 95% interval."""
-        return {name: arrays[name] for name in COLUMNS if name != "member"}
+        more = _together.statistics(arrays) if self.together else {}
+        columns = (name for name in COLUMNS if name != "member")
+        return {name: np.concatenate([arrays[name], more.get(name, arrays[name][:0])]) for name in columns}
+
+    def headline(self, arrays: dict[str, np.ndarray]) -> str:
+        """The slopes of cortex and of networks, if they are drawn together."""
+        return _together.headline(arrays) if self.together else ""
 
     def draw(self, arrays: dict[str, np.ndarray], figure: Figure) -> None:
-        """Cortex above, the first network below, on the same axes."""
+        """Cortex above, the first network below, on the same axes; or both on one set of axes."""
+        if self.together:
+            _together.draw(arrays, figure, short(str(arrays["shown"][0]), LONGEST))
+            return
         axes = grid(figure, 2, 2, 3.4)
         titles = ("cortex: plasticity", "cortex: firing rates", "network: learning rates", "network: inputs")
         for ax, panel, title in zip(axes.flat, PANELS, titles, strict=True):
@@ -160,37 +156,9 @@ class Experiment(Analysis):
             ax.set(xlabel=UNITS[row["x"]], ylabel=UNITS[row["y"]])
         shown = short(str(arrays["shown"][0]), LONGEST)
         networks = len(set(arrays["member"][arrays["member"] >= 0].tolist()))
-        title = f"network: {shown}, synapses whose mean is not near zero; intervals: 95%"
-        caption(figure, title, counted(networks=(1, networks)))
-
-
-def plasticity() -> list[Choice]:
-    """Change of the mean PSP after induction against reliability before (Schug et al. 2021); both LTP and LTD."""
-    t = _table("plasticity.csv")
-    before, after = (t[f"p_{when}"] * t[f"q_{when}_mv"] for when in ("before", "after"))
-    change = np.abs(after - before) / before
-    variability = (1 - t["p_before"]) * t["q_before_mv"]
-    return [
-        Choice(PLASTICITY, RELEASE, CHANGE, t["p_before"], change, before),
-        Choice(PLASTICITY, VARIABILITY, CHANGE, variability, change, before),
-    ]
-
-
-def rates() -> list[Choice]:
-    """Variance over mean of the PSP against the presynaptic rate in vivo (Aitchison et al. 2021)."""
-    t = _table("rates.csv")
-    size = np.abs(t["psp_mean_mv"])
-    variability = t["psp_variance_mv2"] / size
-    return [
-        Choice(RATES, name, VARIABILITY, t[column], variability, size)
-        for name, column in ((RATE, "rate_mean"), (THRESHOLDED, "rate_threshold"))
-    ]
-
-
-def _table(name: str) -> np.ndarray:
-    """The values of an experiment; their source and licence are given in README.md beside them."""
-    with (files("ebayes_plugins") / "data" / name).open(encoding="utf-8") as file:
-        return np.genfromtxt(file, delimiter=",", names=True, dtype=None, encoding="utf-8")
+        whole = str(arrays["source"][arrays["c_row"][0]]).endswith(WHOLE)
+        which = WHOLE if whole else "synapses whose mean is not near zero"
+        caption(figure, f"network: {shown}, {which}; intervals: 95%", counted(networks=(1, networks)))
 
 
 def _rows(choice: Choice) -> Iterator[dict[str, Any]]:

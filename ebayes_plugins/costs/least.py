@@ -9,7 +9,7 @@ actin d n q^(1/3), together
 
 Each term is log-convex in log o, so there is one minimum. Without membrane and actin it is at o = (4 F / a)^(4/5).
 Otherwise Newton's method finds w = (1 + o)^(1/3) - 1, of which the condition is a rational function but for o^(1/4):
-where calcium pays 4 times what higher odds save, (a/4) o^(5/4) = G, in logarithms. No gradient is taken of the steps: at
+where calcium pays 4 times what higher odds save, (a/4) o^(5/4) = G, in logarithms. No gradient is taken of steps: at
 the minimum E does not depend on o, so that the derivatives at fixed o are those of the least energy (the envelope
 theorem). Only second derivatives need to know how o moves.
 """

@@ -35,6 +35,11 @@ class AbstractPowerLaw(Cost, ABC):
         """c, computed from s if s is given (Eq. 48)."""
         return super().multiplier if self.s is None else self.s**self.rho / self.rho
 
+    @property
+    def exponent(self) -> Any:
+        """rho."""
+        return self.rho
+
     def energy(self, sigma: Tensor, mu: Tensor) -> Tensor:
         """sigma ** -rho, elementwise."""
         from ebayes_core.contract.functions import power  # imported here because torch takes two seconds
@@ -95,6 +100,11 @@ class Cv(Cost):
     delta: float = Field(
         1e-3, ge=1e-6, le=10, description="|mu| counts as (mu^2 + delta^2)^(1/2), which is smooth at 0"
     )
+
+    @property
+    def exponent(self) -> Any:
+        """rho."""
+        return self.rho
 
     def energy(self, sigma: Tensor, mu: Tensor) -> Tensor:
         """((mu^2 + delta^2) / sigma^2) ** (rho / 2), elementwise."""

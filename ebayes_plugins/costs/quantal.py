@@ -125,3 +125,8 @@ class QuantalTurnover(AbstractQuantal):
     kind: Literal["quantal_turnover"] = "quantal_turnover"
     turnover: float = Field(0.05, ge=1e-6, le=1e6, description="price of n, a vesicle, whether it is released or not")
     bulky: ClassVar[bool] = False
+
+    @property
+    def exponent(self) -> float | None:
+        """2/5; None if there must be a vesicle, beyond whose release probability calcium alone changes."""
+        return None if self.n_min else 2 / 5

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -22,7 +24,7 @@ from ebayes_plugins.analyses.experiment import (
     rates,
 )
 from tests.drawn import examples
-from tests.plugins.test_analyses import FakeRun, power, sweep
+from tests.plugins.test_analyses import FakeRun, figure_of, legible, power, sweep
 
 
 @given(seed=st.integers(0, 10_000), slope=st.floats(-3, 3), n=st.integers(10, 60))
@@ -123,3 +125,57 @@ def test_the_claims_about_cortex_need_no_network() -> None:
     assert found[13, "busy synapses vary less"] == ["held"] * 4
     plasticity = found[13, "reliable synapses change less"]
     assert len(plasticity) == 8 and plasticity.count("held") == 2  # release probability, raw and log, alone
+
+
+class Positive(FakeRun):
+    """Log-normal weights whose sigma is the input."""
+
+    def layer(self, i: int, layer: int, name: str) -> np.ndarray:
+        return super().layer(i, layer, "input_abs" if name == "sigma" else name)
+
+
+def test_where_signs_are_fixed_nothing_is_cut_near_zero(tmp_path: Path) -> None:
+    """Log-normal weights: one row for each choice of axes with and without |mu|, of all synapses."""
+    arrays = Experiment().measure(Positive(*sweep(noise="log_normal"), power(1.0, 0.1)))
+    sources = set(arrays["source"][arrays["member"] >= 0])
+    assert sources == {f"c = {c}: all synapses" for c in ("0.01", "0.1", "1")}
+    cut = Experiment().measure(FakeRun(*sweep(), power(1.0, 0.1)))
+    assert (cut["member"] >= 0).sum() == 2 * (arrays["member"] >= 0).sum()
+    figure = figure_of(Experiment(), arrays, tmp_path)
+    assert "all synapses" in figure._suptitle.get_text() and "near zero" not in figure._suptitle.get_text()
+
+
+def tilted(i: int, h: np.ndarray) -> np.ndarray:
+    """sigma^2 in proportion to h^-(0.5 + 0.1 seed): three seeds of each cost."""
+    return h ** (-0.25 - 0.05 * (i % 3))
+
+
+def test_cortex_and_networks_share_axes_in_units_of_their_medians(tmp_path: Path) -> None:
+    analysis = Experiment(together=True, points=77)
+    arrays = analysis.measure(FakeRun(*sweep(seeds=3), tilted))
+    slope, slopes = np.array([0.5, 0.6, 0.7]), {}
+    # mu is 1, and h the learning rate and the input: sigma^2/|mu| on h, and h on sigma^2/|mu|
+    for panel, values in (("a", -1 / slope), ("b", -slope)):
+        here = (arrays["together_panel"] == panel) & (arrays["together_name"] != "cortex")
+        half = stats.t.ppf(0.975, 2) * values.std(ddof=1) / np.sqrt(3)
+        np.testing.assert_allclose(arrays["together_slope"][here], values.mean(), rtol=1e-6)
+        np.testing.assert_allclose(arrays["together_high"][here], values.mean() + half, rtol=1e-6)
+        assert here.sum() == 3 and set(arrays["together_over"][here]) == {"seeds"}
+        slopes[panel] = values.mean()
+    cortex = arrays["together_name"] == "cortex"
+    known = [row(plasticity()[1], "log"), row(rates()[0], "log")]
+    np.testing.assert_allclose(arrays["together_slope"][cortex], [k["slope"] for k in known])
+    np.testing.assert_allclose(arrays["together_low"][cortex], [k["low"] for k in known])
+    assert np.median(arrays["together_a_cortex_x"]) == np.median(arrays["together_a_cortex_y"]) == 1
+    assert len(arrays["together_b_network_y"]) == 77
+    figure = figure_of(analysis, arrays, tmp_path)
+    legible(figure)
+    labels = [text.get_text() for ax in figure.axes for text in ax.get_legend().get_texts()]
+    assert labels[4].startswith("cortex: -0.71 [") and labels[5].startswith(f"c = 0.01: {slopes['b']:.2f} [")
+    lines = [line for line in figure.axes[1].lines if len(line.get_xdata()) == 2]
+    for line, planted in zip(lines, [known[1]["slope"], *[slopes["b"]] * 3], strict=True):
+        assert np.diff(np.log(line.get_ydata())) / np.diff(np.log(line.get_xdata())) == pytest.approx(planted)
+    columns = analysis.statistics(arrays)
+    assert len({len(v) for v in columns.values()}) == 1 and "cortex, interval over synapses" in columns["source"]
+    assert f"{slopes['b']:.3g} in networks" in analysis.headline(arrays) and Experiment().headline(arrays) == ""
+    assert len(Experiment().statistics(arrays)["source"]) == len(columns["source"]) - 8

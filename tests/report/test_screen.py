@@ -199,7 +199,7 @@ def test_analyses_speak_once_for_each_kind_and_a_fault_costs_only_the_sentence(f
 
 def judged(**changed: object) -> optimality.Verdict:
     no, yes = np.zeros(2, bool), np.ones(2, bool)
-    plain = {name: no for name in ("ended", "done", "below", "above", "unsure", "moving", "stuck")}
+    plain = {name: no for name in ("ended", "done", "below", "above", "unsure", "moving", "stuck", "unmet", "unequal")}
     return optimality.Verdict(**{**plain, "noisy": yes, "balances": np.array([[0.5, 2.0]] * 2), "flat": no, **changed})
 
 

@@ -333,3 +333,10 @@ def test_mistakes_of_a_vesicle_cost_are_named(mistake: str) -> None:
 
 def test_a_vesicle_cost_that_is_right_passes() -> None:
     check_cost(GoodVesicles)
+
+
+def test_a_wrong_exponent_is_named() -> None:
+    members = {"exponent": property(lambda self: 2.0), "__doc__": "Broken.", "__module__": __name__}
+    cls = type("Broken", (GoodCost,), {"energy": lambda self, s, m: self.kappa / s, **members})
+    with pytest.raises(AssertionError, match=r"not proportional to sigma \*\* -exponent"):
+        check_cost(cls)

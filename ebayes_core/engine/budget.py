@@ -1,0 +1,105 @@
+"""Energy budgets: what the synapses that share one spend, and sigmas with which they spend what they may."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from ebayes_core.engine.fixed_point import LARGEST
+from ebayes_core.engine.parameters import Parameters
+from ebayes_core.engine.step import respread
+
+if TYPE_CHECKING:
+    from ebayes_core.engine.cohort import Cohort
+
+#: At the start: corrections of the logarithm of sigma, the share of the excess that each takes away, the largest, and
+#: the excess that is small enough.
+ATTEMPTS, TAKEN, FARTHEST, CLOSE = 400, 0.3, 0.5, 1e-4
+
+
+def energies(cohort: Cohort, p: Parameters) -> list[Tensor]:
+    """The energy of each synapse before the multiplier, times how many share it; per layer (member, synapses)."""
+    f = cohort.formulas
+    each = zip(p.mu, p.freely(), f.copies, strict=True)
+    return [n * f.cost.given(f.quanta(mu, free))(f.sigma(mu, free), mu) for mu, free, n in each]
+
+
+def shared(cohort: Cohort, parts: list[Tensor]) -> list[Tensor]:
+    """Means over the synapses that share a budget; per layer (member, synapses), or (member, 1) if all are in one."""
+    counts, per = [n * size for n, size in zip(cohort.copies, cohort.sizes, strict=True)], _per(cohort)
+    if per == "network":
+        whole = torch.stack([t.sum(-1, keepdim=True) for t in parts]).sum(0) / sum(counts)
+        return [whole] * len(parts)
+    if per == "layer":
+        return [t.sum(-1, keepdim=True) / n for t, n in zip(parts, counts, strict=True)]
+    if per == "synapse":
+        return [t / n for t, n in zip(parts, cohort.copies, strict=True)]
+    each = zip(parts, cohort.shapes, cohort.copies, strict=True)
+    return [_of_neurons(t, shape[0]) / n for t, shape, n in each]
+
+
+def _of_neurons(t: Tensor, neurons: int) -> Tensor:
+    """The mean over the synapses onto a neuron, for each of these synapses."""
+    by_neuron = t.unflatten(-1, (neurons, -1))
+    return by_neuron.mean(-1, keepdim=True).expand_as(by_neuron).flatten(1)
+
+
+def _per(cohort: Cohort) -> str:
+    allowance = cohort.formulas.inference.allowance
+    assert allowance is not None
+    return str(allowance.per)
+
+
+def excess(cohort: Cohort, p: Parameters) -> list[Tensor]:
+    """What each unit spends relative to what it may, shaped as `shared` returns."""
+    allowance = cohort.formulas.inference.allowance
+    assert allowance is not None
+    return [t / allowance.energy for t in shared(cohort, energies(cohort, p))]
+
+
+def budgeted(cohort: Cohort, p: Parameters) -> Parameters:
+    """The parameters with multipliers of 1, and sigmas scaled so that each unit spends what it may, if it can."""
+    if cohort.formulas.inference.allowance is None or not p.noisy:
+        return p
+    p = p._replace(multipliers=[torch.ones_like(t).contiguous() for t in shared(cohort, p.mu)])
+    for _ in range(ATTEMPTS if len(p.free) == 1 else 0):
+        logs = [t.log() for t in excess(cohort, p)]
+        if max(float(t.abs().max()) for t in logs) < CLOSE:
+            break
+        scale(cohort, p, [(TAKEN * t).clamp(-FARTHEST, FARTHEST) for t in logs])
+    return p
+
+
+def scale(cohort: Cohort, p: Parameters, logs: list[Tensor], alive: Tensor | None = None) -> None:
+    """Move the logarithm of each sigma by about as much, in place, but not beyond the largest."""
+    f = cohort.formulas
+    ((_, parts),) = p.free.items()
+    alive = parts[0].value.new_ones(len(cohort), 1, dtype=torch.bool) if alive is None else alive
+    for part, spread, by in zip(parts, f.spreads(p), logs, strict=False):
+        u = by.minimum((LARGEST / spread.sigma).log().clamp_min(0))
+        part.value.copy_(torch.where(alive, part.value + u * spread.sigma / spread.derivative, part.value))
+    respread(f, p, alive)
+
+
+def numbers(cohort: Cohort, p: Parameters) -> dict[str, Tensor]:
+    """What a network spends and how far its budgets are met; (layer + 1, member), the last row for the network.
+
+    energy: mean of a synapse. budget_excess: of the unit that is furthest from its budget, relative to it.
+    """
+    if not p.multipliers:
+        return {}
+    spent = torch.stack([t.double().sum(-1) for t in energies(cohort, p)])
+    counts = [n * size for n, size in zip(cohort.copies, cohort.sizes, strict=True)]
+    count = torch.tensor(counts, dtype=torch.float64, device=cohort.device)[:, None]
+    over = torch.stack([_furthest(t.double() - 1) for t in excess(cohort, p)])
+    return {
+        "energy": torch.cat([spent / count, spent.sum(0, keepdim=True) / count.sum()]),
+        "budget_excess": torch.cat([over, _furthest(over.T)[None]]),
+    }
+
+
+def _furthest(t: Tensor) -> Tensor:
+    """The value of largest size of each row."""
+    return t.gather(-1, t.abs().argmax(-1, keepdim=True))[:, 0]
