@@ -70,9 +70,11 @@ def copies(run: Run) -> np.ndarray:
     return run.layer_metric("n_copies") if known else np.ones_like(run.layer_metric("balance"))
 
 
-def slope_of(spec: dict[str, Any], mu: float, times: float = 1.0) -> Callable[[np.ndarray], np.ndarray]:
-    """sigma -> -sigma d(cost)/d sigma of a synapse with mean mu: c rho sigma**-rho for a power law, 1 for the entropic
+def slope_of(spec: dict[str, Any], mu: float | np.ndarray, times: float = 1.0) -> Callable[[np.ndarray], np.ndarray]:
+    """sigma -> -sigma d(cost)/d sigma of synapses with mean mu: c rho sigma**-rho for a power law, 1 for the entropic
     cost.
+
+    mu: one mean for all, or one for each sigma.
 
     The cost is everything that the objective adds to the loss. At the optimum this equals N H sigma^2 (Eq. 27), for any
     cost, and for variational Bayes with its prior. times: number of synapses that pay with this mean and sigma.
@@ -84,8 +86,8 @@ def slope_of(spec: dict[str, Any], mu: float, times: float = 1.0) -> Callable[[n
     inference, price = plugin(spec, "inference"), price_in_sigma(spec)
 
     def slope(sigma: np.ndarray) -> np.ndarray:
-        at = torch.as_tensor(sigma, dtype=torch.float64)
-        return times * elasticity(lambda s: inference.penalty(torch.full_like(s, mu), s, price), at).numpy()
+        at, means = (torch.as_tensor(values, dtype=torch.float64) for values in (sigma, mu))
+        return times * elasticity(lambda s: inference.penalty(means.expand_as(s), s, price), at).numpy()
 
     return slope
 
@@ -146,6 +148,11 @@ def curvature(run: Run, member: int, layer: int) -> np.ndarray:
     """The curvature that decides which synapses are flat: Gauss-Newton, or the best Fisher that was measured."""
     known = (f"{name}_noise" for name in ("gauss_newton", "fisher_true", "fisher_empirical"))
     return run.layer(member, layer, next(name for name in known if name in run.layer_names(member)))
+
+
+def not_flat(h: np.ndarray, share: float) -> np.ndarray:
+    """Which of the positive curvatures exceed this share of their median."""
+    return np.asarray(h > share * np.median(h)) if len(h) else h > 0
 
 
 def balance_range(group: np.ndarray, balance: np.ndarray) -> str:

@@ -18,13 +18,15 @@ from ebayes_plugins.analyses._common import (
     finished,
     label,
     mechanism,
+    not_flat,
     offering,
     optimum,
     slope_of,
 )
 from ebayes_plugins.analyses._headlines import fit_sentence
 from ebayes_plugins.analyses._importance_claims import CLAIMS, CURVATURE, POWERS, Arrays
-from ebayes_plugins.analyses._regression import fit_line, over_seeds
+from ebayes_plugins.analyses._panels import over_points, points, table
+from ebayes_plugins.analyses._regression import fit_line
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -36,6 +38,7 @@ ESTIMATORS = Literal[
     "fisher_empirical_mean", "learning_rate_rms", "learning_rate_authors", "input_abs", "input_square",
 ]  # fmt: skip
 LINE = 40  #: points of the analytic curve
+POINT = ("point_slope", "point_slope_half_width", "point_seeds")  #: over the seeds of a panel's sweep point
 
 
 class Importance(Analysis):
@@ -79,9 +82,10 @@ class Importance(Analysis):
             most = max(run.n_layers(i) for i in members)
             raise UserError(f"layer = {self.layer}: the networks have at most {most} layers; choose one of them")
         found = [self._panel(run, i, layer) for i, layer in panels]
-        arrays = {name: _array([panel[name] for panel in found]) for name in found[0]}
-        skipped = np.array([run.n_members - len(members)])
-        return {**arrays, "skipped": skipped, **_over_seeds(run, arrays)}
+        arrays, skipped = table(found), np.array([run.n_members - len(members)])
+        point = points(run, arrays)
+        mean = dict(zip(POINT, over_points(point, arrays["slope"]), strict=True))
+        return {**arrays, "skipped": skipped, "point": point, **mean}
 
     def _spreads(self, run: Run, member: int) -> bool:
         sigma = run.layer(member, 1, "sigma")
@@ -109,8 +113,7 @@ class Importance(Analysis):
         """Which synapses are not nearly flat, by the curvature that h implies: a high learning rate implies a low
         curvature.
         """
-        curvature = h ** (1 / POWERS.get(self.estimator, 1.0))
-        return curvature > self.flat_below * np.median(curvature) if len(h) else h > 0
+        return not_flat(h ** (1 / POWERS.get(self.estimator, 1.0)), self.flat_below)
 
     def _expected(self, run: Run, member: int, layer: int, x: np.ndarray, y: np.ndarray) -> dict[str, Any]:
         """The optimum: sigma at each curvature; for other estimators, a line with the optimum's slope through the
@@ -151,24 +154,3 @@ class Importance(Analysis):
         from ebayes_plugins.analyses import _importance_figure
 
         _importance_figure.draw(arrays, figure, self.estimator, self.columns)
-
-
-def _over_seeds(run: Run, arrays: Arrays) -> Arrays:
-    """For each panel, the mean slope over the seeds of its sweep point, its 95% interval and the number of seeds."""
-    named = [label(run, int(i), ("seed",)) for i in arrays["member"]]
-    keys = np.array([f"{name}, layer {layer}" for name, layer in zip(named, arrays["layer"], strict=True)])
-    rows = np.full((len(keys), 3), np.nan)
-    for key in np.unique(keys):
-        slopes = arrays["slope"][keys == key]
-        rows[keys == key] = (*over_seeds(slopes), np.isfinite(slopes).sum())
-    return {"point": keys, "point_slope": rows[:, 0], "point_slope_half_width": rows[:, 1], "point_seeds": rows[:, 2]}
-
-
-def _array(values: list[Any]) -> np.ndarray:
-    """A row per panel; rows of different lengths are padded with NaN."""
-    length = max(1, *map(np.size, values))
-    return np.array([v if np.shape(v) in ((), (length,)) else _padded(v, length) for v in values])
-
-
-def _padded(values: np.ndarray, length: int) -> np.ndarray:
-    return np.pad(values, (0, length - len(values)), constant_values=np.nan)

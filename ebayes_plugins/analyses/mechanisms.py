@@ -6,12 +6,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from ebayes_core.contract.slots import Analysis
 from ebayes_plugins.analyses._colours import colour
 from ebayes_plugins.analyses._layout import caption, few_ticks, grid, note
 from ebayes_plugins.analyses._regression import fit_line
+from ebayes_plugins.costs.quantal import Quantal
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -42,8 +43,15 @@ MECHANISMS = (
 )
 
 
+FREE = "n, p and q free"
+TURNOVER = 2 / 5  #: the exponent if calcium and turnover alone have prices and nothing is held
+
+
 class Mechanisms(Analysis):
-    """Mechanisms' costs as functions of n, p and q at constant mean, and their fitted exponents; uses no network."""
+    """Mechanisms' costs as functions of n, p and q at constant mean, and their fitted exponents; uses no network.
+
+    The fifth is the least energy if nothing but the mean is held.
+    """
 
     kind: Literal["mechanisms"] = "mechanisms"
     mean: float = Field(1.0, gt=0, le=1e3, description="mean PSP (mV), kept constant by q = mean / (n p)")
@@ -52,15 +60,51 @@ class Mechanisms(Analysis):
     )
     p: float = Field(0.3, gt=0, lt=1, description="release probability while n varies")
     span: float = Field(100.0, gt=1, le=1e6, description="factor by which n, or the odds of p, vary")
+    calcium: float = Field(
+        1.0, ge=1e-6, le=1e6, description="price of (p / (1 - p)) ** (1/4) where n, p and q are free"
+    )
+    turnover: float = Field(0.05, ge=0, le=1e6, description="price of a vesicle, n, where n, p and q are free")
+    membrane: float = Field(0.0, ge=0, le=1e6, description="price of n q ** (2/3) where n, p and q are free")
+    actin: float = Field(0.0, ge=0, le=1e6, description="price of n q ** (1/3) where n, p and q are free")
+
+    @model_validator(mode="after")
+    def _vesicles_cost(self) -> Mechanisms:
+        self._free()
+        return self
+
+    def _free(self) -> Quantal:
+        """The cost of a synapse whose n, p and q are free. Raises ValueError if no vesicle has a price."""
+        prices = {name: getattr(self, name) for name in ("calcium", "turnover", "membrane", "actin")}
+        return Quantal(**prices, mu_floor=0.0)
 
     def measure(self, run: Run) -> dict[str, np.ndarray]:
-        """Per mechanism, along the variable that varies: n, p, q, sigma, cost relative to the smallest; and the fit."""
-        found = [self._along(mechanism) for mechanism in MECHANISMS]
+        """Per mechanism, along what varies: n, p, q, sigma, cost relative to the smallest; and the fits.
+
+        share_n is the part of the precision that n accounts for: precision mu^2/sigma^2 is n times the odds of p.
+        """
+        found = [*(self._along(mechanism) for mechanism in MECHANISMS), self._all_free()]
         arrays = {name: np.stack([part[name] for part in found]) for name in found[0]}
-        fits = [fit_line(np.log(s), np.log(c)) for s, c in zip(arrays["sigma"], arrays["cost"], strict=True)]
-        texts = {name: np.array([getattr(m, name) for m in MECHANISMS]) for name in ("name", "rho", "moves")}
-        exponents, widths = (np.array([fit[name] for fit in fits]) for name in ("slope", "slope_half_width"))
-        return {**arrays, **texts, "exponent": exponents, "half_width": widths}
+        s, c, n = (np.log(arrays[name]) for name in ("sigma", "cost", "n"))
+        fits = [fit_line(*row) for row in zip(s, c, strict=True)]
+        arrays |= {
+            "exponent": np.array([fit["slope"] for fit in fits]),
+            "half_width": np.array([fit["slope_half_width"] for fit in fits]),
+            "share_n": np.array([fit_line(*row)["slope"] for row in zip(-2 * s, n, strict=True)]),
+        }
+        rho = np.nan if self.membrane or self.actin else TURNOVER
+        free = {"name": FREE, "rho": rho, "moves": "n and p"}
+        return arrays | {key: np.array([*(getattr(m, key) for m in MECHANISMS), free[key]]) for key in free}
+
+    def _all_free(self) -> dict[str, np.ndarray]:
+        """The least energy at the sigmas of a synapse whose p alone varies."""
+        import torch
+
+        odds = np.geomspace(1, self.span, POINTS) / np.sqrt(self.span)
+        sigma = torch.as_tensor(self.mean / np.sqrt(self.n * odds))
+        mu, least = torch.full_like(sigma, self.mean), self._free()
+        energy = least.energy(sigma, mu).numpy()
+        n, p, q = (t.numpy() for t in least.quanta(sigma, mu))
+        return {"n": n, "p": p, "q": q, "sigma": sigma.numpy(), "cost": energy / energy.min()}
 
     def _along(self, mechanism: Mechanism) -> dict[str, np.ndarray]:
         steps = np.geomspace(1, self.span, POINTS)
@@ -73,43 +117,63 @@ class Mechanisms(Analysis):
         return {"n": n, "p": p, "q": q, "sigma": sigma, "cost": cost / cost.min()}
 
     def statistics(self, arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """The fitted exponents beside the paper's."""
+        """The fitted exponents beside those of theory, and how much of the precision is due to n, the rest to p."""
         return {
             "mechanism": arrays["name"], "moves": arrays["moves"], "exponent": arrays["exponent"],
-            "± 95%": arrays["half_width"], "-rho": -arrays["rho"],
+            "± 95%": arrays["half_width"], "-rho": -arrays["rho"], "share of n in precision": arrays["share_n"],
         }  # fmt: skip
 
     def draw(self, arrays: dict[str, np.ndarray], figure: Figure) -> None:
-        """Cost above; below it n or p, and the quantal size that compensates, relative to their smallest values."""
-        axes = grid(figure, 2, 4, 2.4)
-        for i in range(4):
-            _cost(axes[0, i], arrays, i)
-            _variables(axes[1, i], arrays, i)
+        """Cost above; below it what varies, and the quantal size that compensates, relative to their smallest."""
+        shown = [0, 1, 2, 3, len(MECHANISMS)]
+        axes = grid(figure, 2, len(shown), 2.4)
+        for column, i in enumerate(shown):
+            _cost(axes[0, column], arrays, i)
+            _variables(axes[1, column], arrays, i)
         ax, last = axes[0, 3], len(MECHANISMS) - 1
         ax.loglog(arrays["sigma"][last], arrays["cost"][last], ":", color="0.4", label="p varies (Eq. 18)")
         ax.legend(loc="upper right", fontsize=7)
         axes[0, 0].set_ylabel("cost / smallest cost")
         axes[1, 0].set_ylabel("relative to smallest")
-        caption(figure, f"mean PSP kept constant at {self.mean:g} mV by q")
+        caption(figure, f"mean PSP kept constant at {self.mean:g} mV by q; {self._finding(arrays)}")
+
+    def _finding(self, arrays: dict[str, np.ndarray]) -> str:
+        named = {name: getattr(self, name) for name in ("calcium", "turnover", "membrane", "actin")}
+        prices = ", ".join(f"{name} {value:g}" for name, value in named.items() if value)
+        share = 1 - arrays["share_n"][-1]
+        return f"with {FREE}, p makes {share:.0%} of the precision, at least energy (prices: {prices})"
 
 
 def _cost(ax: Axes, arrays: dict[str, np.ndarray], i: int) -> None:
     """One mechanism's cost against sigma."""
-    ax.loglog(arrays["sigma"][i], arrays["cost"][i], color=colour(float(arrays["rho"][i])))
+    rho = float(arrays["rho"][i])
+    ax.loglog(arrays["sigma"][i], arrays["cost"][i], color=colour(rho))
     ax.set_title(str(arrays["name"][i]), fontsize=9)
     ax.set_xlabel("sigma (mV)")
     few_ticks(ax)
     ax.set_ylim(bottom=arrays["cost"][i].max() ** -0.4)  # room for the numbers below the line
-    note(ax, f"fitted exponent {arrays['exponent'][i]:.3f}\n-rho = {-arrays['rho'][i]:.3f}")
+    theory = "no power law" if np.isnan(rho) else f"-rho = {-rho:.3f}"
+    note(ax, f"fitted exponent {arrays['exponent'][i]:.3f}\n{theory}")
 
 
 def _variables(ax: Axes, arrays: dict[str, np.ndarray], i: int) -> None:
-    """The variable that varies, and how q compensates."""
-    moves = str(arrays["moves"][i])
-    held = "n" if moves == "p" else "p"
-    for name, style in ((moves, "-"), ("q", "--")):
+    """What varies, and how q compensates."""
+    moves = str(arrays["moves"][i]).split(" and ")
+    styles = {"n": "-.", "p": "-", "q": "--"} if len(moves) > 1 else {moves[0]: "-", "q": "--"}
+    for name, style in styles.items():
         values = arrays[name][i]
         ax.loglog(arrays["sigma"][i], values / values.min(), style, color="0.2", label=name)
     ax.set_xlabel("sigma (mV)")
     few_ticks(ax)
-    ax.legend(loc="best", fontsize=7, title=f"{held} = {arrays[held][i][0]:g}", title_fontsize=7)
+    held = None if len(moves) > 1 else "n" if moves == ["p"] else "p"
+    title = f"{held} = {arrays[held][i][0]:g}" if held else None
+    ax.legend(loc="best", fontsize=7, title=title, title_fontsize=7)
+    if not held:
+        ax.set_title(_moves(arrays, i), fontsize=8)
+
+
+def _moves(arrays: dict[str, np.ndarray], i: int) -> str:
+    """Which variable moves if all are free: the ranges of n and p, and the part of n in the precision."""
+    n, p = ((arrays[name][i].min(), arrays[name][i].max()) for name in ("n", "p"))
+    share = f"{arrays['share_n'][i]:.0%} of ln mu$^2$/sigma$^2$ by n"
+    return f"n {n[0]:.2g} to {n[1]:.2g}, p {p[0]:.2g} to {p[1]:.2g}\n{share}"

@@ -19,6 +19,7 @@ from ebayes_plugins.analyses._common import analytic_slope, optimum, slope_of
 from ebayes_plugins.analyses._curves import columns
 from ebayes_plugins.analyses._importance_figure import _remark
 from ebayes_plugins.analyses._regression import fit_line
+from ebayes_plugins.analyses.change import Change
 from ebayes_plugins.analyses.importance import ESTIMATORS, Importance
 from ebayes_plugins.analyses.posterior import Posterior
 from ebayes_plugins.analyses.predictive import Predictive
@@ -29,7 +30,7 @@ from tests.drawn import examples
 
 N = 500
 #: Analyses of whatever run; those that build its networks again, or need a posterior, have tests of their own.
-ANY_RUN = [analysis for analysis in ALL if analysis not in (Posterior, Predictive, TwoSynapses)]
+ANY_RUN = [analysis for analysis in ALL if analysis not in (Change, Posterior, Predictive, TwoSynapses)]
 MECHANISMS = {"calcium": 1 / 2, "membrane": 2 / 3, "actin": 4 / 3, "trafficking": 2.0}
 ENERGY = {"kind": "energy_efficient"}
 
