@@ -15,10 +15,10 @@ from ebayes_core.wording import span
 from ebayes_plugins.analyses._common import copies, curvature, finished, label, not_flat
 from ebayes_plugins.analyses._continued import RULES, Learning
 from ebayes_plugins.analyses._exponents import local_exponents
+from ebayes_plugins.analyses._measured import deposited
 from ebayes_plugins.analyses._panels import Arrays, over_points, points, table
 from ebayes_plugins.analyses._rebuilt import dataset_of, rebuilt
 from ebayes_plugins.analyses._regression import regress
-from ebayes_plugins.analyses._measured import deposited
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
