@@ -5,11 +5,13 @@ from __future__ import annotations
 from ebayes_core.contract.slots import Analysis
 from ebayes_plugins.analyses.advantage import Advantage
 from ebayes_plugins.analyses.boundary import Boundary
+from ebayes_plugins.analyses.budget import Budget
 from ebayes_plugins.analyses.change import Change
 from ebayes_plugins.analyses.experiment import Experiment
 from ebayes_plugins.analyses.exponent import Exponent
 from ebayes_plugins.analyses.importance import Importance
 from ebayes_plugins.analyses.mechanisms import Mechanisms
+from ebayes_plugins.analyses.noises import Noises
 from ebayes_plugins.analyses.posterior import Posterior
 from ebayes_plugins.analyses.predictive import Predictive
 from ebayes_plugins.analyses.reliability import Reliability
@@ -19,5 +21,5 @@ from ebayes_plugins.analyses.two_synapses import TwoSynapses
 
 ALL: list[type[Analysis]] = [
     TrainingCurves, Importance, Tradeoff, Advantage, Experiment, Mechanisms, TwoSynapses, Predictive, Posterior,
-    Reliability, Boundary, Exponent, Change,
+    Reliability, Boundary, Exponent, Change, Budget, Noises,
 ]  # fmt: skip

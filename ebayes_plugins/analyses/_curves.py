@@ -50,13 +50,13 @@ def population(run: Run) -> Arrays:
         "column": np.array([", ".join(mechanism(run, i, NOISE)) for i in members]),
         "line": np.array([spec["noise"]["kind"] for spec in specs]),
         **{name: np.array([size[name] for size in sizes]) for name in sizes[0]},
-        **_scores(run, members), **_prices(run, members, c, rho),
+        **scores(run, members), **_prices(run, members, c, rho),
         "balance": run.metric("balance")[members],
         "left_out": np.array([run.n_members - len(members)]),
     }  # fmt: skip
 
 
-def _scores(run: Run, members: list[int]) -> Arrays:
+def scores(run: Run, members: list[int]) -> Arrays:
     """Accuracy, or the RMSE of a regression, of sampled networks, their ensemble, and the mean weights."""
     right = "accuracy_mean" in run.metrics and bool(np.isfinite(run.metric("accuracy_mean")[members]).any())
     score = "accuracy" if right else "rmse"

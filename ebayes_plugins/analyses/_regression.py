@@ -71,7 +71,7 @@ def regress(x: np.ndarray, y: np.ndarray, second: np.ndarray | None = None) -> d
     from scipy.special import stdtr, stdtrit
 
     freedom = len(x) - 2 - (second is not None)
-    left, right = (_without(v, second) for v in (x, y)) if freedom > 0 else (np.zeros(0), np.zeros(0))
+    left, right = (without(v, second) for v in (x, y)) if freedom > 0 else (np.zeros(0), np.zeros(0))
     if not left.any():
         return {"n": len(x), **dict.fromkeys(("r", "slope", "stderr", "p", "low", "high"), np.nan)}
     slope = left @ right / (left @ left)
@@ -85,7 +85,7 @@ def regress(x: np.ndarray, y: np.ndarray, second: np.ndarray | None = None) -> d
     return {"n": len(x), **{name: float(value) for name, value in found.items()}}
 
 
-def _without(values: np.ndarray, second: np.ndarray | None) -> np.ndarray:
+def without(values: np.ndarray, second: np.ndarray | None) -> np.ndarray:
     """Residual of values (..., n) after a constant and the second regressor."""
     rest = values - values.mean(-1, keepdims=True)
     if second is None:
@@ -105,7 +105,7 @@ def _bootstrap(x: np.ndarray, y: np.ndarray, second: np.ndarray | None) -> tuple
     """Percentiles of the slopes of paired resamples; resamples with too few distinct points are excluded."""
     index = np.random.default_rng(0).integers(0, len(x), (RESAMPLES, len(x)))
     x, y, second = x[index], y[index], None if second is None else second[index]
-    slopes = _slope(_without(x, second), _without(y, second), x, flat=np.nan)
+    slopes = _slope(without(x, second), without(y, second), x, flat=np.nan)
     known = slopes[np.isfinite(slopes)]
     low, high = np.percentile(known, [2.5, 97.5]) if known.size else (np.nan, np.nan)
     return float(low), float(high)

@@ -55,11 +55,24 @@ def _importance() -> Arrays:
     return grown(arrays, len(arrays["member"]), **rows)
 
 
+def _budget() -> Arrays:
+    arrays = KINDS["budget"]().measure(FakeRun(*sweep(), power(1, 1)))
+    members, layers = zip(*[(member, layer) for member in range(40) for layer in range(1, 21)], strict=True)
+    names = [LONG.format(member) for member in members]
+    return grown(arrays, len(arrays["member"]), member=members, layer=layers, label=names, point=names)
+
+
 def _curves() -> Arrays:
     one = planted(3.0, seeds=2, points=np.array([0.1, 1.0]))
     n, rho = len(one["c"]), np.repeat(np.geomspace(0.1, 4, MECHANISMS), len(one["c"]))
     names = np.repeat([LONG.format(i) for i in range(MECHANISMS)], n)
     return grown(one, n, column=names, rho=rho)
+
+
+def _noises() -> Arrays:
+    one = KINDS["noises"]().measure(FakeRun(*sweep(seeds=2), power(1, 1)))
+    n = len(one["energy"])
+    return grown(one, n, column=np.repeat([LONG.format(i) for i in range(MECHANISMS)], n))
 
 
 def _experiment() -> Arrays:
@@ -91,7 +104,9 @@ def _posterior() -> Arrays:
 LARGE: dict[str, tuple[Callable[[], Arrays], list[str]]] = {
     "training": (_training, ["100 of 240 networks"]),
     "importance": (_importance, ["5 of 40 networks", "7 of 20 layers"]),
+    "budget": (_budget, ["5 of 40 settings", "6 of 20 layers"]),
     "tradeoff": (_curves, ["10 of 169 mechanisms"]),
+    "noises": (_noises, ["3 of 169 mechanisms"]),
     "advantage": (_curves, ["5 of 169 mechanisms"]),
     "experiment": (_experiment, ["1 of 3 networks"]),
     "mechanisms": (lambda: KINDS["mechanisms"]().measure(None), []),
@@ -103,8 +118,10 @@ LARGE: dict[str, tuple[Callable[[], Arrays], list[str]]] = {
     ]),
 }  # fmt: skip
 ENDS = {
-    "training": ("c = 0.0001", "c = 10"), "importance": ("width 0", "width 39"), "tradeoff": ("width 0", "width 168"),
+    "training": ("c = 0.0001", "c = 10"), "importance": ("width 0", "width 39"),
+    "budget": ("width 0", "width 39"), "tradeoff": ("width 0", "width 168"),
     "advantage": ("width 0", "width 168"), "two_synapses": ("width 0", "width 39"),
+    "noises": ("width 0", "width 168"),
     "predictive": ("rho = 0.1, s = 0.001", "rho = 4, s = 1"), "posterior": ("width 0", "width 23"),
 }  # fmt: skip
 
