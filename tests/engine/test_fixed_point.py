@@ -132,6 +132,25 @@ def test_a_synapse_without_curvature_stops_at_the_largest(registry: Registry) ->
     assert sigma[0, 0] == pytest.approx(LARGEST) and sigma[0, 1] < 1
 
 
+def test_a_sigma_far_above_its_limit_returns_in_steps(registry: Registry) -> None:
+    """With multiplicative noise sigma may be left far above by a mean that crossed zero; k must survive the way back."""
+    c = cohort(
+        registry,
+        LINEAR,
+        SOLVE,
+        'noise={kind="multiplicative", k_0=9.9}',
+        "optimizer.learning_rate=1e-12",
+        "training.epochs=30",
+    )
+    state, mu = c.start(), torch.linspace(0.5, 2, 7, dtype=torch.float64)[None]
+    state.parameters.means[0].value.copy_(mu)
+    state.parameters.means[0].value[0, 0] = 300.0
+    for _ in zip(range(60), train(c, state), strict=False):
+        sigma = c.formulas.sigmas(state.parameters)[0]
+        assert bool((sigma > 1e-3).all())
+    assert sigma[0, 0] <= LARGEST * 1.01
+
+
 def test_none_goes_far_above_its_layers_mean() -> None:
     sigma = torch.tensor([[0.1, 0.2, 0.3], [5.0, 6.0, 7.0]])
     torch.testing.assert_close(ceiling(sigma), torch.tensor([[WIDE * 0.2], [LARGEST]]))
