@@ -22,8 +22,8 @@ from ebayes_core.engine.parameters import Curvature, Parameters, Spread, layered
 
 #: The largest change of log sigma in a step: a curvature estimated from a few minibatches must not move it further.
 MOST = 0.1
-#: The largest fall of log sigma in a step, of a sigma above its limit: the free parameter moves along its tangent, which
-#: for softplus far above 0 would lead to far below 0, where hardly any sigma is left.
+#: The largest fall of log sigma in a step, of a sigma above its limit: the free parameter moves along its tangent,
+#: which for softplus far above 0 would lead to far below 0, where hardly any sigma is left.
 FALL = 0.5
 #: A flat synapse has no optimum, and one that becomes active with a sigma far above all others destabilises the
 #: network: sigma is limited to this multiple of its layer's mean, and to the largest sigma_0 that a spec allows.

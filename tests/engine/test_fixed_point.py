@@ -133,15 +133,9 @@ def test_a_synapse_without_curvature_stops_at_the_largest(registry: Registry) ->
 
 
 def test_a_sigma_far_above_its_limit_returns_in_steps(registry: Registry) -> None:
-    """With multiplicative noise sigma may be left far above by a mean that crossed zero; k must survive the way back."""
-    c = cohort(
-        registry,
-        LINEAR,
-        SOLVE,
-        'noise={kind="multiplicative", k_0=9.9}',
-        "optimizer.learning_rate=1e-12",
-        "training.epochs=30",
-    )
+    """With multiplicative noise a mean that has crossed zero leaves sigma far above; k must survive the way back."""
+    rest = ("optimizer.learning_rate=1e-12", "training.epochs=30")
+    c = cohort(registry, LINEAR, SOLVE, 'noise={kind="multiplicative", k_0=9.9}', *rest)
     state, mu = c.start(), torch.linspace(0.5, 2, 7, dtype=torch.float64)[None]
     state.parameters.means[0].value.copy_(mu)
     state.parameters.means[0].value[0, 0] = 300.0
