@@ -9,7 +9,6 @@ import pytest
 from scipy.optimize import brentq, minimize
 from scipy.stats import linregress
 
-from ebayes_core.contract.registry import Registry
 from ebayes_core.errors import UserError
 from ebayes_plugins.analyses import _budget_slopes as slopes
 from ebayes_plugins.analyses._budget_slopes import PER, Synapses
@@ -175,7 +174,6 @@ class Budgeted(FakeRun):
         return sigma.reshape(2, 20, 30)[layer - 1]
 
 
-@pytest.mark.skipif("budget" not in Registry.load().kinds("inference"), reason="the inference is not installed")
 @pytest.mark.parametrize("rho", [2 / 3, 2.0])
 def test_the_analysis_finds_the_budget_of_a_file(rho: float, tmp_path: Any) -> None:
     analysis, run = Budget(), Budgeted(rho)
