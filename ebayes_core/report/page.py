@@ -26,7 +26,7 @@ from ebayes_core.contract.attribution import asking, blamed
 from ebayes_core.contract.registry import Registry, first_line
 from ebayes_core.contract.slots import Analysis
 from ebayes_core.errors import UserError
-from ebayes_core.report import canvas, claims, figures, optimality, tables
+from ebayes_core.report import canvas, claims, figures, optimality, tables, vesicles
 from ebayes_core.report.comparison import Comparison
 from ebayes_core.report.findings import findings
 from ebayes_core.report.templates import template
@@ -145,6 +145,8 @@ def _of_run(run: Run, registry: Registry) -> dict[str, Any]:
         "convergence": tables.convergence_listing(run),
         "convergence_legend": tables.CONVERGENCE_LEGEND,
         "verdicts": optimality.verdicts(run),
+        "vesicles": vesicles.vesicle_listing(run),
+        "vesicles_legend": vesicles.LEGEND,
     }
 
 

@@ -70,6 +70,17 @@ def copies(run: Run) -> np.ndarray:
     return run.layer_metric("n_copies") if known else np.ones_like(run.layer_metric("balance"))
 
 
+def paid(run: Run, member: int, layer: int) -> float:
+    """By what the cost of the spec is multiplied in a layer, counted from 1.
+
+    The number of synapses that share each sigma, times the multiplier that a budget implies: its median, if neurons or
+    synapses have budgets of their own.
+    """
+    under = "multiplier" in run.layer_names(member)
+    found = float(np.median(run.layer(member, layer, "multiplier"))) if under else 1.0
+    return found * float(copies(run)[member, layer - 1])
+
+
 def slope_of(spec: dict[str, Any], mu: float | np.ndarray, times: float = 1.0) -> Callable[[np.ndarray], np.ndarray]:
     """sigma -> -sigma d(cost)/d sigma of synapses with mean mu: c rho sigma**-rho for a power law, 1 for the entropic
     cost.

@@ -10,7 +10,7 @@ from pydantic import Field
 from ebayes_core.contract.slots import Analysis
 from ebayes_core.errors import UserError
 from ebayes_core.wording import span
-from ebayes_plugins.analyses._common import copies, curvature, finished, label, not_flat
+from ebayes_plugins.analyses._common import curvature, finished, label, not_flat, paid
 from ebayes_plugins.analyses._exponents import implied_slope, local_exponents, solved_slope
 from ebayes_plugins.analyses._panels import Arrays, over_points, points, table
 from ebayes_plugins.analyses._regression import fit_line
@@ -59,7 +59,7 @@ class Exponent(Analysis):
 
     def _panel(self, run: Run, member: int, layer: int) -> dict[str, Any]:
         """The numbers of one layer, and a sample of its synapses."""
-        spec, times = run.member_spec(member), copies(run)[member, layer - 1]
+        spec, times = run.member_spec(member), paid(run, member, layer)
         mu, sigma, h = self._synapses(run, member, layer)
         rho1, rho2 = local_exponents(spec, sigma, mu)
         fit = fit_line(np.log(h), 2 * np.log(sigma))

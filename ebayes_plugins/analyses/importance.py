@@ -13,7 +13,6 @@ from ebayes_core.errors import UserError
 from ebayes_plugins.analyses._common import (
     NOISE,
     analytic_slope,
-    copies,
     exponent,
     finished,
     label,
@@ -21,6 +20,7 @@ from ebayes_plugins.analyses._common import (
     not_flat,
     offering,
     optimum,
+    paid,
     slope_of,
 )
 from ebayes_plugins.analyses._headlines import fit_sentence
@@ -122,7 +122,7 @@ class Importance(Analysis):
         if not len(x):
             return {"analytic_slope": np.nan, **dict.fromkeys(("line_x", "line_y"), np.full(LINE, np.nan))}
         mu = float(np.median(np.abs(run.layer(member, layer, "mu"))))
-        slope = slope_of(run.member_spec(member), mu, copies(run)[member, layer - 1])
+        slope = slope_of(run.member_spec(member), mu, paid(run, member, layer))
         ends, total = np.linspace(x.min(), x.max(), LINE), run.metric("n_examples")[member]
         if self.estimator not in POWERS:
             middle, *line = optimum(slope, total * 10 ** np.array([np.median(x), *ends]))

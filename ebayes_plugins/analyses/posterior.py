@@ -11,13 +11,13 @@ from ebayes_core.contract.claim import Claim
 from ebayes_core.contract.slots import Analysis
 from ebayes_core.errors import UserError
 from ebayes_plugins.analyses._common import (
-    copies,
     curvature,
     exponent,
     finished,
     mechanism,
     multiplier,
     offering,
+    paid,
     slope_of,
 )
 from ebayes_plugins.analyses._headlines import fit_sentence
@@ -119,7 +119,7 @@ class Posterior(Analysis):
         x, y = (v[np.isfinite(v)] for v in (x, y))
         balance = run.layer_metric("balance")[:, self.layer - 1]
         mu = float(np.median(np.abs(run.layer(i, self.layer, "mu"))))
-        slope = slope_of(spec, mu, copies(run)[i, self.layer - 1])
+        slope = slope_of(spec, mu, paid(run, i, self.layer))
         return {
             "member": i, "posterior": j, "mechanism": _mechanism(run, i), "rho": exponent(spec),
             "c": multiplier(spec), "seed": int(run.seeds[i]), "layer": self.layer, "n": len(x),
