@@ -29,6 +29,7 @@ from ebayes_core.contract.functions import SMALLEST_MEAN, power
 STEPS, MORE = 2, {torch.float32: 1, torch.float64: 2}
 #: odds within this of their bound are at it; those that are not have nearly no derivative there
 ROUNDING = 1e-5
+THIRD = 1 / 3
 
 
 class Prices(NamedTuple):
@@ -68,15 +69,15 @@ class Spent(NamedTuple):
 
     def in_precision(self) -> Tensor:
         """dE / d log S at fixed odds."""
-        return self.turnover + self.membrane / 3 + 2 / 3 * self.actin
+        return self.turnover + THIRD * self.membrane + 2 * THIRD * self.actin
 
     def in_bound(self) -> Tensor:
         """dE / d log S where the odds are those of the least number of vesicles, and grow with S."""
-        return self.calcium / 4 - self.silence * (2 * self.membrane + self.actin) / 3
+        return 1 / 4 * self.calcium - THIRD * self.silence * (2 * self.membrane + self.actin)
 
     def in_square(self) -> Any:
         """dE / d log mu^2 at fixed odds and S."""
-        return self.membrane / 3 + self.actin / 6
+        return THIRD * (self.membrane + self.actin / 2)
 
 
 def as_prices(values: Sequence[Any], like: Tensor) -> Prices:
@@ -86,21 +87,22 @@ def as_prices(values: Sequence[Any], like: Tensor) -> Prices:
 
 def scaled(mu: Tensor, sigma: Tensor, prices: Prices, bulky: bool) -> Scaled:
     """The coefficients of E(o) of each synapse; bulky: membrane or actin has a price."""
-    square = mu * mu + prices.floor + SMALLEST_MEAN**2
-    ratio = square.sqrt() / sigma  # its square would overflow earlier
-    precision = ratio * ratio
+    square, inverse = mu * mu + prices.floor + SMALLEST_MEAN**2, 1 / sigma
+    precision = square * inverse * inverse
     known = Scaled(square, precision, prices.calcium, prices.turnover * precision, 0.0, 0.0)
     if not bulky:
         return known
-    root, size = (precision.log() / 3).exp(), (square.log() / 6).exp()
+    root, size = (THIRD * precision.log()).exp(), (THIRD / 2 * square.log()).exp()
     return known._replace(membrane=prices.membrane * size * size * root, actin=prices.actin * size * root * root)
 
 
 def spent(w: Tensor, k: Scaled, bulky: bool) -> Spent:
     """The parts of the energy at some odds, given as w if membrane or actin has a price."""
     odds, v = odds_of(w, bulky), 1 + w if bulky else 1.0
-    parts = (k.turnover / odds, k.membrane * v * v / odds, k.actin * v / odds)
-    return Spent(k.calcium * odds.sqrt().sqrt(), *parts, 1 / (1 + odds))
+    per = 1 / odds
+    return Spent(
+        k.calcium * odds.sqrt().sqrt(), k.turnover * per, k.membrane * v * v * per, k.actin * v * per, 1 / (1 + odds)
+    )
 
 
 def odds_of(w: Tensor, bulky: bool) -> Tensor:
@@ -111,13 +113,13 @@ def odds_of(w: Tensor, bulky: bool) -> Tensor:
 def largest(k: Scaled, n_min: int, bulky: bool) -> Tensor:
     """The odds of n_min vesicles, S / n_min, given like those of least energy."""
     odds = k.precision / n_min
-    return (odds.log1p() / 3).expm1() if bulky else odds
+    return (THIRD * odds.log1p()).expm1() if bulky else odds
 
 
 def least(k: Scaled, n_min: int, bulky: bool) -> Tensor:
     """The odds of least energy with at least n_min vesicles, as w = (1 + o)^(1/3) - 1 if bulky."""
-    odds = power(4 * (k.turnover + k.membrane + k.actin) / k.calcium, 0.8)
-    w = _newton((odds.log1p() / 3).expm1(), k) if bulky else odds
+    odds = power(4 / k.calcium * (k.turnover + k.membrane + k.actin), 0.8)
+    w = _newton((THIRD * odds.log1p()).expm1(), k) if bulky else odds
     return w.minimum(largest(k, n_min, bulky)) if n_min else w
 
 
@@ -136,11 +138,12 @@ def _newton(w: Tensor, k: Scaled) -> Tensor:
 def _condition(w: Tensor, k: Scaled) -> tuple[Tensor, Tensor]:
     """(a/4) o^(5/4) / G, which is 1 at the minimum, and the derivative of its logarithm in log w."""
     odds, v = odds_of(w, True), 1 + w
-    u = 1 / v
-    saved = k.turnover + (k.membrane * (v * v + 2 * u) + k.actin * (2 * v + u * u)) / 3
-    grows = 2 / 3 * (v - u * u) * (k.membrane + k.actin * u)
-    ratio = k.calcium / 4 * odds * odds.sqrt().sqrt() / saved
-    return ratio, w * (15 / 4 * v * v / odds - grows / saved)
+    square = v * v
+    # G v^2, so that nothing is divided by v alone: divisions take most of the time
+    saved = k.turnover * square + THIRD * (k.membrane * (square * square + 2 * v) + k.actin * (2 * v * square + 1))
+    bulk, one, per = 2 * THIRD * (k.membrane * v + k.actin), 1 / saved, 1 / (v * (3 + w * (3 + w)))
+    ratio = 1 / 4 * k.calcium * odds * odds.sqrt().sqrt() * square * one
+    return ratio, (15 / 4 * v * square - odds * one * odds * bulk) * per
 
 
 def least_energy(mu: Tensor, sigma: Tensor, prices: Prices, n_min: int, bulky: bool) -> Tensor:
@@ -189,4 +192,4 @@ def _slopes(mu: Tensor, sigma: Tensor, k: Scaled, w: Tensor, ctx: Any) -> tuple[
     if ctx.n_min:
         bound = w >= (1 - ROUNDING) * largest(k, ctx.n_min, ctx.bulky)
         in_precision = torch.where(bound, now.in_bound(), in_precision)
-    return 2 * mu * (in_precision + now.in_square()) / k.square, -2 * in_precision / sigma
+    return 2 * mu * (in_precision + now.in_square()) / k.square, -2 * in_precision * (1 / sigma)
