@@ -12,6 +12,7 @@ from ebayes_core.errors import UserError
 from ebayes_core.wording import span
 from ebayes_plugins.analyses._common import curvature, finished, label, not_flat, paid
 from ebayes_plugins.analyses._exponents import implied_slope, local_exponents, solved_slope
+from ebayes_plugins.analyses._held import held
 from ebayes_plugins.analyses._panels import Arrays, over_points, points, table
 from ebayes_plugins.analyses._regression import fit_line
 
@@ -63,12 +64,14 @@ class Exponent(Analysis):
         mu, sigma, h = self._synapses(run, member, layer)
         rho1, rho2 = local_exponents(spec, sigma, mu)
         fit = fit_line(np.log(h), 2 * np.log(sigma))
+        one_n, one_p = held(spec, mu, sigma)
         keep = np.random.default_rng(0).permutation(len(h))[: self.points]
         return {
             "member": member, "layer": layer, "label": label(run, member), "seed": run.seeds[member], "n": len(h),
             "balance": run.layer_metric("balance")[member, layer - 1], **_ranges(rho1, "rho1"), **_ranges(rho2, "rho2"),
             "no_exponent": int(np.isnan(rho2).sum()), "found": fit["slope"], "half_width": fit["slope_half_width"],
             "implied": implied_slope(np.log(h), rho2), "solved": solved_slope(spec, mu, h, times),
+            "one_n": one_n, "one_p": one_p,
             "s": (mu[keep] / sigma[keep]) ** 2, "rho1": rho1[keep], "rho2": rho2[keep],
         }  # fmt: skip
 
@@ -83,12 +86,17 @@ class Exponent(Analysis):
         return mu[curved], sigma[curved], run.metric("n_examples")[member] * h[curved]
 
     def statistics(self, arrays: Arrays) -> Arrays:
-        """Per network and layer: medians and 90% ranges of rho1 and rho2, and the three slopes with their intervals."""
+        """Per network and layer: medians and 90% ranges of rho1 and rho2, and the three slopes with their intervals.
+
+        And what the synapses of a layer would spend if all had the same n, or the same p, relative to n, p and q of
+        each its own, at the same means and standard deviations.
+        """
         ranges = {f"{name} (90% of synapses)": _texts(arrays, name) for name in ("rho1", "rho2")}
         named = {
             "slope found": "found", "± (synapses)": "half_width", "± (seeds)": "found_over_seeds",
             "implied by rho2": "implied", "implied ± (seeds)": "implied_over_seeds", "solved at its mu, H": "solved",
-            "solved ± (seeds)": "solved_over_seeds", "B": "balance",
+            "solved ± (seeds)": "solved_over_seeds", "energy with one n": "one_n", "energy with one p": "one_p",
+            "B": "balance",
         }  # fmt: skip
         return {
             "network": arrays["label"], "layer": arrays["layer"], "n": arrays["n"],

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from ebayes_core.errors import UserError
 from ebayes_plugins.analyses._exponents import implied_slope, local_exponents, solved_slope
+from ebayes_plugins.analyses._held import held
 from ebayes_plugins.analyses.exponent import Exponent
 from tests.drawn import examples
 from tests.plugins.test_analyses import ENERGY, MECHANISMS, FakeRun, figure_of, legible, power, sweep
@@ -160,3 +161,20 @@ def test_a_noise_of_quanta_has_the_exponent_of_what_it_leaves_free() -> None:
     calcium = 0.7 * (MU**2 / (2 * sigma**2)) ** 0.25
     np.testing.assert_allclose(rho1, calcium / (calcium + 2 * 0.2) / 2, rtol=1e-6)
     np.testing.assert_allclose(rho2, 1 / 2, rtol=1e-6)
+
+
+def test_energies_with_one_n_or_one_p_are_those_of_a_search_by_hand() -> None:
+    """a (S/n)^(1/4) + f n with one n; a o^(1/4) + f S / o with one o: alike synapses lose nothing."""
+    mu, sigma = np.array([0.3, -1.2, 0.04, 2.0, 0.7]), np.array([0.1, 0.5, 0.1, 0.2, 0.33])
+    spec = {
+        "cost": {"kind": "quantal", "calcium": 1.0, "turnover": 0.05, "mu_floor": 0.0},
+        "noise": {"kind": "heterogeneous"},
+    }
+    s, grid = mu**2 / sigma**2, np.geomspace(1e-3, 1e4, 200_001)[:, None]
+    free = 1.6493848884661 * 0.05**0.2 * (s**0.2).sum()
+    one_n = min(((s / grid) ** 0.25 + 0.05 * grid).sum(1)) / free
+    one_p = min((grid**0.25 + 0.05 * s / grid).sum(1)) / free
+    np.testing.assert_allclose(held(spec, mu, sigma), (one_n, one_p), rtol=1e-6)
+    assert 1 < one_n < one_p
+    np.testing.assert_allclose(held(spec, np.full(7, 0.3), np.full(7, 0.1)), (1, 1), rtol=1e-6)
+    assert np.isnan(held(spec | {"cost": {"kind": "calcium"}}, mu, sigma)).all()
