@@ -61,16 +61,9 @@ def _check_solver(cohort: Cohort, state: State) -> None:
 
 
 def _check_budget(cohort: Cohort, state: State) -> None:
-    """Raise UserError if one sigma would have to keep many budgets; warn if weights that grow make energy cheap."""
-    allowance, noise = cohort.formulas.inference.allowance, cohort.member.noise
-    if allowance is None or not state.parameters.noisy:
+    """Warn if weights that grow make energy cheap."""
+    if cohort.formulas.inference.allowance is None or not state.parameters.noisy:
         return
-    free = [p.value for parts in state.parameters.free.values() for p in parts]
-    if allowance.per != "network" and any(t.shape[-1] == 1 for t in free):
-        raise UserError(
-            f"the noise '{noise.kind}' has one sigma for all synapses, which cannot keep a budget for each "
-            f'{allowance.per}; set  inference.per = "network", or choose a noise with a sigma for each synapse'
-        )
     if len(cohort.shapes) > 1 and not cohort.formulas.held and _falls_with_scale(cohort, state):
         log.warning(
             "the energy of the cost '%s' falls as means and sigmas grow together, which hardly changes what a network "
