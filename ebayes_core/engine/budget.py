@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -15,8 +15,8 @@ from ebayes_core.errors import UserError
 if TYPE_CHECKING:
     from ebayes_core.engine.cohort import Cohort
 
-#: At the start: corrections of the logarithm of sigma, the share of the excess that each takes away, the largest, and
-#: the excess that is small enough.
+#: At the start: corrections of the logarithm of sigma, the share of the excess that each takes away if the cost is no
+#: power law, the largest, and the excess that is small enough.
 ATTEMPTS, TAKEN, FARTHEST, CLOSE = 400, 0.3, 0.5, 1e-4
 LEAST = 1e-6  #: a share of the budget that counts as next to nothing
 
@@ -83,12 +83,24 @@ def budgeted(cohort: Cohort, p: Parameters) -> Parameters:
         return p
     _check(cohort, p)
     p = p._replace(multipliers=[torch.ones_like(t).contiguous() for t in shared(cohort, p.mu)])
+    rho: Any = cohort.formulas.exponent
+    shares, before = [torch.full_like(c, TAKEN) if rho is None else 1 / rho for c in p.multipliers], None
     for _ in range(ATTEMPTS if len(p.free) == 1 else 0):
         logs = log_excess(cohort, p)
         if max(float(t.abs().max()) for t in logs) < CLOSE:
             break
-        scale(cohort, p, [(TAKEN * t).clamp(-FARTHEST, FARTHEST) for t in logs])
+        shares = _turned(shares, logs, before or logs)
+        scale(cohort, p, [(share * t).clamp(-FARTHEST, FARTHEST) for share, t in zip(shares, logs, strict=True)])
+        before = logs
     return p
+
+
+def _turned(shares: list[Tensor], logs: list[Tensor], before: list[Tensor]) -> list[Tensor]:
+    """Half of the share where the excess has grown, and back if sigma has passed the minimum of the energy."""
+    pairs = list(zip(logs, before, strict=True))
+    grown = [now.abs() > last.abs() for now, last in pairs]
+    turns = [-(now * last).sign() / 2 for now, last in pairs]
+    return [share * torch.where(g, turn, 1) for share, g, turn in zip(shares, grown, turns, strict=True)]
 
 
 def scale(cohort: Cohort, p: Parameters, logs: list[Tensor], alive: Tensor | None = None) -> None:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import copy
+import math
+import re
 
 import numpy as np
 import pytest
 import torch
 
 from ebayes_core.contract.registry import Registry
+from ebayes_core.engine import preflight
 from ebayes_core.engine.budget import excess
 from ebayes_core.engine.cohort import Cohort
 from ebayes_core.engine.minibatch import ingredients
 from ebayes_core.engine.multipliers import EVERY, keep
 from ebayes_core.errors import UserError
+from ebayes_core.measure.collect import measure
 from tests.build import DIGITS, LINEAR, cohort, trained
 from tests.engine.test_budget import ENDS, closed_form
 from tests.engine.test_fixed_point import exact_curvature
@@ -83,3 +87,42 @@ def test_where_every_step_corrects_it_corrects_by_as_much_in_all(registry: Regis
     for _ in range(EVERY):
         keep(elsewhere, state, given)
     np.testing.assert_allclose(state.parameters.multipliers[0], once, rtol=1e-9)
+
+
+@pytest.mark.parametrize("cost", ['{kind="power_law", rho=8.0}', '{kind="quantal", membrane=0.3, actin=0.2}'])
+def test_budgets_are_met_at_the_start_by_steep_and_by_flat_costs(registry: Registry, cost: str) -> None:
+    c = build(registry, 'energy=40.0, per="neuron"', f"cost={cost}")
+    for t in excess(c, c.start().parameters):
+        np.testing.assert_allclose(t, 1, rtol=2e-4)
+
+
+@pytest.mark.parametrize("noise, least", [('{kind="binomial", n=30}', 1.5), ('{kind="binomial", n=7}', 0.0)])
+def test_a_budget_below_what_release_sites_cost_is_warned_of(
+    registry: Registry, noise: str, least: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each site costs 0.05, whether it releases or not."""
+    c = build(registry, "energy=1.0", 'cost={kind="quantal_turnover"}', f"noise={noise}")
+    preflight.check(c, c.start())
+    found = re.findall(r"budget of 1 per network cannot be met.*spend ([\d.]+) at least", caplog.text)
+    assert len(found) == bool(least)
+    assert all(least < float(spent) < 1.1 * least for spent in found)
+
+
+def test_sigma_stays_near_the_cheapest_where_that_exceeds_a_budget(registry: Registry) -> None:
+    """The energy of one vesicle rises again beyond a sigma: the start would end at the largest."""
+    options = ('cost={kind="quantal", membrane=0.3, actin=0.2, n_min=1}', 'noise={kind="homogeneous"}')
+    c = build(registry, "energy=0.1", *options)
+    spent = float(excess(c, c.start().parameters)[0]) * 0.1
+    p = c.start().parameters
+    tried = []
+    for sigma in np.geomspace(1e-3, 10, 400):
+        free = {"phi": torch.full((1, 1), sigma + math.log(-math.expm1(-sigma)), dtype=torch.float64)}
+        tried.append(sum(c.formulas.cost(c.formulas.sigma(mu, free), mu).sum() for mu in p.mu) / sum(c.sizes))
+    assert spent == pytest.approx(float(min(tried)), rel=1e-3) and spent < 0.01 * float(tried[-1])
+
+
+def test_the_start_of_sigma_under_a_budget_is_not_that_of_the_noise(registry: Registry) -> None:
+    """A budget for each synapse holds sigma still; that is no sign of too low a learning rate."""
+    c = build(registry, 'energy=3.0, per="synapse"', 'cost={kind="quantal_turnover"}', 'training.means="held"')
+    (result,) = measure(c, trained(c))
+    assert math.isnan(result.metrics["stuck_fraction"])
