@@ -118,7 +118,7 @@ def test_sigma_stays_near_the_cheapest_where_that_exceeds_a_budget(registry: Reg
     for sigma in np.geomspace(1e-3, 10, 400):
         free = {"phi": torch.full((1, 1), sigma + math.log(-math.expm1(-sigma)), dtype=torch.float64)}
         tried.append(sum(c.formulas.cost(c.formulas.sigma(mu, free), mu).sum() for mu in p.mu) / sum(c.sizes))
-    assert spent == pytest.approx(float(min(tried)), rel=1e-3) and spent < 0.01 * float(tried[-1])
+    assert spent == pytest.approx(float(min(tried)), rel=1e-3) and spent < 0.1 * float(tried[-1])
 
 
 def test_the_start_of_sigma_under_a_budget_is_not_that_of_the_noise(registry: Registry) -> None:
