@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,9 +16,9 @@ from ebayes_core.errors import UserError
 if TYPE_CHECKING:
     from ebayes_core.engine.cohort import Cohort
 
-#: At the start: corrections of the logarithm of sigma, the share of the excess that each takes away if the cost is no
-#: power law, the largest, and the excess that is small enough.
-ATTEMPTS, TAKEN, FARTHEST, CLOSE = 400, 0.3, 0.5, 1e-4
+#: At the start: corrections of the logarithm of sigma, the multiple of the excess that each takes away at first if the
+#: cost is no power law, the largest, the excess that is small enough, and the change of it that ends them too.
+ATTEMPTS, TAKEN, FARTHEST, CLOSE, STILL = 400, 1.0, 0.5, 1e-4, 1e-6
 LEAST = 1e-6  #: a share of the budget that counts as next to nothing
 
 
@@ -87,12 +88,16 @@ def budgeted(cohort: Cohort, p: Parameters) -> Parameters:
     shares, before = [torch.full_like(c, TAKEN) if rho is None else 1 / rho for c in p.multipliers], None
     for _ in range(ATTEMPTS if len(p.free) == 1 else 0):
         logs = log_excess(cohort, p)
-        if max(float(t.abs().max()) for t in logs) < CLOSE:
+        if _largest(logs) < CLOSE or (before and _largest(torch._foreach_sub(logs, before)) < STILL):
             break
         shares = _turned(shares, logs, before or logs)
         scale(cohort, p, [(share * t).clamp(-FARTHEST, FARTHEST) for share, t in zip(shares, logs, strict=True)])
         before = logs
     return p
+
+
+def _largest(parts: Sequence[Tensor]) -> float:
+    return max(float(t.abs().max()) for t in parts)
 
 
 def _turned(shares: list[Tensor], logs: list[Tensor], before: list[Tensor]) -> list[Tensor]:
