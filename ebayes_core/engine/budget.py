@@ -64,8 +64,8 @@ def excess(cohort: Cohort, p: Parameters) -> list[Tensor]:
 
 
 def log_excess(cohort: Cohort, p: Parameters) -> list[Tensor]:
-    """Its logarithm; far below 0 for units that spend nothing, or less where a cost may be negative."""
-    return [t.clamp_min(LEAST).log() for t in excess(cohort, p)]
+    """Its logarithm; far below 0 for units that spend nothing, and linear for less, where a cost may be negative."""
+    return [t.clamp_min(LEAST).log() + (t - LEAST).clamp_max(0) for t in excess(cohort, p)]
 
 
 def _check(cohort: Cohort, p: Parameters) -> None:
