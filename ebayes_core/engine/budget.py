@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from ebayes_core.engine.fixed_point import LARGEST
-from ebayes_core.engine.parameters import Parameters
+from ebayes_core.engine.parameters import Parameters, Spread
 from ebayes_core.engine.step import respread
+from ebayes_core.errors import UserError
 
 if TYPE_CHECKING:
     from ebayes_core.engine.cohort import Cohort
 
-#: At the start: corrections of the logarithm of sigma, the share of the excess that each takes away, the largest, and
-#: the excess that is small enough.
-ATTEMPTS, TAKEN, FARTHEST, CLOSE = 400, 0.3, 0.5, 1e-4
+#: At the start: corrections of the logarithm of sigma, the multiple of the excess that each takes away at first if the
+#: cost is no power law, the largest, the excess that is small enough, and the change of it that ends them too.
+ATTEMPTS, TAKEN, FARTHEST, CLOSE, STILL = 400, 1.0, 0.5, 1e-4, 1e-6
+LEAST = 1e-6  #: a share of the budget that counts as next to nothing
 
 
 def energies(cohort: Cohort, p: Parameters) -> list[Tensor]:
@@ -60,17 +63,49 @@ def excess(cohort: Cohort, p: Parameters) -> list[Tensor]:
     return [t / allowance.energy for t in shared(cohort, energies(cohort, p))]
 
 
+def log_excess(cohort: Cohort, p: Parameters) -> list[Tensor]:
+    """Its logarithm; far below 0 for units that spend nothing, and linear for less, where a cost may be negative."""
+    return [t.clamp_min(LEAST).log() + (t - LEAST).clamp_max(0) for t in excess(cohort, p)]
+
+
+def _check(cohort: Cohort, p: Parameters) -> None:
+    """Raise UserError if one sigma would have to keep many budgets."""
+    one = any(len(parts) == 1 and parts[0].value.shape[-1] == 1 for parts in p.free.values())
+    if one and sum(cohort.sizes) > 1 and _per(cohort) != "network":
+        raise UserError(
+            f"the noise '{cohort.member.noise.kind}' trains one number for all synapses, which cannot keep a budget "
+            f'for each {_per(cohort)}; set  inference.per = "network", or choose a noise with a sigma for each synapse'
+        )
+
+
 def budgeted(cohort: Cohort, p: Parameters) -> Parameters:
     """The parameters with multipliers of 1, and sigmas scaled so that each unit spends what it may, if it can."""
     if cohort.formulas.inference.allowance is None or not p.noisy:
         return p
+    _check(cohort, p)
     p = p._replace(multipliers=[torch.ones_like(t).contiguous() for t in shared(cohort, p.mu)])
+    rho: Any = cohort.formulas.exponent
+    shares, before = [torch.full_like(c, TAKEN) if rho is None else 1 / rho for c in p.multipliers], None
     for _ in range(ATTEMPTS if len(p.free) == 1 else 0):
-        logs = [t.log() for t in excess(cohort, p)]
-        if max(float(t.abs().max()) for t in logs) < CLOSE:
+        logs = log_excess(cohort, p)
+        if _largest(logs) < CLOSE or (before and _largest(torch._foreach_sub(logs, before)) < STILL):
             break
-        scale(cohort, p, [(TAKEN * t).clamp(-FARTHEST, FARTHEST) for t in logs])
+        shares = _turned(shares, logs, before or logs)
+        scale(cohort, p, [(share * t).clamp(-FARTHEST, FARTHEST) for share, t in zip(shares, logs, strict=True)])
+        before = logs
     return p
+
+
+def _largest(parts: Sequence[Tensor]) -> float:
+    return max(float(t.abs().max()) for t in parts)
+
+
+def _turned(shares: list[Tensor], logs: list[Tensor], before: list[Tensor]) -> list[Tensor]:
+    """Half of the share where the excess has grown, and back if sigma has passed the minimum of the energy."""
+    pairs = list(zip(logs, before, strict=True))
+    grown = [now.abs() > last.abs() for now, last in pairs]
+    turns = [-(now * last).sign() / 2 for now, last in pairs]
+    return [share * torch.where(g, turn, 1) for share, g, turn in zip(shares, grown, turns, strict=True)]
 
 
 def scale(cohort: Cohort, p: Parameters, logs: list[Tensor], alive: Tensor | None = None) -> None:
@@ -79,9 +114,16 @@ def scale(cohort: Cohort, p: Parameters, logs: list[Tensor], alive: Tensor | Non
     ((_, parts),) = p.free.items()
     alive = parts[0].value.new_ones(len(cohort), 1, dtype=torch.bool) if alive is None else alive
     for part, spread, by in zip(parts, f.spreads(p), logs, strict=False):
-        u = by.minimum((LARGEST / spread.sigma).log().clamp_min(0))
-        part.value.copy_(torch.where(alive, part.value + u * spread.sigma / spread.derivative, part.value))
+        part.value.copy_(torch.where(alive, part.value + _change(part.value, spread, by), part.value))
     respread(f, p, alive)
+
+
+def _change(value: Tensor, spread: Spread, by: Tensor) -> Tensor:
+    """By how much a free parameter changes; of one that sigmas share, the derivative is the sum of theirs."""
+    sigma = largest = spread.sigma
+    if sigma.shape != value.shape:
+        sigma, largest = sigma.sum(-1, keepdim=True), sigma.amax(-1, keepdim=True)
+    return by.minimum((LARGEST / largest).log().clamp_min(0)) * sigma / spread.derivative
 
 
 def numbers(cohort: Cohort, p: Parameters) -> dict[str, Tensor]:

@@ -8,9 +8,11 @@ multiplier rises while a unit spends more than it may (dual ascent).
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
-from ebayes_core.engine.budget import FARTHEST, excess, scale, shared
+from ebayes_core.engine.budget import FARTHEST, log_excess, scale, shared
 from ebayes_core.engine.cohort import Cohort, State
 from ebayes_core.engine.draws import over_draws
 from ebayes_core.engine.ingredients import Ingredients
@@ -31,15 +33,15 @@ def keep(cohort: Cohort, state: State, given: Ingredients) -> None:
     p, f = state.parameters, cohort.formulas
     if not p.multipliers or (cohort.device.type == "cpu" and state.step % EVERY):
         return
-    over = excess(cohort, p)
+    over, often = log_excess(cohort, p), 1 if cohort.device.type == "cpu" else EVERY
     if not f.normalises:
         for c, t in zip(p.multipliers, over, strict=True):
-            rises = (GAIN * t.log()).clamp(-MOST, MOST).exp()
+            rises = ((GAIN * t).clamp(-MOST, MOST) / often).exp()
             c.copy_(torch.where(state.alive, (c * rises).clamp(TINY, HUGE), c))
         return
     _measure(cohort, state, given)
-    rho = f.cost.exponent or 1.0
-    scale(cohort, p, [(t.log() / rho).clamp(-FARTHEST, FARTHEST) for t in over], state.alive)
+    rho: Any = f.cost.exponent
+    scale(cohort, p, [(t / rho).clamp(-FARTHEST, FARTHEST) for t in over], state.alive)
 
 
 def _measure(cohort: Cohort, state: State, given: Ingredients) -> None:

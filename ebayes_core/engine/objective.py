@@ -73,6 +73,11 @@ class Formulas:
         """Whether the cost is a function of the n, p and q of the noise, in place of sigma and mu."""
         return self.cost.quantal and self.noise.quantal()
 
+    @property
+    def exponent(self) -> Any:
+        """rho, if the energy is proportional to sigma ** -rho at a fixed mean; None if it is not."""
+        return None if self.quantal else self.cost.exponent
+
     def price(self, quanta: Quanta | None = None, multiplier: Tensor | None = None) -> Price:
         """The cost as a function of sigma and mu, for n, p and q that the noise has, and a budget's multiplier."""
         cost = self.cost.given(quanta)

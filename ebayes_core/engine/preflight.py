@@ -15,12 +15,13 @@ from torch import Tensor
 
 from ebayes_core.contract.attribution import asking
 from ebayes_core.contract.slots import Noise, Plugin
-from ebayes_core.engine import finiteness
+from ebayes_core.engine import budget, finiteness
 from ebayes_core.engine.cohort import Cohort, State
 from ebayes_core.engine.objective import Formulas
 from ebayes_core.errors import PluginError, UserError
 
 log = logging.getLogger("ebayes")
+UNMET = 0.02  #: by how much a budget may be missed at the start
 FEW = 3  #: number of synapses of each network, and of examples
 
 
@@ -61,16 +62,10 @@ def _check_solver(cohort: Cohort, state: State) -> None:
 
 
 def _check_budget(cohort: Cohort, state: State) -> None:
-    """Raise UserError if one sigma would have to keep many budgets; warn if weights that grow make energy cheap."""
-    allowance, noise = cohort.formulas.inference.allowance, cohort.member.noise
-    if allowance is None or not state.parameters.noisy:
+    """Warn if synapses cannot spend as little as they may, and if weights that grow make energy cheap."""
+    if cohort.formulas.inference.allowance is None or not state.parameters.noisy:
         return
-    free = [p.value for parts in state.parameters.free.values() for p in parts]
-    if allowance.per != "network" and any(t.shape[-1] == 1 for t in free):
-        raise UserError(
-            f"the noise '{noise.kind}' has one sigma for all synapses, which cannot keep a budget for each "
-            f'{allowance.per}; set  inference.per = "network", or choose a noise with a sigma for each synapse'
-        )
+    _check_met(cohort, state)
     if len(cohort.shapes) > 1 and not cohort.formulas.held and _falls_with_scale(cohort, state):
         log.warning(
             "the energy of the cost '%s' falls as means and sigmas grow together, which hardly changes what a network "
@@ -78,6 +73,21 @@ def _check_budget(cohort: Cohort, state: State) -> None:
             "(training.means), or choose a cost that depends on their ratio",
             cohort.member.cost.kind,
         )
+
+
+def _check_met(cohort: Cohort, state: State) -> None:
+    allowance, p = cohort.formulas.inference.allowance, state.parameters
+    over = budget.numbers(cohort, p)["budget_excess"][-1]
+    worst = int(over.abs().argmax())
+    if allowance is None or len(p.free) > 1 or not over[worst].abs() > UNMET:
+        return
+    energy = float(allowance.energy[worst])
+    log.warning(
+        "where training starts, an energy budget of %.3g per %s cannot be met: with the cost '%s' and the noise '%s', "
+        "synapses spend %.3g at %s, whatever sigma is; choose another inference.energy, or other prices",
+        energy, allowance.per, cohort.member.cost.kind, cohort.member.noise.kind, energy * (1 + float(over[worst])),
+        "least" if over[worst] > 0 else "most",
+    )  # fmt: skip
 
 
 def _falls_with_scale(cohort: Cohort, state: State) -> bool:

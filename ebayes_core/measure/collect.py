@@ -183,8 +183,8 @@ def _rms_without_biases(cohort: Cohort, sigma: Tensor) -> Tensor:
 
 
 def _stuck(cohort: Cohort, p: Parameters, sigma: Tensor) -> Tensor:
-    """Share of synapses whose sigma is still within a factor of 2 of its initial value."""
-    if not p.noisy:
+    """Share of synapses whose sigma is still within a factor of 2 of its initial value; NaN if budgets decide that."""
+    if not p.noisy or p.multipliers:
         return torch.full((len(cohort),), math.nan, device=sigma.device)
     noise, mu = cohort.formulas.noise, torch.cat(p.mu, 1)
     start = noise.sigma(mu, noise.init(mu))

@@ -53,7 +53,7 @@ def judged(run: Run) -> Verdict:
         unsure=noisy & (error > BALANCED), moving=np.abs(motion) > STILL, stuck=stuck > 0.5, balances=by_layer,
         flat=np.nansum(run.layer_metric("flat_synapses"), axis=1),
         unmet=~ended & (np.abs(_budget(run, "budget_excess")) > MET), unequal=~ended & _shares(run)
-        & (_budget(run, "margin") > 1 + BALANCED),
+        & ((_budget(run, "margin") > 1 + BALANCED) | (_budget(run, "margin") < 1)),
     )  # fmt: skip
 
 
@@ -63,8 +63,9 @@ def _budget(run: Run, name: str) -> np.ndarray:
 
 
 def _shares(run: Run) -> np.ndarray:
-    """Whether all layers of a network share a budget."""
-    return np.array([run.member_spec(i)["inference"].get("per") == "network" for i in range(run.n_members)])
+    """Whether all layers of a network share a budget that they can divide: with a single sigma they cannot."""
+    per = [run.member_spec(i)["inference"].get("per") for i in range(run.n_members)]
+    return np.array([unit == "network" and not _one_sigma(run, i) for i, unit in enumerate(per)])
 
 
 def _balances(run: Run, ended: np.ndarray) -> np.ndarray:
@@ -154,7 +155,7 @@ def _trained(run: Run, chosen: np.ndarray) -> dict[str, Any]:
 
 def next_step(run: Run, v: Verdict) -> str:
     """What to do next: the options that bring the networks closer to the optimum, or that nothing is to be done."""
-    early = (v.noisy & ~v.done) | v.moving
+    early = (v.noisy & ~v.done) | v.moving | v.unmet
     steps = [*(_longer(run, early) if early.any() else ()), *(_more_passes(run, v) if v.unsure.any() else ())]
     if v.ended.any():
         steps.append(

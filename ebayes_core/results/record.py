@@ -124,7 +124,7 @@ DESCRIPTIONS: dict[str, tuple[str, str]] = {
     "balance_error": ("1", "standard error of the balance, from pairs of sampled networks"),
     "magnitude_balance": ("1", "-sum mu E[g] / sum mu d cost/d mu: 1 where the means are stationary; NaN if held"),
     "sigma_motion": ("1", "change of the mean of log sigma in the last tenth of training"),
-    "stuck_fraction": ("1", "share of synapses whose sigma is within a factor of 2 of its initial value"),
+    "stuck_fraction": ("1", "share of synapses whose sigma is within a factor of 2 of its start; NaN under budgets"),
     "flat_synapses": ("1", "number of flat synapses (curvature zero: silent input or dead unit)"),
     "n_synapses": ("1", "number of synapses, biases included"),
     "n_copies": ("1", "number of synapses that share each mean and sigma, and each pay the costs"),

@@ -62,7 +62,7 @@ class AbstractQuantal(VesicleCost, ABC):
         mu, sigma = mu.double(), sigma.double()
         k = scaled(mu, sigma, as_prices(self._prices, mu), self.bulky)
         odds = odds_of(least(k, self.n_min, self.bulky), self.bulky)
-        n, p = k.precision / odds, odds / (1 + odds)
+        n, p = (k.precision / odds).clamp_min(self.n_min), odds / (1 + odds)
         return Quanta(n, p, mu / (n * p))
 
     def vesicle_energy(self, n: Tensor, p: Tensor, q: Tensor) -> Tensor:

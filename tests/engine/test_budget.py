@@ -12,7 +12,7 @@ from ebayes_core.contract.registry import Registry
 from ebayes_core.engine import checkpoint, preflight
 from ebayes_core.engine.budget import energies, excess, shared
 from ebayes_core.engine.cohort import Cohort
-from ebayes_core.errors import SpecError, UserError
+from ebayes_core.errors import SpecError
 from ebayes_core.measure.collect import measure
 from tests.build import DIGITS, LINEAR, cohort, trained
 from tests.engine.test_fixed_point import exact_curvature
@@ -159,12 +159,6 @@ def test_a_multiplier_beside_a_budget_is_refused(registry: Registry) -> None:
             SpecError, match="finds the multiplier from its budget; leave out the one of the cost 'calcium'"
         ):
             cohort(registry, LINEAR, 'inference={kind="budget", energy=3.0}', f"cost={cost}")
-
-
-def test_one_sigma_cannot_keep_many_budgets(registry: Registry) -> None:
-    c = build(registry, "layer", 'noise={kind="homogeneous"}')
-    with pytest.raises(UserError, match=r"'homogeneous' has one sigma for all synapses.*inference.per"):
-        preflight.check(c, c.start())
 
 
 def test_a_budget_that_growing_weights_meet_is_warned_of(registry: Registry, caplog) -> None:

@@ -213,3 +213,10 @@ def test_a_mean_near_zero_has_a_finite_slope() -> None:
 def test_calcium_alone_is_refused() -> None:
     with pytest.raises(ValueError, match="one of turnover, membrane and actin must be positive"):
         quantal((1, 0, 0, 0))
+
+
+def test_rounding_leaves_no_synapse_with_less_than_a_vesicle() -> None:
+    mu, sigma = torch.linspace(-1, 1, 1001, dtype=torch.float64), torch.linspace(0.01, 3, 1001, dtype=torch.float64)
+    n, p, q = quantal(n_min=1, mu_floor=1e-4).quanta(sigma, mu)
+    assert (n >= 1).all() and (n == 1).any() and (n > 1).any()
+    torch.testing.assert_close(n * p * q, mu)

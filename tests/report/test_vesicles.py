@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -68,3 +69,15 @@ def test_budgets_are_reported(run: ebayes.Run) -> None:
     assert any("a budget is missed" in line for line in optimality.verdicts(run)) == missed
     c = run.layer(2, 1, "multiplier")
     assert c.min() == c.max() == pytest.approx(paid(run, 2, 1)) and paid(run, 0, 1) == 1
+
+
+def test_a_single_sigma_cannot_be_divided_between_layers(tmp_path: Path) -> None:
+    """With homogeneous noise margins differ by construction; a budget that is missed asks for longer training."""
+    options = ("inference = { kind = 'budget', energy = 3.0 }", "cost = { kind = 'quantal_turnover' }")
+    noises = "noise = [{kind='heterogeneous'}, {kind='homogeneous'}]"
+    spec = "\n".join([SPEC[: SPEC.index("[sweep]")], *options, "[sweep]", noises]).replace("= 2", "= 1")
+    run = ebayes.run(spec, out=tmp_path / "one.h5", progress=False)
+    v = optimality.judged(run)
+    assert (run.metric("margin") > 1 + optimality.BALANCED).all() and v.unequal.tolist() == [True, False]
+    met = replace(v, done=v.noisy, moving=~v.noisy, unsure=~v.noisy, unmet=v.noisy)
+    assert "training.epochs=2" in optimality.next_step(run, met)
