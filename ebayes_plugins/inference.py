@@ -54,7 +54,7 @@ class Budget(AbstractEnergy):
     """
 
     kind: Literal["budget"] = "budget"
-    energy: float = Field(gt=0, le=1e9, description="mean energy of a synapse, in the units of the cost")
+    energy: float = Field(1.0, gt=0, le=1e9, description="mean energy of a synapse, in the units of the cost")
     per: Per = Field(
         "network",
         description="which synapses share a budget: all, those of a layer, those onto a neuron (a row of the weights), "

@@ -55,9 +55,15 @@ class Population:
         slots.setdefault("network", {"kind": "mlp", "hidden": list(self.shape.hidden)})
         slots["dataset"] = {"kind": third_party.DATASET, "example": self.example or (self.shape.inputs,)}
         training = {"epochs": ENDLESS, "batch_size": self.batch_size, "sigma": self.sigma}
-        sweep = {"cost.c": {"logspace": [-2.0, 1.0, self.members]}}
+        sweep = {self._differ(slots): {"logspace": [-2.0, 1.0, self.members]}}
         table = {"name": "bench", **slots, "training": training, "sweep": sweep}
         return loads(tomli_w.dumps(table), registry()).members()
+
+    def _differ(self, slots: dict[str, Any]) -> str:
+        """The field in which the networks differ: c, unless an inference finds it from a budget."""
+        table = slots.get("inference")
+        known = registry().kinds("inference")[table["kind"]].model_validate(table) if table else None
+        return "network.init" if getattr(known, "allowance", None) else "cost.c"
 
     def cohort(self, data: Data | None = None) -> Cohort:
         """All networks as one cohort, however large."""

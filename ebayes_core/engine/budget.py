@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from ebayes_core.engine.fixed_point import LARGEST
+from ebayes_core.engine.objective import Formulas
 from ebayes_core.engine.parameters import Parameters, Spread
 from ebayes_core.engine.step import respread
 from ebayes_core.errors import UserError
-
-if TYPE_CHECKING:
-    from ebayes_core.engine.cohort import Cohort
 
 #: At the start: corrections of the logarithm of sigma, the multiple of the excess that each takes away at first if the
 #: cost is no power law, the largest, the excess that is small enough, and the change of it that ends them too.
 ATTEMPTS, TAKEN, FARTHEST, CLOSE, STILL = 400, 1.0, 0.5, 1e-4, 1e-6
 LEAST = 1e-6  #: a share of the budget that counts as next to nothing
+
+
+class Cohort(Protocol):
+    """What budgets need to know of a cohort, which itself begins with sigmas that keep to them."""
+
+    member: Any
+    formulas: Formulas
+    shapes: Any  #: of each layer's weights
+    sizes: Any  #: number of synapses of each layer
+    copies: Any  #: how many synapses share each of them
+    device: Any
 
 
 def energies(cohort: Cohort, p: Parameters) -> list[Tensor]:
@@ -112,7 +121,7 @@ def scale(cohort: Cohort, p: Parameters, logs: list[Tensor], alive: Tensor | Non
     """Move the logarithm of each sigma by about as much, in place, but not beyond the largest."""
     f = cohort.formulas
     ((_, parts),) = p.free.items()
-    alive = parts[0].value.new_ones(len(cohort), 1, dtype=torch.bool) if alive is None else alive
+    alive = torch.ones_like(parts[0].value[:, :1], dtype=torch.bool) if alive is None else alive
     for part, spread, by in zip(parts, f.spreads(p), logs, strict=False):
         part.value.copy_(torch.where(alive, part.value + _change(part.value, spread, by), part.value))
     respread(f, p, alive)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ebayes_core.engine.budget import FARTHEST, log_excess, scale, shared
 from ebayes_core.engine.cohort import Cohort, State
@@ -30,29 +31,49 @@ TINY, HUGE = 1e-12, 1e12
 
 def keep(cohort: Cohort, state: State, given: Ingredients) -> None:
     """Correct the multipliers, and the sigmas if the descent is normalised, in place; before the step with `given`."""
-    p, f = state.parameters, cohort.formulas
-    if not p.multipliers or (cohort.device.type == "cpu" and state.step % EVERY):
+    p = state.parameters
+    if not p.multipliers or (_on_cpu(cohort) and state.step % EVERY):
         return
-    over, often = log_excess(cohort, p), 1 if cohort.device.type == "cpu" else EVERY
-    if not f.normalises:
-        for c, t in zip(p.multipliers, over, strict=True):
-            rises = ((GAIN * t).clamp(-MOST, MOST) / often).exp()
-            c.copy_(torch.where(state.alive, (c * rises).clamp(TINY, HUGE), c))
+    over = log_excess(cohort, p)
+    if not cohort.formulas.normalises:
+        _ascend(cohort, state, given, over)
         return
-    _measure(cohort, state, given)
-    rho: Any = f.cost.exponent
+    _follow(cohort, state, given)
+    rho: Any = cohort.formulas.cost.exponent
     scale(cohort, p, [(t / rho).clamp(-FARTHEST, FARTHEST) for t in over], state.alive)
 
 
-def _measure(cohort: Cohort, state: State, given: Ingredients) -> None:
-    """Let the multipliers follow N sum h / (rho E), of minibatches."""
+def _on_cpu(cohort: Cohort) -> bool:
+    return cohort.device.type == "cpu"
+
+
+def _ascend(cohort: Cohort, state: State, given: Ingredients, over: list[Tensor]) -> None:
+    """Let the multipliers rise while too much is spent, from what the first minibatch says of their size.
+
+    The size is that of a layer, since a single draw says little of a synapse.
+    """
+    often, multipliers = 1 if _on_cpu(cohort) else EVERY, state.parameters.multipliers
+    first = _saved(cohort, state, given) if not _on_cpu(cohort) or state.step == 0 else multipliers
+    for c, t, h in zip(multipliers, over, first, strict=True):
+        rises = ((GAIN * t).clamp(-MOST, MOST) / often).exp()
+        size = torch.where(given.clock == 1, h.mean(-1, keepdim=True).abs(), c)
+        c.copy_(torch.where(state.alive, (size * rises).clamp(TINY, HUGE), c))
+
+
+def _follow(cohort: Cohort, state: State, given: Ingredients) -> None:
+    """Let the multipliers follow sum h / (rho E), a running mean over minibatches."""
+    least, rho = SHARE if _on_cpu(cohort) else SHARE / EVERY, cohort.formulas.cost.exponent
+    assert rho is not None
+    weight = (EVERY / (given.clock - 1 + EVERY)).clamp(least, 1).to(cohort.dtype)
+    for c, saved in zip(state.parameters.multipliers, _saved(cohort, state, given), strict=True):
+        found = (saved / rho).clamp(-HUGE, HUGE)
+        c.copy_(torch.where(state.alive, (c + weight * (found - c)).clamp(TINY, HUGE), c))
+
+
+def _saved(cohort: Cohort, state: State, given: Ingredients) -> list[Tensor]:
+    """sum h / E of each unit, on the scale of the loss summed over the data set: an estimate from a minibatch."""
     f, p = cohort.formulas, state.parameters
     xi = standardised(cohort, state)
     moved = [over_draws(g * x) * s for g, x, s in zip(given.gradient, xi, f.sigmas(p), strict=True)]
-    allowance, rho = f.inference.allowance, f.cost.exponent
-    assert allowance is not None
-    least = SHARE if cohort.device.type == "cpu" else SHARE / EVERY
-    weight = (EVERY / (given.clock - 1 + EVERY)).clamp(least, 1).to(cohort.dtype)
-    for c, h in zip(p.multipliers, shared(cohort, moved), strict=True):
-        found = (f.examples * h / (rho * allowance.energy)).clamp(-HUGE, HUGE)
-        c.copy_(torch.where(state.alive, (c + weight * (found - c)).clamp(TINY, HUGE), c))
+    allowance: Any = f.inference.allowance
+    return [f.examples * h / allowance.energy for h in shared(cohort, moved)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import Any
 
 from pydantic import BaseModel
@@ -57,8 +58,10 @@ def json_schema(registry: Registry) -> dict[str, Any]:
     """The JSON Schema of a spec, which editors use for completion and checks."""
     schema = compose(registry).Experiment.model_json_schema()
     text = json.dumps(schema)
+    titles = Counter(table.get("title", name) for name, table in schema["$defs"].items())
     for name, table in schema["$defs"].items():
-        if table.get("title", name) not in schema["$defs"]:  # the name of a generic lists its arguments; use its title
+        title = table.get("title", name)  # the name of a generic lists its arguments, its title does not
+        if title not in schema["$defs"] and titles[title] == 1:
             text = text.replace(name, table["title"])
     schema = json.loads(text)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "ebayes experiment", **schema}

@@ -72,7 +72,7 @@ def test_a_file_takes_precedence_and_a_folder_does_not(
 @pytest.mark.parametrize(
     "asked, near",
     [
-        ("fig2", "did you mean 'authors/fig2' or 'desk/fig2' or 'optimum/fig2' or 'paper/fig2'\\?"),
+        ("fig2", "did you mean 'authors/fig2' or 'desk/fig2' or 'optimum/fig2' or 'paper/fig2' or 'sequel/fig2'\\?"),
         ("specs/desk/fig5.toml", "did you mean 'desk/fig5'\\?"),
         ("desk/fg5", "did you mean 'desk/fig5'\\?"),
         ("membrane_heter.toml", "did you mean 'membrane_homo.toml' or 'membrane_hetero'\\?"),

@@ -19,7 +19,7 @@ from tests.faults.specs import Trial
 
 @pytest.fixture(scope="module")
 def trial(tmp_path_factory: pytest.TempPathFactory) -> Trial:
-    return Trial(tmp_path_factory.mktemp("specs"), every=10)
+    return Trial(tmp_path_factory.mktemp("specs"), every=4)
 
 
 @examples(100)
@@ -66,7 +66,7 @@ def test_denormal_numbers_are_read_as_they_were_accepted(trial: Trial) -> None:
     least += '\n[network]\nkind = "mlp"\ninit = 5e-324'
     trial.every, before = 1, trial.counts["trained"]
     trial.judge(f'name = "a"\ndataset = {{ kind = "digits" }}\n[optimizer]\n{least}'.encode())
-    trial.every = 10
+    trial.every = 4
     assert not trial.lost and trial.counts["trained"] == before + 1
 
 
