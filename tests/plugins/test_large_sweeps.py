@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
 from functools import cache
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+import ebayes
 from ebayes_core.contract.registry import Registry
 from ebayes_core.report.canvas import LARGEST, spread
 from ebayes_plugins.analyses._colours import OTHERS, colour, colours
@@ -26,6 +29,12 @@ from tests.plugins.test_two_synapses import SMALL
 from tests.plugins.test_two_synapses import run_of as pairs_of
 
 Arrays = dict[str, np.ndarray]
+CHANGING = """
+name = "c"
+dataset = { kind = "digits" }
+network = { kind = "mlp", hidden = [3] }
+training = { epochs = 9, batch_size = 100, sigma = "fixed_point" }
+"""
 KINDS = Registry.load().kinds("analysis")
 LONG = "hidden = [" + ", ".join(["100"] * 40) + "], width {}"
 MECHANISMS = 169  #: of 13 by 13 combinations
@@ -60,6 +69,19 @@ def _budget() -> Arrays:
     members, layers = zip(*[(member, layer) for member in range(40) for layer in range(1, 21)], strict=True)
     names = [LONG.format(member) for member in members]
     return grown(arrays, len(arrays["member"]), member=members, layer=layers, label=names, point=names)
+
+
+def _change() -> Arrays:
+    """A network whose weights really go on changing, repeated."""
+    with tempfile.TemporaryDirectory() as folder:
+        run = ebayes.run(CHANGING, out=Path(folder) / "c.h5", progress=False)
+        arrays = KINDS["change"](steps=2, repeats=2, warm_up=4).measure(run)
+    rows = len(arrays["rule"])
+    at = [(member, row) for member in range(40) for row in range(rows)]
+    members, which = (np.array(column) for column in zip(*at, strict=True))
+    names = [LONG.format(member) for member in members]
+    columns = {name: np.asarray(arrays[name])[which].tolist() for name in ("layer", "rule")}
+    return grown(arrays, rows, member=members.tolist(), label=names, point=names, **columns)
 
 
 def _curves() -> Arrays:
@@ -105,6 +127,7 @@ LARGE: dict[str, tuple[Callable[[], Arrays], list[str]]] = {
     "training": (_training, ["100 of 240 networks"]),
     "importance": (_importance, ["5 of 40 networks", "7 of 20 layers"]),
     "budget": (_budget, ["5 of 40 settings", "6 of 20 layers"]),
+    "change": (_change, []),
     "tradeoff": (_curves, ["10 of 169 mechanisms"]),
     "noises": (_noises, ["3 of 169 mechanisms"]),
     "advantage": (_curves, ["5 of 169 mechanisms"]),
