@@ -16,6 +16,7 @@ from torch import Tensor
 from ebayes_core.engine.budget import FARTHEST, log_excess, scale, shared
 from ebayes_core.engine.cohort import Cohort, State
 from ebayes_core.engine.draws import over_draws
+from ebayes_core.engine.fixed_point import newest
 from ebayes_core.engine.ingredients import Ingredients
 from ebayes_core.engine.minibatch import standardised
 
@@ -24,8 +25,6 @@ EVERY = 10
 #: By what power of its excess a multiplier changes in a correction, and the largest change of its logarithm. Several
 #: times as much makes the multiplier and sigma, which follows it slowly, overshoot in turn.
 GAIN, MOST = 0.25, 0.25
-#: the least share of a correction in the running mean of a multiplier
-SHARE = 0.05
 TINY, HUGE = 1e-12, 1e12
 
 
@@ -61,10 +60,10 @@ def _ascend(cohort: Cohort, state: State, given: Ingredients, over: list[Tensor]
 
 
 def _follow(cohort: Cohort, state: State, given: Ingredients) -> None:
-    """Let the multipliers follow sum h / (rho E), a running mean over minibatches."""
-    least, rho = SHARE if _on_cpu(cohort) else SHARE / EVERY, cohort.formulas.cost.exponent
+    """Let the multipliers follow sum h / (rho E), a mean over the last fifth of the corrections so far."""
+    rho, corrections = cohort.formulas.cost.exponent, (given.clock - 1) / (EVERY if _on_cpu(cohort) else 1) + 1
     assert rho is not None
-    weight = (EVERY / (given.clock - 1 + EVERY)).clamp(least, 1).to(cohort.dtype)
+    weight = newest(corrections).to(cohort.dtype)
     for c, saved in zip(state.parameters.multipliers, _saved(cohort, state, given), strict=True):
         found = (saved / rho).clamp(-HUGE, HUGE)
         c.copy_(torch.where(state.alive, (c + weight * (found - c)).clamp(TINY, HUGE), c))

@@ -44,11 +44,13 @@ def test_the_closed_form_has_its_known_answers() -> None:
 
 @pytest.mark.parametrize("cost, rho", [("calcium", 1 / 2), pytest.param("trafficking", 2.0, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
-    "sigma, tolerance",  # of descent, the noise of single draws in a step of finite length
-    [("fixed_point", 0.01), pytest.param("descent", 0.04, marks=pytest.mark.slow)],
+    # of descent, the noise of single draws in a step of finite length; its multiplier is a mean over some 160 draws of
+    # 7 synapses, whose sum of squares has a relative s.d. of (2/7)^(1/2): a s.d. of 4%, three of which are allowed
+    "sigma, tolerance, of_multiplier",
+    [("fixed_point", 0.01, 0.01), pytest.param("descent", 0.04, 0.13, marks=pytest.mark.slow)],
 )
 def test_a_linear_readout_spends_its_budget_where_it_saves_most(
-    registry: Registry, cost: str, rho: float, sigma: str, tolerance: float
+    registry: Registry, cost: str, rho: float, sigma: str, tolerance: float, of_multiplier: float
 ) -> None:
     budget = 'inference={kind="budget", energy=4.0}'
     c = cohort(registry, LINEAR, *ENDS, budget, f'training.sigma="{sigma}"', f'cost={{kind="{cost}"}}', compile=True)
@@ -56,7 +58,7 @@ def test_a_linear_readout_spends_its_budget_where_it_saves_most(
     h = (c.formulas.examples * exact_curvature(c)).ravel().numpy()
     multiplier, known = closed_form(h, 4.0 * len(h), rho)
     np.testing.assert_allclose(p.spreads[0].sigma[0], known, rtol=tolerance)
-    assert float(p.multipliers[0]) == pytest.approx(multiplier, rel=tolerance)
+    assert float(p.multipliers[0]) == pytest.approx(multiplier, rel=of_multiplier)
     assert abs(float(excess(c, p)[0]) - 1) < 0.01
 
 
