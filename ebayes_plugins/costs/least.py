@@ -138,12 +138,11 @@ def _newton(w: Tensor, k: Scaled) -> Tensor:
 def _condition(w: Tensor, k: Scaled) -> tuple[Tensor, Tensor]:
     """(a/4) o^(5/4) / G, which is 1 at the minimum, and the derivative of its logarithm in log w."""
     odds, v = odds_of(w, True), 1 + w
-    square = v * v
-    # G v^2, so that nothing is divided by v alone: divisions take most of the time
-    saved = k.turnover * square + THIRD * (k.membrane * (square * square + 2 * v) + k.actin * (2 * v * square + 1))
-    bulk, one, per = 2 * THIRD * (k.membrane * v + k.actin), 1 / saved, 1 / (v * (3 + w * (3 + w)))
-    ratio = 1 / 4 * k.calcium * odds * odds.sqrt().sqrt() * square * one
-    return ratio, (15 / 4 * v * square - odds * one * odds * bulk) * per
+    u = 1 / v
+    saved = k.turnover + THIRD * (k.membrane * (v * v + 2 * u) + k.actin * (2 * v + u * u))
+    grows, one = 2 * THIRD * (v - u * u) * (k.membrane + k.actin * u), 1 / saved
+    ratio = 1 / 4 * k.calcium * odds * odds.sqrt().sqrt() * one
+    return ratio, 15 / 4 * v * v / (3 + w * (3 + w)) - w * grows * one
 
 
 def least_energy(mu: Tensor, sigma: Tensor, prices: Prices, n_min: int, bulky: bool) -> Tensor:

@@ -239,7 +239,7 @@ class Nested(GoodCost):
         (lambda s: 1 / (s.curve.steepness - 2 * (1 - 2**-24)), "steepness=1.99999988"),
         (lambda s: (s.curve.steepness - 1e-30).sqrt(), "steepness=1.17549"),
         (lambda s: 1 / (3 - s.ends[0]), r"ends=\((3.0|2.9999999)"),
-        (lambda s: (s.ends[0] - 1) / (s.ends[0] - 1), r"ends=\(1.0,\)"),
+        (lambda s: (s.ends[0] - 1) / (s.ends[0] - 1), r"ends=\((1.0|0.9999999)"),
         (lambda s: 0 if s.late is None else (0.25 - 2**-26 - s.late) / (0.25 - 2**-26 - s.late), "late=0.24999998"),
     ],
 )
