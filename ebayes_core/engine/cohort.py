@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ebayes_core.contract.attribution import asking
-from ebayes_core.contract.slots import Network, Noise
+from ebayes_core.contract.slots import Cost, Network, Noise
 from ebayes_core.engine.budget import budgeted
 from ebayes_core.engine.data import Data
 from ebayes_core.engine.layers import counts, layers
@@ -66,6 +66,8 @@ class Cohort:
         self.batch_size = min(member.training.batch_size, data.examples)
         self.batches = data.examples // self.batch_size
         self.formulas = self.formulas_of(points)
+        #: networks whose flat synapses come to rest at a cheapest sigma, (member, 1)
+        self.rests = torch.tensor([[_rests(p.member.cost, p.member.noise)] for p in points], device=self.device)
         work = len(points) * sum(self.sizes) * self.batches * self.training.epochs
         self.compile = work > WORTH_COMPILING if compile is None else compile
         quick = compile is not False if self.device.type == "cpu" else self.compile  # C is compiled in no time
@@ -191,3 +193,8 @@ class Cohort:
     def solves(self, state: State) -> bool:
         """Whether sigma is solved for in these networks; without noise there is none to solve for."""
         return self.formulas.solves and state.parameters.noisy
+
+
+def _rests(cost: Cost, noise: Noise) -> bool:
+    """Whether a synapse without curvature has a cheapest sigma."""
+    return not cost.monotone and not (cost.quantal and noise.quantal())

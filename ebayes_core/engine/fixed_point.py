@@ -25,8 +25,9 @@ MOST = 0.1
 #: The largest fall of log sigma in a step, of a sigma above its limit: the free parameter moves along its tangent,
 #: which for softplus far above 0 would lead to far below 0, where hardly any sigma is left.
 FALL = 0.5
-#: A flat synapse has no optimum, and one that becomes active with a sigma far above all others destabilises the
-#: network: sigma is limited to this multiple of its layer's mean, and to the largest sigma_0 that a spec allows.
+#: A flat synapse has no optimum unless its energy has a minimum, and one that becomes active with a sigma far above
+#: all others destabilises the network: sigma is limited to this multiple of its layer's mean, and to the largest
+#: sigma_0 that a spec allows.
 WIDE, LARGEST = 4.0, 10.0
 #: Bound on the logarithms of the factors between Fisher and curvature: while sigma is small, they are all noise.
 FAR = 1.4
@@ -178,9 +179,13 @@ def _freely(p: Parameters, conditions: list[Condition], logs: list[Tensor]) -> l
     return layered({name: moved}, len(p.means))
 
 
-def ceiling(sigma: Tensor) -> Tensor:
-    """The largest sigma that a synapse of a layer may have now, (member, 1), from the layer's, (member, synapses)."""
-    return (WIDE * sigma.mean(-1, keepdim=True)).clamp_max(LARGEST)
+def ceiling(sigma: Tensor, rests: Tensor) -> Tensor:
+    """The largest sigma that a synapse of a layer may have now, (member, 1), from the layer's, (member, synapses).
+
+    rests: whether a flat synapse of this network comes to rest by itself, at its cheapest sigma, (member, 1). That is
+    tiny where the mean is, and if it is for most synapses, the layer's mean says nothing of the few that matter.
+    """
+    return (WIDE * sigma.mean(-1, keepdim=True)).clamp_max(LARGEST).masked_fill(rests, LARGEST)
 
 
 def _total(parts: list[Tensor]) -> Tensor:

@@ -27,7 +27,7 @@ def ingredients(cohort: Cohort, state: State) -> tuple[Ingredients, Tensor]:
     if not cohort.solves(state):
         return given, next_xi
     spreads = cohort.formulas.spreads(state.parameters)
-    return given._replace(fisher=Fisher(state.parameters.mu, *limits(state, spreads, clock))), next_xi
+    return given._replace(fisher=Fisher(state.parameters.mu, *limits(cohort, state, spreads, clock))), next_xi
 
 
 def with_fisher(cohort: Cohort, state: State, given: Ingredients, x: Tensor, y: Tensor) -> Ingredients:
@@ -37,17 +37,18 @@ def with_fisher(cohort: Cohort, state: State, given: Ingredients, x: Tensor, y: 
     spreads = cohort.formulas.spreads(state.parameters)
     squares = _squared_gradients(cohort, state, x, y)
     _learn(cohort, state, given, squares, spreads)
-    return given._replace(fisher=Fisher(squares, *limits(state, spreads, given.clock)))
+    return given._replace(fisher=Fisher(squares, *limits(cohort, state, spreads, given.clock)))
 
 
-def limits(state: State, spreads: list[Spread], clock: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+def limits(cohort: Cohort, state: State, spreads: list[Spread], clock: Tensor) -> tuple[list[Tensor], list[Tensor]]:
     """The factor between Fisher and curvature, then the largest sigma allowed; per free parameter (member, 1).
 
     Outside of the kernel, since inductor (2.14) fails on sums over what the same kernel writes.
     """
     ((_, parts),) = state.parameters.free.items()
     step = clock.to(spreads[0].sigma.dtype)
-    return [scale(Curvature(*part.memory), step) for part in parts], [ceiling(s.sigma) for s in spreads]
+    factors = [scale(Curvature(*part.memory), step) for part in parts]
+    return factors, [ceiling(s.sigma, cohort.rests) for s in spreads]
 
 
 def _squared_gradients(cohort: Cohort, state: State, x: Tensor, y: Tensor) -> list[Tensor]:

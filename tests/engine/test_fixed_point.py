@@ -52,10 +52,11 @@ INFERENCES = {
 }
 
 
-def solved(c: Cohort, mu: Tensor, sigma: Tensor, curvature: Tensor, steps: int = 300) -> Tensor:
-    """The fixed point of the steps."""
+def solved(c: Cohort, mu: Tensor, sigma: Tensor, curvature: Tensor, steps: int = 300, limited: bool = False) -> Tensor:
+    """The fixed point of the steps; if limited, with the ceiling that a layer has in training."""
     for _ in range(steps):
-        known = Condition(Spread(sigma, sigma), curvature, torch.full_like(sigma, LARGEST))
+        highest = ceiling(sigma, c.rests) if limited else torch.full_like(sigma, LARGEST)
+        known = Condition(Spread(sigma, sigma), curvature, highest)
         (change,) = newton(c.formulas, c.parameters([mu], {"phi": [sigma]}), [known])
         assert change.abs().max() <= MOST
         sigma = sigma * change.exp()
@@ -94,6 +95,24 @@ def test_a_single_vesicle_has_a_cheapest_sigma(registry: Registry, start: float)
     best = u[loss.argmin(0), 0]
     assert (best > 1e-3).all() and (best < LARGEST / 2).all()
     torch.testing.assert_close(sigma[0], best, rtol=3e-4, atol=0)  # half a step of the search
+
+
+@pytest.mark.parametrize(("prices", "rests"), [("membrane=0.3, actin=0.2", True), ("membrane=0.0", False)])
+def test_a_vesicle_that_matters_is_not_limited_by_those_that_do_not(
+    registry: Registry, prices: str, rests: bool
+) -> None:
+    """Most means are tiny and have a tiny cheapest sigma, so that the layer's mean says nothing of what others need.
+
+    If vesicles of all sizes cost the same there is none, and flat synapses are limited by the others.
+    """
+    c = cohort(registry, LINEAR, f'cost={{kind="quantal", c=0.5, turnover=0.1, {prices}, n_min=1}}')
+    mu = torch.tensor([[1.4, -0.3] + [1e-4] * 300], dtype=torch.float64)
+    free, limited = (solved(c, mu, torch.full_like(mu, 0.1), 0.03 * mu.abs(), limited=is_) for is_ in (False, True))
+    assert c.rests.tolist() == [[rests]] and (free[0, 0] > WIDE * free.mean()) == rests
+    if rests:
+        torch.testing.assert_close(limited, free)
+    else:
+        assert limited.max() <= WIDE * limited.mean()
 
 
 @given(rho=st.floats(0.1, 8), c=st.floats(1e-3, 1e3), curvature=st.floats(1e-3, 1e4), start=st.floats(1e-4, LARGEST))
@@ -147,7 +166,9 @@ def test_a_sigma_far_above_its_limit_returns_in_steps(registry: Registry) -> Non
 
 def test_none_goes_far_above_its_layers_mean() -> None:
     sigma = torch.tensor([[0.1, 0.2, 0.3], [5.0, 6.0, 7.0]])
-    torch.testing.assert_close(ceiling(sigma), torch.tensor([[WIDE * 0.2], [LARGEST]]))
+    falls, rests = torch.tensor([[False], [False]]), torch.tensor([[False], [True]])
+    torch.testing.assert_close(ceiling(sigma, falls), torch.tensor([[WIDE * 0.2], [LARGEST]]))
+    torch.testing.assert_close(ceiling(sigma / 100, rests), torch.tensor([[WIDE * 0.002], [LARGEST]]))
 
 
 def followed(
