@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 Arrays = dict[str, np.ndarray]
 WAYS = ("sample", "ensemble", "mean")
 SIZES = ("rms", "median", "rms_curved")
+SIZE_NAMES = {"rms": "RMS", "median": "median", "rms_curved": "RMS without flat synapses"}
+PRICES = {"price": "summed over synapses", "price_at_rms": "at the RMS sigma"}
+AVERAGES = {"sigma_rms": "RMS sigma", "sigma_median": "median sigma", "relative_median": "median sigma / RMS mean"}
 RESAMPLES = 1000
 
 

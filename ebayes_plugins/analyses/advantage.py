@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
-from ebayes_core.contract.claim import Claim, Measured
+from ebayes_core.contract.claim import Claim
 from ebayes_core.contract.slots import Analysis
-from ebayes_plugins.analyses._curve_claims import gains, ranks
+from ebayes_plugins.analyses._curve_claims import ADVANTAGE
 from ebayes_plugins.analyses._curve_panels import Look, Panels, legend_below, panels, score_name
-from ebayes_plugins.analyses._curves import Arrays, columns, curve, factor, gain, lines, pair, population
+from ebayes_plugins.analyses._curves import (
+    AVERAGES,
+    PRICES,
+    Arrays,
+    columns,
+    curve,
+    factor,
+    gain,
+    pair,
+    population,
+)
 from ebayes_plugins.analyses._layout import axis_scale, few_ticks
-from ebayes_plugins.analyses._regression import regress
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,43 +30,8 @@ if TYPE_CHECKING:
 
     from ebayes_core.results.reader import Run
 
-PRICES = {"price": "summed over synapses", "price_at_rms": "at the RMS sigma"}
-NOISES = {"sigma_rms": "RMS sigma", "sigma_median": "median sigma", "relative_median": "median sigma / RMS mean"}
 #: axes along which two curves are compared at equal score, with the headings of their ratios
-FACTORS = {"c": "c", **NOISES, "price": "cost", "price_at_rms": "cost at RMS sigma"}
-
-
-def _slopes(analysis: Advantage, arrays: Arrays) -> Iterator[Measured]:
-    """Slope of log cost on log RMS sigma, plus rho: 0 for a power law of exponent -rho."""
-    for column in columns(arrays):
-        for line, mine in lines(arrays, column):
-            for price, name in PRICES.items():
-                fit = regress(np.log(mine["sigma_rms"]), np.log(mine[price]))
-                rho = float(mine["rho"][0])
-                yield Measured(f"{column}, {line}, {name}", *(fit[k] + rho for k in ("slope", "low", "high")))
-
-
-CLAIMS = (
-    Claim(5, "accuracy falls as average sigma rises", "rank correlation", (-np.inf, 0.0), ranks(NOISES)),
-    Claim(
-        5,
-        "at equal average sigma heterogeneous noise is considerably more accurate",
-        "gain in accuracy, mean over log sigma",
-        (0.02, np.inf),
-        gains(NOISES),
-    ),
-    Claim(
-        6, "reliability cost is a power law of sigma with slope -rho", "log-log slope + rho", (-0.1, 0.1), _slopes
-    ),
-    Claim(7, "accuracy rises with reliability cost", "rank correlation", (0.0, np.inf), ranks(PRICES)),
-    Claim(
-        7,
-        "at equal reliability cost heterogeneous noise is considerably more accurate",
-        "gain in accuracy, mean over log cost",
-        (0.02, np.inf),
-        gains(PRICES),
-    ),
-)  # fmt: skip
+FACTORS = {"c": "c", **AVERAGES, "price": "cost", "price_at_rms": "cost at RMS sigma"}
 
 
 class Advantage(Analysis):
@@ -71,7 +44,7 @@ class Advantage(Analysis):
         max_length=20,
         description="scores at which the two noise modes are compared",
     )
-    claims: ClassVar[tuple[Claim, ...]] = CLAIMS
+    claims: ClassVar[tuple[Claim, ...]] = ADVANTAGE
 
     def measure(self, run: Run) -> Arrays:
         """One row per network that did not diverge (see `_curves.population`).

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
-from ebayes_core.contract.claim import Claim, Measured
+from ebayes_core.contract.claim import Claim
 from ebayes_core.contract.slots import Analysis
 from ebayes_plugins.analyses._colours import NOISES
-from ebayes_plugins.analyses._curve_claims import gains, ranks
+from ebayes_plugins.analyses._curve_claims import TRADEOFF
 from ebayes_plugins.analyses._curve_panels import Look, Panels, legend_below, panels, score_name
-from ebayes_plugins.analyses._curves import SIZES, Arrays, columns, curve, lines, pair, population
+from ebayes_plugins.analyses._curves import SIZE_NAMES, SIZES, Arrays, columns, curve, lines, population
 from ebayes_plugins.analyses._layout import axis_scale, few_ticks
-from ebayes_plugins.analyses._regression import rank_correlation
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,56 +23,16 @@ if TYPE_CHECKING:
 DASHES = {"score_sample": "-", "score_ensemble": "--", "score_mean": ":"}
 WAY_NAMES = {"score_sample": "one sampled network", "score_ensemble": "ensemble", "score_mean": "mean weights"}
 SIZE_DASHES = dict(zip(SIZES, ("-", "--", ":"), strict=True))
-SIZE_NAMES = {"rms": "RMS", "median": "median", "rms_curved": "RMS without flat synapses"}
 ROWS = ("score", "sigma", "relative")
 TWICE = (0, (1, 1))  #: dashes for a reliability cost that counts twice
 UNITS = {"sigma": "sigma (weight)", "relative": "sigma / RMS mean of layer"}
-
-
-def _grows(analysis: Tradeoff, arrays: Arrays) -> Iterator[Measured]:
-    for column in columns(arrays):
-        for line, mine in lines(arrays, column):
-            for size in SIZES:
-                name = f"{column}, {line}, {SIZE_NAMES[size]}"
-                yield Measured(name, *rank_correlation(mine["c"], mine[f"sigma_{size}"]))
-
-
-def _ratios(analysis: Tradeoff, arrays: Arrays) -> Iterator[Measured]:
-    for column in columns(arrays):
-        both = pair(arrays, column)
-        if both is None:
-            continue
-        for size in SIZES:
-            (c, ours, _), (other, theirs, _) = (curve(mine, f"sigma_{size}") for mine in both)
-            logs = np.log(ours) - np.interp(np.log(c), np.log(other), np.log(theirs))
-            yield Measured(f"{column}, {SIZE_NAMES[size]}", float(np.exp(logs.mean())))
-
-
-CLAIMS = (
-    Claim(1, "accuracy falls as c rises", "rank correlation of accuracy and c", (-np.inf, 0.0), ranks({"c": "c"})),
-    Claim(2, "average sigma rises with c", "rank correlation of sigma and c", (0.0, np.inf), _grows),
-    Claim(
-        3,
-        "at equal c heterogeneous noise gives considerably higher accuracy",
-        "gain in accuracy over homogeneous noise, mean over log c",
-        (0.02, np.inf),
-        gains({"c": "c"}),
-    ),
-    Claim(
-        4,
-        "at equal c its average sigma is only slightly lower",
-        "sigma relative to homogeneous noise, geometric mean over c",
-        (0.67, 1.0),
-        _ratios,
-    ),
-)
 
 
 class Tradeoff(Analysis):
     """Accuracy and sigma against the multiplier c, with heterogeneous and with homogeneous noise."""
 
     kind: Literal["tradeoff"] = "tradeoff"
-    claims: ClassVar[tuple[Claim, ...]] = CLAIMS
+    claims: ClassVar[tuple[Claim, ...]] = TRADEOFF
 
     def measure(self, run: Run) -> Arrays:
         """One row per network that did not diverge (see `_curves.population`).
