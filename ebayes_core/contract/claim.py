@@ -1,13 +1,11 @@
-"""A claim of a paper: the statement, the statistic that tests it, and the rule, fixed before the run, by which it
-holds.
-"""
+"""A claim of a paper: the statement, the statistic that tests it, and the rule by which it holds."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,7 +15,10 @@ INTERPRETED = (
     "23  energy-efficient synapses mimic Bayesian ones and cannot be distinguished from them by these predictions "
     "alone  [an interpretation of claims 9 to 18: nothing to measure]"
 )
-HELD, FAILED, OPEN = "held", "not held", "open"
+HELD, FAILED, OPEN, CONSTRUCTED = "held", "not held", "open", "by construction"
+OURS, SIGN = "ours", "the sign, from the text"
+#: when a version of a rule was committed, relative to the numbers that it judges; pilot: smaller runs had been seen
+Written = Literal["before", "pilot", "after"]
 
 
 class Measured(NamedTuple):
@@ -27,12 +28,15 @@ class Measured(NamedTuple):
     value: float
     low: float = math.nan
     high: float = math.nan
+    over: str = ""  #: what the interval is over: "3 seeds", "bootstrap over synapses"
+    seeds: int = 0  #: how many seeds an interval by Student's t is over; 0 for any other interval
+    because: str = ""  #: why it is true by construction
+    unsettled: str = ""  #: why its verdict is open, whatever the interval says
 
     @property
-    def interval(self) -> tuple[float, float]:
-        """The interval, or the value alone."""
-        known = math.isfinite(self.low) and math.isfinite(self.high)
-        return (self.low, self.high) if known else (self.value, self.value)
+    def known(self) -> bool:
+        """Whether it has an interval: without one there is no verdict."""
+        return math.isfinite(self.low) and math.isfinite(self.high)
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,8 @@ class Claim:
     """One statement, and the open interval in which the whole 95% interval of its statistic has to lie.
 
     measure(analysis, arrays) yields the statistic of each mechanism, layer or network from the arrays of the analysis;
-    it yields nothing if the options of the analysis do not concern the claim.
+    it yields nothing if the options of the analysis do not concern the claim. A change of statistic or range is a new
+    version, which adds to the history.
     """
 
     number: int
@@ -48,6 +53,15 @@ class Claim:
     statistic: str
     within: tuple[float, float]
     measure: Callable[[Any, dict[str, np.ndarray]], Iterable[Measured]]
+    history: tuple[Written, ...] = ("before",)  #: of each version
+    source: str = OURS  #: of the threshold
+    #: from which thresholds are counted, so that an end of the range that equals it is none; None if theory sets them
+    reference: float | None = 0.0
+
+    @property
+    def version(self) -> int:
+        """The version of the rule, counted from 1."""
+        return len(self.history)
 
     @property
     def rule(self) -> str:
@@ -57,9 +71,25 @@ class Claim:
             return f"< {high:g}" if math.isinf(low) else f"> {low:g}"
         return f"{low:g} to {high:g}"
 
-    def verdict(self, found: Measured) -> str:
-        """Held, not held, or open if the interval extends beyond one end of the range; so is NaN."""
-        (low, high), (least, most) = found.interval, self.within
-        if least < low and high < most:
+    @property
+    def sized(self) -> bool:
+        """Whether it has a threshold that could as well be half or twice as large."""
+        return self.reference is not None and any(math.isfinite(e) and e != self.reference for e in self.within)
+
+    def at(self, times: float) -> tuple[float, float]:
+        """The range with thresholds that are so many times as large."""
+        if self.reference is None:
+            return self.within
+        low, high = (self.reference + times * (end - self.reference) for end in self.within)
+        return low, high
+
+    def verdict(self, found: Measured, times: float = 1.0) -> str:
+        """Held, not held, or open: if the interval extends beyond one end of the range, or is not known."""
+        if found.because:
+            return CONSTRUCTED
+        if found.unsettled or not found.known:
+            return OPEN
+        least, most = self.at(times)
+        if least < found.low and found.high < most:
             return HELD
-        return FAILED if high <= least or low >= most else OPEN
+        return FAILED if found.high <= least or found.low >= most else OPEN

@@ -92,7 +92,7 @@ def _synapses(cohort: Cohort, p: Parameters, noise: torch.Generator) -> Layers:
     empirical = [g.flatten(1).sqrt() for g in layers["fisher_empirical_mean"]]
     layers["learning_rate_rms"] = _rates(cohort, p, empirical)
     layers["learning_rate_authors"] = _rates(cohort, p, convergence.absolute_gradients(cohort, p, noise))
-    return layers
+    return {**layers, **probes.held_out(cohort, p, noise)}
 
 
 def _free(cohort: Cohort, p: Parameters) -> Layers:

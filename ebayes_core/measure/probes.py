@@ -7,7 +7,8 @@ stationarity sigma**(rho + 2) = c rho / E_xi[H].
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -20,6 +21,7 @@ from ebayes_core.engine.per_example import Deltas, add_squares, residual_of_samp
 from ebayes_core.engine.randomness import CHOICE, generator
 
 CLASSES_FOR_GAUSS_NEWTON = 100  #: it takes one backward pass per class
+HELD_OUT = ("gauss_newton_test_1", "gauss_newton_test_2")
 NETWORKS = 20  #: smallest number of sampled networks in an average over the noise, however large the chunks are
 
 
@@ -43,13 +45,47 @@ def curvature(cohort: Cohort, p: Parameters, noise: torch.Generator) -> dict[str
     return {name: [t.div_(_examples(cohort)) for t in total] for name, total in sums.items()}
 
 
+def held_out(cohort: Cohort, p: Parameters, noise: torch.Generator) -> dict[str, list[Tensor]]:
+    """Gauss-Newton averaged over the noise, on each half of the test examples; they have set neither mean nor sigma.
+
+    Two independent estimates of one curvature: a slope on it can be found in spite of their errors. An empty dict if
+    the likelihood does not offer it.
+    """
+    task, sums = cohort.data.task, dict[str, list[Tensor]]()
+    if not _roots(task) or len(cohort.data.x_test) < 2:
+        return sums
+    networks = sampled_weights(cohort, p, noise)
+    for name, half in zip(HELD_OUT, _test_halves(cohort), strict=True):
+        for few in half.split(min(cohort.member.measurement.probe_batch, max(1, len(half) // NETWORKS))):
+            x, y = cohort.data.x_test[few], cohort.data.y_test[few]
+            roots: Deltas = partial(_curvature_roots, task, y)
+            add_squares(sums, cohort.network, cohort.layered(next(networks)), x, {name: roots})
+        sums[name] = [t.div_(len(half)) for t in sums[name]]
+    return sums
+
+
+def _test_halves(cohort: Cohort) -> tuple[Tensor, ...]:
+    """Which test examples are measured, at random, in two halves."""
+    shuffled = torch.randperm(len(cohort.data.x_test), generator=generator(cohort.seed, CHOICE))
+    chosen = shuffled[: cohort.member.measurement.probe_examples or len(shuffled)]
+    return chosen.to(cohort.device).tensor_split(2)
+
+
+def _roots(task: Likelihood) -> bool:
+    return task.has_roots and task.outputs <= CLASSES_FOR_GAUSS_NEWTON
+
+
+def _curvature_roots(task: Likelihood, y: Tensor, outputs: Tensor) -> Iterable[Tensor]:
+    return task.curvature_roots(outputs, y) or ()
+
+
 def _estimators(task: Likelihood, y: Tensor, noise: torch.Generator) -> dict[str, Deltas]:
     estimators: dict[str, Deltas] = {}
     if task.can_sample:
         estimators["fisher_true"] = lambda o: [residual_of_sample(task, o, noise, y)]
     estimators["fisher_empirical"] = lambda o: [task.residual(o, y)]
-    if task.has_roots and task.outputs <= CLASSES_FOR_GAUSS_NEWTON:
-        estimators["gauss_newton"] = lambda o: task.curvature_roots(o, y) or ()
+    if _roots(task):
+        estimators["gauss_newton"] = partial(_curvature_roots, task, y)
     return estimators
 
 

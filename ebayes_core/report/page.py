@@ -147,6 +147,7 @@ def _of_run(run: Run, registry: Registry) -> dict[str, Any]:
         "verdicts": optimality.verdicts(run),
         "vesicles": vesicles.vesicle_listing(run),
         "vesicles_legend": vesicles.LEGEND,
+        "written": claims.written,
     }
 
 

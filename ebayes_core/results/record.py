@@ -78,6 +78,13 @@ DESCRIPTIONS: dict[str, tuple[str, str]] = {
         for name, text in _CURVATURE.items()
         for at, where in _AT.items()
     },
+    **{
+        f"gauss_newton_test_{half}": (
+            "nat / weight^2",
+            f"exact Gauss-Newton diagonal of {which} half of the test examples, averaged over new noise; per example",
+        )
+        for half, which in ((1, "one"), (2, "the other"))
+    },
     "spec": ("1", "resolved spec of the network, as JSON"),
     "seed": ("1", "seed of the initial means, the order of minibatches and the noise"),
     "status": ("1", "done, or the step at which the network diverged and what was not finite"),

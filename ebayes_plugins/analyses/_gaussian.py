@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from ebayes_core.report.ranks import ranks, spearman
-
 #: A point is near the data if the nearest training point is within this share of the data's range.
 NEAR = 0.03
 #: Share of a Gaussian within two standard deviations.
@@ -36,22 +34,6 @@ def places(x: np.ndarray, data: np.ndarray) -> dict[str, np.ndarray]:
     inside = (x >= data.min()) & (x <= data.max())
     near = inside & (np.abs(x[:, None] - data).min(1) <= NEAR * np.ptp(data))
     return {"near": near, "gap": inside & ~near, "beyond": ~inside}
-
-
-def rank(x: np.ndarray, y: np.ndarray, seed: np.ndarray, mine: np.ndarray) -> tuple[float, float, float]:
-    """Rank correlation within seeds with its 95% interval by Fisher's transform; no interval for fewer than six points.
-
-    Networks of one seed share their initial means, hence the minimum they reach: they are ranked within the seed.
-    """
-    x, y, seed = x[mine], y[mine].copy(), seed[mine]
-    if len(np.unique(x)) < 2:
-        return np.nan, np.nan, np.nan
-    for one in np.unique(seed):
-        y[seed == one] = ranks(y[seed == one])
-    r = spearman(x, y)
-    half = 1.96 * np.sqrt(1.06 / (len(x) - 3)) if len(x) > 5 else np.nan
-    z = np.arctanh(np.clip(r, -0.9999, 0.9999))
-    return r, float(np.tanh(z - half)), float(np.tanh(z + half))
 
 
 def share(p: float, n: int) -> tuple[float, float, float]:

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ebayes_core.contract.claim import Claim, Measured
+from ebayes_core.contract.claim import SIGN, Claim, Measured
+from ebayes_plugins.analyses._intervals import Why, by_seed
 from ebayes_plugins.analyses._regression import over_seeds
 
 Arrays = dict[str, np.ndarray]
@@ -54,6 +55,12 @@ def _title(arrays: Arrays, at: Point) -> str:
     return f"{arrays['mechanism'][at[0]]}, c = {arrays['c'][at[0]]:.3g} (B {over_seeds(arrays['balance'][at])[0]:.2g})"
 
 
+def _circular(analysis: Any, arrays: Arrays, at: Point) -> Why:
+    """Why a relation is true by construction: 1 / (N H) of the network whose sigma was set from H."""
+    solved = arrays.get("solved", np.zeros(len(arrays["c"]), bool))[at].any()
+    return {"because": "the solver set sigma from this curvature"} if solved and analysis.against == "laplace" else {}
+
+
 def _each(name: str, less: str | None = None) -> Any:
     """A column, or its difference from another, for every mechanism and c."""
 
@@ -61,7 +68,7 @@ def _each(name: str, less: str | None = None) -> Any:
         values = arrays[name] - (arrays[less] if less else 0.0)
         for at in points(arrays).values():
             part = f"{_title(arrays, at)}, layer {analysis.layer}"
-            yield Measured(part, *interval(values[at], arrays[f"{name}_half_width"][at]))
+            yield by_seed(part, values[at], **_circular(analysis, arrays, at))
 
     return measured
 
@@ -98,69 +105,55 @@ def _shift(arrays: Arrays, a: Point, b: Point) -> np.ndarray:
     return _rise("median_y")(arrays, a, b) - slope * _rise("median_x")(arrays, a, b)
 
 
-def _between(neighbours: Neighbours, change: Any, name: str) -> Any:
-    """A change between neighbours; its interval over seeds, or from the half widths of the column `name`."""
+def _between(neighbours: Neighbours, change: Any) -> Any:
+    """A change between neighbours, seed by seed."""
 
     def measured(analysis: Any, arrays: Arrays) -> Iterator[Measured]:
-        half = arrays[f"{name}_half_width"]
         for pair in neighbours(arrays):
             part = f"{' to '.join(_title(arrays, at) for at in pair)}, layer {analysis.layer}"
             a, b = _same_seeds(arrays, *pair)
             if len(a):
-                yield Measured(part, *interval(change(arrays, a, b), np.hypot(half[a], half[b])))
+                yield by_seed(part, change(arrays, a, b), **_circular(analysis, arrays, a))
 
     return measured
 
 
+POSITIVE, NEGATIVE = (0.0, np.inf), (-np.inf, 0.0)
 CLAIMS = (
     Claim(
-        14,
-        "optimal and posterior variance are positively related for every rho and c",
-        "rank correlation over synapses",
-        (0.0, np.inf),
-        _each("rank_correlation"),
+        14, "optimal and posterior variance are positively related for every rho and c",
+        "rank correlation over synapses", POSITIVE, _each("rank_correlation"), history=("before", "after"), source=SIGN,
     ),
     Claim(
-        15,
-        "slopes of log sigma^2 on log posterior variance are 2/(rho+2)",
-        "measured minus analytic slope",
-        (-0.1, 0.1),
-        _each("slope", less="analytic_slope"),
-    ),
-    Claim(15, "all slopes are below 1", "slope", (-np.inf, 1.0), _each("slope")),
-    Claim(
-        15,
-        "slopes approach 1 as rho decreases",
-        "slope at the next larger rho minus slope, at the same rank of c",
-        (-np.inf, 0.0),
-        _between(along_rho, _rise("slope"), "slope"),
+        15, "slopes of log sigma^2 on log posterior variance are 2/(rho+2)", "measured minus analytic slope",
+        (-0.1, 0.1), _each("slope", less="analytic_slope"), history=("before", "after"),
     ),
     Claim(
-        15,
-        "optimal noise is less heterogeneous than the posterior",
-        "s.d. of log sigma^2 over that of log posterior variance",
-        (-np.inf, 1.0),
-        _each("spread_ratio"),
+        15, "all slopes are below 1", "slope", (-np.inf, 1.0), _each("slope"), history=("before", "after"),
+        source="1, the slope of equality", reference=None,
     ),
     Claim(
-        16,
-        "the slope does not depend on c",
-        "slope at the next larger c minus slope",
-        (-0.1, 0.1),
-        _between(along_c, _rise("slope"), "slope"),
+        15, "slopes approach 1 as rho decreases", "slope at the next larger rho minus slope, at the same rank of c",
+        NEGATIVE, _between(along_rho, _rise("slope")), history=("before", "after"), source=SIGN,
     ),
     Claim(
-        16,
-        "larger c moves the line up",
-        "log10 sigma^2 at the next larger c minus that at c, medians at equal posterior variance",
-        (0.0, np.inf),
-        _between(along_c, _shift, "median_y"),
+        15, "optimal noise is less heterogeneous than the posterior",
+        "s.d. of log sigma^2 over that of log posterior variance", (-np.inf, 1.0), _each("spread_ratio"),
+        history=("before", "after"),
+        source="1, equality", reference=None,
     ),
     Claim(
-        17,
-        "ellipses are rounder at larger rho",
-        "median log10 axis ratio over all pairs, at the next larger rho minus at rho",
-        (-np.inf, 0.0),
-        _between(along_rho, _rise("aspect"), "aspect"),
+        16, "the slope does not depend on c", "slope at the next larger c minus slope", (-0.1, 0.1),
+        _between(along_c, _rise("slope")), history=("before", "after"),
+    ),
+    Claim(
+        16, "larger c moves the line up",
+        "log10 sigma^2 at the next larger c minus that at c, medians at equal posterior variance", POSITIVE,
+        _between(along_c, _shift), history=("before", "after"), source=SIGN,
+    ),
+    Claim(
+        17, "ellipses are rounder at larger rho",
+        "median log10 axis ratio over all pairs, at the next larger rho minus at rho", NEGATIVE,
+        _between(along_rho, _rise("aspect")), history=("before", "after"), source=SIGN,
     ),
 )  # fmt: skip

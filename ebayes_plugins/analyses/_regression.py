@@ -24,6 +24,23 @@ def fit_line(x: np.ndarray, y: np.ndarray) -> dict[str, float]:
     return {"slope": slope, "intercept": intercept, "slope_half_width": half, "rank_correlation": spearman(x, y)}
 
 
+def fit_halves(halves: list[np.ndarray], y: np.ndarray) -> dict[str, float]:
+    """The same if x is known from two independent estimates: errors of x flatten the slope on either, or on their mean.
+
+    Each is the instrument of the other, so that the slope is the mean of cov(y, x1) and cov(y, x2) over cov(x1, x2).
+    """
+    mean = (halves[0] + halves[1]) / 2
+    plain = fit_line(mean, y)
+    if not np.isfinite(plain["slope"]):
+        return plain
+    first, second, up = (v - v.mean() for v in (*halves, y))
+    shared = float(first @ second)
+    slope = float((first + second) @ up / 2 / shared) if shared > 0 else np.nan
+    wider = slope / plain["slope"] if plain["slope"] else 1.0
+    half = plain["slope_half_width"] * abs(wider)
+    return plain | {"slope": slope, "intercept": float(y.mean() - slope * mean.mean()), "slope_half_width": half}
+
+
 def rank_error(r: float, n: int) -> float:
     """95% half width of a rank correlation on Fisher's z scale, with Bonett and Wright's variance; NaN for n < 4."""
     return 1.96 * np.sqrt((1 + r**2 / 2) / (n - 3)) if n > 3 else np.nan

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from ebayes_core.contract.claim import Claim, Measured
+from ebayes_core.contract.claim import SIGN, Claim, Measured
 from ebayes_core.contract.slots import Analysis
 from ebayes_core.errors import UserError
 from ebayes_plugins.analyses import _together
@@ -55,7 +55,8 @@ def _slopes(source: str, scales: tuple[str, ...]) -> Any:
             name = (
                 f"{a['y'][i]} on {a['x'][i]}, {a['scale'][i]}{', beside ' + a['beside'][i] if a['beside'][i] else ''}"
             )
-            yield Measured(name, *(float(a[k][i]) for k in ("slope", "low", "high")))
+            slope, low, high = (float(a[k][i]) for k in ("slope", "low", "high"))
+            yield Measured(name, slope, low, high, f"bootstrap of {a['n'][i]} pairs")
 
     return measured
 
@@ -63,23 +64,31 @@ def _slopes(source: str, scales: tuple[str, ...]) -> Any:
 def _schug(analysis: Experiment, a: dict[str, np.ndarray]) -> Iterator[Measured]:
     """The correlation of the deposited values minus the published one."""
     found = (a["source"] == PLASTICITY) & (a["x"] == RELEASE) & (a["scale"] == "raw") & (a["beside"] == "")
-    yield Measured("Pearson's r", float(a["r"][found][0]) + 0.4416)
+    why = "computed from the deposited values: nothing is sampled"
+    yield Measured("Pearson's r", float(a["r"][found][0]) + 0.4416, because=why)
 
 
 #: Midpoints between the slopes that rho = 4/3 and rho = 2 predict: -2/(rho + 2) on the mean square rate, or on the rate
 #: of binary spikes; -4/(rho + 2) on a graded rate.
+NEAREST = "midpoint between the slopes of rho = 4/3 and 2"
 BINARY, GRADED = -(0.6 + 0.5) / 2, -(1.2 + 1.0) / 2
 CLAIMS = (
-    Claim(13, "Schug et al.'s r = -0.4416 is reproduced", "r - published r", (-0.005, 0.005), _schug),
-    Claim(13, "reliable synapses change less", "slope", (-np.inf, 0.0), _slopes(PLASTICITY, ("raw", "log"))),
-    Claim(13, "busy synapses vary less", "log-log slope", (-np.inf, 0.0), _slopes(RATES, ("log",))),
+    Claim(13, "Schug et al.'s r = -0.4416 is reproduced", "r - published r", (-0.005, 0.005), _schug, ("after",)),
+    Claim(
+        13, "reliable synapses change less", "slope, for each choice of axes and regressors", (-np.inf, 0.0),
+        _slopes(PLASTICITY, ("raw", "log")), ("after",), SIGN,
+    ),
+    Claim(
+        13, "busy synapses vary less", "log-log slope, for each choice of axes and regressors", (-np.inf, 0.0),
+        _slopes(RATES, ("log",)), ("after",), SIGN,
+    ),
     Claim(
         22, "the slope on the rate is nearest to that of rho = 2 (binary spikes)", "log-log slope", (BINARY, 0.0),
-        _slopes(RATES, ("log",)),
+        _slopes(RATES, ("log",)), ("after",), NEAREST, None,
     ),
     Claim(
         22, "the slope on the rate is nearest to that of rho = 2 (graded rates)", "log-log slope", (GRADED, 0.0),
-        _slopes(RATES, ("log",)),
+        _slopes(RATES, ("log",)), ("after",), NEAREST, None,
     ),
 )  # fmt: skip
 

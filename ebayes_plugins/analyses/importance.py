@@ -24,9 +24,9 @@ from ebayes_plugins.analyses._common import (
     slope_of,
 )
 from ebayes_plugins.analyses._headlines import fit_sentence
-from ebayes_plugins.analyses._importance_claims import CLAIMS, CURVATURE, POWERS, Arrays
+from ebayes_plugins.analyses._importance_claims import CLAIMS, CURVATURE, HELD_OUT, POWERS, Arrays
 from ebayes_plugins.analyses._panels import over_points, points, table
-from ebayes_plugins.analyses._regression import fit_line
+from ebayes_plugins.analyses._regression import fit_halves, fit_line
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -35,8 +35,10 @@ if TYPE_CHECKING:
 
 ESTIMATORS = Literal[
     "gauss_newton_noise", "gauss_newton_mean", "fisher_true_noise", "fisher_true_mean", "fisher_empirical_noise",
-    "fisher_empirical_mean", "learning_rate_rms", "learning_rate_authors", "input_abs", "input_square",
+    "fisher_empirical_mean", "gauss_newton_test", "learning_rate_rms", "learning_rate_authors", "input_abs",
+    "input_square",
 ]  # fmt: skip
+HALVES = ("gauss_newton_test_1", "gauss_newton_test_2")  #: two estimates of the held-out curvature
 LINE = 40  #: points of the analytic curve
 POINT = ("point_slope", "point_slope_half_width", "point_seeds")  #: over the seeds of a panel's sweep point
 
@@ -49,7 +51,8 @@ class Importance(Analysis):
     estimator: ESTIMATORS = Field(
         "gauss_newton_noise",
         description="what sigma^2 is plotted against: a Hessian diagonal (the optimum depends on the one averaged over "
-        "the noise), the learning rate (Eq. 7, or as in the authors' code) or the input of the synapse",
+        "the noise; _test is one of test examples, which did not set sigma), the learning rate (Eq. 7, or as in the "
+        "authors' code) or the input of the synapse",
     )
     layer: int | None = Field(None, ge=1, le=65, description="layer, counted from 1; all layers if omitted")
     flat_below: float = Field(
@@ -76,7 +79,7 @@ class Importance(Analysis):
                 'no network has sigmas that differ: importance needs noise = { kind = "heterogeneous" } '
                 "and a network that did not diverge"
             )
-        members = offering(run, members, self.estimator, get_args(ESTIMATORS))
+        members = offering(run, members, self._names[0], get_args(ESTIMATORS))
         panels = [(i, layer) for i in members for layer in range(1, run.n_layers(i) + 1) if self.layer in (None, layer)]
         if not panels:
             most = max(run.n_layers(i) for i in members)
@@ -87,6 +90,11 @@ class Importance(Analysis):
         mean = dict(zip(POINT, over_points(point, arrays["slope"]), strict=True))
         return {**arrays, "skipped": skipped, "point": point, **mean}
 
+    @property
+    def _names(self) -> tuple[str, ...]:
+        """The arrays of the estimator: one, or two that estimate the same."""
+        return HALVES if self.estimator == HELD_OUT else (self.estimator,)
+
     def _spreads(self, run: Run, member: int) -> bool:
         sigma = run.layer(member, 1, "sigma")
         return bool(sigma.min() < sigma.max())
@@ -94,15 +102,17 @@ class Importance(Analysis):
     def _panel(self, run: Run, member: int, layer: int) -> dict[str, Any]:
         """One scatter: log10 sigma^2 against log10 H of the synapses that are not flat."""
         variance = run.layer(member, layer, "sigma").astype(float) ** 2
-        h = np.broadcast_to(run.layer(member, layer, self.estimator).astype(float), variance.shape)
-        curved = np.isfinite(h) & (h > 0) & (variance > 0)
-        curved[curved] = self._above(h[curved])
-        x, y = np.log10(h[curved]), np.log10(variance[curved])
+        each = [np.broadcast_to(run.layer(member, layer, name).astype(float), variance.shape) for name in self._names]
+        curved = np.all([np.isfinite(h) & (h > 0) for h in each], axis=0) & (variance > 0)
+        curved[curved] = self._above(np.mean([h[curved] for h in each], axis=0))
+        logs, y = [np.log10(h[curved]) for h in each], np.log10(variance[curved])
+        x, fit = np.mean(logs, axis=0), fit_halves(logs, y) if len(logs) > 1 else fit_line(logs[0], y)
         keep = np.random.default_rng(0).permutation(len(x))[: self.points]
         return {
             "member": member, "layer": layer, "label": label(run, member), "rho": exponent(run.member_spec(member)),
             "mechanism": ", ".join(mechanism(run, member, NOISE)),
-            "seed": run.seeds[member], "n": len(x), "left_out": h.size - len(x), **fit_line(x, y),
+            "solved": run.member_spec(member)["training"]["sigma"] == "fixed_point",
+            "seed": run.seeds[member], "n": len(x), "left_out": variance.size - len(x), **fit,
             **self._expected(run, member, layer, x, y),
             "layers": run.n_layers(member), "balance": run.layer_metric("balance")[member, layer - 1],
             "mu_rms": np.sqrt((run.layer(member, layer, "mu").astype(float) ** 2).mean()),

@@ -121,7 +121,8 @@ class Posterior(Analysis):
         mu = float(np.median(np.abs(run.layer(i, self.layer, "mu"))))
         slope = slope_of(spec, mu, paid(run, i, self.layer))
         return {
-            "member": i, "posterior": j, "mechanism": _mechanism(run, i), "rho": exponent(spec),
+            "member": i, "posterior": j, "solved": spec["training"]["sigma"] == "fixed_point",
+            "mechanism": _mechanism(run, i), "rho": exponent(spec),
             "c": multiplier(spec), "seed": int(run.seeds[i]), "layer": self.layer, "n": len(x),
             "flat": total - len(x), "balance": balance[i], "posterior_balance": balance[j] if j >= 0 else np.nan,
             **expected(slope, x, y), **observed(x, y),

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
 
-from ebayes_core.contract.claim import Claim, Measured
+from ebayes_core.contract.claim import Claim
 from ebayes_core.contract.slots import Analysis
 from ebayes_core.errors import UserError
 from ebayes_core.report.canvas import spread
 from ebayes_core.trained.data import examples_of
 from ebayes_plugins.analyses._colours import colour
 from ebayes_plugins.analyses._common import exponent, finished, multiplier
-from ebayes_plugins.analyses._gaussian import EXPECTED, calibration, places, rank, share, similarity, transport
+from ebayes_plugins.analyses._gaussian import calibration, places, similarity, transport
 from ebayes_plugins.analyses._layout import COLUMNS, ROWS, caption, counted, few_ticks, grid
+from ebayes_plugins.analyses._predictive_claims import CLAIMS, by_value
 from ebayes_plugins.analyses._rebuilt import dataset_of, rebuilt
 
 if TYPE_CHECKING:
@@ -27,85 +27,6 @@ if TYPE_CHECKING:
 
 Arrays = dict[str, np.ndarray]
 GRID = 241  #: number of points of x
-
-
-def _rows(arrays: Arrays, by: str) -> Iterator[tuple[float, np.ndarray]]:
-    """The panels of energy-efficient networks that share rho, or the multiplier (c or s)."""
-    energy = np.isfinite(arrays["rho"])
-    for value in np.unique(arrays[by][energy]):
-        yield float(value), energy & (arrays[by] == value)
-
-
-def _bounded(analysis: Predictive, a: Arrays) -> Iterator[Measured]:
-    for rho, mine in _rows(a, "rho"):
-        least = np.fmin(a["slack"], a["elbo"] - a["bound"])[mine] / a["synapses"][mine]
-        yield Measured(f"rho = {rho:.3g}", float(least.min()))
-
-
-def _tightens(analysis: Predictive, a: Arrays) -> Iterator[Measured]:
-    for s, mine in _rows(a, "s"):
-        if len(set(a["rho"][mine].tolist())) > 1:
-            yield Measured(f"s = {s:.3g}", *rank(a["rho"], a["slack"] / a["synapses"], a["seed"], mine))
-
-
-def _widens(analysis: Predictive, a: Arrays) -> Iterator[Measured]:
-    bayes = ~np.isfinite(a["rho"])
-    for part in ("gap", "beyond"):
-        yield Measured(part, float((a[f"width_{part}"] / a["width_near"])[bayes].mean()))
-
-
-def _similar(analysis: Predictive, a: Arrays) -> Iterator[Measured]:
-    between = a["between_seeds"].mean() if a["between_seeds"].size else np.nan
-    for rho, mine in _rows(a, "rho"):
-        means = [a["divergence"][mine & (a["price"] == price)].mean() for price in np.unique(a["price"][mine])]
-        yield Measured(f"rho = {rho:.3g}", float(min(means) / between))
-
-
-def _worsens(analysis: Predictive, a: Arrays) -> Iterator[Measured]:
-    for price, mine in _rows(a, "price"):
-        if len(set(a["rho"][mine].tolist())) > 1:
-            yield Measured(f"{a['priced_by'][0]} = {price:.3g}", *rank(a["rho"], a["divergence"], a["seed"], mine))
-
-
-def _narrow(analysis: Predictive, a: Arrays) -> Iterator[Measured]:
-    for rho, mine in _rows(a, "rho"):
-        least = mine & (a["price"] == a["price"][mine].min())
-        yield Measured(f"rho = {rho:.3g}", *share(float(a["covered"][least].mean()), len(a["x_test"])))
-
-
-def _blind(analysis: Predictive, a: Arrays) -> Iterator[Measured]:
-    widening = a["width_beyond"] / a["width_near"]
-    bayes = widening[~np.isfinite(a["rho"])].mean()
-    for rho, mine in _rows(a, "rho"):
-        least = mine & (a["price"] == a["price"][mine].min())
-        yield Measured(f"rho = {rho:.3g}", float(widening[least].mean() / bayes))
-
-
-def _rough(analysis: Predictive, a: Arrays) -> Iterator[Measured]:
-    for rho, mine in _rows(a, "rho"):
-        yield Measured(f"rho = {rho:.3g}", *rank(a["price"], a["fit"], a["seed"], mine))
-
-
-POSITIVE = (0.0, np.inf)
-CLAIMS = (
-    Claim(18, "the energy bounds the ELBO from below", "smallest slack per synapse (nat)", POSITIVE, _bounded),
-    Claim(18, "the bound tightens as rho falls, at equal s", "rank r of rho and slack / synapse", POSITIVE, _tightens),
-    Claim(
-        19, "under variational Bayes the predictive widens where there are no data", "width / width near the data",
-        (1.0, np.inf), _widens,
-    ),
-    Claim(
-        19, "predictive distributions under the energy are similar to those of variational Bayes",
-        "divergence from VI at the nearest c / divergence between VI of different seeds", (-np.inf, 1.0), _similar,
-    ),
-    Claim(19, "the similarity worsens with rho", "rank r of rho and divergence from VI", POSITIVE, _worsens),
-    Claim(19, "at small c they are too narrow", "share of held-out points in 2 s.d.", (-np.inf, EXPECTED), _narrow),
-    Claim(
-        19, "at small c their width does not depend on where data are", "widening beyond the data / that of VI",
-        (-np.inf, 1.0), _blind,
-    ),
-    Claim(19, "at large c they fit poorly", "rank r of c and RMSE of the predictive mean", POSITIVE, _rough),
-)  # fmt: skip
 
 
 class Predictive(Analysis):
@@ -304,7 +225,7 @@ def _remark(a: Arrays, i: int) -> str:
 
 def _widths(ax: Axes, a: Arrays, first: np.ndarray, rhos: list[float]) -> None:
     """Width over x for VI, and for each rho at the multiplier where it is nearest to VI; ticks mark the data."""
-    for rho, mine in _rows(a, "rho"):
+    for rho, mine in by_value(a, "rho"):
         own = np.flatnonzero(mine & first)
         if len(own) and rho in rhos:
             i = own[np.argmin(a["divergence"][own])]

@@ -137,7 +137,7 @@ def test_the_page_states_the_claims(file: Path, with_guess: Registry) -> None:
     add(file, "guess", Guess())
     text, _ = written(file, with_guess)
     (finding,), _ = claims.findings(file, with_guess)
-    for words in ("3. the line &lt;rises&gt;", "slope of the line", "0 to 1", finding.verdict, "right: 1.25"):
+    for words in ("3. the line &lt;rises&gt;", "slope of the line", "0 to 1", finding.verdict(), "right: 1.25"):
         assert words in text
     assert {"left", "0.5", "[0.3, 0.6]", HELD, "right", "1.25", "-", FAILED} <= cells(text)
 
