@@ -45,7 +45,7 @@ class Guess(Analysis):
     claims: ClassVar[tuple[Claim, ...]] = (
         Claim(
             3, "the line <rises>", "slope of the line", (0.0, 1.0),
-            lambda analysis, arrays: (Measured("left", 0.5, 0.3, 0.6), Measured("right", 1.25)),
+            lambda analysis, arrays: (Measured("left", 0.5, 0.3, 0.6), Measured("right", 1.25, 1.2, 1.3, "3 seeds", 3)),
         ),
     )  # fmt: skip
 
