@@ -84,12 +84,15 @@ class Claim:
         return low, high
 
     def verdict(self, found: Measured, times: float = 1.0) -> str:
-        """Held, not held, or open: if the interval extends beyond one end of the range, or is not known."""
-        if found.because:
-            return CONSTRUCTED
+        """Held, not held, or open: if the interval extends beyond one end of the range, or is not known.
+
+        What is true by construction says so; outside the range it is not.
+        """
+        least, most = self.at(times)
+        if found.because and not math.isnan(found.value):
+            return CONSTRUCTED if least < found.value < most else FAILED
         if found.unsettled or not found.known:
             return OPEN
-        least, most = self.at(times)
         if least < found.low and found.high < most:
             return HELD
         return FAILED if found.high <= least or found.low >= most else OPEN

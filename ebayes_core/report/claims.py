@@ -33,7 +33,7 @@ class Finding:
     @property
     def counted(self) -> tuple[Measured, ...]:
         """The parts that data could have decided: those that are not true by construction."""
-        return tuple(part for part in self.parts if not part.because)
+        return tuple(part for part in self.parts if self.claim.verdict(part) != CONSTRUCTED)
 
     def verdict(self, times: float = 1.0) -> str:
         """The common verdict of these parts, or else in how many of them the claim held.
@@ -52,7 +52,7 @@ class Finding:
         """
         low, high = self.claim.within
         inside = lambda part: min(part.value - low, high - part.value)
-        rank = lambda part: (bool(part.because), math.isnan(part.value), not part.known, inside(part))
+        rank = lambda part: (part not in self.counted, math.isnan(part.value), not part.known, inside(part))
         return min(self.parts, key=rank)
 
     @property

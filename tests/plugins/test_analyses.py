@@ -18,9 +18,9 @@ from ebayes_plugins.analyses._colours import colour
 from ebayes_plugins.analyses._common import analytic_slope, optimum, slope_of
 from ebayes_plugins.analyses._curves import columns
 from ebayes_plugins.analyses._importance_figure import _remark
-from ebayes_plugins.analyses._regression import fit_line
+from ebayes_plugins.analyses._regression import fit_halves, fit_line
 from ebayes_plugins.analyses.change import Change
-from ebayes_plugins.analyses.importance import ESTIMATORS, Importance
+from ebayes_plugins.analyses.importance import ESTIMATORS, HALVES, Importance
 from ebayes_plugins.analyses.posterior import Posterior
 from ebayes_plugins.analyses.predictive import Predictive
 from ebayes_plugins.analyses.tradeoff import Tradeoff
@@ -60,6 +60,7 @@ class FakeRun:
             "cost": cost,
             "noise": {"kind": m.get("noise", "heterogeneous")},
             "inference": m.get("inference", ENERGY),
+            "training": {"sigma": "descent", **m.get("training", {})},
         }
 
     def metric(self, name: str) -> np.ndarray:
@@ -79,7 +80,7 @@ class FakeRun:
         return self.members[i].get("layers", 2)
 
     def layer_names(self, i: int) -> list[str]:
-        return [*get_args(ESTIMATORS), "mu", "sigma"]
+        return [*get_args(ESTIMATORS), *HALVES, "mu", "sigma"]
 
     def layer(self, i: int, layer: int, name: str) -> np.ndarray:
         h = np.exp(np.random.default_rng([i, layer]).normal(-3, 2, (20, 30)))
@@ -402,3 +403,35 @@ def test_colours_go_from_dark_to_yellow_with_rho() -> None:
     greens = [sum(colour(rho)[:2]) for rho in MECHANISMS.values()]
     assert sorted(greens) == greens and len(set(greens)) == 4
     assert colour(0.5, "homogeneous") != colour(0.5) != colour(0.5, "none")
+
+
+def test_curvature_that_set_sigma_proves_nothing() -> None:
+    members, swept = sweep(seeds=3, layers=3)
+    for member in members:
+        member["training"] = {"sigma": "fixed_point"}
+    for estimator, expected in (("gauss_newton_noise", {"by construction"}), ("gauss_newton_test", {"held"})):
+        analysis = Importance(estimator=estimator)
+        arrays, claim = analysis.measure(FakeRun(members, swept, power(2 / 3, 0.1))), Importance.claims[0]
+        assert {claim.verdict(part) for part in claim.measure(analysis, arrays)} == expected
+    (rate,) = (claim for claim in Importance.claims if claim.number == 10)
+    assert {rate.verdict(part) for part in rate.measure(Importance(estimator="learning_rate_rms"), arrays)}
+
+
+@pytest.mark.parametrize(("balance", "expected"), [(1.09, "held"), (0.3, "open"), (np.nan, "open")])
+def test_poor_convergence_does_not_win_the_claim_about_deep_slopes(balance: float, expected: str) -> None:
+    arrays = Importance().measure(FakeRun(*sweep(seeds=3, layers=3), power(2 / 3, 0.1)))
+    off = {**arrays, "slope": arrays["slope"] + 0.3, "balance": np.full(len(arrays["layer"]), balance)}
+    (deep,) = (claim for claim in Importance.claims if claim.number == 21)
+    assert {deep.verdict(part) for part in deep.measure(Importance(), off)} == {expected}
+
+
+def test_errors_of_the_curvature_do_not_flatten_the_slope() -> None:
+    """Two estimates of the same curvature, each with errors as large as half of its spread."""
+    random = np.random.default_rng(0)
+    h = random.normal(0, 1, 20_000)
+    halves = [h + random.normal(0, 0.5, len(h)) for _ in range(2)]
+    found = fit_halves(halves, -0.6 * h + random.normal(0, 0.2, len(h)))
+    assert found["slope"] == pytest.approx(-0.6, abs=0.01)
+    assert fit_line((halves[0] + halves[1]) / 2, -0.6 * h)["slope"] == pytest.approx(-0.6 / 1.125, abs=0.01)
+    assert 0 < found["slope_half_width"] < 0.02
+    assert np.isnan(fit_halves([h[:2], h[:2]], h[:2])["slope"])

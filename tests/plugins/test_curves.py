@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy.special import expit, logit
 
 from ebayes_plugins.analyses import _curves as curves
+from ebayes_plugins.analyses._curve_claims import seeds
 from ebayes_plugins.analyses._regression import rank_correlation
 from ebayes_plugins.analyses.advantage import Advantage
 from ebayes_plugins.analyses.tradeoff import Tradeoff
@@ -33,7 +34,8 @@ def planted(
     sizes = {f"{name}_{size}": sigma for name in ("sigma", "relative") for size in curves.SIZES}
     score = expit(-at + noise)
     return {
-        "c": c, "line": line, "column": np.full(len(c), "trafficking"), "rho": np.full(len(c), rho), **sizes,
+        "c": c, "seed": np.tile(np.arange(seeds), 2 * len(points)), "line": line,
+        "column": np.full(len(c), "trafficking"), "rho": np.full(len(c), rho), **sizes,
         "score_sample": score, "score_ensemble": score, "score_mean": score, "score": np.array(["accuracy"]),
         "price": sigma**-rho / rho, "price_at_rms": sigma**-rho / rho, "balance": np.ones(len(c)),
         "left_out": np.array([0]),
@@ -99,11 +101,23 @@ def verdicts(analysis: Any, arrays: dict[str, np.ndarray]) -> dict[tuple[int, st
 
 
 def test_a_planted_advantage_holds_and_a_planted_equality_does_not() -> None:
-    better = verdicts(Tradeoff(), planted(10.0)) | verdicts(Advantage(), planted(10.0))
-    same = verdicts(Tradeoff(), planted(1.0)) | verdicts(Advantage(), planted(1.0))
+    better, same, alone = (
+        verdicts(Tradeoff(), of) | verdicts(Advantage(), of)
+        for of in (planted(10.0, seeds=3, spread=0.05), planted(1.0, seeds=3, spread=0.05), planted(10.0))
+    )
+    expected = {4: {"not held"}, 6: {"held", "by construction"}}  # sigma is planted as equal, which is not lower
     for (number, statistic), found in better.items():
-        equal_sigma = number == 4  # planted as equal, which is not lower
-        assert found == ({"not held"} if equal_sigma else {"held"}), (number, statistic)
+        assert found == expected.get(number, {"held"}), (number, statistic)
+    assert all(found == {"open"} for key, found in alone.items() if "gain" in key[1] or key[0] == 4)  # a single seed
     assert {key: found for key, found in same.items() if "gain" in key[1]} == {
         key: {"not held"} for key in same if "gain" in key[1]
     }
+
+
+def test_an_interval_needs_whole_curves_one_per_seed() -> None:
+    """One seed has five values of c, two have three of these, and a fourth a single one."""
+    c, seed = np.array([1.0, 2, 3, 4, 5, 2, 3, 5, 5, 3, 2, 4]), np.array([0] * 5 + [1] * 3 + [2] * 3 + [3])
+    mine = {"c": c, "seed": seed, "y": np.arange(12.0)}
+    each = seeds(mine)
+    assert [one["y"].tolist() for (one,) in each] == [[1, 2, 4], [5, 6, 7], [8, 9, 10]]
+    assert seeds({name: values[5:6] for name, values in mine.items()}) == []

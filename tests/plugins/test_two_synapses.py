@@ -11,7 +11,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ebayes_core.contract.claim import FAILED, HELD, OPEN
+from ebayes_core.contract.claim import CONSTRUCTED, FAILED, HELD, OPEN
 from ebayes_core.contract.likelihoods import Classification, Regression
 from ebayes_core.errors import UserError
 from ebayes_plugins.analyses._pairs import (
@@ -193,12 +193,14 @@ def test_claims_read_what_is_planted(measured: dict[str, np.ndarray]) -> None:
     exact, sampled, far, any_two = TwoSynapses.claims
     one = {name: values[:1] for name, values in measured.items()}
     verdict = lambda claim, **planted: [claim.verdict(m) for m in claim.measure(SMALL(), {**one, **planted})]
-    assert verdict(exact, quadratic_performance=np.array([[0.4, 1.0]])) == [HELD]
+    assert verdict(exact, quadratic_performance=np.array([[0.4, 1.0]])) == [CONSTRUCTED]
     assert verdict(exact, quadratic_performance=np.array([[0.6, 1.0]])) == [FAILED]
-    for interval, expected in (((0.3, 0.45), HELD), ((0.4, 0.6), OPEN), ((0.51, 0.6), FAILED)):
-        assert verdict(sampled, ratio=np.array([0.42]), interval=np.array([interval])) == [expected]
-    assert verdict(sampled, ratio=np.array([np.nan]), interval=np.full((1, 2), np.nan)) == [OPEN]
-    assert verdict(far, far=np.full((1, 40), 0.2)) == [HELD] and verdict(any_two, any=np.full((1, 40), 0.9)) == [FAILED]
+    assert verdict(sampled, ratio=np.array([0.3])) == [OPEN]  # a single seed
+    one |= {"mechanism": np.repeat(one["mechanism"], 3)}
+    for seeds, expected in (([0.3, 0.35, 0.4], HELD), ([0.3, 0.5, 0.6], OPEN), ([0.7, 0.71, 0.72], FAILED)):
+        assert verdict(sampled, ratio=np.array(seeds)) == [expected]
+    near = lambda middle: middle * np.linspace(0.9, 1.1, 120).reshape(3, 40)
+    assert verdict(far, far=near(0.2)) == [HELD] and verdict(any_two, any=near(0.9)) == [FAILED]
 
 
 def test_the_figure_is_legible(measured: dict[str, np.ndarray], tmp_path: Any) -> None:

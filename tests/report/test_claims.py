@@ -55,6 +55,8 @@ def test_without_an_interval_there_is_no_verdict(value: float) -> None:
 def test_what_is_true_by_construction_or_not_converged_has_no_verdict() -> None:
     inside = Measured("", 0.5, 0.1, 0.9)
     assert INSIDE.verdict(inside._replace(because="a formula")) == "by construction"
+    assert INSIDE.verdict(Measured("", 1.5, because="a formula")) == "not held"
+    assert INSIDE.verdict(Measured("", np.nan, because="a formula")) == "open"
     assert INSIDE.verdict(inside._replace(unsettled="B 0.3")) == "open"
 
 
@@ -71,7 +73,7 @@ def test_thresholds_are_counted_from_their_reference() -> None:
 def test_a_finding_speaks_of_all_parts_and_shows_the_hardest() -> None:
     inside, outside = Measured("inside", 0.5, 0.4, 0.6), Measured("outside", 3.0, 2.0, 4.0)
     assert finding(inside).verdict() == "held" and finding(outside, outside).verdict() == "not held"
-    built = Measured("built", 9.0, because="a formula")
+    built = Measured("built", 0.9, because="a formula")
     both = finding(inside, outside, Measured("unknown", 7.0), built)
     assert both.verdict() == "held in 1 of 3" and both.hardest is outside
     assert finding(inside, built).verdict() == "held" and finding(built).verdict() == "by construction"
