@@ -176,5 +176,8 @@ def test_energies_with_one_n_or_one_p_are_those_of_a_search_by_hand() -> None:
     one_p = min((grid**0.25 + 0.05 * s / grid).sum(1)) / free
     np.testing.assert_allclose(held(spec, mu, sigma), (one_n, one_p), rtol=1e-6)
     assert 1 < one_n < one_p
+    whole = {**spec, "cost": {**spec["cost"], "kind": "quantal", "n_min": 1}}
+    by_n, by_p = held(whole, mu, sigma)
+    assert by_n >= 1 and np.isnan(by_p)  # fewer than one vesicle are not to be had
     np.testing.assert_allclose(held(spec, np.full(7, 0.3), np.full(7, 0.1)), (1, 1), rtol=1e-6)
     assert np.isnan(held(spec | {"cost": {"kind": "calcium"}}, mu, sigma)).all()
