@@ -53,6 +53,7 @@ def population(run: Run) -> Arrays:
         "column": np.array([", ".join(mechanism(run, i, NOISE)) for i in members]),
         "line": np.array([spec["noise"]["kind"] for spec in specs]),
         **{name: np.array([size[name] for size in sizes]) for name in sizes[0]},
+        "sigma_rms_weights": run.metric("sigma_rms_weights")[members],
         **scores(run, members), **_prices(run, members, c, rho),
         "balance": run.metric("balance")[members],
         "left_out": np.array([run.n_members - len(members)]),
