@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -87,8 +88,8 @@ def _columns(figure: Figure, rows: int, n: int, wide: int) -> np.ndarray:
 
 def numbers(arrays: Arrays) -> str:
     """How many networks a point stands for, and what its band or bar is."""
-    keys = list(zip(arrays["column"].tolist(), arrays["line"].tolist(), arrays["c"].tolist(), strict=True))
-    n = sorted({keys.count(key) for key in set(keys)})
+    points = zip(arrays["column"].tolist(), arrays["line"].tolist(), arrays["c"].tolist(), strict=True)
+    n = sorted(set(Counter(points).values()))
     if n == [1]:
         return "each point: one network"
     each = f"{n[0]} to {n[-1]}" if len(n) > 1 else str(n[0])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ebayes_plugins.analyses._curves import Arrays, columns, curve, gain, lines, pair
+from ebayes_plugins.analyses._curves import Arrays, columns, curve, lines, mean_gain, pair
 
 
 def noisy(arrays: Arrays) -> list[Arrays]:
@@ -69,7 +69,7 @@ def gains(arrays: Arrays, axes: dict[str, str]) -> str:
     pairs = [both for column in columns(arrays) if (both := pair(arrays, column))] if arrays else []
     if not pairs or arrays["score"][0] != "accuracy":
         return ""
-    found = {name: np.array([gain(*both, axis, "accuracy")[0] for both in pairs]) for axis, name in axes.items()}
+    found = {name: np.array([mean_gain(*both, axis) for both in pairs]) for axis, name in axes.items()}
     points = {name: 100 * values[np.isfinite(values)] for name, values in found.items() if np.isfinite(values).any()}
     return " and ".join(f"{_range(values)} points at equal {name}" for name, values in points.items())
 

@@ -168,16 +168,27 @@ def gain(ours: Arrays, theirs: Arrays, axis: str, score: str) -> tuple[float, fl
 
     Interpolated over log(axis), and averaged over log(axis). With its 95% interval over seeds.
     """
+    rows = [resampled(mine, score) for mine in (ours, theirs)]
+    return summary(_gains(ours, theirs, axis, rows))
+
+
+def mean_gain(ours: Arrays, theirs: Arrays, axis: str) -> float:
+    """The same without its interval, for which no resamples are needed."""
+    rows = [curve(mine, "score_sample")[1][None] for mine in (ours, theirs)]
+    return float(_gains(ours, theirs, axis, rows)[0])
+
+
+def _gains(ours: Arrays, theirs: Arrays, axis: str, scores: list[np.ndarray]) -> np.ndarray:
+    """The gain of each of some mean curves (rows) of score; NaN if they share no range of the axis."""
     x = [np.log(curve(mine, axis)[1]) for mine in (ours, theirs)]
     low, high = max(v.min() for v in x), min(v.max() for v in x)
     if not low < high:
-        return np.nan, np.nan, np.nan
+        return np.full(len(scores[0]), np.nan)
     at, order = np.linspace(low, high, 50), [np.argsort(v) for v in x]
     y = [
-        np.array([np.interp(at, v[o], row[o]) for row in resampled(mine, score)])
-        for v, o, mine in zip(x, order, (ours, theirs), strict=True)
+        np.array([np.interp(at, v[o], row[o]) for row in rows]) for v, o, rows in zip(x, order, scores, strict=True)
     ]
-    return summary((y[0] - y[1]).mean(-1))
+    return np.asarray((y[0] - y[1]).mean(-1))
 
 
 def crossing(scores: np.ndarray, level: float) -> np.ndarray:
