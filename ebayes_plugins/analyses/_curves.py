@@ -185,9 +185,7 @@ def _gains(ours: Arrays, theirs: Arrays, axis: str, scores: list[np.ndarray]) ->
     if not low < high:
         return np.full(len(scores[0]), np.nan)
     at, order = np.linspace(low, high, 50), [np.argsort(v) for v in x]
-    y = [
-        np.array([np.interp(at, v[o], row[o]) for row in rows]) for v, o, rows in zip(x, order, scores, strict=True)
-    ]
+    y = [np.array([np.interp(at, v[o], row[o]) for row in rows]) for v, o, rows in zip(x, order, scores, strict=True)]
     return np.asarray((y[0] - y[1]).mean(-1))
 
 

@@ -37,7 +37,6 @@ def planted(
         "c": c, "seed": np.tile(np.arange(seeds), 2 * len(points)), "line": line,
         "column": np.full(len(c), "trafficking"), "rho": np.full(len(c), rho), **sizes,
         "score_sample": score, "score_ensemble": score, "score_mean": score, "score": np.array(["accuracy"]),
-        "sigma_rms_weights": sigma,
         "price": sigma**-rho / rho, "price_at_rms": sigma**-rho / rho, "balance": np.ones(len(c)),
         "left_out": np.array([0]),
     }  # fmt: skip

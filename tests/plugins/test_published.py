@@ -143,6 +143,21 @@ def test_statistics_and_headline_tell_the_differences() -> None:
     assert set(table) - set(plain) == {"accuracy minus published (points)", "RMS sigma of weights minus published (%)"}
 
 
+def verdicts(analysis: Any, arrays: Arrays) -> list[list[str]]:
+    claims = [claim for claim in Tradeoff.claims if claim.number == 24]
+    return [[claim.verdict(part) for part in claim.measure(analysis, arrays)] for claim in claims]
+
+
+def test_the_claim_holds_within_its_range_and_needs_seeds() -> None:
+    arrays = run(rows_of(seeds=3, spread=0.2))
+    assert verdicts(Tradeoff(published=True), arrays) == [["held"] * 8, ["held"] * 8]
+    assert verdicts(Tradeoff(published=True), run(rows_of())) == [["open"] * 8, ["open"] * 8]
+    assert verdicts(Tradeoff(), planted(3.0)) == verdicts(Tradeoff(details=True), arrays) == [[], []]
+    rows = [network("homogeneous", c, s, 2.5 + s / 50, 8.0 + s / 50) for c in (0.1, 1.0) for s in range(3)]
+    rows.append(network("homogeneous", 10.0, 0, 0.0, 0.0))  # a single seed has no verdict beside others with several
+    assert verdicts(Tradeoff(published=True), run(rows)) == [["not held"] * 2, ["not held"] * 2]
+
+
 def test_published_ratios_stand_beside_ours_at_the_same_accuracy() -> None:
     arrays = run([network(line, c, 0, 0, 0) for line in ("heterogeneous", "homogeneous")
                   for c in 10.0 ** np.arange(-2, 2.01, 0.25)])  # fmt: skip
