@@ -12,8 +12,6 @@ from ebayes_core.contract.claim import SIGN, Claim, Measured
 from ebayes_plugins.analyses._curves import (
     AVERAGES,
     PRICES,
-    SIZE_NAMES,
-    SIZES,
     Arrays,
     columns,
     curve,
@@ -24,6 +22,7 @@ from ebayes_plugins.analyses._curves import (
 from ebayes_plugins.analyses._intervals import by_ratio, by_seed, counted, ranked
 from ebayes_plugins.analyses._published import differences
 from ebayes_plugins.analyses._regression import fit_line
+from ebayes_plugins.analyses._sizes import SIZE_NAMES, SIZES
 
 
 def better(arrays: Arrays) -> int:

@@ -11,21 +11,19 @@ from ebayes_core.errors import UserError
 from ebayes_plugins.analyses._common import (
     NOISE,
     copies,
-    curvature,
     exponent,
     finished,
     mean_band,
     mechanism,
     multiplier,
 )
+from ebayes_plugins.analyses._sizes import sizes
 
 if TYPE_CHECKING:
     from ebayes_core.results.reader import Run
 
 Arrays = dict[str, np.ndarray]
 WAYS = ("sample", "ensemble", "mean")
-SIZES = ("rms", "median", "rms_curved")
-SIZE_NAMES = {"rms": "RMS", "median": "median", "rms_curved": "RMS without flat synapses"}
 PRICES = {"price": "summed over synapses", "price_at_rms": "at the RMS sigma"}
 AVERAGES = {"sigma_rms": "RMS sigma", "sigma_median": "median sigma", "relative_median": "median sigma / RMS mean"}
 RESAMPLES = 1000
@@ -47,12 +45,12 @@ def population(run: Run) -> Arrays:
             'this needs several values of c: add  [sweep]  "cost.c" = { logspace = [-2, 1, 7] }  to the spec'
         )
     rho = np.array([exponent(spec) for spec in specs])
-    sizes = [_sizes(run, i) for i in members]
+    averages = [sizes(run, i) for i in members]
     return {
         "c": c, "rho": rho, "seed": run.seeds[members],
         "column": np.array([", ".join(mechanism(run, i, NOISE)) for i in members]),
         "line": np.array([spec["noise"]["kind"] for spec in specs]),
-        **{name: np.array([size[name] for size in sizes]) for name in sizes[0]},
+        **{name: np.array([average[name] for average in averages]) for name in averages[0]},
         "sigma_rms_weights": run.metric("sigma_rms_weights")[members],
         **scores(run, members), **_prices(run, members, c, rho),
         "balance": run.metric("balance")[members],
@@ -78,29 +76,6 @@ def _prices(run: Run, members: list[int], c: np.ndarray, rho: np.ndarray) -> Arr
         "price": run.metric("reliability_cost")[members] / per_synapse,
         "price_at_rms": run.metric("reliability_cost_at_rms")[members] / per_synapse,
     }
-
-
-def _sizes(run: Run, member: int) -> dict[str, float]:
-    """RMS, median, and RMS without flat synapses: of sigma, and of sigma over the RMS mean of its layer.
-
-    Means and sigma of a ReLU network can be rescaled together without changing its function: only their ratio is
-    meaningful.
-    """
-    parts: dict[str, list[np.ndarray]] = {"sigma": [], "relative": [], "curved": []}
-    for layer in range(1, run.n_layers(member) + 1):
-        mu, sigma = (run.layer(member, layer, name) for name in ("mu", "sigma"))
-        parts["sigma"].append(sigma.ravel())
-        parts["relative"].append(sigma.ravel() / np.sqrt((mu.astype(float) ** 2).mean()))
-        parts["curved"].append(curvature(run, member, layer).ravel() > 0)
-    curved = np.concatenate(parts.pop("curved"))
-    return {f"{name}_{size}": v for name in parts for size, v in _three(np.concatenate(parts[name]), curved).items()}
-
-
-def _three(values: np.ndarray, curved: np.ndarray) -> dict[str, float]:
-    square = values.astype(float) ** 2
-    some = square[curved]
-    found = np.sqrt(square.mean()), np.median(values), np.sqrt(some.mean()) if some.size else np.nan
-    return dict(zip(SIZES, map(float, found), strict=True))
 
 
 def columns(arrays: Arrays) -> list[str]:

@@ -20,9 +20,10 @@ from ebayes_plugins.analyses._curve_panels import (
     tidy,
     x_axis,
 )
-from ebayes_plugins.analyses._curves import SIZE_NAMES, SIZES, Arrays, curve
+from ebayes_plugins.analyses._curves import Arrays, curve
 from ebayes_plugins.analyses._layout import axis_scale
 from ebayes_plugins.analyses._published import published, published_line
+from ebayes_plugins.analyses._sizes import SIZE_NAMES, SIZES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -60,7 +61,7 @@ def draw_details(arrays: Arrays, figure: Figure, words: Words) -> None:
     """A column per mechanism: scores, averages of sigma, and sigma relative to the means; solid, dashed and dotted."""
     shown = panels(figure, arrays, 3, _details, words)
     score_axis(shown.axes[0], arrays, shown.wide)
-    names = {1: ("sigma_rms", "sigma (weight)"), 2: ("relative_rms", "sigma / RMS mean")}
+    names = {1: ("sigma_rms", "sigma (weight)"), 2: ("relative_rms", "sigma / RMS\nmean of layer")}
     _sigma_axes(shown, arrays, names)
     dashes = {f"accuracy: {WAY_NAMES[way]}; sigma: {SIZE_NAMES[size]}": {"linestyle": dash} for (way, dash), size in
               zip(WAYS.items(), SIZES, strict=True)}  # fmt: skip

@@ -11,7 +11,7 @@ from ebayes_core.contract.claim import Claim
 from ebayes_core.contract.slots import Analysis
 from ebayes_plugins.analyses._advantage_figure import draw_details, draw_main
 from ebayes_plugins.analyses._curve_claims import ADVANTAGE
-from ebayes_plugins.analyses._curve_sentences import gained, gains, title
+from ebayes_plugins.analyses._curve_sentences import gained, gains, title, trends
 from ebayes_plugins.analyses._curves import AVERAGES, Arrays, columns, factor, pair, population
 from ebayes_plugins.analyses._published import beside, published
 from ebayes_plugins.analyses._tradeoff_figure import average
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 #: axes along which two curves are compared at equal score, with the headings of their ratios
 FACTORS = {"c": "c", **AVERAGES, "price": "cost", "price_at_rms": "cost at RMS sigma"}
 MAIN = {"sigma_rms": "RMS sigma", "price": "cost"}  #: along which the title tells the gain
-DETAILS = {"relative_median": "median sigma / RMS mean", "price_at_rms": "cost at the RMS sigma"}
+DETAILS = {"relative_median": "median sigma / RMS mean", "price_at_rms": "cost at RMS sigma"}
 #: the factors of the published curves
 PUBLISHED = {"c": "c", "sigma_rms_weights": "RMS sigma", "price": "cost", "price_at_rms": "cost at RMS sigma"}
 
@@ -74,10 +74,14 @@ class Advantage(Analysis):
     def draw(self, arrays: Arrays, figure: Figure) -> None:
         """A column per mechanism; accuracy against sigma, cost against sigma, accuracy against cost; or all details."""
         if self.details:
-            draw_details(arrays, figure, (title(gained(arrays, DETAILS)),))
+            draw_details(arrays, figure, (title(gained(arrays, DETAILS) or trends(arrays)),))
         else:
             theirs = gains(published(arrays), {average(arrays): "RMS sigma", "price": "cost"})
-            draw_main(arrays, figure, (title(gained(arrays, MAIN)), f"published: {theirs}" if theirs else ""))
+            draw_main(
+                arrays,
+                figure,
+                (title(gained(arrays, MAIN) or trends(arrays)), f"published: {theirs}" if theirs else ""),
+            )
 
 
 def _ratios(arrays: Arrays, column: str, score: str, level: float, axes: dict[str, str], words: str) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from scipy.special import expit, logit
 from ebayes_plugins.analyses import _curves as curves
 from ebayes_plugins.analyses._curve_claims import seeds
 from ebayes_plugins.analyses._regression import rank_correlation
+from ebayes_plugins.analyses._sizes import SIZES
 from ebayes_plugins.analyses.advantage import Advantage
 from ebayes_plugins.analyses.tradeoff import Tradeoff
 
@@ -31,7 +32,7 @@ def planted(
     at = np.log(c) - np.where(line == "heterogeneous", np.log(shift), 0.0)
     noise = spread * np.random.default_rng(3).normal(size=len(c))
     sigma = np.sqrt(c)
-    sizes = {f"{name}_{size}": sigma for name in ("sigma", "relative") for size in curves.SIZES}
+    sizes = {f"{name}_{size}": sigma for name in ("sigma", "relative") for size in SIZES}
     score = expit(-at + noise)
     return {
         "c": c, "seed": np.tile(np.arange(seeds), 2 * len(points)), "line": line,
