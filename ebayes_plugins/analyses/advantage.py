@@ -72,16 +72,13 @@ class Advantage(Analysis):
         return {head: np.array([row.get(head, "") for row in rows]) for head in heads}
 
     def draw(self, arrays: Arrays, figure: Figure) -> None:
-        """A column per mechanism; accuracy against sigma, cost against sigma, accuracy against cost; or all details."""
+        """A column per mechanism: accuracy against sigma, cost against sigma, accuracy against cost; or all details."""
+        finding = title(gained(arrays, DETAILS if self.details else MAIN) or trends(arrays))
         if self.details:
-            draw_details(arrays, figure, (title(gained(arrays, DETAILS) or trends(arrays)),))
+            draw_details(arrays, figure, (finding,))
         else:
             theirs = gains(published(arrays), {average(arrays): "RMS sigma", "price": "cost"})
-            draw_main(
-                arrays,
-                figure,
-                (title(gained(arrays, MAIN) or trends(arrays)), f"published: {theirs}" if theirs else ""),
-            )
+            draw_main(arrays, figure, (finding, f"published: {theirs}" if theirs else ""))
 
 
 def _ratios(arrays: Arrays, column: str, score: str, level: float, axes: dict[str, str], words: str) -> dict[str, Any]:
