@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from ebayes_core.report.canvas import LARGEST
 from ebayes_plugins.analyses._colours import NOISES, colours
 from ebayes_plugins.analyses._common import balance_range
 from ebayes_plugins.analyses._curves import Arrays, columns, lines
@@ -77,10 +78,10 @@ def _letters(axes: np.ndarray) -> None:
 
 
 def _columns(figure: Figure, rows: int, n: int, wide: int) -> np.ndarray:
-    """Axes (rows, n), `wide` of the n side by side, with room for the text above and below."""
-    axes = grid(figure, rows * -(-n // wide), wide, PAGE / max(wide, 4))
-    width, height = figure.get_size_inches()
-    figure.set_size_inches(width, height + 0.9)
+    """Axes (rows, n), `wide` of the n side by side, with room for headings, title and legend."""
+    parts = -(-n // wide)
+    axes = grid(figure, rows * parts, wide, PAGE / max(wide, 4))
+    figure.set_figheight(min(parts * (1.5 * rows + 0.6) + 0.8, LARGEST[1]))
     for ax in axes[-rows:, (n - 1) % wide + 1 :].flat:
         figure.delaxes(ax)
     return axes.reshape(-1, rows, wide).transpose(1, 0, 2).reshape(rows, -1)[:, :n]
