@@ -120,30 +120,39 @@ def score_axis(axes: np.ndarray, arrays: Arrays, wide: int) -> None:
     from matplotlib.ticker import FuncFormatter
 
     accurate = arrays["score"][0] == "accuracy"
+    common_y(axes, wide, "accuracy (%)" if accurate else "RMSE (target)")
     for ax in axes:
         if accurate:
             ax.set_ylim(0, 1.02)
             ax.set_yticks(np.linspace(0, 1, 5))
             ax.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:g}"))
-    common_y(axes, wide, "accuracy (%)" if accurate else "RMSE (target)")
 
 
 def common_y(axes: np.ndarray, wide: int, name: str) -> None:
     """One y axis for a row of panels, named and numbered on the left."""
-    limits = np.array([ax.get_ylim() for ax in axes])
+    limits = _around([ax.get_ylim() for ax in axes], axes[0].yaxis)
     for i, ax in enumerate(axes):
-        ax.set_ylim(limits.min(), limits.max())
+        ax.set_ylim(*limits)
         ax.set_ylabel(name if i % wide == 0 else "")
         ax.tick_params(labelleft=i % wide == 0)
+
+
+def _around(limits: list[tuple[float, float]], axis: Any) -> tuple[float, float]:
+    """The limits of all panels, with room for a marker at either end."""
+    scale = axis.get_transform()
+    low, high = scale.transform(np.array([np.min(limits), np.max(limits)]))
+    room = 0.02 * (high - low)
+    first, last = scale.inverted().transform(np.array([low - room, high + room]))
+    return float(first), float(last)
 
 
 def x_axis(axes: np.ndarray, name: str, values: np.ndarray, common: bool = True) -> None:
     """The x axis of a row of panels, with common limits. Without a name it is that of the row below."""
     for ax in axes:
         ax.set_xscale(axis_scale(values))
-    limits = np.array([ax.get_xlim() for ax in axes])
+    limits = _around([ax.get_xlim() for ax in axes], axes[0].xaxis)
     for ax in axes:
-        ax.set_xlim(*((limits.min(), limits.max()) if common else ax.get_xlim()))
+        ax.set_xlim(*(limits if common else ax.get_xlim()))
         ax.set_xlabel(name)
         ax.tick_params(labelbottom=bool(name))
 

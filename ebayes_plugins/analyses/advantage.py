@@ -78,7 +78,8 @@ class Advantage(Analysis):
             draw_details(arrays, figure, (finding,))
         else:
             theirs = gains(published(arrays), {average(arrays): "RMS sigma", "price": "cost"})
-            draw_main(arrays, figure, (finding, f"published: {theirs}" if theirs else ""))
+            both = theirs and gains(arrays, MAIN)
+            draw_main(arrays, figure, (finding, f"published: {theirs}" if both else ""))
 
 
 def _ratios(arrays: Arrays, column: str, score: str, level: float, axes: dict[str, str], words: str) -> dict[str, Any]:
