@@ -73,6 +73,18 @@ def published(arrays: Arrays) -> Arrays:
     return found | ({"score": np.array(["accuracy"])} if found else {})
 
 
+def shared(arrays: Arrays) -> Arrays:
+    """The published rows at every c that the run has too, since curves are compared through the same points."""
+    theirs = published(arrays)
+    if not theirs:
+        return {}
+    kept = [
+        bool((np.abs(np.log10(arrays["c"] / c)) < NEAR)[(arrays["column"] == column) & (arrays["line"] == line)].any())
+        for column, line, c in zip(theirs["column"], theirs["line"], theirs["c"], strict=True)
+    ]
+    return {name: values if name == "score" else values[kept] for name, values in theirs.items()}
+
+
 def published_line(arrays: Arrays, column: str, line: str) -> Arrays | None:
     """The published curve of one mechanism and noise mode, if there is one."""
     theirs = published(arrays)

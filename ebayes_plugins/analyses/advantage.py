@@ -13,7 +13,7 @@ from ebayes_plugins.analyses._advantage_figure import draw_details, draw_main
 from ebayes_plugins.analyses._curve_claims import ADVANTAGE
 from ebayes_plugins.analyses._curve_sentences import gained, gains, title, trends
 from ebayes_plugins.analyses._curves import AVERAGES, Arrays, columns, factor, pair, population
-from ebayes_plugins.analyses._published import beside, published
+from ebayes_plugins.analyses._published import beside, shared
 from ebayes_plugins.analyses._tradeoff_figure import average
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Advantage(Analysis):
     def statistics(self, arrays: Arrays) -> Arrays:
         """Ratio of heterogeneous to homogeneous noise in c, sigma and cost at equal score; 95% intervals over seeds.
 
-        With the published curves, the ratios of these at the same scores.
+        With the published curves, the ratios of these at the same scores, through the same values of c.
         """
         score = str(arrays["score"][0])
         rows = []
@@ -66,7 +66,7 @@ class Advantage(Analysis):
             for level in self.levels:
                 found = _ratios(arrays, column, score, level, FACTORS, "x")
                 if found:
-                    theirs = _ratios(published(arrays), column, score, level, PUBLISHED, "x, published")
+                    theirs = _ratios(shared(arrays), column, score, level, PUBLISHED, "x, published")
                     rows.append({"mechanism": column, score: level} | found | theirs)
         heads = dict.fromkeys(head for row in rows for head in row)
         return {head: np.array([row.get(head, "") for row in rows]) for head in heads}
@@ -77,7 +77,7 @@ class Advantage(Analysis):
         if self.details:
             draw_details(arrays, figure, (finding,))
         else:
-            theirs = gains(published(arrays), {average(arrays): "RMS sigma", "price": "cost"})
+            theirs = gains(shared(arrays), {average(arrays): "RMS sigma", "price": "cost"})
             both = theirs and gains(arrays, MAIN)
             draw_main(arrays, figure, (finding, f"published: {theirs}" if both else ""))
 
