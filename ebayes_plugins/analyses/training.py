@@ -106,7 +106,7 @@ def _colours(arrays: dict[str, np.ndarray]) -> dict[float, Any]:
     from matplotlib import colormaps
 
     values = np.unique(arrays["value"])
-    return dict(zip(values.tolist(), colormaps["viridis"](np.linspace(0, 0.9, len(values))), strict=True))
+    return dict(zip(values.tolist(), colormaps["plasma"](np.linspace(0, 0.65, len(values))), strict=True))
 
 
 def _dashes(arrays: dict[str, np.ndarray]) -> dict[str, Dash]:

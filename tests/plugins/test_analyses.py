@@ -14,7 +14,6 @@ from ebayes_core.contract.registry import Registry
 from ebayes_core.errors import UserError
 from ebayes_core.storage import hdf5
 from ebayes_plugins.analyses import ALL
-from ebayes_plugins.analyses._colours import colour
 from ebayes_plugins.analyses._common import analytic_slope, optimum, slope_of
 from ebayes_plugins.analyses._curves import columns
 from ebayes_plugins.analyses._importance_figure import _remark
@@ -397,12 +396,6 @@ def test_a_regression_has_figures_too(analysis: Any, tmp_path: Any) -> None:
     figure = figure_of(analysis(), analysis().measure(run), tmp_path)
     legible(figure)
     assert "accuracy" not in " ".join(ax.get_title() for ax in figure.axes)
-
-
-def test_colours_go_from_dark_to_yellow_with_rho() -> None:
-    greens = [sum(colour(rho)[:2]) for rho in MECHANISMS.values()]
-    assert sorted(greens) == greens and len(set(greens)) == 4
-    assert colour(0.5, "homogeneous") != colour(0.5) != colour(0.5, "none")
 
 
 def test_curvature_that_set_sigma_proves_nothing() -> None:
