@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ebayes_core.report.canvas import spread
+from ebayes_core.report.canvas import LARGEST, spread
 from ebayes_plugins.analyses._colours import colours
-from ebayes_plugins.analyses._importance_claims import POWERS, Arrays
-from ebayes_plugins.analyses._layout import COLUMNS, ROWS, blocks, caption, counted, grid, heading, legend, note
+from ebayes_plugins.analyses._importance_claims import Arrays
+from ebayes_plugins.analyses._layout import COLUMNS, ROWS, blocks, counted, heading, note
 from ebayes_plugins.analyses._regression import running_quantiles
+from ebayes_plugins.analyses._titles import COLUMN, NOTES, WIDTH, key, small, titled, typeset
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,28 +19,45 @@ if TYPE_CHECKING:
 
 Places = dict[tuple[int, int], int]  #: (row, column) of the figure -> index of its panel in the arrays
 NAMES = {
-    "learning_rate_rms": "log10 learning rate", "learning_rate_authors": "log10 learning rate (authors')",
-    "input_abs": "log10 mean |input|", "input_square": "log10 mean input$^2$",
+    "learning_rate_rms": "learning rate", "learning_rate_authors": "learning rate (authors')",
+    "input_abs": "mean |input|", "input_square": "mean input^2",
 }  # fmt: skip
+#: What is on the horizontal axis, in words.
+MEANINGS = {
+    "gauss_newton": "curvature of the loss (Gauss-Newton)", "fisher_true": "curvature of the loss (Fisher information)",
+    "fisher_empirical": "mean squared gradient of the loss (empirical Fisher)",
+    "learning_rate_rms": "learning rate, inversely proportional to the root mean square of the gradient",
+    "learning_rate_authors": "learning rate, inversely proportional to the mean absolute gradient, as in the authors' code",
+    "input_abs": "mean absolute input of the synapse", "input_square": "mean squared input of the synapse",
+}  # fmt: skip
+AT = {"_noise": ", averaged over the noise", "_mean": ", at the mean weights"}
 WIDE = 4  #: networks side by side if a single layer is shown
 
 
-def draw(arrays: Arrays, figure: Figure, estimator: str, columns: int) -> None:
+def draw(arrays: Arrays, figure: Figure, estimator: str, columns: int, finding: str) -> None:
     """Layers in rows, at most `columns` networks in columns."""
     panels = _places(arrays, columns)
     rows, wide = (1 + max(at) for at in zip(*panels, strict=True))
-    axes, named = grid(figure, rows, wide, 2.4), arrays.get("mechanism", arrays["label"])
+    axes, named = _axes(figure, rows, wide), arrays.get("mechanism", arrays["label"])
     tones = colours(named, arrays["rho"])
     for place, ax in np.ndenumerate(axes):
         if place in panels:
             _scatter(ax, arrays, panels[place], tones[str(named[panels[place]])])
         else:  # the networks of a sweep may differ in depth
             figure.delaxes(ax)
-    _name(axes, arrays, panels, NAMES.get(estimator, "log10 H (nat / weight$^2$)"))
+    curvature = "log$_{10}$ curvature (nat / weight$^2$)"
+    _name(axes, arrays, panels, f"log$_{{10}}$ {typeset(NAMES[estimator])}" if estimator in NAMES else curvature)
+    small(figure)
     handles = max((axes[place].get_legend_handles_labels()[0] for place in panels), key=len)
-    small = {"fontsize": 6.5, "columnspacing": 1.0} if wide == 1 else {}
-    legend(figure, handles, loc="outside lower center", ncols=4 if wide > 2 else 2, **small)
-    caption(figure, *_title(arrays, estimator), _left_out(arrays, list(panels.values())))
+    words = (*_notes(arrays, estimator), _left_out(arrays, list(panels.values())))
+    key(figure, handles, *words, ncols=4 if wide > 1 else 2, columnspacing=1.0)
+    titled(figure, finding)
+
+
+def _axes(figure: Figure, rows: int, wide: int) -> np.ndarray:
+    """Panels over a column of a page for a single network, and over its whole width for more than two."""
+    figure.set_size_inches({1: COLUMN, 2: 0.65 * WIDTH}.get(wide, WIDTH), min(1.55 * rows + 1.3, LARGEST[1]))
+    return np.asarray(figure.subplots(rows, wide, squeeze=False))
 
 
 def _places(arrays: Arrays, columns: int) -> Places:
@@ -55,13 +73,22 @@ def _places(arrays: Arrays, columns: int) -> Places:
     return found
 
 
-def _title(arrays: Arrays, estimator: str) -> list[str]:
-    what = estimator.replace("_", " ")
-    title = f"{what if estimator in POWERS else f'H: {what}, per training example'}; 95% intervals over synapses"
-    if (arrays["point_seeds"] > 1).any():
-        title += " and over seeds"
+def meaning(estimator: str) -> str:
+    """What an estimator measures, in words."""
+    name, at = next(((estimator.removesuffix(end), words) for end, words in AT.items() if estimator.endswith(end)), ("", ""))
+    return MEANINGS[name or estimator] + at
+
+
+def _notes(arrays: Arrays, estimator: str) -> list[str]:
+    """What is on the axes, what the numbers are, and how many networks are not there."""
+    per = "" if estimator in NAMES else ", per training example"
+    over = "over synapses, and over seeds where there are several" if (arrays["point_seeds"] > 1).any() else "over synapses"
     skipped = arrays["skipped"][0]
-    return [title, f"networks left out (diverged, sigma constant, or estimator missing): {skipped}" if skipped else ""]
+    return [
+        f"Horizontal: {meaning(estimator)}{per}; right-hand scale: σ² relative to the layer's mean squared weight.",
+        f"s: slope ± 95% interval {over} (slope at the optimum); r: rank correlation; n: synapses; B: balance, 1 at the optimum.",
+        f"Networks left out (diverged, all sigma equal, or not measured): {skipped}." if skipped else "",
+    ]
 
 
 def _left_out(arrays: Arrays, panels: list[int]) -> str:
@@ -87,10 +114,10 @@ def _scatter(ax: Axes, arrays: Arrays, panel: int, tone: Any) -> None:
     x, y = x[np.isfinite(x)], y[np.isfinite(y)]
     if len(x):
         faint = LinearSegmentedColormap.from_list("", [[*to_rgb(tone), 0.25], [0.25 * part for part in to_rgb(tone)]])
-        ax.plot([], [], color=tone, linestyle="", marker="h", label="synapses (darker: more of them)")
+        ax.plot([], [], color=tone, linestyle="", marker="h", label="synapses (darker: more)")
         ends, line = arrays["line_x"][panel], arrays["line_y"][panel]
-        ax.plot(ends, arrays["intercept"][panel] + arrays["slope"][panel] * ends, color="0.1", label="fit")
-        ax.plot(ends, line, color="tab:blue", linestyle="--", label="optimum")
+        ax.plot(ends, arrays["intercept"][panel] + arrays["slope"][panel] * ends, color="0.1", linewidth=1, label="fit")
+        ax.plot(ends, line, color="0.1", linestyle="--", linewidth=1, label="optimum")
         _limits(ax, x, y, ends, line, room=0.8 if arrays["point_seeds"][panel] > 1 else 0.6)
         inside = (*ax.get_xlim(), *ax.get_ylim())
         ax.hexbin(
@@ -98,7 +125,7 @@ def _scatter(ax: Axes, arrays: Arrays, panel: int, tone: Any) -> None:
         )
     if len(x) > 50:
         middles = running_quantiles(x, y, (0.5,))
-        ax.plot(*middles, color="tab:red", marker="o", markersize=3, linestyle="", label="running median")
+        ax.plot(*middles, color="white", marker="o", markersize=3, linestyle="", markeredgecolor="0.1", markeredgewidth=0.7, label="running median")
     note(ax, _remark({name: arrays[name][panel] for name in arrays if len(arrays[name]) == len(arrays["member"])}))
 
 
@@ -118,15 +145,17 @@ def _name(axes: np.ndarray, arrays: Arrays, panels: Places, x: str) -> None:
         if row == max(r for r, c in panels if c == column):
             ax.set_xlabel(x)
         if column == min(c for r, c in panels if r == row):
-            ax.set_ylabel(f"layer {arrays['layer'][panel]}:  log10 sigma$^2$")
+            ax.set_ylabel(f"layer {arrays['layer'][panel]}: log$_{{10}}$ $\\sigma^2$")
         if column == max(c for r, c in panels if r == row):
-            beside[row, column].set_ylabel("log10 (sigma / RMS mean)$^2$")
+            beside[row, column].set_ylabel("relative to $\\mu^2$", fontsize=NOTES)
 
 
 def _relative(ax: Axes, mu_rms: float) -> Any:
     """An axis on the right that shows log10 (sigma / RMS mean)^2."""
     shift = 2 * np.log10(mu_rms)
-    return ax.secondary_yaxis("right", functions=(lambda y: y - shift, lambda y: y + shift))
+    beside = ax.secondary_yaxis("right", functions=(lambda y: y - shift, lambda y: y + shift))
+    beside.tick_params(labelsize=NOTES - 0.5)
+    return beside
 
 
 def _limits(ax: Axes, x: np.ndarray, y: np.ndarray, ends: np.ndarray, line: np.ndarray, *, room: float) -> None:
@@ -144,9 +173,9 @@ def _remark(at: dict[str, Any]) -> str:
     if not at["n"]:
         return f"all {at['left_out']} synapses are flat"
     analytic = "-" if np.isnan(at["analytic_slope"]) else f"{at['analytic_slope']:.2f}"
-    over = f"{at['point_slope']:.2f} ± {at['point_slope_half_width']:.1g} over {at['point_seeds']:.0f} seeds\n"
+    over = f"s {at['point_slope']:.2f} ± {at['point_slope_half_width']:.1g}, {at['point_seeds']:.0f} seeds\n"
+    flat = f" ({at['left_out']:,} flat)" if at["left_out"] else ""
     return (
-        f"slope {at['slope']:.2f} ± {at['slope_half_width']:.1g}\n{over if at['point_seeds'] > 1 else ''}"
-        f"analytic {analytic}, rank r {at['rank_correlation']:.2f}\n"
-        f"n = {at['n']} + {at['left_out']} flat, B = {at['balance']:.2g}"
+        f"s {at['slope']:.2f} ± {at['slope_half_width']:.1g} ({analytic})\n{over if at['point_seeds'] > 1 else ''}"
+        f"r {at['rank_correlation']:.2f}, B {at['balance']:.1g}\nn {at['n']:,}{flat}"
     )

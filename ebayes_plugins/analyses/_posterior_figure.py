@@ -9,16 +9,17 @@ import numpy as np
 
 from ebayes_core.report.canvas import spread
 from ebayes_plugins.analyses._colours import colours
-from ebayes_plugins.analyses._layout import COLUMNS, MARKERS, caption, counted, heading, note, short
+from ebayes_core.wording import span
+from ebayes_plugins.analyses._layout import COLUMNS, MARKERS, counted, heading, short
 from ebayes_plugins.analyses._posterior_claims import interval, mechanisms, points
-from ebayes_plugins.analyses._regression import over_seeds
+from ebayes_plugins.analyses._titles import WIDTH, count, counts, titled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 Arrays = dict[str, np.ndarray]
-NAMES = {"variational": "variational posterior", "laplace": "Laplace posterior 1 / (N H)"}
+NAMES = {"variational": "variational posterior", "laplace": "Laplace posterior, 1 / (N H)"}
 ELLIPSES = 5  #: largest number of rows of (a)
 ROOMS = ("mechanisms in (a)", "values of c in (a)", "mechanisms in (b)", "values of c in (c)")
 
@@ -32,24 +33,25 @@ class Shown(NamedTuple):
     shades: list[int]
 
 
-def draw(arrays: Arrays, figure: Figure, against: str, pair: tuple[float, float]) -> None:
+def draw(arrays: Arrays, figure: Figure, against: str, pair: tuple[float, float], finding: str) -> None:
     """(a) mechanisms in columns, c in rows; (b) the mechanisms at their middle c; (c) every c of the smallest rho."""
     known, found = mechanisms(arrays), points(arrays)
     ranks = {name: [row for n, row in found if n == name] for name in known}
     shown = Shown(*(spread(*part) for part in _rooms(arrays, known, ranks)))
-    above, below = 1.75 * len(shown.rows) + 0.7, 4.2 + 0.17 * max(len(shown.lines), len(shown.shades))
-    figure.set_size_inches(max(2.1 * len(shown.names), 7.6), above + below + 0.9)
+    above, below = 1.55 * len(shown.rows) + 0.6, 2.8 + 0.14 * max(len(shown.lines), len(shown.shades))
+    figure.set_size_inches(WIDTH, above + below + 1.1)
     halves: Any = figure.subfigures(2, 1, height_ratios=(above, below))
     upper, lower = halves
     _ellipses(upper, arrays, shown)
     left, right = lower.subplots(1, 2)
     _clouds(left, arrays, [found[n, ranks[n][len(ranks[n]) // 2]] for n in shown.lines], against, shade=False)
     _clouds(right, arrays, [found[known[0], row] for row in shown.shades], against, shade=True)
-    left.set_title("b  mechanisms, at the middle c of each", loc="left")
-    right.set_title(heading(f"c  {known[0]}, every c", 40, 2), loc="left")
+    prices = " at each price c" if len(shown.shades) > 1 else ""
+    left.set_title(f"b  all synapses, {'each mechanism' if len(shown.lines) > 1 else known[0]}", loc="left")
+    right.set_title(heading(f"c  all synapses, {known[0]}{prices}", 44, 2), loc="left")
     seen: tuple[Sequence[Any], ...] = shown
     rooms = [(len(part), len(of)) for part, (of, _) in zip(seen, _rooms(arrays, known, ranks), strict=True)]
-    _caption(figure, arrays, against, pair, counted(**dict(zip(ROOMS, rooms, strict=True))))
+    titled(figure, finding, *_notes(arrays, against, pair), counted(**dict(zip(ROOMS, rooms, strict=True))))
 
 
 def _rooms(arrays: Arrays, known: list[str], ranks: dict[str, list[int]]) -> list[tuple[Sequence[Any], int]]:
@@ -67,39 +69,48 @@ def _ellipses(part: Any, arrays: Arrays, shown: Shown) -> None:
     axes = part.subplots(len(shown.rows), len(shown.names), squeeze=False)
     rows = points(arrays)
     found = {(i, j): rows.get((name, rank)) for i, rank in enumerate(shown.rows) for j, name in enumerate(shown.names)}
+    wide, high = _reach(arrays, [int(at[0]) for at in found.values() if at is not None])
     for (row, column), ax in np.ndenumerate(axes):
         if (at := found[row, column]) is None:
             part.delaxes(ax)
             continue
         _ellipse(ax, arrays, at[0])
-        if row == 0:
-            ax.annotate(heading(_heading(arrays, at[0]), 24), (0.5, 1.22), xycoords="axes fraction", ha="center")
-        ax.set_xlabel("w$_2$ (weight)" if found.get((row + 1, column)) is None else "")
-        ax.set_ylabel("w$_1$ (weight)" if column == 0 else "")
-    part.suptitle("a  one pair of synapses: noise, 2 s.d. around the means", x=0.01, ha="left", fontsize=9)
+        ax.set(xlim=(-wide, wide), ylim=(-high - 0.4 * wide, high))
+        name = f"{heading(_heading(arrays, at[0]), 26)}\n" if row == 0 else ""
+        ax.set_title(f"{name}c = {arrays['c'][at[0]]:.2g}", fontsize=8)
+        ax.tick_params(labelbottom=found.get((row + 1, column)) is None)
+        ax.set_xlabel("$w_2$ / mean s.d." if found.get((row + 1, column)) is None else "", fontsize=8)
+        ax.set_ylabel("$w_1$ / mean s.d." if column == 0 else "", fontsize=8)
+    part.suptitle("a  noise and posterior of one pair of synapses, drawn with equal areas", x=0.01, ha="left", fontsize=9)
+
+
+def _reach(arrays: Arrays, rows: list[int]) -> tuple[float, float]:
+    """Half the width and height of the panels, which contain every ellipse at equal area."""
+    gaps = np.array([np.diff(arrays[name][row])[0] / 2 for row in rows for name in ("pair_x", "pair_y")])
+    known = gaps[np.isfinite(gaps)]
+    longest, shortest = (max(known, default=0.0), min(known, default=0.0))
+    return float(2.15 * 10 ** (max(longest, 0) / 2)), float(2.15 * 10 ** (-min(shortest, 0) / 2))
 
 
 def _heading(arrays: Arrays, row: int) -> str:
     rho = arrays["rho"][row]
-    return f"{arrays['mechanism'][row]}, $\\rho$ = {rho:.3g}" if np.isfinite(rho) else str(arrays["mechanism"][row])
+    return f"{arrays['mechanism'][row]}, $\\rho$ = {rho:.2g}" if np.isfinite(rho) else str(arrays["mechanism"][row])
 
 
 def _ellipse(ax: Axes, arrays: Arrays, row: int) -> None:
-    """The posterior, the optimised noise, and the noise scaled to the posterior's area, to compare shapes."""
+    """The posterior and the noise, each in units of its own size, so that their shapes can be compared."""
     x, y = arrays["pair_x"][row] / 2, arrays["pair_y"][row] / 2
-    ax.set_title(f"c = {arrays['c'][row]:.3g}", fontsize=8)
     ax.set_aspect("equal")
-    ax.locator_params(nbins=3)
+    ax.locator_params(nbins=5, integer=True)
+    ax.tick_params(labelsize=7)
     if not np.isfinite(x + y).all():
         ax.text(0.5, 0.5, "fewer than two\nsynapses not flat", transform=ax.transAxes, ha="center", fontsize=7)
         return
-    _outline(ax, x, color="0.4", linestyle="--")
-    _outline(ax, y + (x - y).mean(), color=_tone(arrays, row), linestyle=":", linewidth=1.2)
-    _outline(ax, y, color=_tone(arrays, row))
-    reach = 2.3 * 10 ** max(x.max(), y.max(), (y + (x - y).mean()).max())
-    ax.set(xlim=(-reach, reach), ylim=(-1.35 * reach, reach))
+    _outline(ax, x - x.mean(), color="0.4", linestyle="--")
+    _outline(ax, y - y.mean(), color=_tone(arrays, row))
     ratios = [10 ** abs(v[1] - v[0]) for v in (y, x)]
-    note(ax, f"axis ratio {ratios[0]:.2g} ({ratios[1]:.2g})")
+    said = f"axes {ratios[0]:.2g}:1 ({ratios[1]:.2g}:1)\nsize {10 ** (y - x).mean():.2g}"
+    ax.text(0.5, 0.02, said, transform=ax.transAxes, fontsize=6.5, ha="center", color="0.25")
 
 
 def _outline(ax: Axes, log_sd: np.ndarray, **style: Any) -> None:
@@ -113,16 +124,16 @@ def _clouds(ax: Axes, arrays: Arrays, groups: list[np.ndarray], against: str, *,
     for number, at in enumerate(groups):
         tone = _tone(arrays, at[0])
         if shade:  # lighter for larger c, as in the paper
-            tone = 1 - (1 - np.array(_rgb(tone))) * (1 - 0.65 * number / max(len(groups) - 1, 1))
+            tone = 1 - (1 - np.array(_rgb(tone))) * (1 - 0.5 * number / max(len(groups) - 1, 1))
         mechanism = "" if shade else f"{short(str(arrays['mechanism'][at[0]]), 30)}, "
-        name = f"{mechanism}c = {arrays['c'][at[0]]:.3g}"
+        name = f"{mechanism}c = {arrays['c'][at[0]]:.2g}"
         _cloud(ax, arrays, at[0], tone, MARKERS[number % len(MARKERS)], f"{name}: {_numbers(arrays, at)}")
     known = arrays["line_x"][np.isfinite(arrays["line_x"])]
     ends = np.array([known.min(), known.max()] if known.size else [-1.0, 0.0])
     ax.plot(ends, ends, color="0.2", linestyle=(0, (1, 1)), linewidth=1)
-    ax.set_xlabel(f"log$_{{10}}$ variance of {NAMES[against]} (weight$^2$)")
-    ax.set_ylabel(r"log$_{10}$ $\sigma^2$ of energy-efficient noise (weight$^2$)")
-    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.15), fontsize=7)
+    ax.set_xlabel(f"log$_{{10}}$ variance of {NAMES[against]} (weight$^2$)", fontsize=8)
+    ax.set_ylabel(r"log$_{10}$ $\sigma^2$ of the noise (weight$^2$)", fontsize=8)
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), fontsize=7, title="slope (of theory)", title_fontsize=7)
 
 
 def _rgb(tone: Any) -> tuple[float, float, float]:
@@ -140,26 +151,24 @@ def _cloud(ax: Axes, arrays: Arrays, row: int, tone: Any, marker: str, name: str
 
 
 def _numbers(arrays: Arrays, at: np.ndarray) -> str:
-    """Slope with its interval, over seeds if there are several, the analytic slope, rank correlation and balance."""
+    """Slope with its interval, over seeds if there are several, and the slope of theory."""
     mean, low, _ = interval(arrays["slope"][at], arrays["slope_half_width"][at])
-    rank, balance = (over_seeds(arrays[name][at])[0] for name in ("rank_correlation", "balance"))
-    return (
-        f"slope {mean:.2f} ± {mean - low:.1g} (analytic {arrays['analytic_slope'][at[0]]:.2f}), "
-        f"r {rank:.2f}, B {balance:.2g}"
-    )
+    return f"{mean:.2f} ± {mean - low:.1g} ({arrays['analytic_slope'][at[0]]:.2f})"
 
 
-def _caption(figure: Figure, arrays: Arrays, against: str, pair: tuple[float, float], left_out: str) -> None:
+def _notes(arrays: Arrays, against: str, pair: tuple[float, float]) -> list[str]:
+    """What is drawn, of how many synapses and seeds, and how far noise and posterior are from their optimum."""
     seeds, skipped = len(set(arrays["seed"].tolist())), int(arrays["skipped"][0])
-    known = arrays["posterior_balance"][np.isfinite(arrays["posterior_balance"])]
-    text = (
-        f"layer {arrays['layer'][0]}. (a) illustrates: the pair at percentiles {100 * pair[0]:g} and "
-        f"{100 * pair[1]:g} of the posterior variance among the synapses that are not flat; grey dashed: "
-        f"{NAMES[against]}; dotted: the noise, scaled to the "
-        "posterior's area. (b) and (c): all synapses that are not flat; markers and bands: medians and central 80%; "
-        "dashed: analytic; black dots: slope one; r: rank correlation; "
-        f"intervals: 95%, over {f'{seeds} seeds' if seeds > 1 else 'synapses'}; B: balance, 1 at the optimum"
-        + (f" (posterior: {known.min():.2g} to {known.max():.2g})" if len(known) else "")
-        + (f". Networks left out (without noise or posterior, or diverged): {skipped}" if skipped else "")
-    )
-    caption(figure, text, left_out)
+    own, theirs = (arrays[name][np.isfinite(arrays[name])] for name in ("balance", "posterior_balance"))
+    return [
+        f"Layer {arrays['layer'][0]}, {counts(arrays['n'], 'synapse')} per network, {count(seeds, 'seed')}.",
+        f"(a) 2 s.d. around the means; colour: noise; grey, dashed: {NAMES[against]}. Axes: ratio of the longer to the "
+        "shorter, noise (posterior); size: s.d. of the noise over that of the posterior, geometric means of both synapses, "
+        "by which each ellipse is divided. The synapses "
+        f"are those at percentiles {100 * pair[0]:g} and {100 * pair[1]:g} of the posterior's variance.",
+        f"{'(b) at the middle price c of each. ' if len(set(arrays['row'].tolist())) > 1 else ''}(b, c) Markers: medians "
+        "of equally many synapses; bands: their central 80%; dashed: optimum of theory; dotted: noise equal to posterior; "
+        f"±: 95% interval over {'seeds' if seeds > 1 else 'synapses'}. Synapses without curvature are left out.",
+        f"Balance (1 at the optimum): noise {span(own)}" + (f", posterior {span(theirs)}." if len(theirs) else "."),
+        f"Networks left out (without noise or posterior, or diverged): {skipped}." if skipped else "",
+    ]

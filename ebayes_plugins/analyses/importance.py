@@ -155,7 +155,7 @@ class Importance(Analysis):
 
         members, ranks = len(set(arrays["member"].tolist())), arrays["rank_correlation"]
         curvature = self.estimator.startswith(CURVATURE)
-        against = "curvature" if curvature else NAMES[self.estimator].removeprefix("log10 ").replace("$^2$", "^2")
+        against = "the curvature of the loss" if curvature else f"the {NAMES[self.estimator]}"
         of = "" if members == 1 else f" of {members} networks"
         return fit_sentence("sigma^2", against, ranks, "layer", of, arrays["slope"], arrays["analytic_slope"])
 
@@ -163,4 +163,4 @@ class Importance(Analysis):
         """Layers in rows, networks in columns; axes span the central 99% of the synapses, the numbers are of all."""
         from ebayes_plugins.analyses import _importance_figure
 
-        _importance_figure.draw(arrays, figure, self.estimator, self.columns)
+        _importance_figure.draw(arrays, figure, self.estimator, self.columns, self.headline(arrays))

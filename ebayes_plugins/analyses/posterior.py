@@ -150,7 +150,7 @@ class Posterior(Analysis):
         """(a) ellipses of 2 s.d., mechanisms by c; (b) all synapses, by mechanism; (c) by c, of the smallest rho."""
         from ebayes_plugins.analyses import _posterior_figure
 
-        _posterior_figure.draw(arrays, figure, self.against, self.pair)
+        _posterior_figure.draw(arrays, figure, self.against, self.pair, self.headline(arrays))
 
 
 def _bayesian(run: Run, member: int) -> bool:

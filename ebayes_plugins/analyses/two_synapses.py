@@ -17,8 +17,9 @@ from ebayes_core.trained.data import examples_of
 from ebayes_plugins.analyses._colours import colours
 from ebayes_plugins.analyses._common import NOISE, exponent, finished, label, mechanism, offering
 from ebayes_plugins.analyses._intervals import Why, by_ratio
-from ebayes_plugins.analyses._layout import ROWS, caption, counted, grid
-from ebayes_plugins.analyses._pair_panels import curves, ratios, row
+from ebayes_plugins.analyses._layout import ROWS, counted
+from ebayes_plugins.analyses._pair_panels import curves, finished_off, panels_of, ratios, row
+from ebayes_plugins.analyses._pair_words import finding, notes
 from ebayes_plugins.analyses._pairs import (
     Surface,
     behind,
@@ -29,6 +30,7 @@ from ebayes_plugins.analyses._pairs import (
     shared_sigma,
 )
 from ebayes_plugins.analyses._rebuilt import dataset_of, rebuilt
+from ebayes_plugins.analyses._titles import titled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -192,20 +194,25 @@ class TwoSynapses(Analysis):
             "B": arrays["balance"],
         }  # fmt: skip
 
+    def headline(self, arrays: Arrays) -> str:
+        """How many times the loss of equal noise the matched noise adds."""
+        return finding(arrays)
+
     def draw(self, arrays: Arrays, figure: Figure) -> None:
         """The quadratic pair in the first row, then a row per network, for the first seed."""
         first = np.flatnonzero(arrays["seed"] == arrays["seed"][0]).tolist()
         shown, named = spread(first, self.rows), arrays.get("mechanism", arrays["label"])
         known = colours(named, arrays["rho"])
         tones = {i: known[str(named[i])] for i in shown}
-        axes = grid(figure, len(shown) + 1, 5, 2.5)
+        axes = panels_of(figure, len(shown) + 1)
         row(axes[0], {**_quadratic(arrays, shown[0]), "tone": tones[shown[0]]})
         curves(axes[0, 4], arrays, shown, tones)
         for panels, i in zip(axes[1:], shown, strict=True):
             row(panels, {**_network(arrays, i), "tone": tones[i]})
             ratios(panels[4], arrays, i, tones[i])
-        title = "noise at equal reliability cost: equal on both synapses, and matched to their importance"
-        caption(figure, title, counted(networks=(len(shown), len(arrays["seed"]))))
+        left_out = counted(networks=(len(shown), len(arrays["seed"])))
+        finished_off(figure, axes, *notes(arrays, shown), left_out)
+        titled(figure, finding(arrays))
 
 
 def _steeper(spec: dict[str, Any]) -> np.ndarray:
@@ -261,14 +268,19 @@ def _quadratic(a: Arrays, i: int) -> dict[str, Any]:
     at = np.linspace(-1, 1, GRID) * REACH * sigma.max()
     plane = 0.5 * (h[0] * at[:, None] ** 2 + h[1] * at[None, :] ** 2)
     ratio = np.divide(*a["quadratic_performance"][i])
-    title = f"quadratic model, H11/H22 = {h[0] / h[1]:g}, rho = {a['rho'][i]:.2g}"
     return {"h": h, "sigma": sigma, "shared": shared, "at": at, "plane": plane, "xi": a["xi"][i], "ratio": ratio,
-            "interval": (ratio, ratio), "price": a["quadratic_price"][i], "rho": a["rho"][i], "title": title,
+            "interval": (ratio, ratio), "price": a["quadratic_price"][i], "rho": a["rho"][i],
+            "title": "quadratic model", "beside": f"{_exponent(a, i)}curvatures {h[0] / h[1]:g} : 1",
             "performance": a["quadratic_performance"][i]}  # fmt: skip
 
 
 def _network(a: Arrays, i: int) -> dict[str, Any]:
     """The pair of one network as a row of panels."""
     names = ("h", "sigma", "shared", "at", "plane", "xi", "ratio", "interval", "price", "rho")
-    title = f"{a['label'][i]}, layer {a['layer'][i]}, B = {a['balance'][i]:.2g}"
-    return {**{name: a[name][i] for name in names}, "performance": a["extra"][i].mean(1), "title": title}
+    beside = f"{_exponent(a, i)}layer {a['layer'][i]}, B {a['balance'][i]:.1g}"
+    return {**{name: a[name][i] for name in names}, "title": str(a["label"][i]), "beside": beside,
+            "performance": a["extra"][i].mean(1)}  # fmt: skip
+
+
+def _exponent(a: Arrays, i: int) -> str:
+    return f"ρ = {a['rho'][i]:.2g}, " if np.isfinite(a["rho"][i]) else ""

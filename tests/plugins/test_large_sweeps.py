@@ -173,7 +173,7 @@ def test_a_large_sweep_has_a_figure_of_bounded_size_that_counts_the_rest(kind: s
     assert all(side <= most + 1e-9 for side, most in zip(figure.get_size_inches(), LARGEST, strict=True))
     assert len(figure.axes) <= ROWS * COLUMNS
     assert sum(len(ax.lines) + len(ax.collections) + len(ax.patches) + len(ax.texts) for ax in figure.axes) < 1000
-    caption = " ".join(texts(figure)[-1:] if figure._suptitle is None else [figure._suptitle.get_text()])
+    caption = " ".join(texts(figure))
     for part in LARGE.get(kind, (None, []))[1]:
         assert part in " ".join(caption.split())
     legends = [*figure.legends, *(ax.get_legend() for ax in figure.axes if ax.get_legend())]

@@ -1,0 +1,63 @@
+"""Words around the panels: the finding above them, and below them how to read them."""
+
+from __future__ import annotations
+
+from textwrap import wrap
+from typing import Any
+
+COLUMN, WIDTH = 3.4, 7.1  #: a printed column and page (inches); figures of these widths are printed without shrinking
+TITLE, NOTES = 9.0, 7.0  #: points
+LETTERS = 122  #: letters per inch of a text of one point; of 7 points, 17
+SYMBOLS = {"sigma": "σ", "rho": "ρ", "^2": "²", "|mu|": "|μ|", "log10": "log$_{10}$"}
+
+
+def typeset(text: str) -> str:
+    """A sentence for the terminal as a figure prints it: with Greek letters and exponents."""
+    for plain, printed in SYMBOLS.items():
+        text = text.replace(plain, printed)
+    return text
+
+
+def titled(figure: Any, finding: str, *notes: str) -> None:
+    """The finding above the panels, and below them what they show; both wrapped at the figure's width."""
+    if finding:
+        figure.suptitle(lines(figure, typeset(finding), TITLE), fontsize=TITLE)
+    if text := remarks(figure, *notes):
+        figure.supxlabel(text, x=0.01, ha="left", fontsize=NOTES, color="0.25")
+
+
+def remarks(figure: Any, *notes: str) -> str:
+    """Notes as one paragraph, for below the panels; empty ones are left out."""
+    return lines(figure, typeset(" ".join(note for note in notes if note)), NOTES)
+
+
+def lines(figure: Any, text: str, size: float) -> str:
+    """A text of this size in as many lines as the width of the figure asks for."""
+    return "\n".join(wrap(text, int(LETTERS / size * figure.get_figwidth())))
+
+
+def key(figure: Any, handles: list[Any], *notes: str, **look: Any) -> None:
+    """The legend below the panels, and the notes above its entries."""
+    from ebayes_plugins.analyses._layout import legend
+
+    text = {"title": remarks(figure, *notes), "title_fontproperties": {"size": NOTES}, "alignment": "left"}
+    legend(figure, handles, loc="outside lower center", fontsize=NOTES, **text, **look)
+
+
+def small(figure: Any, size: float = NOTES) -> None:
+    """Letters of many panels at this size (points), of numbers and entries at half a point less."""
+    for ax in figure.axes:
+        ax.tick_params(labelsize=size - 0.5)
+        for text in (ax.xaxis.label, ax.yaxis.label, ax.title, ax._left_title):
+            text.set_fontsize(size)
+
+
+def count(number: int, noun: str) -> str:
+    """A number with its noun, as in `1 seed`, `10,100 synapses`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def counts(values: Any, noun: str) -> str:
+    """The range of some numbers with their noun, as in `9,760 to 10,100 synapses`."""
+    low, high = int(min(values)), int(max(values))
+    return count(low, noun) if low == high else f"{low:,} to {high:,} {noun}s"
