@@ -18,6 +18,7 @@ def fit_sentence(
     known = ranks[np.isfinite(ranks)]
     if not len(known):
         return ""
-    theory = f"; the optimum has {span(analytic)}" if np.isfinite(analytic).any() else ""
-    slope = f"log-log slope {span(slopes)}{theory}"
-    return f"{trend(what, against, known, noun, of)}: rank correlation {span(known)}, {slope}."
+    rounded = lambda values: span(np.round(values, 2) + 0.0)  # -0.0 + 0.0 is 0.0
+    theory = f"; the optimum has {rounded(analytic)}" if np.isfinite(analytic).any() else ""
+    slope = f"log-log slope {rounded(slopes)}{theory}"
+    return f"{trend(what, against, known, noun, of)}: rank correlation {rounded(known)}, {slope}."

@@ -86,7 +86,8 @@ def _notes(arrays: Arrays, estimator: str) -> list[str]:
     skipped = arrays["skipped"][0]
     return [
         f"Horizontal: {meaning(estimator)}{per}; right-hand scale: σ² relative to the layer's mean squared weight.",
-        f"s: slope ± 95% interval {over} (slope at the optimum); r: rank correlation; n: synapses; B: balance, 1 at the optimum.",
+        f"Slope ± 95% interval {over}, and slope at the optimum; r: rank correlation; n: synapses + flat ones, left out; B: "
+        "balance, 1 at the optimum. Axes span the central 99% of the synapses.",
         f"Networks left out (diverged, all sigma equal, or not measured): {skipped}." if skipped else "",
     ]
 
@@ -126,7 +127,8 @@ def _scatter(ax: Axes, arrays: Arrays, panel: int, tone: Any) -> None:
     if len(x) > 50:
         middles = running_quantiles(x, y, (0.5,))
         ax.plot(*middles, color="white", marker="o", markersize=3, linestyle="", markeredgecolor="0.1", markeredgewidth=0.7, label="running median")
-    note(ax, _remark({name: arrays[name][panel] for name in arrays if len(arrays[name]) == len(arrays["member"])}))
+    ax.locator_params(nbins=4)
+    note(ax, _remark({name: arrays[name][panel] for name in arrays if len(arrays[name]) == len(arrays["member"])}), 6)
 
 
 def _name(axes: np.ndarray, arrays: Arrays, panels: Places, x: str) -> None:
@@ -173,9 +175,9 @@ def _remark(at: dict[str, Any]) -> str:
     if not at["n"]:
         return f"all {at['left_out']} synapses are flat"
     analytic = "-" if np.isnan(at["analytic_slope"]) else f"{at['analytic_slope']:.2f}"
-    over = f"s {at['point_slope']:.2f} ± {at['point_slope_half_width']:.1g}, {at['point_seeds']:.0f} seeds\n"
-    flat = f" ({at['left_out']:,} flat)" if at["left_out"] else ""
+    over = f"{at['point_slope']:.2f} ± {at['point_slope_half_width']:.1g} over {at['point_seeds']:.0f} seeds\n"
+    flat = f" + {at['left_out']:,}" if at["left_out"] else ""
     return (
-        f"s {at['slope']:.2f} ± {at['slope_half_width']:.1g} ({analytic})\n{over if at['point_seeds'] > 1 else ''}"
-        f"r {at['rank_correlation']:.2f}, B {at['balance']:.1g}\nn {at['n']:,}{flat}"
+        f"slope {at['slope']:.2f} ± {at['slope_half_width']:.1g}\n{over if at['point_seeds'] > 1 else ''}"
+        f"optimum {analytic}, r {at['rank_correlation']:.2f}\nn {at['n']:,}{flat}, B {at['balance']:.1g}"
     )

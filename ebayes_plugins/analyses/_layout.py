@@ -32,9 +32,9 @@ def blocks(items: Sequence[Any], rows: int, columns: int = COLUMNS) -> tuple[lis
     return shown, -(-len(shown) // lines)
 
 
-def note(axes: Axes, text: str) -> None:
+def note(axes: Axes, text: str, size: float = 7) -> None:
     """A remark in the corner of a panel."""
-    axes.text(0.03, 0.03, text, transform=axes.transAxes, fontsize=7, va="bottom", color="0.25")
+    axes.text(0.03, 0.03, text, transform=axes.transAxes, fontsize=size, va="bottom", color="0.25")
 
 
 def caption(figure: Any, *lines: str) -> None:

@@ -166,8 +166,8 @@ def test_entropies_have_slope_minus_one() -> None:
 def test_a_panel_without_an_analytic_slope_has_a_dash() -> None:
     names = ("slope", "slope_half_width", "point_slope", "point_slope_half_width", "rank_correlation", "balance")
     panel = {**dict.fromkeys(names, 0.5), "n": 9, "left_out": 0, "point_seeds": 1}
-    assert "analytic -0.75, rank" in _remark({**panel, "analytic_slope": -0.75})
-    assert "analytic -, rank" in _remark({**panel, "analytic_slope": np.nan})
+    assert "optimum -0.75, r" in _remark({**panel, "analytic_slope": -0.75})
+    assert "optimum -, r" in _remark({**panel, "analytic_slope": np.nan})
 
 
 @pytest.mark.filterwarnings("error")
