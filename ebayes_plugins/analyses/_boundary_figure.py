@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ebayes_core.report.canvas import LARGEST
 from ebayes_plugins.analyses._colours import OTHERS, colour
 from ebayes_plugins.analyses._families import ALL_FOUR, ANY, FAMILIES
-from ebayes_plugins.analyses._layout import caption, counted, few_ticks, grid, heading, legend
+from ebayes_plugins.analyses._layout import counted, few_ticks, heading
 from ebayes_plugins.analyses._regression import running_quantiles
+from ebayes_plugins.analyses._titles import key, page, small, titled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,23 +20,28 @@ if TYPE_CHECKING:
 Arrays = dict[str, np.ndarray]
 MARKERS, CHANGED = "osD^", "v"
 STYLES, MEASURED = ("-", "--", ":", "-."), ("0.35", "0.7")
-WIDTH = 42  #: letters of a panel's title
-BELOW = 1.1  #: height of the legends below the panels (inches)
+LINE = 36  #: letters of a line of a panel's title
+BELOW = 2.0  #: height of the words around the panels (inches)
+#: what lines and bars are
+NOTES = (
+    "Lines: the smallest standard deviation that a given energy buys at each mean, for each cost, at its best fit. "
+    "Brackets and bars: 95% intervals over synapses.",
+)
 
 
-def draw(a: Arrays, figure: Any, unit: str) -> None:
+def draw(a: Arrays, figure: Any, unit: str, finding: str) -> None:
     """Draw the arrays that measure() returned; unit: of the means."""
     panels = _panels(a, unit)
     columns = 2 if len(panels) in (2, 4) else 3
-    axes = grid(figure, -(-len(panels) // columns), columns, 3.3).ravel()
-    width, height = figure.get_size_inches()
-    figure.set_size_inches(width, min(height + BELOW, LARGEST[1]))
+    axes = page(figure, -(-len(panels) // columns), columns, 2.4, BELOW).ravel()
     for ax, panel, letter in zip(axes, panels, "abcdefghij", strict=False):
-        ax.set_title(heading(f"{letter}  {panel(ax)}", WIDTH), fontsize=8, loc="left")
+        ax.set_title(heading(f"{letter}  {panel(ax)}", LINE), loc="left")
     for ax in axes[len(panels) :]:
         ax.remove()
-    _names(figure, a)
-    caption(figure, counted(networks=tuple(a["networks"].tolist()), layers=tuple(a["layers"].tolist())))
+    small(figure)
+    left_out = counted(networks=tuple(a["networks"].tolist()), layers=tuple(a["layers"].tolist()))
+    key(figure, _names(a), *NOTES, left_out, ncols=2)
+    titled(figure, finding)
 
 
 def _panels(a: Arrays, unit: str) -> list[Callable[[Axes], str]]:
@@ -93,7 +98,7 @@ def _changes(ax: Axes, a: Arrays, table: int) -> str:
     ax.plot(ends, y.mean() + slope * (ends - x.mean()), "--", color=tone(ANY), linewidth=1.2)
     ax.plot(x, y, CHANGED, color=MEASURED[0], markersize=3, alpha=0.7, markeredgewidth=0)
     ax.set_ylim(y.min() - 0.1 * np.ptp(y), y.max() + 0.1 * np.ptp(y))
-    ax.set(xlabel="change of ln mean", ylabel="change of ln sigma")
+    ax.set(xlabel="change of ln mean", ylabel="change of ln s.d.")
     known = ", ".join(f"{f.slope / 2:g}" for f in FAMILIES if np.isfinite(f.slope))
     found = f"slope {slope:.2f} [{low:.2f}, {high:.2f}]"
     return f"changes by plasticity, n = {len(x)}: {found}; along boundaries {known}"
@@ -112,7 +117,7 @@ def _predictions(ax: Axes, a: Arrays) -> str:
         ax.hlines(at, low, high, color=tones, linewidth=1.2)
         ax.scatter(middle, at, s=16, c=tones, marker=_marker(a, data), zorder=3)
     ax.axvline(0.0, color="0.4", linewidth=0.8, linestyle=":")
-    ax.set_yticks(range(len(names)), names, fontsize=7)
+    ax.set_yticks(range(len(names)), names)
     ax.invert_yaxis()
     ax.set(xlabel="behind the best (nat per synapse)", ylabel="boundary")
     return "prediction of synapses that were left out of the fit (markers as in the panels before)"
@@ -140,7 +145,7 @@ def _networks(ax: Axes, a: Arrays) -> str:
         x, y = running_quantiles(np.log(mean), np.log(sigma), (0.5,))
         look = {"color": _shade(a, i, costs), "linestyle": _style(a, int(layer))}
         ax.plot(np.exp(x), np.exp(y), linewidth=1.2, label=str(a["set_set"][i]), **look)
-    ax.set(xscale="log", yscale="log", xlabel="mean / median", ylabel="sigma / median mean")
+    ax.set(xscale="log", yscale="log", xlabel="mean / median", ylabel="s.d. / median mean")
     return "synapses of cortex (dots) and of networks (running medians)"
 
 
@@ -152,20 +157,19 @@ def _shade(a: Arrays, i: int, costs: list[str]) -> Any:
     return colour(float(a["set_rho"][i]), other=1 + costs.index(_cost(a, i)))
 
 
-def _names(figure: Any, a: Arrays) -> None:
-    """Below the panels: the boundaries with the costs that have them, and the networks with their layers."""
+def _names(a: Arrays) -> list[Any]:
+    """Entries of the legend: the boundaries with the costs that have them, and the networks with their layers."""
     from matplotlib.lines import Line2D
 
     line = lambda tone, style, name: Line2D([], [], color=tone, linestyle=style, label=name)
     costs = [line(tone(f.name), "--" if f.shapes else "-", f"{f.name}: {f.costs}") for f in FAMILIES]
-    legend(figure, costs, loc="outside lower left", fontsize=7)
     shown = np.flatnonzero(a["set_layer"] > 0).tolist()
     names = list(dict.fromkeys(_cost(a, i) for i in shown))
     first = {_cost(a, i): i for i in shown[::-1]}
     lines = [line(_shade(a, first[name], names), "-", name) for name in names]
     layers = sorted({int(a["set_layer"][i]) for i in shown})
     lines += [line("0.3", _style(a, k), f"layer {k}") for k in layers]
-    legend(figure, lines, loc="outside lower right", fontsize=7)
+    return costs + lines
 
 
 def _style(a: Arrays, layer: int) -> str:

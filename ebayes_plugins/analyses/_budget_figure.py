@@ -10,7 +10,8 @@ from ebayes_core.report.canvas import spread
 from ebayes_core.wording import span
 from ebayes_plugins.analyses._budget_slopes import PER
 from ebayes_plugins.analyses._colours import OTHERS
-from ebayes_plugins.analyses._layout import caption, counted, grid, heading, legend
+from ebayes_plugins.analyses._layout import counted, heading
+from ebayes_plugins.analyses._titles import count, key, page, small, titled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,9 +19,15 @@ if TYPE_CHECKING:
 
 Arrays = dict[str, np.ndarray]
 LABELS = (
-    ("log H about the neuron's mean", "log sigma^2 about\nthe neuron's mean"),
-    ("neuron's mean log H", "neuron's mean log sigma^2"),
+    ("ln curvature - neuron's mean", "ln σ² - neuron's mean"),
+    ("neuron's mean ln curvature", "neuron's mean ln σ²"),
     ("synapses measured of each neuron", "slope across neurons"),
+)
+#: what dots, bands and lines are
+NOTES = (
+    "Curvature: of the loss (Gauss-Newton, averaged over the noise). Left: medians of equally many synapses, with "
+    "the middle half as bands; middle: a dot per neuron; dashed: slope that the budget implies; ±: 95% interval over "
+    "neurons. Right: slope across neurons if so many synapses of each are measured.",
 )
 
 
@@ -28,7 +35,7 @@ def draw(arrays: Arrays, figure: Figure, most: int, finding: str) -> None:
     """Three panels for each sweep point, of its first network: within neurons, across neurons, and in a sample."""
     points = list(dict.fromkeys(arrays["point"].tolist()))
     shown = spread(points, most)
-    axes = grid(figure, len(shown), 3, 3.2)
+    axes = page(figure, len(shown), 3, 1.9)
     for column in axes.T:  # on one scale, no slope is seen to be none
         for ax in column[1:]:
             ax.sharey(column[0])
@@ -38,14 +45,15 @@ def draw(arrays: Arrays, figure: Figure, most: int, finding: str) -> None:
         _row(row, {name: values[mine] for name, values in arrays.items() if len(values) == len(mine)})
     for ax, (x, _) in zip(axes[-1], LABELS, strict=True):
         ax.set_xlabel(x)
+    small(figure)
     handles = max((ax.get_legend_handles_labels()[0] for ax in axes[:, 0]), key=len)
-    legend(figure, handles, loc="outside lower center", ncols=min(len(handles), 6))
     layers = int(np.bincount(arrays["member"]).max())
     skipped = int(arrays["skipped"][0])
-    left_out = f"{skipped} networks with one sigma, without noise or diverged are left out" if skipped else ""
+    left_out = f"{count(skipped, 'network')} with one sigma, without noise or diverged left out." if skipped else ""
     left = counted(settings=(len(shown), len(points)), layers=(min(layers, len(OTHERS)), layers))
-    same = "the level of a synapse's price, which depends on its mean, is held" if arrays["price_varies"].any() else ""
-    caption(figure, finding, same, left_out, left)
+    same = "The level of a synapse's price, which depends on its mean, is held." if arrays["price_varies"].any() else ""
+    key(figure, handles, *NOTES, same, left_out, left, ncols=min(len(handles), 6))
+    titled(figure, finding)
 
 
 def _row(axes: np.ndarray, mine: Arrays) -> None:
@@ -57,8 +65,8 @@ def _row(axes: np.ndarray, mine: Arrays) -> None:
         _across(axes[1], one, tone)
         axes[2].semilogx(one["measured"], one["in_sample"], ".-", color=tone, linewidth=1)
     slopes = [_slopes(mine, name) for name in ("within", "across")]
-    axes[0].set_title(f"{heading(str(mine['point'][0]), 40)}\nwithin neurons: {slopes[0]}", fontsize=8)
-    axes[1].set_title(f"across neurons: {slopes[1]}", fontsize=8)
+    axes[0].set_title(f"{heading(str(mine['point'][0]), 40)}\nwithin neurons: {slopes[0]}")
+    axes[1].set_title(f"across neurons: {slopes[1]}")
     _ends(axes[2], mine)
 
 
@@ -95,4 +103,4 @@ def _ends(ax: Axes, mine: Arrays) -> None:
     """The slope within neurons, into which that across turns where few synapses are measured."""
     ax.axhline(float(np.nanmedian(mine["within"])), color="0.4", linestyle=":", linewidth=1)
     ax.axhline(0.0, color="0.4", linewidth=0.8)
-    ax.set_title(f"across neurons, in a sample\n(dotted: within; halfway at {span(mine['needed'])})", fontsize=8)
+    ax.set_title(f"across neurons, in a sample\n(dotted: within; halfway at {span(mine['needed'])})")

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ebayes_core.report.canvas import spread
-from ebayes_plugins.analyses._layout import caption, counted, few_ticks, grid, heading, note
+from ebayes_plugins.analyses._layout import counted, few_ticks, heading, note
 from ebayes_plugins.analyses._panels import Arrays
+from ebayes_plugins.analyses._titles import key, page, small, titled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,14 +32,18 @@ def draw(arrays: Arrays, figure: Figure, layer: int, rows: int) -> None:
     shown = _panels(arrays, layer)
     points = list(dict.fromkeys(key for key, _ in shown))
     some = spread(points, rows)
-    axes, rules = grid(figure, len(some) + 1, WIDE, 2.7), list(dict.fromkeys(arrays["rule"].tolist()))
+    axes, rules = page(figure, len(some) + 1, WIDE, 1.75), list(dict.fromkeys(arrays["rule"].tolist()))
     for (row, point), (column, rule) in ((r, c) for r in enumerate(some) for c in enumerate(rules)):
         _synapses(axes[row, column], arrays, shown[point, rule], f"C{column}")
         _named(axes[row, column], point, rule, row, column)
     for ax, about in zip(axes[-1], CORTEX, strict=False):
         _cortex(ax, arrays, *about)
     _slopes(_joined(figure, axes[-1, len(CORTEX) :]), arrays, rules, layer)
-    caption(figure, *_title(arrays, rules, layer), counted(**{"sweep points": (len(some), len(points))}))
+    small(figure)
+    finding, *words = _title(arrays, rules, layer)
+    handles = figure.axes[-1].get_legend_handles_labels()[0]
+    key(figure, handles, *words, counted(**{"sweep points": (len(some), len(points))}), ncols=len(rules) + 1)
+    titled(figure, finding)
 
 
 def _panels(a: Arrays, layer: int) -> dict[tuple[str, str], int]:
@@ -61,9 +66,11 @@ def _title(a: Arrays, rules: list[str], layer: int) -> list[str]:
         slopes = a["equal_slope"][mine][a["rule"][mine] == rule]
         within.append(f"{rule} {((slopes >= low) & (slopes <= high)).sum()} of {len(slopes)}")
     return [
-        f"in cortex, ln |Δμ| at equal mean has the slope {slope:.2f} ({low:.2f} to {high:.2f}) on ln σ²; networks "
-        f"whose slope lies in this interval: {', '.join(within)}",
-        "sigma held; lines: fit (red), optimum at equal mean (dashed); 95% over synapses, of networks over seeds",
+        f"At equal mean, change goes as σ² to the {slope:.2f} ({low:.2f} to {high:.2f}) in cortex; layers of "
+        f"networks within this interval: {', '.join(within)}",
+        "Means go on for a few minibatches under each rule, with sigma held. Red: fit; dashed: slope of theory at "
+        "equal mean; brackets and ±: 95% intervals over synapses, bars over seeds. Cortex: "
+        f"{len(a['cortex_variance'])} synapses before and after plasticity; p: release probability.",
     ]
 
 
@@ -79,8 +86,8 @@ def _synapses(ax: Axes, a: Arrays, panel: int, tone: str) -> None:
     low, slope, high = (a[f"change_{name}"][panel] for name in ("low", "slope", "high"))
     _scaled(ax, x, y)
     predicted = round(float(a["predicted"][panel]), 2) + 0.0  # not -0.00
-    equal = f"at equal |μ| {a['equal_slope'][panel]:.2f}, predicted {predicted:.2f}"
-    note(ax, f"slope {slope:.2f} ± {(high - low) / 2:.1g}\n{equal}")
+    equal = f"at equal |μ| {a['equal_slope'][panel]:.2f}, theory {predicted:.2f}"
+    note(ax, f"slope {slope:.2f} ± {(high - low) / 2:.1g}\n{equal}", 6)
 
 
 def _lines(ax: Axes, x: np.ndarray, y: np.ndarray, slopes: dict[str, float]) -> None:
@@ -99,15 +106,14 @@ def _scaled(ax: Axes, x: np.ndarray, y: np.ndarray) -> None:
     ax.set_ylim(*np.exp([low - 0.45 * tall, high + 0.1 * tall]))
     if right - left < np.log(20):  # otherwise powers of ten are enough
         few_ticks(ax)
-    ax.tick_params(labelsize=7)
 
 
 def _named(ax: Axes, point: str, rule: str, row: int, column: int) -> None:
     ax.set_xlabel("σ² (weight²)")
     if not row:
-        ax.set_title(rule, fontsize=9)
+        ax.set_title(rule)
     if not column:
-        ax.set_ylabel(f"{heading(point, 26)}\n|Δμ| (weight)", fontsize=8)
+        ax.set_ylabel(f"{heading(point, 22)}\n|Δμ| (weight)")
 
 
 def _cortex(ax: Axes, a: Arrays, axes: str, x_name: str, y_name: str, relative: bool) -> None:
@@ -119,8 +125,8 @@ def _cortex(ax: Axes, a: Arrays, axes: str, x_name: str, y_name: str, relative: 
     _lines(ax, x, y, {"-": slope})
     _scaled(ax, x, y)
     ax.set(xlabel=x_name, ylabel=y_name)
-    ax.set_title(f"cortex, n = {len(x)}, r = {r:.2f}", fontsize=9)
-    note(ax, f"slope {slope:.2f} ({low:.2f} to {high:.2f})")
+    ax.set_title(f"cortex, n = {len(x)}, r = {r:.2f}")
+    note(ax, f"slope {slope:.2f} ({low:.2f} to {high:.2f})", 6)
 
 
 def _joined(figure: Figure, axes: np.ndarray) -> Axes:
@@ -144,10 +150,8 @@ def _slopes(ax: Axes, a: Arrays, rules: list[str], layer: int) -> None:
     ax.set(yticks=[-i for i in range(len(NAMES))], yticklabels=NAMES.values(), xlabel="slope of the logarithms")
     ax.axvline(0, color="0.6", linewidth=0.8, linestyle=":")
     layers = sorted(set(a["layer"][_drawn(a, layer)].tolist()))
-    ax.set_title(f"slopes in cortex, and of layer {' or '.join(map(str, layers))} of all networks", fontsize=9)
+    ax.set_title(f"slopes, layer {' or '.join(map(str, layers))} of each network")
     ax.yaxis.tick_right()
-    ax.tick_params(axis="y", labelsize=8)
-    ax.figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=len(rules) + 1)
 
 
 def _marks(ax: Axes, a: Arrays, mine: np.ndarray, rule: str, axes: str, place: float, **look: Any) -> None:

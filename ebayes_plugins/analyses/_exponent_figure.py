@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ebayes_core.report.canvas import spread
-from ebayes_plugins.analyses._layout import caption, counted, grid, heading
+from ebayes_plugins.analyses._layout import counted, heading
 from ebayes_plugins.analyses._panels import Arrays
+from ebayes_plugins.analyses._titles import count, key, page, small, titled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,26 +20,28 @@ KNOWN = {0.4: "2/5", 0.5: "1/2", 2 / 3: "2/3", 4 / 3: "4/3", 2.0: "2"}  #: expon
 #: what a slope is, its marker, and how far beside the layer's number it stands
 MARKS = {
     "found": ("found", "o", -0.2),
-    "implied": ("implied by rho2", "s", 0.0),
-    "solved": ("optimum at its mu and H", "D", 0.2),
+    "implied": ("implied by the exponents", "s", 0.0),
+    "solved": ("optimum at each mean and curvature", "D", 0.2),
 }
 
 
-def draw(arrays: Arrays, figure: Figure, columns: int) -> None:
+def draw(arrays: Arrays, figure: Figure, columns: int, finding: str) -> None:
     """Networks in columns: above, rho2 of each synapse against its precision; below, the slopes of its layers."""
     members = _first_seeds(arrays)
     shown = spread(members, columns)
-    axes = grid(figure, 2, len(shown), 2.9)
+    axes = page(figure, 2, len(shown), 1.9, 1.2)
     for column, member in enumerate(shown):
         mine = np.flatnonzero(arrays["member"] == member)
         _synapses(axes[0, column], arrays, mine)
         _slopes(axes[1, column], arrays, mine)
-    axes[0, 0].set_ylabel("effective exponent rho2")
-    axes[1, 0].set_ylabel("slope of log sigma$^2$ on log H")
+    axes[0, 0].set_ylabel("effective exponent ρ")
+    axes[1, 0].set_ylabel("slope of ln σ² on\nln curvature")
     _alike(axes)
     handles = [*_layers(arrays, shown), *axes[1, 0].get_legend_handles_labels()[0]]
-    figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 2 * len(shown) + 1))
-    caption(figure, _title(arrays), _intervals(arrays), counted(**{"sweep points": (len(shown), len(members))}))
+    small(figure)
+    words = (*_notes(arrays), counted(**{"sweep points": (len(shown), len(members))}))
+    key(figure, handles, *words, ncols=min(len(handles), 2 * len(shown)), columnspacing=1.0)
+    titled(figure, finding)
 
 
 def _first_seeds(arrays: Arrays) -> list[int]:
@@ -49,19 +52,15 @@ def _first_seeds(arrays: Arrays) -> list[int]:
     return list(first.values())
 
 
-def _title(a: Arrays) -> str:
-    """The finding: what range of exponents the synapses have."""
-    low, high = np.nanmin(a["rho2_low"]), np.nanmax(a["rho2_high"])
-    off = np.abs(a["found"] - a["solved"])
-    return (
-        f"Synapses behave as if rho were {low:.2g} to {high:.2g}; the slopes found differ from those of the optimum by "
-        f"{np.nanmedian(off):.2g} (median over layers)"
-    )
-
-
-def _intervals(a: Arrays) -> str:
-    seeds = "; large bars: 95% over seeds" if (a["seeds"] > 1).any() else ""
-    return f"bars: 95% over synapses{seeds}; exponents of a sample of the synapses that are not flat"
+def _notes(a: Arrays) -> list[str]:
+    """What dots, marks and bars are."""
+    seeds = ", thin ones over seeds" if (a["seeds"] > 1).any() else ""
+    points = max(int(np.isfinite(row).sum()) for row in a["rho2"])
+    return [
+        f"Above: at most {count(points, 'synapse')} of each layer; dotted: exponents of single mechanisms. Below: "
+        f"curvature of the loss (Gauss-Newton, averaged over the noise); bars: 95% intervals over synapses{seeds}. "
+        "Synapses that do not affect the loss are left out. B: balance of each layer, 1 at the optimum.",
+    ]
 
 
 def _synapses(ax: Axes, a: Arrays, panels: np.ndarray) -> None:
@@ -71,9 +70,9 @@ def _synapses(ax: Axes, a: Arrays, panels: np.ndarray) -> None:
         ax.plot(a["s"][panel], a["rho2"][panel], ".", color=tone, markersize=2, alpha=0.5, rasterized=True)
     _marked(ax, a, panels)
     balance = ", ".join(f"{b:.2g}" for b in a["balance"][panels])
-    ax.set(xscale="log", xlabel="precision mu$^2$/sigma$^2$", xlim=_central(a["s"][panels]))
+    ax.set(xscale="log", xlabel="precision μ²/σ²", xlim=_central(a["s"][panels]))
     point = str(a["point"][panels[0]]).rpartition(", layer")[0]
-    ax.set_title(f"{heading(point, 36)}\nB = {balance} by layer", fontsize=8)
+    ax.set_title(f"{heading(point, 30)}\nB {balance}")
 
 
 def _central(s: np.ndarray) -> tuple[float, float]:

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ebayes_core.report.canvas import LARGEST, spread
+from ebayes_core.report.canvas import spread
 from ebayes_plugins.analyses._colours import colours
 from ebayes_plugins.analyses._importance_claims import Arrays
 from ebayes_plugins.analyses._layout import COLUMNS, ROWS, blocks, counted, heading, note
 from ebayes_plugins.analyses._regression import running_quantiles
-from ebayes_plugins.analyses._titles import COLUMN, NOTES, WIDTH, key, small, titled, typeset
+from ebayes_plugins.analyses._titles import NOTES, key, page, small, titled, typeset
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,7 +27,7 @@ MEANINGS = {
     "gauss_newton": "curvature of the loss (Gauss-Newton)", "fisher_true": "curvature of the loss (Fisher information)",
     "fisher_empirical": "mean squared gradient of the loss (empirical Fisher)",
     "learning_rate_rms": "learning rate, inversely proportional to the root mean square of the gradient",
-    "learning_rate_authors": "learning rate, inversely proportional to the mean absolute gradient, as in the authors' code",
+    "learning_rate_authors": "learning rate, inversely proportional to the mean absolute gradient (authors' code)",
     "input_abs": "mean absolute input of the synapse", "input_square": "mean squared input of the synapse",
 }  # fmt: skip
 AT = {"_noise": ", averaged over the noise", "_mean": ", at the mean weights"}
@@ -38,7 +38,7 @@ def draw(arrays: Arrays, figure: Figure, estimator: str, columns: int, finding: 
     """Layers in rows, at most `columns` networks in columns."""
     panels = _places(arrays, columns)
     rows, wide = (1 + max(at) for at in zip(*panels, strict=True))
-    axes, named = _axes(figure, rows, wide), arrays.get("mechanism", arrays["label"])
+    axes, named = page(figure, rows, wide, 1.55), arrays.get("mechanism", arrays["label"])
     tones = colours(named, arrays["rho"])
     for place, ax in np.ndenumerate(axes):
         if place in panels:
@@ -52,12 +52,6 @@ def draw(arrays: Arrays, figure: Figure, estimator: str, columns: int, finding: 
     words = (*_notes(arrays, estimator), _left_out(arrays, list(panels.values())))
     key(figure, handles, *words, ncols=4 if wide > 1 else 2, columnspacing=1.0)
     titled(figure, finding)
-
-
-def _axes(figure: Figure, rows: int, wide: int) -> np.ndarray:
-    """Panels over a column of a page for a single network, and over its whole width for more than two."""
-    figure.set_size_inches({1: COLUMN, 2: 0.65 * WIDTH}.get(wide, WIDTH), min(1.55 * rows + 1.3, LARGEST[1]))
-    return np.asarray(figure.subplots(rows, wide, squeeze=False))
 
 
 def _places(arrays: Arrays, columns: int) -> Places:
@@ -75,19 +69,25 @@ def _places(arrays: Arrays, columns: int) -> Places:
 
 def meaning(estimator: str) -> str:
     """What an estimator measures, in words."""
-    name, at = next(((estimator.removesuffix(end), words) for end, words in AT.items() if estimator.endswith(end)), ("", ""))
+    name, at = next(
+        ((estimator.removesuffix(end), words) for end, words in AT.items() if estimator.endswith(end)), ("", "")
+    )
     return MEANINGS[name or estimator] + at
 
 
 def _notes(arrays: Arrays, estimator: str) -> list[str]:
     """What is on the axes, what the numbers are, and how many networks are not there."""
     per = "" if estimator in NAMES else ", per training example"
-    over = "over synapses, and over seeds where there are several" if (arrays["point_seeds"] > 1).any() else "over synapses"
+    over = (
+        "over synapses, and over seeds where there are several"
+        if (arrays["point_seeds"] > 1).any()
+        else "over synapses"
+    )
     skipped = arrays["skipped"][0]
     return [
         f"Horizontal: {meaning(estimator)}{per}; right-hand scale: σ² relative to the layer's mean squared weight.",
-        f"Slope ± 95% interval {over}, and slope at the optimum; r: rank correlation; n: synapses + flat ones, left out; B: "
-        "balance, 1 at the optimum. Axes span the central 99% of the synapses.",
+        f"Slope ± 95% interval {over}, and slope at the optimum; r: rank correlation; n: synapses + flat ones, left "
+        "out; B: balance, 1 at the optimum. Axes span the central 99% of the synapses.",
         f"Networks left out (diverged, all sigma equal, or not measured): {skipped}." if skipped else "",
     ]
 
@@ -126,7 +126,16 @@ def _scatter(ax: Axes, arrays: Arrays, panel: int, tone: Any) -> None:
         )
     if len(x) > 50:
         middles = running_quantiles(x, y, (0.5,))
-        ax.plot(*middles, color="white", marker="o", markersize=3, linestyle="", markeredgecolor="0.1", markeredgewidth=0.7, label="running median")
+        ax.plot(
+            *middles,
+            color="white",
+            marker="o",
+            markersize=3,
+            linestyle="",
+            markeredgecolor="0.1",
+            markeredgewidth=0.7,
+            label="running median",
+        )
     ax.locator_params(nbins=4)
     note(ax, _remark({name: arrays[name][panel] for name in arrays if len(arrays[name]) == len(arrays["member"])}), 6)
 

@@ -14,19 +14,21 @@ from ebayes_plugins.analyses._layout import (
     ENTRIES,
     MARKERS,
     axis_scale,
-    caption,
     counted,
     few_ticks,
-    grid,
     heading,
-    legend,
 )
+from ebayes_plugins.analyses._titles import count, key, page, small, titled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
 Arrays = dict[str, np.ndarray]
+NOTE = (
+    "Means over seeds; bars: standard deviations, of energy and score; dotted: energies at which noises are compared."
+)
 MECHANISMS = 3  #: most blocks of two rows of panels
 PANELS = (
     ("score_sample", "one sampled network"), ("score_ensemble", "ensemble"), ("score_mean", "mean weights"),
@@ -38,7 +40,7 @@ def draw(arrays: Arrays, figure: Figure, energies: dict[str, np.ndarray], findin
     """Numbers against energy per synapse, mean and standard deviation over seeds; dotted where noises are compared."""
     names = list(energies)
     shown = spread(names, MECHANISMS)
-    axes = grid(figure, 2 * len(shown), 3, 3.0)
+    axes = page(figure, 2 * len(shown), 3, 1.7)
     looks = _looks(arrays)
     for i, column in enumerate(shown):
         block = axes[2 * i : 2 * i + 2].ravel()
@@ -46,16 +48,18 @@ def draw(arrays: Arrays, figure: Figure, energies: dict[str, np.ndarray], findin
             _panel(ax, arrays, column, name, looks)
             for energy in energies[column]:
                 ax.axvline(energy, color="0.7", linestyle=":", linewidth=0.8)
-            ax.set_title(title if len(names) == 1 else f"{heading(column, 32)}\n{title}", fontsize=8)
+            ax.set_title(title if len(names) == 1 else f"{heading(column, 32)}\n{title}")
             few_ticks(ax)
     for ax in axes[-1]:
-        ax.set_xlabel("energy per synapse, before c")
-    _below(figure, looks)
+        ax.set_xlabel("energy per synapse (before c)")
+    small(figure)
     skipped = int(arrays["skipped"][0])
-    caption(
-        figure, finding, balance_range(arrays["line"], arrays["balance"]) if len(looks) < ENTRIES else "",
-        f"{skipped} networks without noise or diverged are left out" if skipped else "",
+    titled(figure, finding)
+    key(
+        figure, _entries(looks), NOTE, balance_range(arrays["line"], arrays["balance"]) if len(looks) < ENTRIES else "",
+        f"{count(skipped, 'network')} without noise or diverged left out." if skipped else "",
         counted(mechanisms=(len(shown), len(names)), noises=(min(len(looks), ENTRIES), len(looks))),
+        ncols=min(len(looks), 3),
     )  # fmt: skip
 
 
@@ -84,8 +88,7 @@ def _panel(ax: Axes, arrays: Arrays, column: str, name: str, looks: dict[str, di
     ax.set(xscale="log", yscale=axis_scale(arrays[name]) if loss else "linear")
 
 
-def _below(figure: Figure, looks: dict[str, dict[str, Any]]) -> None:
+def _entries(looks: dict[str, dict[str, Any]]) -> list[Line2D]:
     from matplotlib.lines import Line2D
 
-    handles = [Line2D([], [], label=name, **look) for name, look in looks.items()]
-    legend(figure, handles, loc="outside lower center", ncols=min(len(handles), 3))
+    return [Line2D([], [], label=name, **look) for name, look in looks.items()]

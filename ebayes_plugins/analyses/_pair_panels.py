@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ebayes_plugins.analyses._layout import heading
-from ebayes_plugins.analyses._titles import WIDTH, key, small
+from ebayes_plugins.analyses._titles import key, small
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,12 +16,6 @@ Arrays = dict[str, np.ndarray]
 Tones = dict[int, Any]  #: network -> colour
 NOISES = ("matched", "equal")
 LINES = {"colors": "tab:purple", "linestyles": "-", "linewidths": 0.7, "alpha": 0.7}
-
-
-def panels_of(figure: Any, rows: int) -> np.ndarray:
-    """Axes (rows, 5) over the width of a page."""
-    figure.set_size_inches(WIDTH, 1.5 * rows + 1.3)
-    return np.asarray(figure.subplots(rows, 5, squeeze=False))
 
 
 def finished_off(figure: Any, axes: np.ndarray, *words: str) -> None:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ebayes_core.report.canvas import spread
-from ebayes_plugins.analyses._colours import colours
 from ebayes_core.wording import span
+from ebayes_plugins.analyses._colours import colours
 from ebayes_plugins.analyses._layout import COLUMNS, MARKERS, counted, heading, short
 from ebayes_plugins.analyses._posterior_claims import interval, mechanisms, points
 from ebayes_plugins.analyses._titles import WIDTH, count, counts, titled
@@ -81,7 +81,9 @@ def _ellipses(part: Any, arrays: Arrays, shown: Shown) -> None:
         ax.tick_params(labelbottom=found.get((row + 1, column)) is None)
         ax.set_xlabel("$w_2$ / mean s.d." if found.get((row + 1, column)) is None else "", fontsize=8)
         ax.set_ylabel("$w_1$ / mean s.d." if column == 0 else "", fontsize=8)
-    part.suptitle("a  noise and posterior of one pair of synapses, drawn with equal areas", x=0.01, ha="left", fontsize=9)
+    part.suptitle(
+        "a  noise and posterior of one pair of synapses, drawn with equal areas", x=0.01, ha="left", fontsize=9
+    )
 
 
 def _reach(arrays: Arrays, rows: list[int]) -> tuple[float, float]:
@@ -106,8 +108,8 @@ def _ellipse(ax: Axes, arrays: Arrays, row: int) -> None:
     if not np.isfinite(x + y).all():
         ax.text(0.5, 0.5, "fewer than two\nsynapses not flat", transform=ax.transAxes, ha="center", fontsize=7)
         return
-    _outline(ax, x - x.mean(), color="0.4", linestyle="--")
     _outline(ax, y - y.mean(), color=_tone(arrays, row))
+    _outline(ax, x - x.mean(), color="0.3", linestyle="--", linewidth=1.2)
     ratios = [10 ** abs(v[1] - v[0]) for v in (y, x)]
     said = f"axes {ratios[0]:.2g}:1 ({ratios[1]:.2g}:1)\nsize {10 ** (y - x).mean():.2g}"
     ax.text(0.5, 0.02, said, transform=ax.transAxes, fontsize=6.5, ha="center", color="0.25")
@@ -163,12 +165,12 @@ def _notes(arrays: Arrays, against: str, pair: tuple[float, float]) -> list[str]
     return [
         f"Layer {arrays['layer'][0]}, {counts(arrays['n'], 'synapse')} per network, {count(seeds, 'seed')}.",
         f"(a) 2 s.d. around the means; colour: noise; grey, dashed: {NAMES[against]}. Axes: ratio of the longer to the "
-        "shorter, noise (posterior); size: s.d. of the noise over that of the posterior, geometric means of both synapses, "
-        "by which each ellipse is divided. The synapses "
+        "shorter, noise (posterior); size: s.d. of the noise over that of the posterior, geometric means of both "
+        "synapses, by which each ellipse is divided. The synapses "
         f"are those at percentiles {100 * pair[0]:g} and {100 * pair[1]:g} of the posterior's variance.",
-        f"{'(b) at the middle price c of each. ' if len(set(arrays['row'].tolist())) > 1 else ''}(b, c) Markers: medians "
-        "of equally many synapses; bands: their central 80%; dashed: optimum of theory; dotted: noise equal to posterior; "
-        f"±: 95% interval over {'seeds' if seeds > 1 else 'synapses'}. Synapses without curvature are left out.",
+        f"{'(b) at the middle price c of each. ' if len(set(arrays['row'].tolist())) > 1 else ''}(b, c) Markers: "
+        "medians of equally many synapses; bands: their central 80%; dashed: optimum of theory; dotted: noise equal "
+        f"to posterior; ±: 95% interval over {'seeds' if seeds > 1 else 'synapses'}. Synapses without curvature are left out.",
         f"Balance (1 at the optimum): noise {span(own)}" + (f", posterior {span(theirs)}." if len(theirs) else "."),
         f"Networks left out (without noise or posterior, or diverged): {skipped}." if skipped else "",
     ]

@@ -5,10 +5,25 @@ from __future__ import annotations
 from textwrap import wrap
 from typing import Any
 
+import numpy as np
+
+from ebayes_core.report.canvas import LARGEST
+from ebayes_plugins.analyses._layout import legend
+
 COLUMN, WIDTH = 3.4, 7.1  #: a printed column and page (inches); figures of these widths are printed without shrinking
 TITLE, NOTES = 9.0, 7.0  #: points
 LETTERS = 122  #: letters per inch of a text of one point; of 7 points, 17
-SYMBOLS = {"sigma": "σ", "rho": "ρ", "^2": "²", "|mu|": "|μ|", "log10": "log$_{10}$"}
+SYMBOLS = {"^-rho": "$^{-ρ}$", "sigma": "σ", "rho": "ρ", "^2": "²", "|mu|": "|μ|", "log10": "log$_{10}$"}
+
+
+def page(figure: Any, rows: int, columns: int, each: float = 1.8, room: float = 1.2) -> np.ndarray:
+    """Axes (rows, columns) over a printed column for one panel beside another, over a page for more than two.
+
+    each: height of a row; room: for the words above and below (inches).
+    """
+    wide = {1: COLUMN, 2: 0.75 * WIDTH}.get(columns, WIDTH)
+    figure.set_size_inches(wide, min(each * rows + room, LARGEST[1]))
+    return np.asarray(figure.subplots(rows, columns, squeeze=False))
 
 
 def typeset(text: str) -> str:
@@ -21,14 +36,20 @@ def typeset(text: str) -> str:
 def titled(figure: Any, finding: str, *notes: str) -> None:
     """The finding above the panels, and below them what they show; both wrapped at the figure's width."""
     if finding:
-        figure.suptitle(lines(figure, typeset(finding), TITLE), fontsize=TITLE)
+        figure.suptitle(lines(figure, _begun(typeset(finding)), TITLE), fontsize=TITLE)
     if text := remarks(figure, *notes):
         figure.supxlabel(text, x=0.01, ha="left", fontsize=NOTES, color="0.25")
 
 
 def remarks(figure: Any, *notes: str) -> str:
     """Notes as one paragraph, for below the panels; empty ones are left out."""
-    return lines(figure, typeset(" ".join(note for note in notes if note)), NOTES)
+    said = (typeset(note) for note in notes if note)
+    return lines(figure, " ".join(_begun(note) + "." * (note[-1] not in ".:") for note in said), NOTES)
+
+
+def _begun(text: str) -> str:
+    """A sentence that begins with a capital, or with a symbol as it is."""
+    return text[0].upper() + text[1:] if text[0].isascii() else text
 
 
 def lines(figure: Any, text: str, size: float) -> str:
@@ -38,8 +59,6 @@ def lines(figure: Any, text: str, size: float) -> str:
 
 def key(figure: Any, handles: list[Any], *notes: str, **look: Any) -> None:
     """The legend below the panels, and the notes above its entries."""
-    from ebayes_plugins.analyses._layout import legend
-
     text = {"title": remarks(figure, *notes), "title_fontproperties": {"size": NOTES}, "alignment": "left"}
     legend(figure, handles, loc="outside lower center", fontsize=NOTES, **text, **look)
 

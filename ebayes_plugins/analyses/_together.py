@@ -12,8 +12,9 @@ from ebayes_core.wording import span, text
 from ebayes_plugins.analyses._choices import CHANGE, INPUT, RATE, VARIABILITY, Choice, last
 from ebayes_plugins.analyses._colours import colours
 from ebayes_plugins.analyses._common import exponent, label
-from ebayes_plugins.analyses._layout import caption, counted, few_ticks, grid, legend
+from ebayes_plugins.analyses._layout import counted, few_ticks, legend
 from ebayes_plugins.analyses._regression import over_seeds, regress
+from ebayes_plugins.analyses._titles import WIDTH, small, titled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -106,14 +107,18 @@ def draw(a: Arrays, figure: Any, shown: str) -> None:
     """Draw the arrays that measure() returned; shown: the network whose synapses are the dots."""
     names = list(dict.fromkeys(a["together_name"][a["together_name"] != CORTEX].tolist()))
     drawn = spread(names, MOST)
-    for ax, panel in zip(grid(figure, 1, 2, 4.4)[0], PANELS, strict=True):
+    figure.set_size_inches(WIDTH, 4.4)
+    for ax, panel in zip(figure.subplots(1, 2), PANELS, strict=True):
         _panel(ax, a, panel, drawn)
         x, y = LABELS[panel]
         ax.set(xscale="log", yscale="log", xlabel=x, ylabel=y, **_limits(a, panel))
         few_ticks(ax)
+    small(figure)
     over = " and ".join(dict.fromkeys(a["together_over"].tolist()))
-    said = f"dark dots: cortex; small dots: network {shown}, 98% of its synapses; slopes with 95% intervals over {over}"
-    caption(figure, said, SHARED, counted(costs=(len(drawn), len(names))))
+    said = (
+        f"Dark dots: cortex; small dots: network {shown}, 98% of its synapses; slopes with 95% intervals over {over}."
+    )
+    titled(figure, headline(a), said, SHARED, counted(costs=(len(drawn), len(names))))
 
 
 def _panel(ax: Axes, a: Arrays, panel: str, drawn: list[str]) -> None:
@@ -127,7 +132,7 @@ def _panel(ax: Axes, a: Arrays, panel: str, drawn: list[str]) -> None:
         if a["together_name"][i] in (CORTEX, *drawn):
             lines.append(_line(ax, {k[9:]: v[i] for k, v in a.items() if k in _columns(a)}, tones))
     ax.set_title(f"{panel}  {_finding(a, panel)}", fontsize=9, loc="left")
-    legend(ax, lines, loc="best", fontsize=7)
+    legend(ax, lines, loc="best", fontsize=6.5)
 
 
 def _limits(a: Arrays, panel: str) -> dict[str, tuple[float, float]]:

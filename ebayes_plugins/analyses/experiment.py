@@ -28,9 +28,11 @@ from ebayes_plugins.analyses._choices import (
 from ebayes_plugins.analyses._clouds import noisy
 from ebayes_plugins.analyses._colours import colour
 from ebayes_plugins.analyses._common import exponent, label, offering
-from ebayes_plugins.analyses._layout import caption, counted, few_ticks, grid, note, short
+from ebayes_plugins.analyses._experiment_words import finding
+from ebayes_plugins.analyses._layout import counted, few_ticks, note, short
 from ebayes_plugins.analyses._measured import PLASTICITY, RATES
 from ebayes_plugins.analyses._regression import SMALL, regress
+from ebayes_plugins.analyses._titles import small, titled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -147,15 +149,16 @@ class Experiment(Analysis):
         return {name: np.concatenate([arrays[name], more.get(name, arrays[name][:0])]) for name in columns}
 
     def headline(self, arrays: dict[str, np.ndarray]) -> str:
-        """The slopes of cortex and of networks, if they are drawn together."""
-        return _together.headline(arrays) if self.together else ""
+        """How synapses of cortex and of networks change and vary; with their slopes, if they are drawn together."""
+        return _together.headline(arrays) if self.together else finding(arrays)
 
     def draw(self, arrays: dict[str, np.ndarray], figure: Figure) -> None:
         """Cortex above, the first network below, on the same axes; or both on one set of axes."""
         if self.together:
             _together.draw(arrays, figure, short(str(arrays["shown"][0]), LONGEST))
             return
-        axes = grid(figure, 2, 2, 3.4)
+        figure.set_size_inches(5.4, 5.2)
+        axes = figure.subplots(2, 2)
         titles = ("cortex: plasticity", "cortex: firing rates", "network: learning rates", "network: inputs")
         for ax, panel, title in zip(axes.flat, PANELS, titles, strict=True):
             row = {name: arrays[name][arrays[f"{panel}_row"][0]] for name in COLUMNS}
@@ -163,11 +166,20 @@ class Experiment(Analysis):
             _scatter(ax, arrays[f"{panel}_x"], arrays[f"{panel}_y"], row, tone)
             ax.set_title(f"{panel}  {title}", fontsize=9, loc="left")
             ax.set(xlabel=UNITS[row["x"]], ylabel=UNITS[row["y"]])
-        shown = short(str(arrays["shown"][0]), LONGEST)
+        small(figure)
+        titled(figure, finding(arrays), *self._notes(arrays))
+
+    def _notes(self, arrays: dict[str, np.ndarray]) -> list[str]:
+        """Where the synapses are from, and what is drawn of them."""
         networks = len(set(arrays["member"][arrays["member"] >= 0].tolist()))
         whole = str(arrays["source"][arrays["c_row"][0]]).endswith(WHOLE)
-        which = WHOLE if whole else "synapses whose mean is not near zero"
-        caption(figure, f"network: {shown}, {which}; intervals: 95%", counted(networks=(1, networks)))
+        return [
+            f"Network: {short(str(arrays['shown'][0]), LONGEST)}, layer {self.layer}, "
+            f"{WHOLE if whole else 'synapses whose mean is not near zero'}. Red: least squares; brackets: 95% interval "
+            "of the slope over synapses; n: synapses; r: Pearson's correlation, of logarithms on logarithmic axes. "
+            "Δμ: change by plasticity in cortex, learning rate in networks; a.u.: arbitrary units.",
+            counted(networks=(1, networks)),
+        ]
 
 
 def _rows(choice: Choice) -> Iterator[dict[str, Any]]:
@@ -199,4 +211,4 @@ def _scatter(ax: Axes, x: np.ndarray, y: np.ndarray, row: dict[str, Any], tone: 
     ax.set_ylim(*back(room))
     p = f"p = {row['p']:.2g}" if row["p"] > 1e-10 else "p < 1e-10"
     interval = f"[{row['low']:.2f}, {row['high']:.2f}]"
-    note(ax, f"n = {row['n']}, r = {row['r']:.3f}, {p}\nslope {row['slope']:.2f}, {interval}")
+    note(ax, f"n = {row['n']:,}, r = {row['r']:.2f}, {p}\nslope {row['slope']:.2f} {interval}", 6.5)

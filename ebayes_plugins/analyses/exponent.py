@@ -108,7 +108,7 @@ class Exponent(Analysis):
         """The range of the effective exponents, and the slope found beside the two predictions."""
         low, high = arrays["rho2_low"], arrays["rho2_high"]
         return (
-            f"Synapses have effective exponents rho2 of {span([*low, *high])} (90% of each layer); the slope of "
+            f"Synapses have effective exponents of {span([*low, *high])} (90% of each layer); the slope of "
             f"log sigma^2 on log H is {span(arrays['found'])}, where the exponents imply {span(arrays['implied'])} and "
             f"the optimum at each synapse's mean and curvature has {span(arrays['solved'])}."
         )
@@ -117,7 +117,7 @@ class Exponent(Analysis):
         """Sweep points in columns, first seeds: above, exponents against mu^2/sigma^2; below, slopes by layer."""
         from ebayes_plugins.analyses import _exponent_figure
 
-        _exponent_figure.draw(arrays, figure, self.columns)
+        _exponent_figure.draw(arrays, figure, self.columns, self.headline(arrays))
 
 
 def _ranges(values: np.ndarray, name: str) -> dict[str, float]:

@@ -10,8 +10,9 @@ from pydantic import Field, model_validator
 
 from ebayes_core.contract.slots import Analysis
 from ebayes_plugins.analyses._colours import colour
-from ebayes_plugins.analyses._layout import caption, few_ticks, grid, note
+from ebayes_plugins.analyses._layout import few_ticks, note
 from ebayes_plugins.analyses._regression import fit_line
+from ebayes_plugins.analyses._titles import page, small, titled
 from ebayes_plugins.costs.quantal import Quantal
 
 if TYPE_CHECKING:
@@ -123,37 +124,55 @@ class Mechanisms(Analysis):
             "± 95%": arrays["half_width"], "-rho": -arrays["rho"], "share of n in precision": arrays["share_n"],
         }  # fmt: skip
 
+    def headline(self, arrays: dict[str, np.ndarray]) -> str:
+        """The fitted exponents of the mechanisms, and that of a synapse whose n, p and q are free."""
+        known = dict(zip(arrays["name"].tolist(), arrays["exponent"].tolist(), strict=True))
+        powers = ", ".join(f"{-known[m.name]:.2g} ({m.name})" for m in MECHANISMS[:4])
+        return (
+            f"At a constant mean, the cost of reliability goes as sigma^-rho, rho = {powers}; {self._finding(arrays)}."
+        )
+
+    def _finding(self, arrays: dict[str, np.ndarray]) -> str:
+        """What moves at least energy if nothing but the mean is held."""
+        return (
+            f"with {FREE}, {-arrays['exponent'][-1]:.2g}, and p makes {1 - arrays['share_n'][-1]:.0%} of the precision"
+        )
+
     def draw(self, arrays: dict[str, np.ndarray], figure: Figure) -> None:
         """Cost above; below it what varies, and the quantal size that compensates, relative to their smallest."""
         shown = [0, 1, 2, 3, len(MECHANISMS)]
-        axes = grid(figure, 2, len(shown), 2.4)
+        axes = page(figure, 2, len(shown), 1.5)
         for column, i in enumerate(shown):
             _cost(axes[0, column], arrays, i)
             _variables(axes[1, column], arrays, i)
         ax, last = axes[0, 3], len(MECHANISMS) - 1
-        ax.loglog(arrays["sigma"][last], arrays["cost"][last], ":", color="0.4", label="p varies (Eq. 18)")
-        ax.legend(loc="upper right", fontsize=7)
+        ax.loglog(arrays["sigma"][last], arrays["cost"][last], ":", color="0.4", label="p varies")
+        ax.legend(loc="upper right", fontsize=6)
         axes[0, 0].set_ylabel("cost / smallest cost")
-        axes[1, 0].set_ylabel("relative to smallest")
-        caption(figure, f"mean PSP kept constant at {self.mean:g} mV by q; {self._finding(arrays)}")
+        axes[1, 0].set_ylabel("value / smallest value")
+        small(figure)
+        titled(figure, self.headline(arrays), *self._notes(arrays))
 
-    def _finding(self, arrays: dict[str, np.ndarray]) -> str:
+    def _notes(self, arrays: dict[str, np.ndarray]) -> list[str]:
+        """What is held, the prices, and what moves where all are free."""
         named = {name: getattr(self, name) for name in ("calcium", "turnover", "membrane", "actin")}
         prices = ", ".join(f"{name} {value:g}" for name, value in named.items() if value)
-        share = 1 - arrays["share_n"][-1]
-        return f"with {FREE}, p makes {share:.0%} of the precision, at least energy (prices: {prices})"
+        return [
+            f"Computed from n vesicles of release probability p and quantal size q; q keeps the mean PSP at {self.mean:g} "
+            f"mV. Above: cost against the standard deviation σ of the PSP, and the fitted exponent. Below: what moves. "
+            f"Last column: least energy at the prices {prices}; {_moves(arrays, len(MECHANISMS))}."
+        ]
 
 
 def _cost(ax: Axes, arrays: dict[str, np.ndarray], i: int) -> None:
     """One mechanism's cost against sigma."""
     rho = float(arrays["rho"][i])
     ax.loglog(arrays["sigma"][i], arrays["cost"][i], color=colour(rho))
-    ax.set_title(str(arrays["name"][i]), fontsize=9)
-    ax.set_xlabel("sigma (mV)")
+    ax.set_title(str(arrays["name"][i]))
     few_ticks(ax)
     ax.set_ylim(bottom=arrays["cost"][i].max() ** -0.4)  # room for the numbers below the line
-    theory = "no power law" if np.isnan(rho) else f"-rho = {-rho:.3f}"
-    note(ax, f"fitted exponent {arrays['exponent'][i]:.3f}\n{theory}")
+    theory = "no power law" if np.isnan(rho) else f"theory {-rho:.3f}"
+    note(ax, f"exponent {arrays['exponent'][i]:.3f}\n{theory}", 6.5)
 
 
 def _variables(ax: Axes, arrays: dict[str, np.ndarray], i: int) -> None:
@@ -163,17 +182,17 @@ def _variables(ax: Axes, arrays: dict[str, np.ndarray], i: int) -> None:
     for name, style in styles.items():
         values = arrays[name][i]
         ax.loglog(arrays["sigma"][i], values / values.min(), style, color="0.2", label=name)
-    ax.set_xlabel("sigma (mV)")
+    ax.set_xlabel("σ (mV)")
     few_ticks(ax)
     held = None if len(moves) > 1 else "n" if moves == ["p"] else "p"
     title = f"{held} = {arrays[held][i][0]:g}" if held else None
-    ax.legend(loc="best", fontsize=7, title=title, title_fontsize=7)
-    if not held:
-        ax.set_title(_moves(arrays, i), fontsize=8)
+    ax.set_ylim(top=ax.get_ylim()[1] ** 1.5)  # room for the names above the lines
+    look = {"fontsize": 6.5, "title_fontsize": 6.5, "handlelength": 1.5, "columnspacing": 1.0, "borderaxespad": 0.1}
+    ax.legend(loc="upper center", ncols=len(styles), title=title, **look)
 
 
 def _moves(arrays: dict[str, np.ndarray], i: int) -> str:
     """Which variable moves if all are free: the ranges of n and p, and the part of n in the precision."""
     n, p = ((arrays[name][i].min(), arrays[name][i].max()) for name in ("n", "p"))
-    share = f"{arrays['share_n'][i]:.0%} of ln mu$^2$/sigma$^2$ by n"
-    return f"n {n[0]:.2g} to {n[1]:.2g}, p {p[0]:.2g} to {p[1]:.2g}\n{share}"
+    share = f"{arrays['share_n'][i]:.0%} of the logarithm of the precision μ²/σ²"
+    return f"n goes from {n[0]:.2g} to {n[1]:.2g} and makes {share}, p from {p[0]:.2g} to {p[1]:.2g}"

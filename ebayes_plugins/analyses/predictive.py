@@ -15,9 +15,11 @@ from ebayes_core.trained.data import examples_of
 from ebayes_plugins.analyses._colours import colour
 from ebayes_plugins.analyses._common import exponent, finished, multiplier
 from ebayes_plugins.analyses._gaussian import calibration, places, similarity, transport
-from ebayes_plugins.analyses._layout import COLUMNS, ROWS, caption, counted, few_ticks, grid
+from ebayes_plugins.analyses._layout import COLUMNS, ROWS, counted, few_ticks
 from ebayes_plugins.analyses._predictive_claims import CLAIMS, by_value
+from ebayes_plugins.analyses._predictive_words import finding, notes
 from ebayes_plugins.analyses._rebuilt import dataset_of, rebuilt
+from ebayes_plugins.analyses._titles import key, page, small, titled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from ebayes_core.results.reader import Run
 
 Arrays = dict[str, np.ndarray]
+BAYES = "0.3"  #: colour of variational Bayes
 GRID = 241  #: number of points of x
 
 
@@ -120,11 +123,15 @@ class Predictive(Analysis):
             "slack / synapse": arrays["slack"] / arrays["synapses"]
         }
 
+    def headline(self, arrays: Arrays) -> str:
+        """How near the energies come to variational Bayes, at their best price."""
+        return finding(arrays)
+
     def draw(self, arrays: Arrays, figure: Figure) -> None:
         """VI and widths above; below, rho to the right and the multiplier downwards; for the first seed."""
         known = {name: np.unique(arrays[name][np.isfinite(arrays["rho"])]) for name in ("rho", "price")}
         rhos, prices = spread(known["rho"].tolist(), COLUMNS), spread(known["price"].tolist(), ROWS - 1)
-        axes = grid(figure, len(prices) + 1, max(len(rhos), 2), 2.5)
+        axes = page(figure, len(prices) + 1, max(len(rhos), 2), 1.4)
         first = arrays["seed"] == arrays["seed"][0]
         bayes, widths = _above(figure, axes[0])
         _band(bayes, arrays, int(np.flatnonzero(first & ~np.isfinite(arrays["rho"]))[0]))
@@ -134,15 +141,18 @@ class Predictive(Analysis):
             mine = first & (arrays["rho"] == rhos[column % len(rhos)]) & (arrays["price"] == prices[row])
             if column < len(rhos) and mine.any():
                 _band(ax, arrays, int(np.flatnonzero(mine)[0]))
-                ax.set_title(f"rho = {rhos[column]:.2g}, {arrays['priced_by'][0]} = {prices[row]:.2g}", fontsize=8)
+                ax.set_title(
+                    f"rho = {rhos[column]:.2g}, {arrays['priced_by'][0]} = {prices[row]:.2g}".replace("rho", "ρ")
+                )
+                ax.set(xlabel="x" if row == len(prices) - 1 else "", ylabel="" if column else "y")
             else:
                 figure.delaxes(ax)
-        figure.legend(*bayes.get_legend_handles_labels(), loc="outside lower center", ncols=5)
+        small(figure)
         exponents, price = (len(rhos), len(known["rho"])), (len(prices), len(known["price"]))
         seeds = (1, len(set(arrays["seed"].tolist())))
-        caption(
-            figure, _title(arrays), counted(**{"rho": exponents, str(arrays["priced_by"][0]): price, "seeds": seeds})
-        )
+        left_out = counted(**{"rho": exponents, str(arrays["priced_by"][0]): price, "seeds": seeds})
+        key(figure, bayes.get_legend_handles_labels()[0], *notes(arrays), left_out, ncols=5)
+        titled(figure, finding(arrays))
 
 
 def _members(run: Run) -> list[int]:
@@ -181,15 +191,6 @@ def _rms(values: np.ndarray) -> float:
     return float(np.sqrt((values**2).mean()))
 
 
-def _title(a: Arrays) -> str:
-    """Explanation of the numbers in the panels."""
-    left_out = f", {a['left_out'][0]} networks left out" if a["left_out"][0] else ""
-    return (
-        f"predictive distributions, seed {a['seed'][0]}{left_out}; RMSE to f and held-out points in 2 s.d.; "
-        "width in the gap and beyond, relative to near the data; KL to VI (nat) and balance B"
-    )
-
-
 def _above(figure: Figure, axes: np.ndarray) -> tuple[Axes, Axes]:
     """Two wide panels instead of the first row."""
     places, half = axes[0].get_gridspec(), len(axes) // 2
@@ -198,17 +199,22 @@ def _above(figure: Figure, axes: np.ndarray) -> tuple[Axes, Axes]:
     return figure.add_subplot(places[0, :half]), figure.add_subplot(places[0, half:])
 
 
+def _tone(rho: float) -> Any:
+    """Colour of an energy; dark grey for variational Bayes, to which all are compared."""
+    return BAYES if np.isnan(rho) else colour(rho)
+
+
 def _band(ax: Axes, a: Arrays, i: int) -> None:
     """One predictive distribution: data, the function, mean and two standard deviations; its numbers in a corner."""
-    x, mean, tone = a["x"], a["mean"][i], colour(float(a["rho"][i]))
-    for sd, alpha, label in (("sd_y", 0.25, "2 s.d., observed"), ("sd", 0.45, "2 s.d., network")):
+    x, mean, tone = a["x"], a["mean"][i], _tone(float(a["rho"][i]))
+    for sd, alpha, label in (("sd_y", 0.25, "2 s.d., with noise"), ("sd", 0.45, "2 s.d., network")):
         ax.fill_between(x, mean - 2 * a[sd][i], mean + 2 * a[sd][i], color=tone, alpha=alpha, linewidth=0, label=label)
-    ax.plot(x, mean, color=tone, linewidth=1, label="mean")
-    ax.plot(x, a["f"], color="0.5", linewidth=1, label="f(x)")
+    ax.plot(x, mean, color=tone, linewidth=1, label="mean prediction")
+    ax.plot(x, a["f"], color="0.1", linewidth=0.8, linestyle=":", label="true function")
     ax.plot(a["x_train"], a["y_train"], "k.", markersize=1.5, label="data", rasterized=len(a["x_train"]) > 2000)
     low, high = a["y_train"].min(), a["y_train"].max()
     room = 0.3 * (high - low)
-    ax.set(xlim=(x[0], x[-1]), ylim=(low - room, high + 2 * room), xlabel="x", ylabel="y")
+    ax.set(xlim=(x[0], x[-1]), ylim=(low - room, high + 3 * room), xlabel="x", ylabel="y")
     box = {"facecolor": "white", "alpha": 0.75, "edgecolor": "none", "pad": 1}
     ax.text(0.02, 0.98, _remark(a, i), transform=ax.transAxes, fontsize=6, va="top", color="0.2", bbox=box)
 
@@ -218,7 +224,7 @@ def _remark(a: Arrays, i: int) -> str:
     gap, beyond = (a[f"width_{name}"][i] / a["width_near"][i] for name in ("gap", "beyond"))
     far = "" if np.isnan(a["rho"][i]) else f"KL {a['divergence'][i]:.2g}, "
     return (
-        f"RMSE {a['fit'][i]:.2g}, in 2 s.d. {a['covered'][i]:.0%}\n"
+        f"error {a['fit'][i]:.2g}, within {a['covered'][i]:.0%}\n"
         f"gap {gap:.2g}, beyond {beyond:.2g}\n{far}B {a['balance'][i]:.2g}"
     )
 
@@ -229,17 +235,17 @@ def _widths(ax: Axes, a: Arrays, first: np.ndarray, rhos: list[float]) -> None:
         own = np.flatnonzero(mine & first)
         if len(own) and rho in rhos:
             i = own[np.argmin(a["divergence"][own])]
-            name = f"rho = {rho:.2g}, {a['priced_by'][0]} = {a['price'][i]:.2g}"
+            name = f"ρ = {rho:.2g}, {a['priced_by'][0]} = {a['price'][i]:.2g}"
             ax.semilogy(a["x"], a["sd"][i], color=colour(rho), label=name)
     bayes = np.flatnonzero(first & ~np.isfinite(a["rho"]))[0]
-    ax.semilogy(a["x"], a["sd"][bayes], color=colour(np.nan), linewidth=2, label="variational Bayes")
+    ax.semilogy(a["x"], a["sd"][bayes], color=BAYES, linewidth=2, linestyle="--", label="variational Bayes")
     ax.plot(a["x_train"], np.full(len(a["x_train"]), 0.02), "k|", transform=ax.get_xaxis_transform())
     ax.set(
         xlabel="x",
-        ylabel="s.d. of the output (y)",
+        ylabel="s.d. of y",
         xlim=(a["x"][0], a["x"][-1]),
-        title="width, each rho at its c nearest VI",
+        title=f"width, each ρ at the {a['priced_by'][0]} nearest to variational Bayes",
     )
     ax.set_ylim(0.5 * a["sd"][bayes].min(), 4 * a["sd"][bayes].max())  # room for the ticks and the legend
     few_ticks(ax)
-    ax.legend(loc="upper left", fontsize=7, ncols=2)
+    ax.legend(loc="upper left", fontsize=6, ncols=2)

@@ -12,8 +12,9 @@ from ebayes_core.errors import UserError
 from ebayes_core.report.canvas import spread
 from ebayes_core.wording import span
 from ebayes_plugins.analyses._common import copies, curvature, finished, label
-from ebayes_plugins.analyses._layout import caption, counted, grid, heading
+from ebayes_plugins.analyses._layout import counted, heading
 from ebayes_plugins.analyses._pairs import price_of
+from ebayes_plugins.analyses._titles import counts, key, page, small, titled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -89,18 +90,31 @@ class Reliability(Analysis):
         """Networks in columns: above, the distribution of sigma / |mu| in each layer; below, the energies compared."""
         members = list(dict.fromkeys(arrays["member"].tolist()))
         shown = spread(members, self.columns)
-        axes = grid(figure, 2, len(shown), 2.9)
+        axes = page(figure, 2, len(shown), 1.9, 1.0)
         for column, member in enumerate(shown):
             mine = {
                 name: v[arrays["member"] == member] for name, v in arrays.items() if name not in ("edges", "skipped")
             }
             _distribution(axes[0, column], mine, arrays["edges"])
             _energies(axes[1, column], mine)
-        axes[0, 0].set_ylabel("share of synapses below")
-        axes[1, 0].set_ylabel("energy with one sigma\n/ energy of own sigmas")
-        handles, labels = axes[0, 0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside lower center", ncols=min(3 * len(shown), len(labels)))
-        caption(figure, counted(networks=(len(shown), len(members))))
+        axes[0, 0].set_ylabel("share of synapses")
+        axes[1, 0].set_ylabel("energy, one σ / own")
+        small(figure)
+        handles, _ = axes[0, 0].get_legend_handles_labels()
+        words = (*_notes(arrays), counted(networks=(len(shown), len(members))))
+        key(figure, handles, *words, ncols=min(3 * len(shown), max(len(handles), 1)))
+        titled(figure, self.headline(arrays))
+
+
+def _notes(arrays: Arrays) -> list[str]:
+    """What is drawn, of how many synapses, and how far the noise is from its optimum."""
+    whole = arrays["layer"] == WHOLE
+    return [
+        f"{counts(arrays['n'][whole], 'synapse')} per network, without those that do not affect the loss. Above: share of "
+        "synapses with a smaller ratio of noise to mean; dotted: as large as the mean. Below: energy with one sigma for "
+        "the layer, or for all, that adds the same loss, over the energy of the synapses' own.",
+        f"Balance (1 at the optimum): {span(arrays['balance'][whole])}.",
+    ]
 
 
 def _synapses(run: Run, member: int, layer: int) -> Synapses:
@@ -149,9 +163,9 @@ def _distribution(ax: Axes, mine: Arrays, edges: np.ndarray) -> None:
             below = np.concatenate([[0.0], np.cumsum(shares)])
             ax.plot(10**edges, below, color=f"C{number - 1}", label=f"layer {layer}", linewidth=1.2)
     ax.axvline(1.0, color="0.4", linewidth=0.8, linestyle=":")
-    ax.set(xscale="log", xlabel="sigma / |mu|")
+    ax.set(xscale="log", xlabel="σ / |μ|")
     scores = f"score {mine['score_mean'][0]:.3g} (mean), {mine['score_sample'][0]:.3g} (noisy)"
-    ax.set_title(f"{heading(str(mine['label'][0]), 34)}\n{scores}", fontsize=8)
+    ax.set_title(f"{heading(str(mine['label'][0]), 34)}\n{scores}")
 
 
 def _energies(ax: Axes, mine: Arrays) -> None:
@@ -159,8 +173,8 @@ def _energies(ax: Axes, mine: Arrays) -> None:
     names = ["all" if layer == WHOLE else str(layer) for layer in mine["layer"]]
     colours = ["0.6", *(f"C{i}" for i in range(len(names) - 1))]
     bars = ax.bar(names, mine["factor"], color=colours)
-    ax.bar_label(bars, fmt="%.3g", fontsize=7)
+    ax.bar_label(bars, fmt="%.3g", fontsize=6.5)
     ax.axhline(1.0, color="0.4", linewidth=0.8, linestyle=":")
     most = np.nanmax(mine["factor"], initial=1.0)
-    ax.set(xlabel="layer with one sigma", yscale="log" if most > 20 else "linear")
+    ax.set(xlabel="layer with one σ", yscale="log" if most > 20 else "linear")
     ax.margins(y=0.2)

@@ -9,7 +9,8 @@ import numpy as np
 from ebayes_core.contract.slots import Analysis
 from ebayes_core.report.canvas import spread
 from ebayes_plugins.analyses._common import label
-from ebayes_plugins.analyses._layout import axis_scale, caption, counted, grid, legend, short
+from ebayes_plugins.analyses._layout import axis_scale, counted, short
+from ebayes_plugins.analyses._titles import count, key, page, small, titled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,12 +21,12 @@ if TYPE_CHECKING:
 Panel = tuple[str, str, bool, str, str | None]
 #: title, unit, whether it spans decades, the curve drawn as a line, and one drawn as dots
 PANELS = (
-    ("loss on the training set", "NLL, summed (nat)", True, "nll_sum", None),
-    ("magnitude cost", "sum over synapses (nat)", True, "magnitude", None),
-    ("reliability cost", "sum over synapses (nat)", True, "reliability", None),
-    ("accuracy: test (line), train (dots)", "fraction correct", False, "accuracy_test", "accuracy_train"),
-    ("median sigma", "sigma (weight)", True, "sigma_median", None),
-    ("sigma: RMS (line), mean (dots)", "sigma (weight)", True, "sigma_rms", "sigma_mean"),
+    ("loss on the training set", "sum over examples (nat)", True, "nll_sum", None),
+    ("cost of large means", "sum over synapses (nat)", True, "magnitude", None),
+    ("cost of reliability", "sum over synapses (nat)", True, "reliability", None),
+    ("accuracy: test (line), training (dots)", "fraction correct", False, "accuracy_test", "accuracy_train"),
+    ("noise of the median synapse", "σ (weight)", True, "sigma_median", None),
+    ("noise: root mean square (line), mean (dots)", "σ (weight)", True, "sigma_rms", "sigma_mean"),
 )
 Dash = Literal["-", "--", ":", "-."]
 DASHES: tuple[Dash, ...] = ("-", "--", ":", "-.")
@@ -65,17 +66,29 @@ class TrainingCurves(Analysis):
         """One panel per quantity, one line per network: colour for the swept number, dashes for the rest."""
         shown = spread(np.argsort(arrays["value"], kind="stable").tolist(), LINES)
         panels = [panel for panel in (*PANELS, *_stages(arrays)) if np.isfinite(arrays[panel[3]]).any()]
-        axes = grid(figure, max(2, -(-len(panels) // 3)), 3).ravel()
+        rows = max(2, -(-len(panels) // 3))
+        axes = page(figure, rows, 3, 1.9).ravel()
         for ax, panel in zip(axes, panels, strict=False):
             self._panel(ax, arrays, panel, shown)
         for ax in axes[len(panels) :]:  # a regression has no accuracy
             figure.delaxes(ax)
+        small(figure)
         handles = [*_colour_handles(arrays), *_dash_handles(arrays)]
         width = max((len(short(h.get_label())) for h in handles), default=1)
-        ncols = max(1, min(8, int(100 / (width + 8))))
-        legend(figure, handles, loc="outside lower center", ncols=ncols, title=_shared(arrays))
-        if left_out := counted(networks=(len(shown), len(arrays["value"]))):
-            caption(figure, left_out)
+        words = (count(len(shown), "network") + ", one line each.", _shared(arrays))
+        key(figure, handles, *words, counted(networks=(len(shown), len(arrays["value"]))),
+            ncols=max(1, min(8, int(100 / (width + 8)))))  # fmt: skip
+        titled(figure, self.headline(arrays))
+
+    def headline(self, arrays: dict[str, np.ndarray]) -> str:
+        """By how much the loss falls and sigma grows, in the median network."""
+        changes = [
+            _change(arrays, *words) for words in (("nll_sum", "the loss"), ("sigma_rms", "the root mean square sigma"))
+        ]
+        told = " and ".join(change for change in changes if change)
+        networks, epochs = len(arrays["value"]), arrays["nll_sum"].shape[1] - 1
+        of = f", medians of {networks} networks" if networks > 1 else ""
+        return f"In {count(epochs, 'epoch')}, {told}{of}." if told and epochs else ""
 
     def _panel(self, ax: Axes, arrays: dict[str, np.ndarray], panel: Panel, shown: list[int]) -> None:
         title, unit, wide, line, dots = panel
@@ -88,6 +101,17 @@ class TrainingCurves(Analysis):
                 tone = styles[member]["color"]
                 ax.plot(epochs, arrays[dots][member], ".", color=tone, markersize=2, markevery=apart)
         ax.set(title=title, xlabel="epoch", ylabel=unit, yscale=axis_scale(arrays[line]) if wide else "linear")
+
+
+def _change(arrays: dict[str, np.ndarray], name: str, what: str) -> str:
+    """How many times as large a curve ends, in the median network; empty if it is not known."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = arrays[name][:, -1] / arrays[name][:, 0]
+    known = ratio[np.isfinite(ratio) & (ratio > 0)]
+    if not len(known):
+        return ""
+    times = float(np.median(known))
+    return f"{what} {'falls' if times < 1 else 'grows'} to {times:.2g} times its first value"
 
 
 def _stages(arrays: dict[str, np.ndarray]) -> list[Panel]:
@@ -115,11 +139,11 @@ def _dashes(arrays: dict[str, np.ndarray]) -> dict[str, Dash]:
     return dict(zip(groups, DASHES, strict=False)) if len(groups) <= len(DASHES) else {}
 
 
-def _shared(arrays: dict[str, np.ndarray]) -> str | None:
+def _shared(arrays: dict[str, np.ndarray]) -> str:
     """A note for the reader if dashes cannot distinguish the groups."""
     groups = len(set(arrays["group"].tolist()))
     shared = arrays["field"][0] != "member" and not _dashes(arrays)
-    return f"{groups} settings share each colour" if shared else None
+    return f"{groups} settings share each colour." if shared else ""
 
 
 def _styles(arrays: dict[str, np.ndarray]) -> list[dict[str, Any]]:

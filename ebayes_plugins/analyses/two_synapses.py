@@ -18,7 +18,7 @@ from ebayes_plugins.analyses._colours import colours
 from ebayes_plugins.analyses._common import NOISE, exponent, finished, label, mechanism, offering
 from ebayes_plugins.analyses._intervals import Why, by_ratio
 from ebayes_plugins.analyses._layout import ROWS, counted
-from ebayes_plugins.analyses._pair_panels import curves, finished_off, panels_of, ratios, row
+from ebayes_plugins.analyses._pair_panels import curves, finished_off, ratios, row
 from ebayes_plugins.analyses._pair_words import finding, notes
 from ebayes_plugins.analyses._pairs import (
     Surface,
@@ -30,7 +30,7 @@ from ebayes_plugins.analyses._pairs import (
     shared_sigma,
 )
 from ebayes_plugins.analyses._rebuilt import dataset_of, rebuilt
-from ebayes_plugins.analyses._titles import titled
+from ebayes_plugins.analyses._titles import page, titled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -204,7 +204,7 @@ class TwoSynapses(Analysis):
         shown, named = spread(first, self.rows), arrays.get("mechanism", arrays["label"])
         known = colours(named, arrays["rho"])
         tones = {i: known[str(named[i])] for i in shown}
-        axes = panels_of(figure, len(shown) + 1)
+        axes = page(figure, len(shown) + 1, 5, 1.5)
         row(axes[0], {**_quadratic(arrays, shown[0]), "tone": tones[shown[0]]})
         curves(axes[0, 4], arrays, shown, tones)
         for panels, i in zip(axes[1:], shown, strict=True):

@@ -145,7 +145,7 @@ ENDS = {
     "budget": ("width 0", "width 39"), "tradeoff": ("width 0", "width 168"),
     "advantage": ("width 0", "width 168"), "two_synapses": ("width 0", "width 39"),
     "noises": ("width 0", "width 168"),
-    "predictive": ("rho = 0.1, s = 0.001", "rho = 4, s = 1"), "posterior": ("width 0", "width 23"),
+    "predictive": ("ρ = 0.1, s = 0.001", "ρ = 4, s = 1"), "posterior": ("width 0", "width 23"),
 }  # fmt: skip
 
 
