@@ -27,7 +27,8 @@ LABELS = (
 NOTES = (
     "Curvature: of the loss (Gauss-Newton, averaged over the noise). Left: medians of equally many synapses, with "
     "the middle half as bands; middle: a dot per neuron; dashed: slope that the budget implies; ±: 95% interval over "
-    "neurons. Right: slope across neurons if so many synapses of each are measured.",
+    "neurons. Right: slope across neurons if so many synapses of each are measured; "
+    "dotted: slope within neurons.",
 )
 
 
@@ -65,8 +66,8 @@ def _row(axes: np.ndarray, mine: Arrays) -> None:
         _across(axes[1], one, tone)
         axes[2].semilogx(one["measured"], one["in_sample"], ".-", color=tone, linewidth=1)
     slopes = [_slopes(mine, name) for name in ("within", "across")]
-    axes[0].set_title(f"{heading(str(mine['point'][0]), 40)}\nwithin neurons: {slopes[0]}")
-    axes[1].set_title(f"across neurons: {slopes[1]}")
+    axes[0].set_title(f"{heading(str(mine['point'][0]), 40)}\nwithin: {slopes[0]}")
+    axes[1].set_title(f"across: {slopes[1]}")
     _ends(axes[2], mine)
 
 
@@ -103,4 +104,4 @@ def _ends(ax: Axes, mine: Arrays) -> None:
     """The slope within neurons, into which that across turns where few synapses are measured."""
     ax.axhline(float(np.nanmedian(mine["within"])), color="0.4", linestyle=":", linewidth=1)
     ax.axhline(0.0, color="0.4", linewidth=0.8)
-    ax.set_title(f"across neurons, in a sample\n(dotted: within; halfway at {span(mine['needed'])})")
+    ax.set_title(f"across neurons,\nin a sample, halfway at {span(np.round(mine['needed'], 1).tolist())}")

@@ -86,7 +86,7 @@ def _synapses(ax: Axes, a: Arrays, panel: int, tone: str) -> None:
     low, slope, high = (a[f"change_{name}"][panel] for name in ("low", "slope", "high"))
     _scaled(ax, x, y)
     predicted = round(float(a["predicted"][panel]), 2) + 0.0  # not -0.00
-    equal = f"at equal |μ| {a['equal_slope'][panel]:.2f}, theory {predicted:.2f}"
+    equal = f"at equal |μ| {a['equal_slope'][panel]:.2f}\ntheory {predicted:.2f}"
     note(ax, f"slope {slope:.2f} ± {(high - low) / 2:.1g}\n{equal}", 6)
 
 
@@ -103,7 +103,7 @@ def _scaled(ax: Axes, x: np.ndarray, y: np.ndarray) -> None:
     (left, right), (low, high) = (np.log(np.quantile(v, [0.005, 0.995])) for v in (x, y))
     wide, tall = max(right - left, 0.1), max(high - low, 0.1)
     ax.set(xscale="log", yscale="log", xlim=np.exp([left - 0.05 * wide, right + 0.05 * wide]))
-    ax.set_ylim(*np.exp([low - 0.45 * tall, high + 0.1 * tall]))
+    ax.set_ylim(*np.exp([low - 0.75 * tall, high + 0.1 * tall]))
     if right - left < np.log(20):  # otherwise powers of ten are enough
         few_ticks(ax)
 

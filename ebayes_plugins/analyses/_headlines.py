@@ -18,7 +18,11 @@ def fit_sentence(
     known = ranks[np.isfinite(ranks)]
     if not len(known):
         return ""
-    rounded = lambda values: span(np.round(values, 2) + 0.0)  # -0.0 + 0.0 is 0.0
-    theory = f"; the optimum has {rounded(analytic)}" if np.isfinite(analytic).any() else ""
-    slope = f"log-log slope {rounded(slopes)}{theory}"
-    return f"{trend(what, against, known, noun, of)}: rank correlation {rounded(known)}, {slope}."
+    theory = f"; the optimum has {_rounded(analytic)}" if np.isfinite(analytic).any() else ""
+    slope = f"log-log slope {_rounded(slopes)}{theory}"
+    return f"{trend(what, against, known, noun, of)}: rank correlation {_rounded(known)}, {slope}."
+
+
+def _rounded(values: np.ndarray) -> str:
+    """The range of some values, with two decimals."""
+    return span((np.round(values, 2) + 0.0).tolist())  # -0.0 + 0.0 is 0.0

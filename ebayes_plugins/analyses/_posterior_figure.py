@@ -170,7 +170,8 @@ def _notes(arrays: Arrays, against: str, pair: tuple[float, float]) -> list[str]
         f"are those at percentiles {100 * pair[0]:g} and {100 * pair[1]:g} of the posterior's variance.",
         f"{'(b) at the middle price c of each. ' if len(set(arrays['row'].tolist())) > 1 else ''}(b, c) Markers: "
         "medians of equally many synapses; bands: their central 80%; dashed: optimum of theory; dotted: noise equal "
-        f"to posterior; ±: 95% interval over {'seeds' if seeds > 1 else 'synapses'}. Synapses without curvature are left out.",
+        f"to posterior; ±: 95% interval over {'seeds' if seeds > 1 else 'synapses'}. Synapses "
+        "without curvature are left out.",
         f"Balance (1 at the optimum): noise {span(own)}" + (f", posterior {span(theirs)}." if len(theirs) else "."),
         f"Networks left out (without noise or posterior, or diverged): {skipped}." if skipped else "",
     ]

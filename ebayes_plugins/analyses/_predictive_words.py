@@ -35,9 +35,10 @@ def notes(a: Arrays) -> list[str]:
     """What the bands and the numbers in the panels are."""
     left_out = int(a["left_out"][0])
     return [
-        f"Seed {a['seed'][0]}; {counts([len(a['x_train'])], 'training point')}, {counts([len(a['x_test'])], 'held-out point')}. "
-        "Bands: 2 s.d. of the network's output (dark) and with observation noise (light). Numbers: error of the mean "
-        "(root mean square) and held-out points within 2 s.d.; width in the gap and beyond the data, relative to that near "
-        "data; KL: divergence from variational Bayes (nat); B: balance, 1 at the optimum.",
+        f"Seed {a['seed'][0]}; {counts([len(a['x_train'])], 'training point')}, "
+        f"{counts([len(a['x_test'])], 'held-out point')}. Bands: 2 s.d. of the network's output (dark) and with "
+        "observation noise (light). Numbers: error of the mean (root mean square) and held-out points within 2 s.d.; "
+        "width in the gap and beyond the data, relative to that near data; KL: divergence from variational Bayes "
+        "(nat); B: balance, 1 at the optimum.",
         f"{count(left_out, 'network')} left out." if left_out else "",
     ]

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from ebayes_core.report.canvas import LARGEST
-from ebayes_plugins.analyses._layout import legend
+from ebayes_plugins.analyses._layout import legend, short
 
 COLUMN, WIDTH = 3.4, 7.1  #: a printed column and page (inches); figures of these widths are printed without shrinking
 TITLE, NOTES = 9.0, 7.0  #: points
+MOST = 360  #: letters of a title
 LETTERS = 122  #: letters per inch of a text of one point; of 7 points, 17
 SYMBOLS = {"^-rho": "$^{-ρ}$", "sigma": "σ", "rho": "ρ", "^2": "²", "|mu|": "|μ|", "log10": "log$_{10}$"}
 
@@ -36,7 +37,8 @@ def typeset(text: str) -> str:
 def titled(figure: Any, finding: str, *notes: str) -> None:
     """The finding above the panels, and below them what they show; both wrapped at the figure's width."""
     if finding:
-        figure.suptitle(lines(figure, _begun(typeset(finding)), TITLE), fontsize=TITLE)
+        said = _begun(typeset(short(finding, MOST)))
+        figure.suptitle(lines(figure, said, TITLE), fontsize=TITLE)
     if text := remarks(figure, *notes):
         figure.supxlabel(text, x=0.01, ha="left", fontsize=NOTES, color="0.25")
 

@@ -158,9 +158,9 @@ class Mechanisms(Analysis):
         named = {name: getattr(self, name) for name in ("calcium", "turnover", "membrane", "actin")}
         prices = ", ".join(f"{name} {value:g}" for name, value in named.items() if value)
         return [
-            f"Computed from n vesicles of release probability p and quantal size q; q keeps the mean PSP at {self.mean:g} "
-            f"mV. Above: cost against the standard deviation σ of the PSP, and the fitted exponent. Below: what moves. "
-            f"Last column: least energy at the prices {prices}; {_moves(arrays, len(MECHANISMS))}."
+            f"Computed from n vesicles of release probability p and quantal size q; q keeps the mean PSP at "
+            f"{self.mean:g} mV. Above: cost against the standard deviation σ of the PSP, and the fitted exponent. "
+            f"Below: what moves. Last column: least energy at the prices {prices}; {_moves(arrays, len(MECHANISMS))}."
         ]
 
 

@@ -110,9 +110,9 @@ def _notes(arrays: Arrays) -> list[str]:
     """What is drawn, of how many synapses, and how far the noise is from its optimum."""
     whole = arrays["layer"] == WHOLE
     return [
-        f"{counts(arrays['n'][whole], 'synapse')} per network, without those that do not affect the loss. Above: share of "
-        "synapses with a smaller ratio of noise to mean; dotted: as large as the mean. Below: energy with one sigma for "
-        "the layer, or for all, that adds the same loss, over the energy of the synapses' own.",
+        f"{counts(arrays['n'][whole], 'synapse')} per network, without those that do not affect the loss. Above: share "
+        "of synapses with a smaller ratio of noise to mean; dotted: as large as the mean. Below: energy with one sigma "
+        "for the layer, or for all, that adds the same loss, over the energy of the synapses' own.",
         f"Balance (1 at the optimum): {span(arrays['balance'][whole])}.",
     ]
 

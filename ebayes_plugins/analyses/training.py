@@ -26,7 +26,7 @@ PANELS = (
     ("cost of reliability", "sum over synapses (nat)", True, "reliability", None),
     ("accuracy: test (line), training (dots)", "fraction correct", False, "accuracy_test", "accuracy_train"),
     ("noise of the median synapse", "σ (weight)", True, "sigma_median", None),
-    ("noise: root mean square (line), mean (dots)", "σ (weight)", True, "sigma_rms", "sigma_mean"),
+    ("noise: RMS (line), mean (dots)", "σ (weight)", True, "sigma_rms", "sigma_mean"),
 )
 Dash = Literal["-", "--", ":", "-."]
 DASHES: tuple[Dash, ...] = ("-", "--", ":", "-.")

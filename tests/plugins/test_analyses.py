@@ -25,7 +25,7 @@ from ebayes_plugins.analyses.predictive import Predictive
 from ebayes_plugins.analyses.tradeoff import Tradeoff
 from ebayes_plugins.analyses.training import TrainingCurves
 from ebayes_plugins.analyses.two_synapses import TwoSynapses
-from tests.drawn import examples
+from tests.drawn import examples, words
 
 N = 500
 #: Analyses of whatever run; those that build its networks again, or need a posterior, have tests of their own.
@@ -292,7 +292,7 @@ def test_importance_says_whom_it_skips_and_stops_where_none_is_left(tmp_path: An
     run = FakeRun(members, {"cost.c": [0.01, 0.1, 1.0]}, power(2 / 3, 1.0))
     found = Importance().measure(run)
     assert set(found["member"]) == {2} and found["skipped"] == [2]
-    assert "left out" in figure_of(Importance(), found, tmp_path)._suptitle.get_text()
+    assert "left out" in words(figure_of(Importance(), found, tmp_path))
     with pytest.raises(UserError, match="heterogeneous"):
         Importance().measure(FakeRun(*sweep(noise="homogeneous"), power(1, 1)))
     with pytest.raises(UserError, match="at most 2 layers"):

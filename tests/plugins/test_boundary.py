@@ -21,6 +21,7 @@ from ebayes_plugins.analyses._measured import PLASTICITY, RATES, Synapses, carri
 from ebayes_plugins.analyses._precision import CALCIUM, EXPONENT, FITTED, FREE, LEAST, PATH, exponents
 from ebayes_plugins.analyses.boundary import MOVED, Boundary
 from ebayes_plugins.analyses.experiment import _rows, rates
+from tests.drawn import words
 from tests.plugins.test_analyses import FakeRun, figure_of, legible, power, sweep
 
 NONE = np.zeros(0)
@@ -270,7 +271,7 @@ def test_networks_lie_where_they_were_planted_with_an_interval_over_seeds(tmp_pa
     assert [note.startswith("of least AIC: ") for note in notes] == [True, True, False, False, True, True]
     figure = figure_of(Boundary(), arrays, tmp_path)
     legible(figure)
-    assert "2 of 3 networks" in figure._suptitle.get_text()
+    assert "2 of 3 networks" in words(figure)
 
 
 def test_at_equal_curvature_the_slope_is_that_of_the_optimum() -> None:

@@ -13,7 +13,7 @@ from ebayes_core.errors import UserError
 from ebayes_plugins.analyses._exponents import implied_slope, local_exponents, solved_slope
 from ebayes_plugins.analyses._held import held
 from ebayes_plugins.analyses.exponent import Exponent
-from tests.drawn import examples
+from tests.drawn import examples, words
 from tests.plugins.test_analyses import ENERGY, MECHANISMS, FakeRun, figure_of, legible, power, sweep
 
 SIGMA, MU = np.geomspace(1e-3, 3, 17), np.linspace(-2, 1.5, 17)
@@ -105,7 +105,7 @@ def test_the_figure_is_legible_and_shows_what_was_measured(tmp_path: Any) -> Non
     np.testing.assert_allclose(above.lines[0].get_ydata(), arrays["rho2"][0][: len(above.lines[0].get_ydata())])
     assert [t for ax in figure.axes[:3] for t in [ax.get_title().split("\n")[0]]] == ["c = 0.01", "c = 0.1", "c = 1"]
     many = figure_of(Exponent(columns=2), arrays, tmp_path)
-    assert "2 of 3 sweep points" in many._suptitle.get_text()
+    assert "2 of 3 sweep points" in words(many)
 
 
 def test_networks_of_one_sigma_are_refused() -> None:

@@ -161,7 +161,7 @@ def drawn(kind: str) -> Any:
 
 
 def texts(figure: Any) -> list[str]:
-    """All text above, in and below the panels."""
+    """Every text above, in and below the panels."""
     from matplotlib.text import Text
 
     return [item.get_text() for item in figure.findobj(Text) if item.get_text()]

@@ -15,7 +15,7 @@ from ebayes_core.errors import UserError
 from ebayes_plugins.analyses._posterior_claims import mechanisms
 from ebayes_plugins.analyses._posterior_numbers import half_width, median_gap, rank_half_width
 from ebayes_plugins.analyses.posterior import Posterior
-from tests.drawn import examples
+from tests.drawn import examples, words
 from tests.plugins.test_analyses import FakeRun, figure_of, legible
 
 N = 500
@@ -216,8 +216,7 @@ def test_a_diverged_network_is_left_out_and_said_so(tmp_path: Any) -> None:
     members[1]["status"] = members[4]["status"] = "diverged at step 3"
     found = Posterior().measure(Beside(members, optimal))
     assert set(found["seed"]) == {0} and found["skipped"] == [13]
-    title = figure_of(Posterior(), found, tmp_path)._suptitle.get_text()
-    assert "left out" in " ".join(title.split())
+    assert "or diverged): 13" in words(figure_of(Posterior(), found, tmp_path))
 
 
 CASES = {
@@ -244,7 +243,7 @@ def test_the_figure_is_legible_and_finite(case: str, against: Any, tmp_path: Any
     arrays = analysis.measure(Beside(members, optimal, shape))
     figure = figure_of(analysis, arrays, tmp_path)
     legible(figure)
-    assert all("weight" in ax.get_xlabel() + ax.get_ylabel() or ax.get_title().startswith("c =") for ax in figure.axes)
+    assert all("weight" in ax.get_xlabel() + ax.get_ylabel() or "c =" in ax.get_title() for ax in figure.axes)
     assert len({len(column) for column in analysis.statistics(arrays).values()}) == 1
     for claim in analysis.claims:
         assert {claim.verdict(part) for part in claim.measure(analysis, arrays)} <= {HELD, FAILED, OPEN}
