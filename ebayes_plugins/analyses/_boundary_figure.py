@@ -12,7 +12,7 @@ from ebayes_plugins.analyses._colours import OTHERS, colour
 from ebayes_plugins.analyses._families import ALL_FOUR, ANY, FAMILIES
 from ebayes_plugins.analyses._layout import counted, few_ticks, heading
 from ebayes_plugins.analyses._regression import running_quantiles
-from ebayes_plugins.analyses._titles import key, page, small, titled
+from ebayes_plugins.analyses._titles import key, page, small, titled, typeset
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,7 +29,7 @@ NOTES = (
 )
 
 
-def draw(a: Arrays, figure: Any, unit: str, finding: str) -> None:
+def draw(a: Arrays, figure: Any, unit: str) -> None:
     """Draw the arrays that measure() returned; unit: of the means."""
     panels = _panels(a, unit)
     columns = 2 if len(panels) in (2, 4) else 3
@@ -41,7 +41,19 @@ def draw(a: Arrays, figure: Any, unit: str, finding: str) -> None:
     small(figure)
     left_out = counted(networks=tuple(a["networks"].tolist()), layers=tuple(a["layers"].tolist()))
     key(figure, _names(a), *NOTES, left_out, ncols=2)
-    titled(figure, finding)
+    titled(figure, _finding(a))
+
+
+def _finding(a: Arrays) -> str:
+    """For each table, how variance goes with the mean, and which boundary comes nearest."""
+    parts = []
+    for data in [str(a["set_set"][i]) for i in np.flatnonzero(a["set_layer"] == 0)]:
+        fits = _fits(a, data)
+        behind = np.where(fits["fit_family"] == ANY, np.inf, fits["fit_behind"])
+        slope, nearest = _slope(a, data, "ln variance")[0], fits["fit_family"][np.argmin(behind)]
+        goes = f"variance goes as the mean to the {slope:.2f}"
+        parts.append(f"{_brief(data)}: {goes}, nearest to the boundary of {nearest}")
+    return "; ".join(parts) + "."
 
 
 def _panels(a: Arrays, unit: str) -> list[Callable[[Axes], str]]:
@@ -117,7 +129,7 @@ def _predictions(ax: Axes, a: Arrays) -> str:
         ax.hlines(at, low, high, color=tones, linewidth=1.2)
         ax.scatter(middle, at, s=16, c=tones, marker=_marker(a, data), zorder=3)
     ax.axvline(0.0, color="0.4", linewidth=0.8, linestyle=":")
-    ax.set_yticks(range(len(names)), names)
+    ax.set_yticks(range(len(names)), [typeset(name) for name in names])
     ax.invert_yaxis()
     ax.set(xlabel="behind the best (nat per synapse)", ylabel="boundary")
     return "prediction of synapses that were left out of the fit (markers as in the panels before)"
@@ -162,7 +174,7 @@ def _names(a: Arrays) -> list[Any]:
     from matplotlib.lines import Line2D
 
     line = lambda tone, style, name: Line2D([], [], color=tone, linestyle=style, label=name)
-    costs = [line(tone(f.name), "--" if f.shapes else "-", f"{f.name}: {f.costs}") for f in FAMILIES]
+    costs = [line(tone(f.name), "--" if f.shapes else "-", typeset(f"{f.name}: {f.costs}")) for f in FAMILIES]
     shown = np.flatnonzero(a["set_layer"] > 0).tolist()
     names = list(dict.fromkeys(_cost(a, i) for i in shown))
     first = {_cost(a, i): i for i in shown[::-1]}

@@ -189,7 +189,7 @@ class Boundary(Analysis):
 
     def draw(self, arrays: Arrays, figure: Figure) -> None:
         """Boundaries, changes, predictions, and the synapses of networks on the same axes."""
-        draw(arrays, figure, self.unit, self.headline(arrays))
+        draw(arrays, figure, self.unit)
 
 
 def _counts(shown: list[list[Cloud]], groups: list[list[list[Cloud]]]) -> list[int]:
