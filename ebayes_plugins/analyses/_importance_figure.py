@@ -30,7 +30,10 @@ MEANINGS = {
     "learning_rate_authors": "learning rate, inversely proportional to the mean absolute gradient (authors' code)",
     "input_abs": "mean absolute input of the synapse", "input_square": "mean squared input of the synapse",
 }  # fmt: skip
-AT = {"_noise": ", averaged over the noise", "_mean": ", at the mean weights"}
+AT = {
+    "_noise": ", averaged over the noise", "_mean": ", at the mean weights",
+    "_test": ", of test examples, averaged over the noise",
+}  # fmt: skip
 WIDE = 4  #: networks side by side if a single layer is shown
 
 
@@ -77,7 +80,7 @@ def meaning(estimator: str) -> str:
 
 def _notes(arrays: Arrays, estimator: str) -> list[str]:
     """What is on the axes, what the numbers are, and how many networks are not there."""
-    per = "" if estimator in NAMES else ", per training example"
+    per = "" if estimator in NAMES else ", per example"
     over = (
         "over synapses, and over seeds where there are several"
         if (arrays["point_seeds"] > 1).any()
