@@ -100,12 +100,18 @@ def _lines(ax: Axes, x: np.ndarray, y: np.ndarray, slopes: dict[str, float]) -> 
 
 def _scaled(ax: Axes, x: np.ndarray, y: np.ndarray) -> None:
     """Logarithmic axes over the central 99% of the points, with room for the numbers below them."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
     (left, right), (low, high) = (np.log(np.quantile(v, [0.005, 0.995])) for v in (x, y))
     wide, tall = max(right - left, 0.1), max(high - low, 0.1)
     ax.set(xscale="log", yscale="log", xlim=np.exp([left - 0.05 * wide, right + 0.05 * wide]))
     ax.set_ylim(*np.exp([low - 0.75 * tall, high + 0.1 * tall]))
     if right - left < np.log(20):  # otherwise powers of ten are enough
         few_ticks(ax)
+    for axis, ends in ((ax.xaxis, right - left), (ax.yaxis, high - low)):
+        axis.set_minor_formatter(NullFormatter())
+        if ends < np.log(20):
+            axis.set_major_locator(LogLocator(subs=(1.0, 3.0)))
 
 
 def _named(ax: Axes, point: str, rule: str, row: int, column: int) -> None:

@@ -103,6 +103,7 @@ def _slopes(ax: Axes, a: Arrays, panels: np.ndarray) -> None:
         if name == "found":
             ax.errorbar(at, a[name][panels], a["half_width"][panels], fmt="none", ecolor=tone, elinewidth=3)
     layers = a["layer"][panels]
+    ax.margins(y=0.15)
     ax.set(xlabel="layer", xticks=layers, xlim=(layers.min() - 0.5, layers.max() + 0.5))
 
 

@@ -109,7 +109,7 @@ class Exponent(Analysis):
         low, high = arrays["rho2_low"], arrays["rho2_high"]
         return (
             f"Synapses have effective exponents of {span([*low, *high])} (90% of each layer); the slope of "
-            f"log sigma^2 on log H is {span(arrays['found'])}, where the exponents imply {span(arrays['implied'])} and "
+            f"log sigma^2 on log curvature is {span(arrays['found'])}, where the exponents imply {span(arrays['implied'])} and "
             f"the optimum at each synapse's mean and curvature has {span(arrays['solved'])}."
         )
 
