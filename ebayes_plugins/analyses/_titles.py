@@ -59,10 +59,21 @@ def lines(figure: Any, text: str, size: float) -> str:
     return "\n".join(wrap(text, int(LETTERS / size * figure.get_figwidth())))
 
 
-def key(figure: Any, handles: list[Any], *notes: str, **look: Any) -> None:
-    """The legend below the panels, and the notes above its entries."""
+def key(figure: Any, handles: list[Any], *notes: str, ncols: int, **look: Any) -> None:
+    """The legend below the panels, in at most `ncols` columns, and the notes above its entries."""
     text = {"title": remarks(figure, *notes), "title_fontproperties": {"size": NOTES}, "alignment": "left"}
-    legend(figure, handles, loc="outside lower center", fontsize=NOTES, **text, **look)
+    most = _columns(figure, [len(short(str(handle.get_label()))) for handle in handles], ncols)
+    legend(figure, handles, loc="outside lower center", fontsize=NOTES, ncols=most, **text, **look)
+
+
+def _columns(figure: Any, lengths: list[int], most: int) -> int:
+    """As many columns of entries as the figure is wide enough for; an entry's line takes the room of seven letters."""
+    for columns in range(most, 1, -1):
+        rows = -(-len(lengths) // columns)
+        widths = [max(lengths[i : i + rows]) + 7 for i in range(0, len(lengths), rows or 1)]
+        if sum(widths) <= LETTERS / NOTES * figure.get_figwidth():
+            return columns
+    return 1
 
 
 def small(figure: Any, size: float = NOTES) -> None:
