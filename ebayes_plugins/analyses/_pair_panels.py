@@ -81,7 +81,7 @@ def _bars(ax: Axes, p: dict[str, Any], tone: Any) -> None:
     ax.axhline(0.5, color="0.3", linewidth=0.8, linestyle=":")
     names = [f"loss\n{shared:.2g}\nto {own:.2g}" if known else "loss\nnot\nadded", f"relia-\nbility\n{paid:.2g}"]
     ax.set_xticks([0.3, 1.8], names)
-    ax.set(ylabel="relative cost", ylim=(0, 1.2))
+    ax.set(ylabel="relative cost", ylim=(0, 1.2), xlabel="cost (nat)")
     ax.set_title(f"added loss x {p['ratio']:.2f}" if known else "no loss added")
 
 

@@ -134,7 +134,7 @@ LARGE: dict[str, tuple[Callable[[], Arrays], list[str]]] = {
     "experiment": (_experiment, ["1 of 3 networks"]),
     "mechanisms": (lambda: KINDS["mechanisms"]().measure(None), []),
     "two_synapses": (_two_synapses, ["4 of 40 networks"]),
-    "predictive": (_predictive, ["5 of 13 rho", "6 of 13 s", "1 of 2 seeds"]),
+    "predictive": (_predictive, ["5 of 13 ρ", "6 of 13 s", "1 of 2 seeds"]),
     "posterior": (_posterior, [
         "5 of 24 mechanisms in (a)", "5 of 13 values of c in (a)", "8 of 24 mechanisms in (b)",
         "8 of 13 values of c in (c)",
