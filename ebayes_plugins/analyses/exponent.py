@@ -109,8 +109,8 @@ class Exponent(Analysis):
         low, high = arrays["rho2_low"], arrays["rho2_high"]
         return (
             f"Synapses have effective exponents of {span([*low, *high])} (90% of each layer); the slope of "
-            f"log sigma^2 on log curvature is {span(arrays['found'])}, where the exponents imply {span(arrays['implied'])} and "
-            f"the optimum at each synapse's mean and curvature has {span(arrays['solved'])}."
+            f"log sigma^2 on log curvature is {span(arrays['found'])}, where the exponents imply "
+            f"{span(arrays['implied'])} and the optimum at each synapse's mean and curvature has {span(arrays['solved'])}."
         )
 
     def draw(self, arrays: Arrays, figure: Figure) -> None:

@@ -244,7 +244,7 @@ def _widths(ax: Axes, a: Arrays, first: np.ndarray, rhos: list[float]) -> None:
         xlabel="x",
         ylabel="s.d. of y",
         xlim=(a["x"][0], a["x"][-1]),
-        title=f"width, each ρ at the {a['priced_by'][0]} nearest to it",
+        title=f"width, at the {a['priced_by'][0]} nearest to variational Bayes",
     )
     ax.set_ylim(0.5 * a["sd"][bayes].min(), 4 * a["sd"][bayes].max())  # room for the ticks and the legend
     few_ticks(ax)
