@@ -110,7 +110,8 @@ class Exponent(Analysis):
         return (
             f"Synapses have effective exponents of {span([*low, *high])} (90% of each layer); the slope of "
             f"log sigma^2 on log curvature is {span(arrays['found'])}, where the exponents imply "
-            f"{span(arrays['implied'])} and the optimum at each synapse's mean and curvature has {span(arrays['solved'])}."
+            f"{span(arrays['implied'])} and the optimum at each synapse's mean and curvature has "
+            f"{span(arrays['solved'])}."
         )
 
     def draw(self, arrays: Arrays, figure: Figure) -> None:
