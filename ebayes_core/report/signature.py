@@ -30,15 +30,19 @@ def sentence(run: Run, members: np.ndarray) -> str:
 
 
 def trend(what: str, against: str, ranks: np.ndarray, noun: str, of: str = "") -> str:
-    """A sentence such as `sigma^2 falls strongly with the curvature in all 7 networks` from rank correlations (n,)."""
+    """A sentence such as `sigma^2 falls strongly with the curvature in all 7 networks` from rank correlations (n,).
+
+    How strongly is said only where it is true of all whose sign is that of the median.
+    """
     middle, n = float(np.median(ranks)), len(ranks)
     every = f"the one {noun}" if n == 1 else f"both {noun}s" if n == 2 else f"all {n} {noun}s"
     if abs(middle) < WEAK:
         return f"{what} is hardly correlated with {against} in {every}{of}"
-    strength = "strongly" if abs(middle) >= 0.7 else "moderately" if abs(middle) >= 0.4 else "weakly"
-    alike = int((np.sign(ranks) == np.sign(middle)).sum())
-    share = every if alike == n else f"{alike} of {n} {noun}s"
-    return f"{what} {'falls' if middle < 0 else 'rises'} {strength} with {against} in {share}{of}"
+    alike = np.abs(ranks[np.sign(ranks) == np.sign(middle)])
+    strengths = {"strongly " if r >= 0.7 else "moderately " if r >= 0.4 else "weakly " for r in alike.tolist()}
+    how = strengths.pop() if len(strengths) == 1 else ""
+    share = every if len(alike) == n else f"{len(alike)} of {n} {noun}s"
+    return f"{what} {'falls' if middle < 0 else 'rises'} {how}with {against} in {share}{of}"
 
 
 def rank(run: Run, member: int) -> float:

@@ -174,6 +174,7 @@ def test_without_an_analysis_the_synapses_speak(few: Path, tmp_path: Path) -> No
         ([-0.5, 0.1, -0.6], "it falls moderately with H in 2 of 3 layers of 2 networks"),
         ([0.2, 0.3], "it rises weakly with H in both layers of 2 networks"),
         ([0.2], "it rises weakly with H in the one layer of 2 networks"),
+        ([-0.97, -0.5, -0.04], "it falls with H in all 3 layers of 2 networks"),
         ([0.05, -0.01, -0.3], "it is hardly correlated with H in all 3 layers of 2 networks"),
     ],
 )
