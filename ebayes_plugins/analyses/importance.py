@@ -25,7 +25,7 @@ from ebayes_plugins.analyses._common import (
 )
 from ebayes_plugins.analyses._headlines import fit_sentence
 from ebayes_plugins.analyses._importance_claims import CLAIMS, CURVATURE, HELD_OUT, POWERS, Arrays
-from ebayes_plugins.analyses._panels import over_points, points, table
+from ebayes_plugins.analyses._panels import firsts, over_points, points, table
 from ebayes_plugins.analyses._regression import fit_halves, fit_line
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class Importance(Analysis):
     points: int = Field(3000, ge=10, le=100_000, description="largest number of synapses in each panel")
 
     def measure(self, run: Run) -> Arrays:
-        """Per network and layer: fit, rank correlation, counts, analytic slope, and a sample of the synapses.
+        """Per network and layer: fit, rank correlation, counts, analytic slope; of first seeds, some synapses.
 
         Raises UserError if no network has heterogeneous sigmas.
         """
@@ -88,6 +88,9 @@ class Importance(Analysis):
         arrays, skipped = table(found), np.array([run.n_members - len(members)])
         point = points(run, arrays)
         mean = dict(zip(POINT, over_points(point, arrays["slope"]), strict=True))
+        unseen = np.setdiff1d(np.arange(len(point)), firsts(point))
+        for name in ("x", "y"):  # only the first seed is drawn, and most of a file of analyses would be dots
+            arrays[name][unseen] = np.nan
         return {**arrays, "skipped": skipped, "point": point, **mean}
 
     @property
@@ -116,7 +119,7 @@ class Importance(Analysis):
             **self._expected(run, member, layer, x, y),
             "layers": run.n_layers(member), "balance": run.layer_metric("balance")[member, layer - 1],
             "mu_rms": np.sqrt((run.layer(member, layer, "mu").astype(float) ** 2).mean()),
-            "x": x[keep], "y": y[keep],
+            "x": _dots(x[keep]), "y": _dots(y[keep]),
         }  # fmt: skip
 
     def _above(self, h: np.ndarray) -> np.ndarray:
@@ -164,3 +167,8 @@ class Importance(Analysis):
         from ebayes_plugins.analyses import _importance_figure
 
         _importance_figure.draw(arrays, figure, self.estimator, self.columns, self.headline(arrays))
+
+
+def _dots(logs: np.ndarray) -> np.ndarray:
+    """Positions to 1/1024 of a decade, finer than a dot in print; a power of 2 leaves zeros that compress well."""
+    return ((1024 * logs).round() / 1024).astype(np.float32)
