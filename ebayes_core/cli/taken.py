@@ -23,14 +23,16 @@ member_ = click.option(
 )  # fmt: skip
 @click.option(
     "--to", "to", required=True, type=click.Path(dir_okay=False), metavar="FILE",
-    help="net.pt, net.onnx, members.csv, synapses.csv; or .parquet in place of .csv.",
+    help="net.pt, net.onnx, members.csv, synapses.csv, or .parquet in place of .csv; record.h5.",
 )  # fmt: skip
+@click.option("--no-curves", is_flag=True, help="Write a record without its curves, large after thousands of epochs.")
 @without
-def export(file: str, member: int | None, to: str, without: tuple[str, ...]) -> None:
-    """Write a network or a table of RESULTS in a format of other programs, which the ending of --to names.
+def export(file: str, member: int | None, to: str, no_curves: bool, without: tuple[str, ...]) -> None:
+    """Write a network or a table of RESULTS in a format of other programs, or its record, as --to says by its ending.
 
     net.pt is the state_dict of a network with its mean weights, which a plain PyTorch model of the same layers loads;
     net.onnx is that network for ONNX. members.csv has a row for each network, synapses.csv a row for each synapse.
+    record.h5 is the results file without its synapses: all that figures, statistics and claims are computed from.
     """
     from ebayes_core.results.reader import Run
     from ebayes_core.trained import exporting
@@ -39,7 +41,7 @@ def export(file: str, member: int | None, to: str, without: tuple[str, ...]) -> 
     exporting.check_target(target)
     registry = registry_of(without)
     with Run(located(file, registry)) as run:
-        exporting.export(run, target, registry, member)
+        exporting.export(run, target, registry, member, curves=not no_curves)
     say(target)
 
 

@@ -11,19 +11,21 @@ from ebayes_core.contract.registry import Registry
 from ebayes_core.report import figures, optimality, signature
 from ebayes_core.results.reader import Run
 
+RECORD = "This file is a record, which has no synapses: figures can be drawn again, but no others can be measured."
 HEADLINES = 3  #: analyses whose headline is shown, one of each kind
 
 
 def findings(run: Run, registry: Registry) -> tuple[list[str], list[str]]:
-    """The findings: headlines of the analyses, or a sentence on the synapses; then whether this is the optimum.
+    """The findings: headlines of the analyses, or a sentence on the synapses; then whether this is the optimum, and
+    whether the file has synapses.
 
     Also messages about analyses that failed.
     """
     said, problems = headlines(run.path, registry)
     found = optimality.judged(run)
-    if not said:
+    if not said and run.has_synapses:
         said = [signature.sentence(run, np.flatnonzero(found.noisy))]
-    return [*filter(None, said), optimality.optimum(run, found)], problems
+    return [*filter(None, said), optimality.optimum(run, found), *([] if run.has_synapses else [RECORD])], problems
 
 
 def headlines(path: Path, registry: Registry) -> tuple[list[str], list[str]]:

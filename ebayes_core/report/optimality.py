@@ -9,14 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from ebayes_core.results.abridged import one_sigma
 from ebayes_core.results.reader import Run
 from ebayes_core.wording import networks, span
 
 #: Tolerances: a network whose balance is this close to 1 is at the optimum; sigma that changed less is constant.
 BALANCED, STILL = 0.1, 0.05
 MET = 0.02  #: a budget that is met this closely, relative to it, counts as met
-#: If sigma varies by less than this, relative to its largest value, the network has a single sigma.
-ONE_SIGMA = 1e-5
 NAMED = 3  #: diverged networks that are named; of more, only the first
 
 
@@ -65,7 +64,7 @@ def _budget(run: Run, name: str) -> np.ndarray:
 def _shares(run: Run) -> np.ndarray:
     """Whether all layers of a network share a budget that they can divide: with a single sigma they cannot."""
     per = [run.member_spec(i)["inference"].get("per") for i in range(run.n_members)]
-    return np.array([unit == "network" and not _one_sigma(run, i) for i, unit in enumerate(per)])
+    return np.array([unit == "network" and not one_sigma(run, i) for i, unit in enumerate(per)])
 
 
 def _balances(run: Run, ended: np.ndarray) -> np.ndarray:
@@ -73,20 +72,9 @@ def _balances(run: Run, ended: np.ndarray) -> np.ndarray:
     found = run.layer_metric("balance").copy()
     found[ended] = np.nan
     for i, total in enumerate(run.metric("balance")):
-        if np.isfinite(found[i]).any() and _one_sigma(run, i):
+        if np.isfinite(found[i]).any() and one_sigma(run, i):
             found[i] = total
     return found
-
-
-def _one_sigma(run: Run, member: int) -> bool:
-    """Whether all synapses of a network have the same sigma."""
-    low, high = math.inf, -math.inf
-    for layer in range(1, run.n_layers(member) + 1):
-        sigma = run.layer(member, layer, "sigma")
-        low, high = min(low, sigma.min()), max(high, sigma.max())
-        if high - low > ONE_SIGMA * high:
-            return False
-    return True
 
 
 def verdicts(run: Run, found: Verdict | None = None) -> list[str]:

@@ -21,7 +21,9 @@ LEGEND = {
 
 
 def vesicle_listing(run: Run) -> Listing | None:
-    """A row for each layer of the networks that have n, p and q; None if none has."""
+    """A row for each layer of the networks that have n, p and q; None if none has, or the file has no synapses."""
+    if not run.has_synapses:
+        return None
     rows = [(i, k) for i in range(run.n_members) if N in run.layer_names(i) for k in range(1, run.n_layers(i) + 1)]
     if not rows:
         return None

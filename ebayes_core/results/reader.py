@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     import xarray
 
 
+#: attribute of /networks in a record, which has no synapses: for each network, whether they all had the same sigma
+ONE_SIGMA = "one_sigma"
+
+
 class Run(OpenFile):
     """A results file to read from; arrays are read on access.
 
@@ -47,6 +51,17 @@ class Run(OpenFile):
         """Number of networks in each array that has one value, or one row, per network."""
         groups = ("members", "curves", "layer_metrics")
         return {f"/{group}/{name}": len(self._file[group][name]) for group in groups for name in self._names(group)}
+
+    @property
+    def has_synapses(self) -> bool:
+        """Whether the file has the synapses of its networks; a record has not."""
+        return ONE_SIGMA not in self._file["networks"].attrs
+
+    @property
+    def uniform(self) -> list[bool]:
+        """For each network of a record, whether all of its synapses had the same sigma."""
+        with self.reading():
+            return [bool(same) for same in self._file["networks"].attrs[ONE_SIGMA]]
 
     def standing(self) -> np.ndarray:
         """The networks whose synapses are stored, each as often as it is stored."""
@@ -144,13 +159,20 @@ class Run(OpenFile):
 
     @property
     def curves(self) -> list[str]:
-        """Names of the curves."""
-        return self._names("curves")
+        """Names of the curves. Raises AbsentError for a record without curves."""
+        names = self._names("curves")
+        if not names and not self.has_synapses:
+            raise AbsentError(
+                f"{self.path}: is a record, written without curves by `ebayes export --no-curves`; use the results "
+                "file that the record was made of"
+            )
+        return names
 
     def curve(self, name: str) -> np.ndarray:
         """A curve over training, (member, epoch), initial value first; NaN after a network's training ended. Raises
         AbsentError.
         """
+        _ = self.curves  # a record may have none, which is not a wrong name
         return self._array("curves", name)
 
     @property
@@ -171,6 +193,11 @@ class Run(OpenFile):
 
     def network(self, member: int) -> tuple[str, int]:
         """The group in which a network's synapses are stored, and its row there. Raises AbsentError."""
+        if not self.has_synapses:
+            raise AbsentError(
+                f"{self.path}: is a record, written without synapses by `ebayes export`; this needs the synapses: use "
+                "the results file that the record was made of, or run its spec again (`ebayes report` shows the spec)"
+            )
         if member not in self._networks:
             raise AbsentError(f"no network {member}; there are {self.n_members}, counted from 0")
         return self._networks[member]
@@ -197,7 +224,7 @@ class Run(OpenFile):
     def results(self) -> list[MemberResult]:
         """Status, numbers and curves of every network, without its synapses."""
         metrics = {name: self.metric(name).tolist() for name in self.metrics}
-        curves = {name: self.curve(name) for name in self.curves}
+        curves = {name: self._array("curves", name) for name in self._names("curves")}
         layers = {name: self.layer_metric(name) for name in self.layer_metrics}
         return [
             MemberResult(

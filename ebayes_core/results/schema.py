@@ -92,7 +92,7 @@ def _layer(group: h5py.Group, arrays: Layer, members: Sequence[int]) -> dict[str
 
 
 def _scale(group: h5py.Group, name: str, values: np.ndarray) -> h5py.Dataset:
-    item = hdf5.dataset(group, name, values)
+    item = hdf5.dataset(group, name, values, packed=True)
     item.make_scale(name)
     item.attrs["description"] = f"coordinate: {name}, by number"
     item.attrs["units"] = "1"
@@ -100,7 +100,7 @@ def _scale(group: h5py.Group, name: str, values: np.ndarray) -> h5py.Dataset:
 
 
 def _array(group: h5py.Group, name: str, values: Any, scales: dict[str, h5py.Dataset]) -> h5py.Dataset:
-    return _described(hdf5.dataset(group, name, np.asarray(values)), name, scales)
+    return _described(hdf5.dataset(group, name, np.asarray(values), packed=True), name, scales)
 
 
 def _described(item: h5py.Dataset, name: str, scales: dict[str, h5py.Dataset]) -> h5py.Dataset:

@@ -20,6 +20,7 @@ from ebayes_core.storage.untrusted import opened, reading
 Tree = dict[str, Any]
 #: size in bytes from which an array is compressed; smaller ones would only grow
 WORTH_COMPRESSING = 4096
+PACKED: dict[str, Any] = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
 #: smallest and largest size of a chunk, in bytes
 CHUNK = (1 << 16, 1 << 24)
 #: HDF5's format of 2016, whose metadata have checksums; those of the oldest format have none
@@ -75,13 +76,17 @@ def put(group: h5py.Group, tree: Tree) -> None:
             dataset(group, name, value)
 
 
-def dataset(group: h5py.Group, name: str, value: Any) -> h5py.Dataset:
-    """Write one array with a checksum; strings as UTF-8. Scalars have no checksum, since HDF5 provides none."""
+def dataset(group: h5py.Group, name: str, value: Any, packed: bool = False) -> h5py.Dataset:
+    """Write one array with a checksum; strings as UTF-8. Scalars have no checksum, since HDF5 provides none.
+
+    packed: compress it if it is large.
+    """
     array, name = np.asarray(value), _plain(name)
     if array.dtype.kind in "UO":
         array = np.array(array, dtype=h5py.string_dtype())
         return group.create_dataset(name, data=array)
     options: dict[str, Any] = {"fletcher32": True} if array.size else {}
+    options |= PACKED if packed and array.nbytes >= WORTH_COMPRESSING else {}
     return group.create_dataset(name, data=array, **(options if array.ndim else {}))
 
 
@@ -93,7 +98,7 @@ def rows(group: h5py.Group, name: str, shape: tuple[int, ...], dtype: str) -> h5
     row = int(np.prod(shape[1:])) * np.dtype(dtype).itemsize
     options: dict[str, Any] = {"fletcher32": True, "chunks": _chunk(shape, row)} if row and shape[0] else {}
     if options and shape[0] * row >= WORTH_COMPRESSING:
-        options |= {"compression": "gzip", "compression_opts": 1, "shuffle": True}
+        options |= PACKED
     return group.create_dataset(_plain(name), shape, dtype, **options)
 
 

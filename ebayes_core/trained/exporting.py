@@ -1,4 +1,4 @@
-"""Trained networks and their tables in formats of other programs: PyTorch, ONNX, CSV and Parquet."""
+"""Trained networks and their tables in formats of other programs: PyTorch, ONNX, CSV and Parquet; and records."""
 
 from __future__ import annotations
 
@@ -21,25 +21,29 @@ if TYPE_CHECKING:
     from ebayes_core.trained.module import Module
     from ebayes_core.trained.prediction import Prediction
 
-NETWORKS, TABLES = (".pt", ".onnx"), (".csv", ".parquet")
+NETWORKS, TABLES, RECORDS = (".pt", ".onnx"), (".csv", ".parquet"), (".h5",)
 HOLDS = ("members", "synapses")  #: what a table holds, by its name
-KNOWN = "net.pt, net.onnx, members.csv, synapses.csv, members.parquet and synapses.parquet"
+KNOWN = "net.pt, net.onnx, members.csv, synapses.csv, members.parquet, synapses.parquet and record.h5"
 EXAMPLES = 3  #: in the batch with which a network is traced; of one, ONNX would make a constant
 NEEDS: Mapping[str, tuple[str, ...]] = {".onnx": ("onnx", "onnxscript"), ".parquet": ("pyarrow",)}
 
 
-def export(run: Run, path: Path, registry: Registry, member: int | None = None) -> None:
+def export(run: Run, path: Path, registry: Registry, member: int | None = None, curves: bool = True) -> None:
     """Write a network, or a table of the run, in the format that the file's name asks for.
 
     `.pt`: the `state_dict` of the network with its mean weights; `.onnx`: that network, for batches of any size, of
     inputs as `Dataset.prepare` returns them. `members.csv` and `synapses.csv`, or the same with `.parquet`: a row for
-    each network, or for each synapse of each network. member: the network; tables without it hold all of them.
+    each network, or for each synapse of each network. `.h5`: a record, the results file without its synapses. member:
+    the network; tables without it hold all of them, and so do records. curves: whether a record has the curves over
+    training.
 
     Raises UserError for another ending, and if an optional package is missing.
     """
     ending = path.suffix.lower()
     check_target(path)
-    if ending in NETWORKS:
+    if ending in RECORDS:
+        _write_record(run, path, member, curves)
+    elif ending in NETWORKS:
         from ebayes_core.trained.module import module
 
         net = module(run, the_only(run, member), registry)
@@ -47,6 +51,14 @@ def export(run: Run, path: Path, registry: Registry, member: int | None = None) 
     else:
         table = _table(run, path, member)
         _replace(path, lambda beside: _write_table(table, ending, beside))
+
+
+def _write_record(run: Run, path: Path, member: int | None, curves: bool) -> None:
+    if member is not None:
+        raise UserError(f"{path}: a record holds all networks, as its claims are about all of them; omit --member")
+    from ebayes_core.results import abridged
+
+    abridged.write_record(run, path, curves)
 
 
 def write_prediction(found: Prediction, path: Path) -> None:
@@ -66,7 +78,7 @@ def _write_arrays(arrays: Mapping[str, np.ndarray], beside: Path) -> None:
 def check_target(path: Path) -> None:
     """Raise UserError for a name that says no known format, or one that needs a package that is not installed."""
     ending = path.suffix.lower()
-    if ending not in (*NETWORKS, *TABLES):
+    if ending not in (*NETWORKS, *TABLES, *RECORDS):
         raise UserError(f"{path}: the ending '{path.suffix}' names no known format; known are {KNOWN}")
     if ending in TABLES and len(_held(path)) != 1:
         raise UserError(f"{path}: a table is named by what it holds; known are {KNOWN}")

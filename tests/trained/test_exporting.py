@@ -109,7 +109,7 @@ def test_axes_of_other_layers_are_numbered(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "why"),
     [
-        ("net.h5", r"the ending '\.h5' names no known format; known are net\.pt, net\.onnx"),
+        ("net.hdf", r"the ending '\.hdf' names no known format; known are net\.pt, net\.onnx"),
         ("all.csv", r"a table is named by what it holds; known are .* members\.csv"),
         ("net.pt", r"it has 2 networks; choose one of 0 to 1 \(--member\)"),
     ],
