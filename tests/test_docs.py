@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import runpy
+import sys
 import tomllib
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,14 +15,20 @@ from types import SimpleNamespace
 import pytest
 
 import ebayes_core.testing
+from ebayes_core.contract.claim import Claim, Measured
 from ebayes_core.contract.registry import Registry
 from ebayes_core.contract.slots import HOOKS
+from ebayes_core.report.claims import Finding, written
+from ebayes_core.report.verify import verify
+from ebayes_core.results.reader import Run
 from ebayes_core.spec import loads, reference
 
 ROOT = Path(__file__).parents[1]
 MODULES = ("ebayes_core", "ebayes_plugins", "tests", "examples", "docs")
 GLIAL = ROOT / "examples" / "ebayes-glial"
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+TABLES, REPRODUCTION = ROOT / "docs" / "tables.py", ROOT / "docs" / "reproduction.md"
+RECORDS = sorted((ROOT / "docs" / "results").glob("*.h5"))
 TUTORIAL = (ROOT / "docs" / "write_a_plugin.md").read_text(encoding="utf-8")
 
 
@@ -90,3 +97,92 @@ def test_every_field_is_described(registry: Registry) -> None:
     for entry in registry.entries:
         for name, field in registry.composed(entry.cls).model_fields.items():
             assert name == "kind" or field.description, f"{entry.slot} {entry.kind}: {name}"
+
+
+@pytest.fixture(scope="module")
+def tables() -> SimpleNamespace:
+    return SimpleNamespace(**runpy.run_path(str(TABLES)))
+
+
+@pytest.fixture(scope="module")
+def made(tables: SimpleNamespace) -> dict[str, str]:
+    return tables.tables(RECORDS)
+
+
+def test_the_tables_of_the_page_are_those_of_the_records(tables: SimpleNamespace, made: dict[str, str]) -> None:
+    page = REPRODUCTION.read_text(encoding="utf-8")
+    assert not tables.differing(page, made), "run: python docs/tables.py"
+    assert tables.written_anew(page, made) == page
+
+
+def test_every_row_of_a_table_has_as_many_cells_as_its_head(made: dict[str, str]) -> None:
+    for name in ("glance", "claims", "history"):
+        parts = re.findall(r"(?:^\|.*\n)+", made[name], re.MULTILINE)
+        assert parts
+        for part in parts:
+            head, line, *rows = [re.split(r"(?<!\\)\|", row) for row in part.splitlines()]
+            assert rows and {len(row) for row in (line, *rows)} == {len(head)}
+            assert set("".join(line)) <= set("- ")
+
+
+def test_the_tables_name_the_present_version_of_every_rule(tables: SimpleNamespace, made: dict[str, str]) -> None:
+    known = tables.known(tables.builtin())
+    placed = [number for numbers in tables.FIGURES.values() for number in numbers]
+    assert len(known) > 30 and sorted({claim.number for claim in known}) == sorted(placed)
+    for claim in known:
+        assert re.search(
+            rf"^\*\*{claim.number}\. {re.escape(claim.statement)}\.\*\* .*; {re.escape(written(claim))}\.$",
+            made["claims"],
+            re.MULTILINE,
+        ), claim.statement
+        statement = claim.statement.replace("|", "\\|")
+        assert f"| {claim.number} | {statement} | " in made["history"]
+
+
+def test_each_column_of_the_glance_counts_every_claim(tables: SimpleNamespace, made: dict[str, str]) -> None:
+    numbers = sorted({23, *(claim.number for claim in tables.known(tables.builtin()))})
+    rows = [row.split("|")[2:4] for row in made["glance"].splitlines()[2:]]
+    for cells in zip(*rows, strict=True):
+        named = [number for cell in cells for number in re.findall(r"\d+", cell.partition(":")[2])]
+        assert sorted(map(int, named)) == numbers and sum(int(c.partition(":")[0]) for c in cells) == len(numbers)
+
+
+@pytest.mark.parametrize(
+    ("values", "verdict"),
+    [
+        ([], "no record"), ([1], "holds"), ([1, 1], "holds"), ([1, 0], "in part"), ([1, -1], "in part"),
+        ([0, 0], "open"), ([0, -1], "fails"), ([-1], "fails"), ([None], "by construction"), ([None, 1], "holds"),
+        ([None, 0], "open"),
+    ],
+)  # fmt: skip
+def test_a_verdict_combines_statements_and_files(
+    tables: SimpleNamespace, values: list[int | None], verdict: str
+) -> None:
+    """1 for a part that holds, 0 for one that is open, -1 for one that fails, None for one true by construction."""
+    claim = Claim(1, "", "", (0.0, 2.0), lambda analysis, arrays: [])
+    parts = [Measured("", 1.0, because="a formula") if v is None else Measured("", v, v - 0.5, v + 0.5) for v in values]
+    found = [Finding(claim, (part,), Path(f"{i}.h5"), "some", "descent", (1.0, 1.0)) for i, part in enumerate(parts)]
+    assert tables.overall(found) == verdict
+
+
+def test_a_table_that_differs_is_named(
+    tables: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made: dict[str, str]
+) -> None:
+    page = tmp_path / "reproduction.md"
+    page.write_text(REPRODUCTION.read_text(encoding="utf-8").replace("| holds |", "| hold |"), encoding="utf-8")
+    monkeypatch.setitem(tables.main.__globals__, "PAGE", page)
+    monkeypatch.setitem(tables.main.__globals__, "tables", lambda records: made)
+    monkeypatch.setattr(sys, "argv", ["tables.py", "--check"])
+    with pytest.raises(SystemExit, match=r"not the tables of the records: glance; run: python docs/tables\.py"):
+        tables.main()
+    monkeypatch.setattr(sys, "argv", ["tables.py"])
+    tables.main()
+    assert page.read_text(encoding="utf-8") == REPRODUCTION.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=lambda p: p.stem)
+def test_records_are_whole_small_and_without_synapses(record: Path, registry: Registry) -> None:
+    assert record.stat().st_size < 1_000_000
+    assert not verify(record, registry).problems
+    with Run(record) as run:
+        assert not run.has_synapses and record.stem == run.name
