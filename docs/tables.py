@@ -14,6 +14,9 @@ from ebayes_core.api.plugins import registry_of
 from ebayes_core.contract.claim import CONSTRUCTED, FAILED, HELD, INTERPRETED, Claim
 from ebayes_core.contract.registry import Registry
 from ebayes_core.report.claims import WRITTEN, Finding, findings, in_order, summary, table, written
+from ebayes_core.report.figures import stored
+from ebayes_plugins.analyses._published import differences
+from ebayes_plugins.analyses.tradeoff import Tradeoff
 
 HERE = Path(__file__).parent
 PAGE, RECORDS = HERE / "reproduction.md", HERE / "results"
@@ -53,7 +56,7 @@ def known(registry: Registry) -> list[Claim]:
 def measured(records: Iterable[Path], registry: Registry) -> list[Finding]:
     """Every claim measured by the records, by number. Raises SystemExit if one cannot be measured."""
     found: list[Finding] = []
-    for record in sorted(records):
+    for record in records:
         more, problems = findings(record, registry)
         if problems:
             raise SystemExit(f"{record}: {problems}")
@@ -63,14 +66,28 @@ def measured(records: Iterable[Path], registry: Registry) -> list[Finding]:
 
 def tables(records: Iterable[Path]) -> dict[str, str]:
     """Every generated table by its name."""
-    registry = builtin()
+    registry, records = builtin(), sorted(records)
     claims, found = known(registry), measured(records, registry)
     return {
+        "published": published(records, registry),
         "glance": glance(claims, found),
         "chance": summary(found) + "\n",
         "claims": "\n".join(of_figure(name, numbers, claims, found) for name, numbers in FIGURES.items()),
         "history": history(claims),
     }
+
+
+def published(records: Iterable[Path], registry: Registry) -> str:
+    """How far the networks are from the published values, a row per mechanism and noise mode, a column per c."""
+    kept = [stored(record, registry)[0].values() for record in records]
+    found = [
+        d for file in kept for analysis, arrays in file
+        if isinstance(analysis, Tradeoff) and analysis.published for d in differences(arrays)
+    ]  # fmt: skip
+    cells = {(d.column, d.line, d.c): f"{d.points[0]:+.1f}, {d.percent[0]:+.1f}%" for d in found}
+    columns, lines = sorted({d.c for d in found}), dict.fromkeys((d.column, d.line) for d in found)
+    rows = [[*line, *(cells.get((*line, c), "") for c in columns)] for line in lines]
+    return grid(["mechanism", "noise", *(f"c = {c:g}" for c in columns)], rows)
 
 
 def overall(found: Sequence[Finding]) -> str:

@@ -187,7 +187,7 @@ def _remark(at: dict[str, Any]) -> str:
     if not at["n"]:
         return f"all {at['left_out']} synapses are flat"
     analytic = "-" if np.isnan(at["analytic_slope"]) else f"{at['analytic_slope']:.2f}"
-    over = f"{at['point_slope']:.2f} ± {at['point_slope_half_width']:.1g} over {at['point_seeds']:.0f} seeds\n"
+    over = f"{at['point_seeds']:.0f} seeds: {at['point_slope']:.2f} ± {at['point_slope_half_width']:.1g}\n"
     flat = f" + {at['left_out']:,}" if at["left_out"] else ""
     return (
         f"slope {at['slope']:.2f} ± {at['slope_half_width']:.1g}\n{over if at['point_seeds'] > 1 else ''}"
