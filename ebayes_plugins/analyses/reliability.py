@@ -164,7 +164,7 @@ def _distribution(ax: Axes, mine: Arrays, edges: np.ndarray) -> None:
             ax.plot(10**edges, below, color=f"C{number - 1}", label=f"layer {layer}", linewidth=1.2)
     ax.axvline(1.0, color="0.4", linewidth=0.8, linestyle=":")
     ax.set(xscale="log", xlabel="σ / |μ|")
-    scores = f"score {mine['score_mean'][0]:.3g}, noisy {mine['score_sample'][0]:.3g}"
+    scores = f"score {mine['score_mean'][0]:.3g},\nnoisy {mine['score_sample'][0]:.3g}"
     ax.set_title(f"{heading(str(mine['label'][0]), 34)}\n{scores}")
 
 

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 # functions that need torch are imported where they are called, because importing it takes two seconds
 
 
+LEAST_PRICE = 1e-6  #: a smaller one is as good as none in single precision
+
+
 class AbstractQuantal(VesicleCost, ABC):
     """Least energy at which n vesicles of size q, released with probability p, give mu and sigma (Eq. 1, 12-16)."""
 
@@ -92,10 +95,10 @@ class Quantal(AbstractQuantal):
 
     @model_validator(mode="after")
     def _vesicles_cost(self) -> Quantal:
-        if not self.turnover and not self.membrane and not self.actin:
+        if max(self.turnover, self.membrane, self.actin) < LEAST_PRICE:
             raise ValueError(
-                "one of turnover, membrane and actin must be positive: if calcium alone has a price, many vesicles of "
-                "low release probability are reliable for nothing"
+                f"one of turnover, membrane and actin must be at least {LEAST_PRICE:g}: if calcium alone has a price, "
+                "many vesicles of low release probability are reliable for nothing"
             )
         return self
 

@@ -211,7 +211,7 @@ def test_a_mean_near_zero_has_a_finite_slope() -> None:
 
 
 def test_calcium_alone_is_refused() -> None:
-    with pytest.raises(ValueError, match="one of turnover, membrane and actin must be positive"):
+    with pytest.raises(ValueError, match="one of turnover, membrane and actin must be at least 1e-06"):
         quantal((1, 0, 0, 0))
 
 
