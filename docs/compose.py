@@ -17,7 +17,7 @@ PANELS = [
     ("fig5_optimum", (0, 0.655, 0.2305, 0.955), "Important synapses are reliable:\nvariance against curvature"),
     ("fig3_optimum", (0, 0.04, 0.27, 0.26), "A sigma for each synapse (green)\nbears more noise than one for all"),
     ("fig4_paper", (0.405, 0.034, 0.612, 0.204), "Noise goes where it does no harm:\ntwo synapses, one steep"),
-    ("fig7_optimum", (0, 0.6, 0.475, 0.935), "Optimal noise follows\na Bayesian posterior"),
+    ("fig7_optimum", (0, 0.596, 0.474, 0.846), "Optimal noise follows\na Bayesian posterior"),
     ("fig6", (0.5, 0.065, 1, 0.51), "Synapses measured in cortex:\nthe same trend"),
 ]
 
