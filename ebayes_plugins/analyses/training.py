@@ -110,8 +110,8 @@ def _change(arrays: dict[str, np.ndarray], name: str, what: str) -> str:
     known = ratio[np.isfinite(ratio) & (ratio > 0)]
     if not len(known):
         return ""
-    times = float(np.median(known))
-    return f"{what} {'falls' if times < 1 else 'grows'} to {times:.2g} times its first value"
+    times = float(f"{np.median(known):.2g}")
+    return f"{what} {'falls' if times < 1 else 'grows'} to {times:,g} times its first value"
 
 
 def _stages(arrays: dict[str, np.ndarray]) -> list[Panel]:
