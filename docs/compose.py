@@ -13,7 +13,7 @@ from ebayes_core.report.figures import house_figure
 FIGURES = Path(__file__).parent / "figures"
 #: figure; left, top, right, bottom of the panel, as shares of its width and height; what it shows
 PANELS = [
-    ("fig1", (0, 0.092, 0.209, 0.5), "Reliability has a price:\nenergy against noise, calcium"),
+    ("fig1", (0, 0.165, 0.212, 0.485), "Reliability has a price:\nenergy against sigma (mV), calcium"),
     ("fig5_optimum", (0, 0.655, 0.2305, 0.955), "Important synapses are reliable:\nvariance against curvature"),
     ("fig3_optimum", (0, 0.04, 0.27, 0.26), "A sigma for each synapse (green)\nbears more noise than one for all"),
     ("fig4_paper", (0.405, 0.034, 0.612, 0.204), "Noise goes where it does no harm:\ntwo synapses, one steep"),
