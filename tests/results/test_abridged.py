@@ -105,7 +105,10 @@ def test_its_claims_are_those_of_the_results_file(whole: Path, record: Path, reg
 
 
 @pytest.mark.parametrize("options", [[], ["--statistics", "--all"], ["--convergence"], ["--json"], ["--csv"]])
-def test_it_is_shown_as_the_results_file(whole: Path, record: Path, options: list[str]) -> None:
+def test_it_is_shown_as_the_results_file(
+    whole: Path, record: Path, options: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "300")  # the sentence about records is on one line
     shown = [ebayes_("show", path, *options).output.replace(str(path), "FILE") for path in (whole, record)]
     said = [line for line in shown[1].splitlines() if "is a record" not in line]
     assert shown[0].splitlines() == said
