@@ -16,6 +16,7 @@ INTERPRETED = (
     "alone  [an interpretation of claims 9 to 18: nothing to measure]"
 )
 HELD, FAILED, OPEN, CONSTRUCTED = "held", "not held", "open", "by construction"
+POSITIVE, NEGATIVE = (0.0, math.inf), (-math.inf, 0.0)
 OURS, SIGN = "ours", "the sign, from the text"
 #: when a version of a rule was committed, relative to the numbers that it judges; pilot: smaller runs had been seen
 Written = Literal["before", "pilot", "after"]

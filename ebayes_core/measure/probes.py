@@ -19,9 +19,9 @@ from ebayes_core.engine.evaluation import sampled_weights
 from ebayes_core.engine.parameters import Parameters
 from ebayes_core.engine.per_example import Deltas, add_squares, residual_of_sample
 from ebayes_core.engine.randomness import CHOICE, generator
+from ebayes_core.results.record import HELD_OUT
 
 CLASSES_FOR_GAUSS_NEWTON = 100  #: it takes one backward pass per class
-HELD_OUT = ("gauss_newton_test_1", "gauss_newton_test_2")
 NETWORKS = 20  #: smallest number of sampled networks in an average over the noise, however large the chunks are
 
 
@@ -55,20 +55,14 @@ def held_out(cohort: Cohort, p: Parameters, noise: torch.Generator) -> dict[str,
     if not _roots(task) or len(cohort.data.x_test) < 2:
         return sums
     networks = sampled_weights(cohort, p, noise)
-    for name, half in zip(HELD_OUT, _test_halves(cohort), strict=True):
-        for few in half.split(min(cohort.member.measurement.probe_batch, max(1, len(half) // NETWORKS))):
+    halves = _chosen(cohort, len(cohort.data.x_test)).tensor_split(2)
+    for name, half in zip(HELD_OUT, halves, strict=True):
+        for few in _chunks(cohort, half):
             x, y = cohort.data.x_test[few], cohort.data.y_test[few]
             roots: Deltas = partial(_curvature_roots, task, y)
             add_squares(sums, cohort.network, cohort.layered(next(networks)), x, {name: roots})
         sums[name] = [t.div_(len(half)) for t in sums[name]]
     return sums
-
-
-def _test_halves(cohort: Cohort) -> tuple[Tensor, ...]:
-    """Which test examples are measured, at random, in two halves."""
-    shuffled = torch.randperm(len(cohort.data.x_test), generator=generator(cohort.seed, CHOICE))
-    chosen = shuffled[: cohort.member.measurement.probe_examples or len(shuffled)]
-    return chosen.to(cohort.device).tensor_split(2)
 
 
 def _roots(task: Likelihood) -> bool:
@@ -114,10 +108,21 @@ def _rates(values: Tensor, drives: Tensor) -> Tensor:
 
 def training_chunks(cohort: Cohort) -> Iterator[tuple[Tensor, Tensor]]:
     """The training examples that are measured, chosen at random if not all, in chunks that share a weight sample."""
-    data, n = cohort.data, _examples(cohort)
-    chosen = torch.randperm(data.examples, generator=generator(cohort.seed, CHOICE))[:n].to(cohort.device)
-    for few in chosen.split(min(cohort.member.measurement.probe_batch, max(1, n // NETWORKS))):
+    data = cohort.data
+    for few in _chunks(cohort, _chosen(cohort, data.examples)):
         yield data.x[few], data.y[few]
+
+
+def _chosen(cohort: Cohort, examples: int) -> Tensor:
+    """Which of the examples of a split are measured, at random."""
+    shuffled = torch.randperm(examples, generator=generator(cohort.seed, CHOICE))
+    return shuffled[: cohort.member.measurement.probe_examples or examples].to(cohort.device)
+
+
+def _chunks(cohort: Cohort, chosen: Tensor) -> tuple[Tensor, ...]:
+    """Examples that share a weight sample; at least NETWORKS chunks."""
+    size = min(cohort.member.measurement.probe_batch, max(1, len(chosen) // NETWORKS))
+    return tuple(chosen.split(size))
 
 
 def _examples(cohort: Cohort) -> int:

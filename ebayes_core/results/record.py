@@ -68,6 +68,8 @@ _CURVATURE = {
     "gauss_newton": "exact Gauss-Newton diagonal",
 }
 
+#: the curvature of each half of the test examples
+HELD_OUT = ("gauss_newton_test_1", "gauss_newton_test_2")
 FREE = "free_"  #: begins the name of a free parameter of the noise that is stored for each synapse
 
 #: name -> (units, description), for members, curves, layers and synapses alike
@@ -79,11 +81,11 @@ DESCRIPTIONS: dict[str, tuple[str, str]] = {
         for at, where in _AT.items()
     },
     **{
-        f"gauss_newton_test_{half}": (
+        name: (
             "nat / weight^2",
             f"exact Gauss-Newton diagonal of {which} half of the test examples, averaged over new noise; per example",
         )
-        for half, which in ((1, "one"), (2, "the other"))
+        for name, which in zip(HELD_OUT, ("one", "the other"), strict=True)
     },
     "spec": ("1", "resolved spec of the network, as JSON"),
     "seed": ("1", "seed of the initial means, the order of minibatches and the noise"),

@@ -8,21 +8,22 @@ from typing import Any
 
 import numpy as np
 
-from ebayes_core.contract.claim import SIGN, Claim, Measured
+from ebayes_core.contract.claim import NEGATIVE, POSITIVE, SIGN, Claim, Measured
 from ebayes_plugins.analyses._curves import (
     AVERAGES,
     PRICES,
     Arrays,
     columns,
     curve,
-    gain,
     lines,
+    mean_gain,
     pair,
 )
-from ebayes_plugins.analyses._intervals import by_ratio, by_seed, counted, ranked
+from ebayes_plugins.analyses._intervals import by_ratio, by_seed, ranked
 from ebayes_plugins.analyses._published import differences
 from ebayes_plugins.analyses._regression import fit_line
 from ebayes_plugins.analyses._sizes import SIZE_NAMES, SIZES
+from ebayes_plugins.analyses._titles import count
 
 
 def better(arrays: Arrays) -> int:
@@ -85,10 +86,9 @@ def gains(axes: dict[str, str]) -> Any:
     """The gain in score of heterogeneous noise at equal values of each axis, for each mechanism, over seeds."""
 
     def measured(analysis: Any, arrays: Arrays) -> Iterator[Measured]:
-        score = str(arrays["score"][0])
         for column, both in _pairs(arrays):
             for axis, name in axes.items():
-                each = [better(arrays) * gain(ours, theirs, axis, score)[0] for ours, theirs in both]
+                each = [better(arrays) * mean_gain(ours, theirs, axis) for ours, theirs in both]
                 yield by_seed(f"{column}, equal {name}", np.array(each))
 
     return measured
@@ -119,7 +119,7 @@ def _differs(by: str) -> Any:
         found = differences(arrays)
         for d in [d for d in found if d.seeds > 1] or found:
             value, low, high = getattr(d, by)
-            yield Measured(d.part, value, low, high, counted(d.seeds, "seed"), d.seeds)
+            yield Measured(d.part, value, low, high, count(d.seeds, "seed"), d.seeds)
 
     return measured
 
@@ -135,11 +135,11 @@ def once(claims: tuple[Claim, ...]) -> tuple[Claim, ...]:
 
 TRADEOFF = once((
     Claim(
-        1, "accuracy falls as c rises", "rank correlation of accuracy and c", (-np.inf, 0.0), ranks({"c": "c"}),
+        1, "accuracy falls as c rises", "rank correlation of accuracy and c", NEGATIVE, ranks({"c": "c"}),
         history=("pilot", "after"), source=SIGN,
     ),
     Claim(
-        2, "average sigma rises with c", "rank correlation of sigma and c", (0.0, np.inf), _grows,
+        2, "average sigma rises with c", "rank correlation of sigma and c", POSITIVE, _grows,
         history=("pilot", "after"),
         source=SIGN,
     ),
@@ -167,7 +167,7 @@ TRADEOFF = once((
 ))  # fmt: skip
 ADVANTAGE = once((
     Claim(
-        5, "accuracy falls as average sigma rises", "rank correlation", (-np.inf, 0.0), ranks(AVERAGES),
+        5, "accuracy falls as average sigma rises", "rank correlation", NEGATIVE, ranks(AVERAGES),
         history=("pilot", "after"),
         source=SIGN,
     ),
@@ -181,7 +181,7 @@ ADVANTAGE = once((
         history=("before", "after"),
     ),
     Claim(
-        7, "accuracy rises with reliability cost", "rank correlation", (0.0, np.inf), ranks(PRICES),
+        7, "accuracy rises with reliability cost", "rank correlation", POSITIVE, ranks(PRICES),
         history=("before", "after"),
         source=SIGN,
     ),

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ebayes_core.contract.claim import SIGN, Claim, Measured
+from ebayes_core.contract.claim import NEGATIVE, POSITIVE, SIGN, Claim, Measured
 from ebayes_plugins.analyses._intervals import Why, by_seed
 
 Arrays = dict[str, np.ndarray]
@@ -89,7 +89,6 @@ def _off(panels: Panels, change: Callable[[np.ndarray], np.ndarray], judge: Call
     return measured
 
 
-NEGATIVE, POSITIVE = (-np.inf, 0.0), (0.0, np.inf)
 RANK = "rank correlation, middle layer"
 CLAIMS = (
     Claim(

@@ -9,6 +9,7 @@ import numpy as np
 from ebayes_core.contract.claim import Measured
 from ebayes_core.report.ranks import ranks
 from ebayes_plugins.analyses._regression import over_seeds
+from ebayes_plugins.analyses._titles import count
 
 DRAWS = 4000
 CENTRAL = (0.025, 0.975)
@@ -26,7 +27,7 @@ def by_seed(part: str, values: np.ndarray, **why: Unpack[Why]) -> Measured:
     """Mean of a statistic, one value per seed, with its 95% interval by Student's t; no interval for a single seed."""
     middle, half = over_seeds(values)
     k = int(np.isfinite(values).sum())
-    return Measured(part, middle, middle - half, middle + half, f"{k} seeds", k, **why)
+    return Measured(part, middle, middle - half, middle + half, count(k, "seed"), k, **why)
 
 
 def by_ratio(part: str, logs: np.ndarray, **why: Unpack[Why]) -> Measured:
@@ -49,13 +50,8 @@ def ranked(part: str, x: np.ndarray, y: np.ndarray, seed: np.ndarray, **why: Unp
     size = np.sqrt((a @ a) * (b @ b))
     r, chance = float(a @ b / size), np.sort(_permuted(b, sizes) @ a / size)
     least, most = (round(r - float(chance[_position(share)]), DIGITS) for share in CENTRAL[::-1])
-    over = f"permutations of {len(a)} networks within {counted(len(sizes), 'seed')}"
+    over = f"permutations of {len(a)} networks within {count(len(sizes), 'seed')}"
     return Measured(part, r, max(least, -1.0), min(most, 1.0), over, **why)
-
-
-def counted(n: int, thing: str) -> str:
-    """A number of things, in words."""
-    return f"{n} {thing}{'s' if n > 1 else ''}"
 
 
 def _position(share: float) -> int:

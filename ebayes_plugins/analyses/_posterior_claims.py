@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ebayes_core.contract.claim import SIGN, Claim, Measured
+from ebayes_core.contract.claim import NEGATIVE, POSITIVE, SIGN, Claim, Measured
 from ebayes_plugins.analyses._intervals import Why, by_seed
 from ebayes_plugins.analyses._regression import over_seeds
 
@@ -118,7 +118,6 @@ def _between(neighbours: Neighbours, change: Any) -> Any:
     return measured
 
 
-POSITIVE, NEGATIVE = (0.0, np.inf), (-np.inf, 0.0)
 CLAIMS = (
     Claim(
         14, "optimal and posterior variance are positively related for every rho and c",

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ebayes_core.contract.claim import SIGN, Claim, Measured
+from ebayes_core.contract.claim import POSITIVE, SIGN, Claim, Measured
 from ebayes_plugins.analyses._gaussian import EXPECTED, share
 from ebayes_plugins.analyses._intervals import by_ratio, ranked
 
@@ -95,7 +95,7 @@ def _rough(analysis: Any, a: Arrays) -> Iterator[Measured]:
     yield from _ranked(a, "rho", a["price"], a["fit"], "rho")
 
 
-POSITIVE, BELOW_1 = (0.0, np.inf), (-np.inf, 1.0)
+BELOW_1 = (-np.inf, 1.0)
 CLAIMS = (
     Claim(
         18, "the energy bounds the ELBO from below", "smallest slack per synapse (nat)", POSITIVE, _bounded,

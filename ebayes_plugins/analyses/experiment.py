@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from ebayes_core.contract.claim import SIGN, Claim, Measured
+from ebayes_core.contract.claim import NEGATIVE, SIGN, Claim, Measured
 from ebayes_core.contract.slots import Analysis
 from ebayes_core.errors import UserError
 from ebayes_plugins.analyses import _together
@@ -77,11 +77,11 @@ BINARY, GRADED = -(0.6 + 0.5) / 2, -(1.2 + 1.0) / 2
 CLAIMS = (
     Claim(13, "Schug et al.'s r = -0.4416 is reproduced", "r - published r", (-0.005, 0.005), _schug, ("after",)),
     Claim(
-        13, "reliable synapses change less", "slope, for each choice of axes and regressors", (-np.inf, 0.0),
+        13, "reliable synapses change less", "slope, for each choice of axes and regressors", NEGATIVE,
         _slopes(PLASTICITY, ("raw", "log")), ("after",), SIGN,
     ),
     Claim(
-        13, "busy synapses vary less", "log-log slope, for each choice of axes and regressors", (-np.inf, 0.0),
+        13, "busy synapses vary less", "log-log slope, for each choice of axes and regressors", NEGATIVE,
         _slopes(RATES, ("log",)), ("after",), SIGN,
     ),
     Claim(

@@ -10,6 +10,7 @@ from pydantic import Field
 from ebayes_core.contract.claim import Claim
 from ebayes_core.contract.slots import Analysis
 from ebayes_core.errors import UserError
+from ebayes_core.results.record import HELD_OUT as HALVES
 from ebayes_plugins.analyses._common import (
     NOISE,
     analytic_slope,
@@ -38,7 +39,6 @@ ESTIMATORS = Literal[
     "fisher_empirical_mean", "gauss_newton_test", "learning_rate_rms", "learning_rate_authors", "input_abs",
     "input_square",
 ]  # fmt: skip
-HALVES = ("gauss_newton_test_1", "gauss_newton_test_2")  #: two estimates of the held-out curvature
 LINE = 40  #: points of the analytic curve
 POINT = ("point_slope", "point_slope_half_width", "point_seeds")  #: over the seeds of a panel's sweep point
 
