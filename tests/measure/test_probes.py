@@ -8,7 +8,8 @@ import torch
 from ebayes_core.contract.registry import Registry
 from ebayes_core.engine.per_example import add_squares, squared_gradients
 from ebayes_core.engine.randomness import MEASURE, generator
-from ebayes_core.measure.probes import curvature, inputs, training_chunks
+from ebayes_core.measure.probes import curvature, held_out, inputs, training_chunks
+from ebayes_core.results.record import HELD_OUT
 from tests.build import DIGITS, LINEAR, cohort, trained
 
 TANH = 'network.activations=["tanh", "tanh", "linear"]'
@@ -131,3 +132,14 @@ def test_input_rates_of_the_first_layer(small) -> None:
     torch.testing.assert_close(found["input_abs"][0][0, :-1], x.abs().mean(0))
     torch.testing.assert_close(found["input_square"][0][1, :-1], x.square().mean(0))
     assert (found["input_abs"][0][:, -1] == 1).all()
+
+
+def test_the_curvature_of_test_examples_is_that_of_two_halves(registry: Registry) -> None:
+    """A linear readout has E[x^2] / noise variance, whatever its weights; 201 examples do not divide evenly."""
+    c = cohort(registry, LINEAR, "dataset.examples=201", "training.batch_size=67")
+    p, x = trained(c).parameters, c.data.x_test
+    c.data.x.mul_(3)  # the training examples have no part in it
+    first, second = (held_out(c, p, generator(0, MEASURE))[name][0].flatten() for name in HELD_OUT)
+    known = torch.cat([x, torch.ones(len(x), 1, dtype=c.dtype)], 1).square().mean(0) / c.data.task.noise_sd**2
+    torch.testing.assert_close((101 * first + 100 * second) / 201, known)
+    assert not torch.allclose(first[:-1], second[:-1], rtol=1e-3)
