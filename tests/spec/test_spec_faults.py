@@ -70,6 +70,14 @@ def test_denormal_numbers_are_read_as_they_were_accepted(trial: Trial) -> None:
     assert not trial.lost and trial.counts["trained"] == before + 1
 
 
+def test_a_noise_that_single_precision_rounds_to_nothing_is_refused(registry: Registry) -> None:
+    """It used to be accepted, and the plugin blamed for a sigma of 0."""
+    text = 'name = "a"\nnoise = {{ kind = "heterogeneous", sigma_0 = {} }}'
+    with pytest.raises(SpecError, match="sigma_0 = 5e-324: must be greater"):
+        spec.loads(text.format("5e-324"), registry)
+    assert spec.loads(text.format("1e-12"), registry).noise.sigma_0 == 1e-12
+
+
 def test_a_mixture_has_its_bound(registry: Registry, tmp_path: Path) -> None:
     parts = ", ".join(f'{{ kind = "calcium", c = {i + 1} }}' for i in range(101))
     with pytest.raises(SpecError, match="at most 100 items"):
