@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 
 from ebayes_plugins.analyses._common import analytic_slope, optimum
-from ebayes_plugins.analyses._regression import fit_line, rank_error, running_quantiles
+from ebayes_plugins.analyses._regression import fit_line, running_quantiles
 
 BINS, LINE = 15, 40  #: bins of the running median, points of the analytic line
 QUANTILES = (0.1, 0.5, 0.9)
-BLOCKS = 20
 
 
 def expected(slope: Callable[[np.ndarray], np.ndarray], x: np.ndarray, y: np.ndarray) -> dict[str, Any]:
@@ -32,26 +31,15 @@ def expected(slope: Callable[[np.ndarray], np.ndarray], x: np.ndarray, y: np.nda
 
 
 def observed(x: np.ndarray, y: np.ndarray) -> dict[str, Any]:
-    """Fit, rank correlation, spread, axis ratio and medians of log10 variances, with 95% half widths over synapses."""
-    fit, few = fit_line(x, y), len(x) < BINS
-    spread = y.std() / x.std() if not few and np.ptp(x) > 0 else np.nan
-    apart = (
-        1 - min((fit["slope"] / spread) ** 2, 1.0) if spread > 0 else np.nan
-    )  # unexplained share of the variance, 1 - r^2
+    """Fit, rank correlation, spread, axis ratio and medians of log10 variances."""
+    few = len(x) < BINS
     return {
-        **fit, "rank_correlation_half_width": rank_half_width(fit["rank_correlation"], len(x)),
-        "spread_ratio": spread, "spread_ratio_half_width": 1.96 * spread * np.sqrt(apart / max(len(x), 1)),
-        "aspect": median_gap(y) / 2, "aspect_half_width": half_width(y, median_gap) / 2,
-        "posterior_aspect": median_gap(x) / 2,
+        **fit_line(x, y),
+        "spread_ratio": y.std() / x.std() if not few and np.ptp(x) > 0 else np.nan,
+        "aspect": median_gap(y) / 2, "posterior_aspect": median_gap(x) / 2,
         "median_x": np.median(x) if len(x) else np.nan, "median_y": np.median(y) if len(y) else np.nan,
-        "median_y_half_width": half_width(y, np.median),
         "bins": np.full((1 + len(QUANTILES), BINS), np.nan) if few else running_quantiles(x, y, QUANTILES, BINS),
     }  # fmt: skip
-
-
-def rank_half_width(r: float, n: int) -> float:
-    """95% half width of a rank correlation, transformed back from Fisher's z scale."""
-    return (1 - r**2) * rank_error(r, n)
 
 
 def median_gap(values: np.ndarray) -> float:
@@ -68,14 +56,3 @@ def median_gap(values: np.ndarray) -> float:
         within = (np.searchsorted(ordered, ordered + gap, side="right") - np.arange(n) - 1).sum()
         low, high = (low, gap) if 4 * within >= n * (n - 1) else (gap, high)
     return high
-
-
-def half_width(values: np.ndarray, statistic: Callable[[np.ndarray], Any]) -> float:
-    """95% half width of a statistic of the synapses, from its spread over random blocks; NaN for few synapses."""
-    from scipy.special import stdtrit
-
-    if len(values) < 10 * BLOCKS:
-        return np.nan
-    parts = np.array_split(np.random.default_rng(0).permutation(values), BLOCKS)
-    spread = np.std([float(statistic(part)) for part in parts], ddof=1)
-    return float(stdtrit(BLOCKS - 1, 0.975) * spread / np.sqrt(BLOCKS))

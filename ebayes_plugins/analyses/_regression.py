@@ -41,23 +41,6 @@ def fit_halves(halves: list[np.ndarray], y: np.ndarray) -> dict[str, float]:
     return plain | {"slope": slope, "intercept": float(y.mean() - slope * mean.mean()), "slope_half_width": half}
 
 
-def rank_error(r: float, n: int) -> float:
-    """95% half width of a rank correlation on Fisher's z scale, with Bonett and Wright's variance; NaN for n < 4."""
-    return 1.96 * np.sqrt((1 + r**2 / 2) / (n - 3)) if n > 3 else np.nan
-
-
-def rank_correlation(x: np.ndarray, y: np.ndarray) -> tuple[float, float, float]:
-    """Spearman's rank correlation with its 95% interval, which is empty for 1 and -1."""
-    known = np.isfinite(x) & np.isfinite(y)
-    if known.sum() < 4 or np.ptp(x[known]) == 0 or np.ptp(y[known]) == 0:
-        return np.nan, np.nan, np.nan
-    r = spearman(x[known], y[known])
-    if abs(r) > 1 - 1e-12:
-        return r, r, r
-    z, half = np.arctanh(r), rank_error(r, int(known.sum()))
-    return r, float(np.tanh(z - half)), float(np.tanh(z + half))
-
-
 def over_seeds(values: np.ndarray) -> tuple[float, float]:
     """Mean of the finite values, one per seed, and the half width of its 95% interval (Student's t); NaN for fewer than
     two.

@@ -12,7 +12,6 @@ from scipy.special import expit, logit
 
 from ebayes_plugins.analyses import _curves as curves
 from ebayes_plugins.analyses._curve_claims import seeds
-from ebayes_plugins.analyses._regression import rank_correlation
 from ebayes_plugins.analyses._sizes import SIZES
 from ebayes_plugins.analyses.advantage import Advantage
 from ebayes_plugins.analyses.tradeoff import Tradeoff
@@ -78,19 +77,6 @@ def test_a_level_that_is_never_left_has_no_crossing() -> None:
     scores = np.array([[0.9, 0.8, 0.4], [0.9, 0.8, 0.7], [0.3, 0.2, 0.1]])
     np.testing.assert_allclose(curves.crossing(scores, 0.6), [1.5, np.nan, np.nan])
     np.testing.assert_allclose(curves.crossing(np.array([[0.2, 0.6]]), 0.5), [0.75])  # an RMSE rises
-
-
-def test_rank_correlation_and_its_interval() -> None:
-    x = np.arange(40.0)
-    assert rank_correlation(x, -(x**3)) == (-1.0, -1.0, -1.0)
-    assert np.isnan(rank_correlation(x, np.ones(40))).all()
-    random = np.random.default_rng(5)
-    covered = []
-    for _ in range(300):
-        a, b = random.multivariate_normal([0, 0], [[1, 0.5], [0.5, 1]], size=40).T
-        _, low, high = rank_correlation(a, b)
-        covered.append(low < 6 / np.pi * np.arcsin(0.25) < high)  # Spearman's rank correlation of a Gaussian
-    assert 0.92 < np.mean(covered) < 0.985
 
 
 def verdicts(analysis: Any, arrays: dict[str, np.ndarray]) -> dict[tuple[int, str], set[str]]:
