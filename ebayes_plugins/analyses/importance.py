@@ -66,7 +66,7 @@ class Importance(Analysis):
     columns: int = Field(
         5, ge=1, le=12, description="largest number of sweep points drawn, spread evenly, each with its first seed"
     )
-    points: int = Field(3000, ge=10, le=100_000, description="largest number of synapses in each panel")
+    points: int = Field(2000, ge=10, le=100_000, description="largest number of synapses in each panel")
 
     def measure(self, run: Run) -> Arrays:
         """Per network and layer: fit, rank correlation, counts, analytic slope; of first seeds, some synapses.
