@@ -37,7 +37,7 @@ def write_record(run: Run, path: Path, curves: bool = True) -> None:
     with hdf5.writing(path) as file:
         numbers = [result if curves else replace(result, curves={}) for result in run.results()]
         head(file, run.spec, settings, numbers, _published(run.provenance), run.spec_text)
-        file["networks"].attrs[ONE_SIGMA] = [one_sigma(run, i) for i in range(run.n_members)]
+        file["networks"].attrs[ONE_SIGMA] = uniform(run)
         for name in run.analyses:
             schema.analysis(file["analyses"].create_group(name), run.analysis(name))
         file.raise_refused()
@@ -53,6 +53,11 @@ def _published(provenance: dict[str, Any]) -> dict[str, Any]:
     ]
     whole = {name: value for name, value in numbered[0].items() if name != "command"}
     return whole | ({"items": numbered[1:]} if "items" in provenance else {})
+
+
+def uniform(run: Run) -> list[bool]:
+    """Whether all synapses of each network have the same sigma."""
+    return [one_sigma(run, i) for i in range(run.n_members)]
 
 
 def one_sigma(run: Run, member: int) -> bool:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import h5py
 import numpy as np
 
 from ebayes_core.results import schema
+from ebayes_core.results.abridged import uniform
 from ebayes_core.results.provenance import merged
-from ebayes_core.results.reader import Run
-from ebayes_core.results.record import MemberResult, Setting
+from ebayes_core.results.reader import ONE_SIGMA, Run
+from ebayes_core.results.record import Setting
 from ebayes_core.results.schema import Shapes
 from ebayes_core.results.writer import head
 from ebayes_core.storage import hdf5, seal
+
+T = TypeVar("T")
 
 #: fields of the provenance that may differ between items, kept for each
 KEPT = (
@@ -49,24 +52,33 @@ def gather(
     path: Path, spec: dict[str, Any], settings: Sequence[Setting], found: dict[str, Source], record: dict[str, Any],
     spec_text: str,
 ) -> None:  # fmt: skip
-    """Write networks, in the order of their settings, as one results file. Raises StoreError if a source is damaged.
+    """Write networks, in the order of their settings, as one results file, or as a record if one of the sources is one.
 
     found: where each network is stored; record: the provenance of the gathering process, to which that of the items is
-    added.
+    added. Raises StoreError if a source is damaged.
     """
     places = [found[setting.digest] for setting in settings]
-    results, shapes, origins = _numbers(places)
+    results = _each(places, Run.results)
+    with hdf5.writing(path) as file:
+        head(file, spec, settings, results, _provenance(record, _origins(places)), spec_text)
+        if all(_each(places, lambda run: [run.has_synapses] * run.n_members)):
+            _fill(file, places)
+        else:
+            file["networks"].attrs[ONE_SIGMA] = _each(places, uniform)
+        file.raise_refused()
+        seal.seal(file)
+
+
+def _fill(file: Any, places: Sequence[Source]) -> None:
+    """Write the synapses."""
     kinds: dict[Shapes, list[int]] = {}
-    for i, shape in enumerate(shapes):
+    for i, shape in enumerate(_each(places, Run.shapes)):
         kinds.setdefault(shape, []).append(i)
     where = {i: (k, row) for k, members in enumerate(kinds.values()) for row, i in enumerate(members)}
-    with hdf5.writing(path) as file:
-        head(file, spec, settings, results, _provenance(record, origins), spec_text)
-        room = schema.networks(file["networks"], list(kinds.items()))
-        for source, members in _by_file(places):
-            _copy(source, [(places[i].row, *where[i]) for i in members], room)
-            file.raise_refused()
-        seal.seal(file)
+    room = schema.networks(file["networks"], list(kinds.items()))
+    for source, members in _by_file(places):
+        _copy(source, [(places[i].row, *where[i]) for i in members], room)
+        file.raise_refused()
 
 
 def _by_file(places: Sequence[Source]) -> Iterator[tuple[Path, list[int]]]:
@@ -77,19 +89,23 @@ def _by_file(places: Sequence[Source]) -> Iterator[tuple[Path, list[int]]]:
     yield from files.items()
 
 
-def _numbers(places: Sequence[Source]) -> tuple[list[MemberResult], list[Shapes], list[dict[str, Any]]]:
-    """Everything except synapses: each network's numbers, the shapes of its layers, and each file's provenance."""
-    results: dict[int, MemberResult] = {}
-    shapes: dict[int, Shapes] = {}
+def _each(places: Sequence[Source], of: Callable[[Run], list[T]]) -> list[T]:
+    """What a file has for each of its networks, of the networks in their order."""
+    found: dict[int, T] = {}
+    for path, members in _by_file(places):
+        with Run(path) as run:
+            values = of(run)
+            found |= {i: values[places[i].row] for i in members}
+    return [found[i] for i in range(len(places))]
+
+
+def _origins(places: Sequence[Source]) -> list[dict[str, Any]]:
+    """The provenance of each file."""
     origins = []
     for path, members in _by_file(places):
         with Run(path) as run:
-            numbers, kinds = run.results(), run.shapes()
-            results |= {i: numbers[places[i].row] for i in members}
-            shapes |= {i: kinds[places[i].row] for i in members}
             origins.append({"networks": len(members)} | run.provenance)
-    order = range(len(places))
-    return [results[i] for i in order], [shapes[i] for i in order], origins
+    return origins
 
 
 def _provenance(record: dict[str, Any], origins: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -19,8 +19,11 @@ def sizes(run: Run, member: int) -> dict[str, float]:
     """RMS, median, and RMS without flat synapses: of sigma, and of sigma over the RMS mean of its layer.
 
     Means and sigma of a ReLU network can be rescaled together without changing its function: only their ratio is
-    meaningful.
+    meaningful. A record has the averages of sigma alone.
     """
+    if not run.has_synapses:
+        known = {f"sigma_{size}": float(run.metric(f"sigma_{size}")[member]) for size in SIZES}
+        return known | {f"relative_{size}": np.nan for size in SIZES}
     parts: dict[str, list[np.ndarray]] = {"sigma": [], "relative": [], "curved": []}
     for layer in range(1, run.n_layers(member) + 1):
         mu, sigma = (run.layer(member, layer, name) for name in ("mu", "sigma"))

@@ -159,9 +159,21 @@ def test_commands_that_need_synapses_are_refused(record: Path, tmp_path: Path, n
     assert not list(tmp_path.iterdir())
 
 
-def test_several_records_are_not_joined(record: Path) -> None:
-    with pytest.raises(AbsentError, match="is a record"):
-        ebayes.open([record, record.with_name("changed.h5")])
+def test_several_records_are_joined_to_a_record(whole: Path, record: Path, tmp_path: Path) -> None:
+    """And so is a results file with a record, in either order; figures and claims are those of the results files."""
+    more = ebayes.run(TEXT, set={"seeds": [2, 3]}, out=tmp_path / "more.h5", progress=False).path
+    ebayes_("export", more, "--to", tmp_path / "record.h5")
+    both = ebayes.open([whole, more])
+    for files in ([record, tmp_path / "record.h5"], [whole, tmp_path / "record.h5"], [record, more]):
+        joined = ebayes.open(files)
+        assert joined.n_members == both.n_members == 16 and both.has_synapses and not joined.has_synapses
+        assert joined.uniform == [noise["kind"] == "homogeneous" for noise in joined.swept["noise"]]
+        np.testing.assert_array_equal(joined.metric("sigma_rms"), both.metric("sigma_rms"))
+        found, known = (run.statistics("tradeoff").select_dtypes("number") for run in (joined, both))
+        apart = [name for name in known if not np.allclose(found[name], known[name], rtol=1e-3, equal_nan=True)]
+        assert apart == ["relative median"] and np.isnan(found[apart[0]]).all()
+        with pytest.raises(AbsentError, match="is a record"):
+            joined.synapses(0)
 
 
 def test_a_record_of_a_record_is_the_same(record: Path, tmp_path: Path) -> None:
