@@ -24,7 +24,7 @@ from ebayes_plugins.datasets import Digits
 from ebayes_plugins.networks import Convolutional, Mlp
 from tests.plugins.test_networks import CONVOLUTIONAL
 
-TINY = {"digits", "cubic", "linear_gaussian"}  #: data sets that are quick to load in any form
+TINY = {"digits", "cubic", "linear_gaussian", "teacher", "integrator", "decision", "memory"}  #: data sets that are quick to load in any form
 
 
 def kinds(slot: str) -> list[str]:
