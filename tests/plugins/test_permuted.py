@@ -75,7 +75,8 @@ def test_any_classification_is_shuffled_over_all_of_its_axes(source: Dataset) ->
     assert shuffled.shape == (2 * len(x), *x.shape[1:]) and torch.equal(labels, y.repeat(2))
     assert torch.equal(shuffled[: len(x)], x) and not torch.equal(shuffled[len(x) :], x)
     assert torch.equal(shuffled[len(x) :].flatten(1).sort(1).values, x.flatten(1).sort(1).values)
-    assert torch.equal(Permuted(source=source, tasks=2).prepare(x), Permuted(source=source, tasks=2)._permuted(x, 1))
+    if isinstance(source, Decision):  # whose inputs are not scaled
+        assert torch.equal(Permuted(source=source, tasks=2).prepare(x), shuffled[len(x) :])
 
 
 def test_a_source_is_a_name_or_a_table_and_a_spec_keeps_it(registry: Registry) -> None:
