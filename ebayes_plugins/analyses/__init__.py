@@ -15,6 +15,7 @@ from ebayes_plugins.analyses.mechanisms import Mechanisms
 from ebayes_plugins.analyses.noises import Noises
 from ebayes_plugins.analyses.posterior import Posterior
 from ebayes_plugins.analyses.predictive import Predictive
+from ebayes_plugins.analyses.recurrence import Recurrence
 from ebayes_plugins.analyses.reliability import Reliability
 from ebayes_plugins.analyses.tradeoff import Tradeoff
 from ebayes_plugins.analyses.training import TrainingCurves
@@ -22,5 +23,5 @@ from ebayes_plugins.analyses.two_synapses import TwoSynapses
 
 ALL: list[type[Analysis]] = [
     TrainingCurves, Importance, Tradeoff, Advantage, Experiment, Mechanisms, TwoSynapses, Predictive, Posterior,
-    Reliability, Boundary, Exponent, Change, Budget, Noises, Estimators,
+    Reliability, Boundary, Exponent, Change, Budget, Noises, Estimators, Recurrence,
 ]  # fmt: skip

@@ -41,7 +41,7 @@ class Estimators(Analysis):
     def measure(self, run: Run) -> Arrays:
         """Per network, layer and estimator: its bias, and the slope of log sigma^2 on its logarithm.
 
-        Of the first network also the synapses themselves. Raises UserError if no network is a linear student.
+        Of the noisiest network also the synapses themselves. Raises UserError if no network is a linear student.
         """
         members = [i for i in finished(run) if _is_student(run.member_spec(i))]
         if not members:
@@ -56,8 +56,9 @@ class Estimators(Analysis):
         for name in ("bias", "slope"):
             mean, half, seeds = over_points(point, arrays[name])
             arrays |= {f"{name}_mean": mean, f"{name}_over_seeds": half, "seeds": seeds}
-        shown = table([_shown(run, members[0], layer, self.points) for layer in (1, 2)])
-        return arrays | {f"shown_{name}": values for name, values in shown.items()}
+        noisiest = max(members, key=lambda i: run.metric("sigma_median")[i])
+        shown = table([_shown(run, noisiest, layer, self.points) for layer in (1, 2)])
+        return arrays | {"shown": np.array([noisiest])} | {f"shown_{name}": values for name, values in shown.items()}
 
     def statistics(self, arrays: Arrays) -> Arrays:
         """Per mechanism, layer and estimator: bias and slope of sigma^2, means over seeds with 95% intervals."""
@@ -77,9 +78,9 @@ class Estimators(Analysis):
         """The largest bias of the estimators that are unbiased in theory, and the range of those of the others."""
         parts = {words: _range(arrays, names) for words, names in GROUPS.items()}
         return (
-            f"Averaged over the noise, Gauss-Newton is off the exact curvature of a linear student by "
-            f"{parts['gauss_newton']}, the true Fisher by {parts['fisher_true']} and the empirical Fisher by "
-            f"{parts['fisher_empirical']}; at the mean weights Gauss-Newton is off by {parts['means']}."
+            f"Averaged over the noise, Gauss-Newton gives the exact curvature of a linear student (bias "
+            f"{parts['gauss_newton']}), as does the true Fisher ({parts['fisher_true']}); biased are Gauss-Newton at the "
+            f"means ({parts['means']}) and the empirical Fisher ({parts['fisher_empirical']})."
         )
 
     def draw(self, arrays: Arrays, figure: Figure) -> None:
@@ -106,7 +107,8 @@ def _range(arrays: Arrays, names: tuple[str, ...]) -> str:
     """The range of the mean biases over mechanisms and layers, in percent."""
     first = firsts(arrays)
     found = 100 * arrays["bias_mean"][first][np.isin(arrays["estimator"][first], names)]
-    return f"{found.min():+.1f} to {found.max():+.1f}%"
+    low, high = (f"{end:+.0f}" if abs(end) >= 10 else f"{end:+.1f}" for end in (found.min(), found.max()))
+    return f"{low}%" if low == high else f"{low} to {high}%"
 
 
 def _is_student(spec: dict[str, Any]) -> bool:

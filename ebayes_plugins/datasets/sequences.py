@@ -105,7 +105,12 @@ class Memory(Dataset):
 
     kind: Literal["memory"] = "memory"
     delay: int = Field(10, ge=1, le=10_000, description="number of steps between the cue and the go signal")
-    noise_sd: float = Field(0.1, gt=0, le=10, description="standard deviation of the noise of the inputs at each step")
+    noise_sd: float = Field(
+        0.5,
+        gt=0,
+        le=10,
+        description="standard deviation of the noise of the inputs at each step; with 0.5, one cue in 44 looks like the other",
+    )
     examples: int = Field(1000, ge=2, le=1_000_000, description="number of training trials, and of test trials")
     seed: int = Field(0, ge=0, lt=2**31, description="seed of the cues and the noise")
 
