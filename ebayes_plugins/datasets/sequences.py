@@ -99,17 +99,14 @@ class Decision(Dataset):
 class Memory(Dataset):
     """Delayed response (Funahashi et al. 1989): which of two cues was shown, told after a delay, at a go signal.
 
-    The first input is the cue, 1 or -1 at the first step; the second is the go signal, 1 at the last step. Both are 0
-    else, and noisy at every step.
+    The first input is the cue at the first step, -1 or 1 with noise; the second is the go signal, 1 at the last step.
+    Both are 0 else. A cue of size x speaks for 1 with a log odds of 2 x / cue_sd^2: its size has to be kept too.
     """
 
     kind: Literal["memory"] = "memory"
     delay: int = Field(10, ge=1, le=10_000, description="number of steps between the cue and the go signal")
-    noise_sd: float = Field(
-        0.5,
-        gt=0,
-        le=10,
-        description="standard deviation of the noise of the inputs at each step; with 0.5, one cue in 44 looks like the other",
+    cue_sd: float = Field(
+        0.5, gt=0, le=10, description="standard deviation of the noise of the cue; with 0.5, one in 44 has the other sign"
     )
     examples: int = Field(1000, ge=2, le=1_000_000, description="number of training trials, and of test trials")
     seed: int = Field(0, ge=0, lt=2**31, description="seed of the cues and the noise")
@@ -119,10 +116,9 @@ class Memory(Dataset):
         import torch
 
         random = np.random.default_rng([self.seed, SPLITS.index(one_of(split))])
-        cue = _halves(self.examples, random)
-        x = self.noise_sd * random.standard_normal((self.examples, self.delay + 2, 2))
-        x[:, 0, 0] += 2 * cue - 1
-        x[:, -1, 1] += 1
+        cue, x = _halves(self.examples, random), np.zeros((self.examples, self.delay + 2, 2))
+        x[:, 0, 0] = 2 * cue - 1 + self.cue_sd * random.standard_normal(self.examples)
+        x[:, -1, 1] = 1
         return torch.from_numpy(x), torch.from_numpy(cue)
 
     def task(self) -> Classification:

@@ -62,10 +62,11 @@ def test_an_ideal_observer_decides_as_well_as_it_says_whatever_the_length(steps:
 
 
 def test_the_cue_is_shown_at_first_and_asked_for_at_the_end() -> None:
-    x, y = Memory(delay=5, examples=2001, noise_sd=0.1).load("train")
-    assert x.shape == (2001, 7, 2) and y.bincount().tolist() == [1001, 1000]
-    means = torch.stack([x[y == k].mean(0) for k in (0, 1)])
-    known = torch.zeros(2, 7, 2, dtype=x.dtype)
-    known[0, 0, 0], known[1, 0, 0], known[:, -1, 1] = -1, 1, 1
-    torch.testing.assert_close(means, known, atol=0.02, rtol=0.0)
-    assert (x - known[y]).std().item() == pytest.approx(0.1, rel=0.03)
+    x, y = Memory(delay=5, examples=20_001, cue_sd=0.5).load("train")
+    assert x.shape == (20_001, 7, 2) and y.bincount().tolist() == [10_001, 10_000]
+    cue = x[:, 0, 0].clone()
+    x[:, 0, 0] = 0
+    assert (x[:, -1, 1] == 1).all() and x.sum() == len(x)
+    rest = cue - (2 * y - 1)
+    assert rest.mean().abs() < 5 * 0.5 / 141 and rest.std().item() == pytest.approx(0.5, rel=0.03)
+    assert ((cue > 0).long() == y).double().mean() == pytest.approx(1 - 1 / 44, abs=0.005)
