@@ -8,8 +8,9 @@ import numpy as np
 
 from ebayes_plugins.analyses._colours import OTHERS, colours
 from ebayes_plugins.analyses._layout import MARKERS, few_ticks, note
+from ebayes_plugins.analyses._linear_teacher import NAMES, firsts
+from ebayes_plugins.analyses._panels import Arrays
 from ebayes_plugins.analyses._titles import count, key, page, small, titled
-from ebayes_plugins.analyses.estimators import NAMES, Arrays, firsts
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,9 +20,9 @@ if TYPE_CHECKING:
 SHOWN = ("gauss_newton_noise", "gauss_newton_mean", "fisher_empirical_noise")
 TICKS = (-50, -10, -5, 0, 5, 10, 50, 200, 1000)  #: of biases (%), on a scale that is linear up to 10
 NOTES = (
-    "Left and right: synapses of the noisiest network; left: on the line, an estimate is exact; right: line: optimum at the "
-    "exact curvature. Middle: mean over the synapses of estimate/exact, less 1; marks: means over seeds, bars: 95% "
-    "intervals. Curvature is per example, and averaged over the noise unless it is at the means."
+    "Left and right: synapses of the noisiest network; left: on the line, an estimate is exact; right: line: optimum "
+    "at the exact curvature. Middle: mean over the synapses of estimate/exact, less 1; marks: means over seeds, bars: "
+    "95% intervals. Curvature is per example, and averaged over the noise unless it is at the means."
 )
 
 

@@ -27,9 +27,9 @@ def curvature(noise: str, steps: np.ndarray | int, input_sd: float = 1.0) -> np.
 def expected(task: str, noise: str, steps: np.ndarray) -> np.ndarray:
     """How the curvature of a linear unit that solves a task grows with the number of steps, but for a constant factor.
 
-    An integrator adds up T inputs, as `curvature` says. For a decision of equal difficulty at every T it reads their sum
-    with a weight that falls as 1/sqrt(T), so that the curvature is T times smaller. A cue that is kept has one size at
-    all steps: its curvature grows with the number of times it is passed on, or with the square of it.
+    An integrator adds up T inputs, as `curvature` says. For a decision of equal difficulty at every T it reads their
+    sum with a weight that falls as 1/sqrt(T), so that the curvature is T times smaller. A cue that is kept has one size
+    at all steps: its curvature grows with the number of times it is passed on, or with the square of it.
     """
     t = np.asarray(steps, dtype=float)
     if task in (INTEGRATOR, DECISION):

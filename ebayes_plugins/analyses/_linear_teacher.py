@@ -1,8 +1,19 @@
-"""The exact curvature of a linear network of two layers on the data of the data set `teacher`."""
+"""The exact curvature of a linear network of two layers on the data set `teacher`, and the estimators beside it."""
 
 from __future__ import annotations
 
 import numpy as np
+
+from ebayes_plugins.analyses._panels import Arrays
+
+TEST = "gauss_newton_test"  #: the mean of two halves of the test examples
+#: estimators in the order of the figure, and their names in it; in theory, the first three are unbiased for any sigma
+NAMES = {
+    "gauss_newton_noise": "Gauss-Newton", TEST: "Gauss-Newton, test set", "fisher_true_noise": "true Fisher",
+    "fisher_empirical_noise": "empirical Fisher", "gauss_newton_mean": "Gauss-Newton, at means",
+    "fisher_true_mean": "true Fisher, at means", "fisher_empirical_mean": "empirical Fisher, at means",
+}  # fmt: skip
+EXACT = "exact"
 
 
 def exact(means: list[np.ndarray], sigmas: list[np.ndarray], spectrum: np.ndarray) -> list[np.ndarray]:
@@ -15,3 +26,9 @@ def exact(means: list[np.ndarray], sigmas: list[np.ndarray], spectrum: np.ndarra
     moments = np.append(spectrum, 1.0)
     hidden = np.append(first @ moments, 1.0)
     return [np.outer(second[:, :-1].sum(0), moments), np.broadcast_to(hidden, second.shape)]
+
+
+def firsts(arrays: Arrays) -> np.ndarray:
+    """The first row of each mechanism, layer and estimator, in order."""
+    keys = list(zip(*(arrays[name].tolist() for name in ("mechanism", "layer", "estimator")), strict=True))
+    return np.array([keys.index(key) for key in dict.fromkeys(keys)])

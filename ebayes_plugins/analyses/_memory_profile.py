@@ -9,6 +9,7 @@ import numpy as np
 from ebayes_plugins.analyses._rebuilt import rebuilt
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
     from ebayes_core.contract.likelihoods import Likelihood
@@ -38,7 +39,7 @@ def profile(run: Run, member: int, dataset: Dataset) -> np.ndarray:
     return np.asarray((found / found.sum()).numpy())
 
 
-def _squares(net: Trained, task: Likelihood, x: Tensor, noise: torch.Generator) -> Tensor:  # type: ignore[name-defined]  # noqa: F821
+def _squares(net: Trained, task: Likelihood, x: Tensor, noise: torch.Generator) -> Tensor:
     """Sum over examples and synapses of the squared gradient at each step, (steps,), of one sampled network."""
     import torch
 
@@ -48,7 +49,7 @@ def _squares(net: Trained, task: Likelihood, x: Tensor, noise: torch.Generator) 
         trace = net.network.trace(leaves, x)
     assert trace is not None, "a recurrent network has one"
     states = trace.inputs[0][..., x.shape[-1] : -1].detach().square().sum(-1)
-    return sum((_slopes(trace, root) * states).sum((0, 1)) for root in _roots(task, trace))  # type: ignore[return-value]
+    return torch.stack([(_slopes(trace, root) * states).sum((0, 1)) for root in _roots(task, trace)]).sum(0)
 
 
 def _roots(task: Likelihood, trace: Trace) -> list[Tensor]:

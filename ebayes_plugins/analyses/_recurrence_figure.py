@@ -10,57 +10,80 @@ from ebayes_plugins.analyses._colours import OTHERS, colours
 from ebayes_plugins.analyses._integrators import POWERS, curvature
 from ebayes_plugins.analyses._layout import few_ticks
 from ebayes_plugins.analyses._panels import Arrays
-from ebayes_plugins.analyses._titles import counts, key, page, small, titled
+from ebayes_plugins.analyses._titles import WIDTH, count, counts, key, page, small, titled
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 MARKERS = {"integrator": "o", "decision": "s", "memory": "^"}
 OTHER_TASK = "D"
 NOTES = (
-    "σ: geometric mean over the recurrent synapses; marks: means over seeds, bars: 95% intervals; filled: noise fresh at "
-    "each step, open: frozen over a sequence. Lines in the first panel: the optimum at the exact curvature. Slopes: of "
-    "ln σ on ln T; line: as steep as that of a linear unit that solves the task. Shares: of each step in the "
+    "σ: geometric mean over the recurrent synapses; marks: means over seeds, bars: 95% intervals; filled: noise fresh "
+    "at each step, open: frozen over a sequence. Lines in the first panel: the optimum at the exact curvature. Slopes: "
+    "of ln σ on ln T; line: as steep as that of a linear unit that solves the task. Shares: of each step in the "
     "curvature of the recurrent synapses (Gauss-Newton, averaged over the noise), longest sequences, means over seeds "
     "and mechanisms; dashed: frozen."
 )
 
 
 def draw(arrays: Arrays, figure: Figure, finding: str) -> None:
-    """Two rows of two panels."""
-    axes = page(figure, 2, 2, 2.3, 1.6)
-    figure.set_size_inches(7.1, 6.2)
-    named = colours(arrays["mechanism"], arrays["rho"])
-    tones = {name: named[name] for name in dict.fromkeys(arrays["mechanism"].tolist())}
-    _sigmas(axes[0, 0], arrays, arrays["integrator"].astype(bool), tones, "perfect integrator")
-    _sigmas(axes[0, 1], arrays, ~arrays["integrator"].astype(bool), tones, "trained networks")
-    _slopes(axes[1, 0], arrays, tones)
-    _shares(axes[1, 1], arrays)
+    """Panels in two columns: integrators and trained networks, if there are any, their slopes, and the shares."""
+    held = arrays["integrator"].astype(bool)
+    panels: list[Callable[[Axes], None]] = [
+        lambda ax, some=some, name=name: _sigmas(ax, arrays, some, _tones(arrays), name)  # type: ignore[misc]
+        for some, name in ((held, "perfect integrator"), (~held, "trained networks"))
+        if some.any()
+    ]
+    panels.append(lambda ax: _slopes(ax, arrays, _tones(arrays)))
+    if np.isfinite(arrays["profile"]).any():
+        panels.append(lambda ax: _shares(ax, arrays))
+    axes = page(figure, -(-len(panels) // 2), 2, 2.2, 1.7).ravel()
+    figure.set_figwidth(WIDTH)
+    for panel, ax in zip(panels, axes, strict=False):
+        panel(ax)
+    for ax in axes[len(panels) :]:
+        figure.delaxes(ax)
     small(figure)
-    trained = ~arrays["integrator"].astype(bool)
-    n = arrays["n"][trained] if trained.any() else arrays["n"]
-    about = f"{len(arrays['member'])} networks; {counts(n, 'recurrent synapse')} each in trained networks"
-    key(figure, _entries(arrays, tones), NOTES, about, ncols=5)
+    n = arrays["n"][~held] if (~held).any() else arrays["n"]
+    trained = " that is trained" if held.any() else ""
+    about = f"{count(len(held), 'network')}; {counts(n, 'recurrent synapse')} in each{trained}"
+    key(figure, _entries(arrays, _tones(arrays)), NOTES, about, ncols=5)
     titled(figure, finding)
+
+
+def _tones(a: Arrays) -> dict[str, Any]:
+    """The colour of each mechanism, in the order of the spec."""
+    known = colours(a["mechanism"], a["rho"])
+    return {name: known[name] for name in dict.fromkeys(a["mechanism"].tolist())}
 
 
 def _sigmas(ax: Axes, a: Arrays, mine: np.ndarray, tones: dict[str, Any], title: str) -> None:
     """Sigma against the number of steps; for integrators the exact optimum too."""
-    for task, noise, mechanism in dict.fromkeys(zip(a["task"][mine], a["noise"][mine], a["mechanism"][mine], strict=True)):
+    for task, noise, mechanism in dict.fromkeys(
+        zip(a["task"][mine], a["noise"][mine], a["mechanism"][mine], strict=True)
+    ):
         some = mine & (a["task"] == task) & (a["noise"] == noise) & (a["mechanism"] == mechanism)
         steps, first = np.unique(a["steps"][some], return_index=True)
         y, half = (a[name][some][first] for name in ("log_sigma_mean", "log_sigma_over_seeds"))
         half = np.nan_to_num(half)
         bars = np.exp(y) * np.array([1 - np.exp(-half), np.exp(half) - 1])
         line = "" if a["integrator"][some].any() else (":" if noise == "frozen" else "-")
-        ax.errorbar(steps, np.exp(y), bars, linestyle=line, linewidth=0.8, elinewidth=0.8, **_look(task, noise, tones[mechanism]))
+        ax.errorbar(
+            steps,
+            np.exp(y),
+            bars,
+            linestyle=line,
+            linewidth=0.8,
+            elinewidth=0.8,
+            **_look(task, noise, tones[mechanism]),
+        )
         if a["integrator"][some].any():
             _exact(ax, steps, a["exact"][some][first], noise, float(a["rho"][some][0]), tones[mechanism])
     ax.set(xscale="log", yscale="log", xlabel="number of steps T", ylabel="σ of recurrent synapses", title=title)
     few_ticks(ax)
-    if not mine.any():
-        ax.text(0.5, 0.5, "none in this run", transform=ax.transAxes, ha="center", fontsize=7)
 
 
 def _exact(ax: Axes, steps: np.ndarray, logs: np.ndarray, noise: str, rho: float, tone: Any) -> None:
@@ -70,7 +93,13 @@ def _exact(ax: Axes, steps: np.ndarray, logs: np.ndarray, noise: str, rho: float
         return
     x = np.geomspace(steps[known][0], steps[known][-1], 60)
     ratio = curvature(noise, x) / curvature(noise, x[0])
-    ax.plot(x, np.exp(logs[known][0]) * ratio ** (-1 / (rho + 2)), "--" if noise == "frozen" else "-", color=tone, linewidth=0.8)
+    ax.plot(
+        x,
+        np.exp(logs[known][0]) * ratio ** (-1 / (rho + 2)),
+        "--" if noise == "frozen" else "-",
+        color=tone,
+        linewidth=0.8,
+    )
 
 
 def _look(task: str, noise: str, tone: Any) -> dict[str, Any]:
@@ -101,7 +130,9 @@ def _shares(ax: Axes, a: Arrays) -> None:
             if some.any() and np.isfinite(share := np.nanmean(a["profile"][some][:, :longest], 0)).all():
                 style = "--" if noise == "frozen" else "-"
                 x = np.arange(1, longest + 1)
-                ax.plot(x - longest, 100 * share, style, color=OTHERS[number], linewidth=1.2, label=f"{task}, T = {longest}")
+                ax.plot(
+                    x - longest, 100 * share, style, color=OTHERS[number], linewidth=1.2, label=f"{task}, T = {longest}"
+                )
     ax.set(xlabel="steps before the read-out", ylabel="share of curvature (%)", title="where curvature comes from")
     handles = ax.get_legend_handles_labels()
     shown = dict(zip(handles[1], handles[0], strict=True))
@@ -112,5 +143,8 @@ def _entries(a: Arrays, tones: dict[str, Any]) -> list[Any]:
     from matplotlib.lines import Line2D
 
     tasks = dict.fromkeys(a["task"].tolist())
-    marks = [Line2D([], [], color="0.3", linestyle="", marker=MARKERS.get(t, OTHER_TASK), label=t, markersize=4) for t in tasks]
+    marks = [
+        Line2D([], [], color="0.3", linestyle="", marker=MARKERS.get(t, OTHER_TASK), label=t, markersize=4)
+        for t in tasks
+    ]
     return [*(Line2D([], [], color=tone, label=name, linewidth=2) for name, tone in tones.items()), *marks]

@@ -11,7 +11,7 @@ from ebayes_core.contract.slots import Analysis
 from ebayes_core.errors import UserError
 from ebayes_core.results.record import HELD_OUT as HALVES
 from ebayes_plugins.analyses._common import analytic_slope, finished, mechanism, optimum, paid, slope_of
-from ebayes_plugins.analyses._linear_teacher import exact
+from ebayes_plugins.analyses._linear_teacher import EXACT, NAMES, TEST, exact, firsts
 from ebayes_plugins.analyses._panels import Arrays, over_points, table
 from ebayes_plugins.analyses._plugins import plugin
 from ebayes_plugins.analyses._regression import fit_halves, fit_line
@@ -20,16 +20,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from ebayes_core.results.reader import Run
-
-TEST = "gauss_newton_test"  #: the mean of two halves of the test examples
-#: estimators in the order of the figure, and their names in it
-NAMES = {
-    "gauss_newton_noise": "Gauss-Newton", TEST: "Gauss-Newton, test set", "fisher_true_noise": "true Fisher",
-    "fisher_empirical_noise": "empirical Fisher", "gauss_newton_mean": "Gauss-Newton, at means",
-    "fisher_true_mean": "true Fisher, at means", "fisher_empirical_mean": "empirical Fisher, at means",
-}  # fmt: skip
-UNBIASED = tuple(NAMES)[:3]  #: in theory, whatever sigma is
-EXACT = "exact"
 
 
 class Estimators(Analysis):
@@ -52,7 +42,8 @@ class Estimators(Analysis):
             )
         rows = [row for i in members for layer in (1, 2) for row in _rows(run, i, layer)]
         arrays = {name: np.array([row[name] for row in rows]) for name in rows[0]}
-        point = np.array([f"{a}, {b}, {c}" for a, b, c in zip(*(arrays[n] for n in ("mechanism", "layer", "estimator")))])
+        parts = (arrays[name].tolist() for name in ("mechanism", "layer", "estimator"))
+        point = np.array([", ".join(map(str, part)) for part in zip(*parts, strict=True)])
         for name in ("bias", "slope"):
             mean, half, seeds = over_points(point, arrays[name])
             arrays |= {f"{name}_mean": mean, f"{name}_over_seeds": half, "seeds": seeds}
@@ -69,18 +60,16 @@ class Estimators(Analysis):
             "± slope": "slope_over_seeds", "slope at the optimum": "analytic_slope",
         }  # fmt: skip
         times = {"bias_mean": 100, "bias_over_seeds": 100}
-        return {
-            heading: arrays[name][first] * times[name] if name in times else arrays[name][first]
-            for heading, name in named.items()
-        }
+        chosen = {name: arrays[name][first] for name in named.values()}
+        return {heading: chosen[n] * times[n] if n in times else chosen[n] for heading, n in named.items()}
 
     def headline(self, arrays: Arrays) -> str:
         """The largest bias of the estimators that are unbiased in theory, and the range of those of the others."""
         parts = {words: _range(arrays, names) for words, names in GROUPS.items()}
         return (
             f"Averaged over the noise, Gauss-Newton gives the exact curvature of a linear student (bias "
-            f"{parts['gauss_newton']}), as does the true Fisher ({parts['fisher_true']}); biased are Gauss-Newton at the "
-            f"means ({parts['means']}) and the empirical Fisher ({parts['fisher_empirical']})."
+            f"{parts['gauss_newton']}), as does the true Fisher ({parts['fisher_true']}); biased are Gauss-Newton at "
+            f"the means ({parts['means']}) and the empirical Fisher ({parts['fisher_empirical']})."
         )
 
     def draw(self, arrays: Arrays, figure: Figure) -> None:
@@ -95,12 +84,6 @@ GROUPS = {
     "gauss_newton": ("gauss_newton_noise", TEST), "fisher_true": ("fisher_true_noise",),
     "fisher_empirical": ("fisher_empirical_noise",), "means": ("gauss_newton_mean",),
 }  # fmt: skip
-
-
-def firsts(arrays: Arrays) -> np.ndarray:
-    """The first row of each mechanism, layer and estimator, in order."""
-    keys = list(zip(*(arrays[name].tolist() for name in ("mechanism", "layer", "estimator")), strict=True))
-    return np.array([keys.index(key) for key in dict.fromkeys(keys)])
 
 
 def _range(arrays: Arrays, names: tuple[str, ...]) -> str:
@@ -120,8 +103,8 @@ def _is_student(spec: dict[str, Any]) -> bool:
 
 def _synapses(run: Run, member: int, layer: int) -> dict[str, np.ndarray]:
     """The exact curvature and all estimates of each synapse, (synapses,), per example."""
-    parts = [[run.layer(member, i, name) for i in (1, 2)] for name in ("mu", "sigma")]
-    known = exact(*parts, plugin(run.member_spec(member), "dataset").spectrum())[layer - 1].ravel()
+    means, sigmas = ([run.layer(member, i, name) for i in (1, 2)] for name in ("mu", "sigma"))
+    known = exact(means, sigmas, plugin(run.member_spec(member), "dataset").spectrum())[layer - 1].ravel()
     read = lambda name: run.layer(member, layer, name).astype(float).ravel()
     halves = [read(name) for name in HALVES]
     found = {name: sum(halves) / 2 if name == TEST else read(name) for name in NAMES}
@@ -133,7 +116,8 @@ def _rows(run: Run, member: int, layer: int) -> list[dict[str, Any]]:
     s = _synapses(run, member, layer)
     about = {
         "member": member, "layer": layer, "mechanism": ", ".join(mechanism(run, member, ())), "seed": run.seeds[member],
-        "rho": run.member_spec(member)["cost"].get("rho", np.nan), "balance": run.layer_metric("balance")[member, layer - 1],
+        "rho": run.member_spec(member)["cost"].get("rho", np.nan),
+        "balance": run.layer_metric("balance")[member, layer - 1],
         "analytic_slope": _analytic(run, member, layer, s[EXACT]),
     }  # fmt: skip
     bias = lambda name: float((s[name] / s[EXACT]).mean() - 1)
@@ -141,7 +125,7 @@ def _rows(run: Run, member: int, layer: int) -> list[dict[str, Any]]:
 
 
 def _slope(s: dict[str, np.ndarray], name: str) -> float:
-    """Of log sigma^2 on the logarithm of an estimate; on two halves of the test set, each the instrument of the other."""
+    """Of log sigma^2 on log H by an estimate; halves of the test set are each the instrument of the other."""
     names = HALVES if name == TEST else (name,)
     known = np.all([s[n] > 0 for n in names], axis=0)
     logs, y = [np.log(s[n][known]) for n in names], np.log(s["variance"][known])
@@ -151,7 +135,9 @@ def _slope(s: dict[str, np.ndarray], name: str) -> float:
 def _analytic(run: Run, member: int, layer: int, h: np.ndarray) -> float:
     """Slope of log sigma^2 on log H at the optimum, at the median mean and curvature."""
     slope = _price(run, member, layer)
-    return analytic_slope(slope, float(optimum(slope, run.metric("n_examples")[member] * np.median(h, keepdims=True))[0]))
+    return analytic_slope(
+        slope, float(optimum(slope, run.metric("n_examples")[member] * np.median(h, keepdims=True))[0])
+    )
 
 
 def _price(run: Run, member: int, layer: int) -> Any:

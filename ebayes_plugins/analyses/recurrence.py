@@ -45,8 +45,8 @@ class Recurrence(Analysis):
         if not any(len({row["steps"] for row in rows if group(row) == g}) > 1 for g in groups):
             raise UserError(
                 "no recurrent network has been trained on sequences of several lengths, of which recurrence shows the "
-                'effect: add  [sweep]  dataset = [{ kind = "memory", delay = 5 }, { kind = "memory", delay = 20 }]  and '
-                'network = { kind = "recurrent" }'
+                'effect: add  [sweep]  dataset = [{ kind = "memory", delay = 5 }, { kind = "memory", delay = 20 }]  '
+                'and network = { kind = "recurrent" }'
             )
         arrays = table(rows)
         point = np.array(["|".join(map(str, (*group(row), row["steps"]))) for row in rows])
@@ -58,13 +58,16 @@ class Recurrence(Analysis):
         """The numbers of one network."""
         spec, dataset = run.member_spec(member), dataset_of(run, [member], self.kind)
         steps, inputs = dataset.load("train")[0].shape[1:]
-        sigma, h = (w[:, inputs:-1].astype(float).ravel() for w in (run.layer(member, 1, "sigma"), curvature(run, member, 1)))
+        sigma, h = (
+            w[:, inputs:-1].astype(float).ravel() for w in (run.layer(member, 1, "sigma"), curvature(run, member, 1))
+        )
         curved = h > 0
         curved[curved] = not_flat(h[curved], self.flat_below)
         examples = run.metric("n_examples")[member]
         return {
             "member": member, "seed": run.seeds[member], "task": spec["dataset"]["kind"], "steps": steps,
-            "noise": spec["network"]["noise"], "mechanism": spec["cost"]["kind"], "rho": spec["cost"].get("rho", np.nan),
+            "noise": spec["network"]["noise"], "mechanism": spec["cost"]["kind"],
+            "rho": spec["cost"].get("rho", np.nan),
             "integrator": is_integrator(spec), "n": int(curved.sum()), "left_out": int((~curved).sum()),
             "log_sigma": np.log(sigma[curved]).mean(), "log_h": np.log(h[curved]).mean(),
             "balance": run.layer_metric("balance")[member, 0],
@@ -84,7 +87,7 @@ class Recurrence(Analysis):
     def headline(self, arrays: Arrays) -> str:
         """The slopes of each task and noise, beside those that theory expects of a linear unit."""
         parts = [_said(arrays, task) for task in dict.fromkeys(arrays["slope_task"].tolist())]
-        return f"Slopes of ln sigma of recurrent synapses on ln T, the length of a sequence: {'; '.join(p for p in parts if p)}."
+        return f"Slopes of ln sigma of recurrent synapses on ln T, the length of a sequence: {'; '.join(parts)}."
 
     def draw(self, arrays: Arrays, figure: Figure) -> None:
         """Sigma against T of integrators and of trained networks, all slopes, and the share of each step."""
@@ -111,7 +114,8 @@ def _slopes(a: Arrays) -> Arrays:
         rho, steps = float(a["rho"][mine][0]), np.unique(a["steps"][mine])
         (mean, half), (curved, curved_half) = over_seeds(sigma), over_seeds(h)
         rows.append({
-            "task": task, "noise": noise, "mechanism": mechanism, "rho": rho, "shortest": steps[0], "longest": steps[-1],
+            "task": task, "noise": noise, "mechanism": mechanism, "rho": rho,
+            "shortest": steps[0], "longest": steps[-1],
             "seeds": int(np.isfinite(sigma).sum()), "mean": mean, "over_seeds": half, "curvature": curved,
             "curvature_over_seeds": curved_half, "expected": expected_slope(task, noise, rho, steps),
             "power": -(POWERS[noise] - (task != INTEGRATOR)) / (rho + 2),
@@ -151,7 +155,10 @@ def title(a: Arrays) -> str:
     """The finding: by how much sigma falls with length, as a share of what is expected of a linear unit."""
     share = a["slope_mean"] / a["slope_expected"]
     said = [f"{_percent(share[a['slope_task'] == task])} ({task})" for task in dict.fromkeys(a["slope_task"].tolist())]
-    return f"The longer a synapse has to keep a signal, the smaller its σ: slopes are {', '.join(said)} of theory for a linear unit"
+    return (
+        f"The longer a synapse has to keep a signal, the smaller its σ: slopes are {', '.join(said)} of theory for a "
+        "linear unit"
+    )
 
 
 def _percent(values: np.ndarray) -> str:

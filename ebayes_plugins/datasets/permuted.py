@@ -26,13 +26,14 @@ def _table(source: Any) -> Any:
 
 def _or_name(schema: dict[str, Any]) -> None:
     """Tell editors that a name will do in place of a table."""
-    told = {name: schema.pop(name) for name in ("description", "default", "title") if name in schema}
-    table = {name: schema.pop(name) for name in list(schema)}
-    schema |= {"anyOf": [table, {"type": "string"}], **told, "default": "digits"}
+    about = ("description", "title")
+    table = {name: schema.pop(name) for name in list(schema) if name not in about}
+    del table["default"]
+    schema.update({"anyOf": [table, {"type": "string"}], "default": "digits"})
 
 
 class Permuted(Dataset, Generic[D]):
-    """Several tasks in a row: each shuffles the inputs of a classification in a way of its own (Goodfellow et al. 2014).
+    """Several tasks in a row: each shuffles the inputs of a classification in its own way (Goodfellow et al. 2014).
 
     The first task is the data set itself. The epochs are divided among the tasks, and the network is not told which one
     it sees. Networks are measured on the last task; the accuracy on each is recorded throughout.
@@ -40,7 +41,7 @@ class Permuted(Dataset, Generic[D]):
 
     kind: Literal["permuted"] = "permuted"
     source: Annotated[D, BeforeValidator(_table)] = Field(
-        Digits(),
+        Digits(),  # type: ignore[assignment]  # as for any other kind of source
         description="the examples: a table of any data set of one label each, or the name of a kind for its defaults",
         json_schema_extra=_or_name,
     )

@@ -37,7 +37,9 @@ class Integrator(Dataset):
     @model_validator(mode="after")
     def _enough(self) -> Integrator:
         if self.orthogonal and self.examples <= self.steps:
-            raise ValueError("orthogonal inputs need more examples than steps: raise examples, or set orthogonal = false")
+            raise ValueError(
+                "orthogonal inputs need more examples than steps: raise examples, or set orthogonal = false"
+            )
         return self
 
     def load(self, split: str) -> tuple[Tensor, Tensor]:
@@ -68,7 +70,7 @@ class Decision(Dataset):
         0.95,
         ge=0.51,
         le=0.9999,
-        description="share of the trials that an ideal observer gets right, which sets the strength of the evidence: so "
+        description="share of the trials that an ideal observer gets right, which sets the strength of the evidence: "
         "trials of any length are equally difficult",
     )
     examples: int = Field(2000, ge=2, le=1_000_000, description="number of training trials, and of test trials")
@@ -106,7 +108,10 @@ class Memory(Dataset):
     kind: Literal["memory"] = "memory"
     delay: int = Field(10, ge=1, le=10_000, description="number of steps between the cue and the go signal")
     cue_sd: float = Field(
-        0.5, gt=0, le=10, description="standard deviation of the noise of the cue; with 0.5, one in 44 has the other sign"
+        0.5,
+        gt=0,
+        le=10,
+        description="standard deviation of the noise of the cue; with 0.5, one in 44 has the other sign",
     )
     examples: int = Field(1000, ge=2, le=1_000_000, description="number of training trials, and of test trials")
     seed: int = Field(0, ge=0, lt=2**31, description="seed of the cues and the noise")

@@ -28,7 +28,9 @@ class Teacher(Dataset):
     hidden: int = Field(10, ge=1, le=10_000, description="number of hidden units of the teacher")
     outputs: int = Field(5, ge=1, le=10_000, description="number of outputs")
     examples: int = Field(1000, ge=2, le=1_000_000, description="number of training examples, and of test examples")
-    spread: float = Field(1.0, ge=0, le=6, description="decades between the standard deviations of the first and last input")
+    spread: float = Field(
+        1.0, ge=0, le=6, description="decades between the standard deviations of the first and last input"
+    )
     orthogonal: bool = Field(
         True,
         description="make the second moments of the inputs of each split exactly L; otherwise they are so on average",
@@ -38,7 +40,9 @@ class Teacher(Dataset):
     @model_validator(mode="after")
     def _enough(self) -> Teacher:
         if self.orthogonal and self.examples <= self.inputs:
-            raise ValueError("orthogonal inputs need more examples than inputs: raise examples, or set orthogonal = false")
+            raise ValueError(
+                "orthogonal inputs need more examples than inputs: raise examples, or set orthogonal = false"
+            )
         return self
 
     def spectrum(self) -> np.ndarray:
@@ -48,7 +52,9 @@ class Teacher(Dataset):
     def weights(self) -> tuple[np.ndarray, np.ndarray]:
         """V1 (hidden, inputs), standard normal, and V2 (outputs, hidden), of variance 1/hidden."""
         random = np.random.default_rng([self.seed, 4])
-        first, second = (random.standard_normal(shape) for shape in ((self.hidden, self.inputs), (self.outputs, self.hidden)))
+        first, second = (
+            random.standard_normal(shape) for shape in ((self.hidden, self.inputs), (self.outputs, self.hidden))
+        )
         return first, second / np.sqrt(self.hidden)
 
     def load(self, split: str) -> tuple[Tensor, Tensor]:

@@ -94,7 +94,9 @@ def test_sigma_of_the_integrator_is_the_optimum_that_follows(registry: Registry,
     price, n = 1e-5, 200
     settings = ('training.sigma="fixed_point"', 'training.means="held"', "training.epochs=100", f"dataset.examples={n}")
     sweep = f'sweep.cost=[{{kind="calcium", c={price}}}, {{kind="trafficking", c={price}}}]'
-    c = cohort(registry, INTEGRATOR, f"network.noise={noise}", "training.batch_size=50", "noise.sigma_0=1e-3", *settings, sweep)
+    c = cohort(
+        registry, INTEGRATOR, f"network.noise={noise}", "training.batch_size=50", "noise.sigma_0=1e-3", *settings, sweep
+    )
     state = c.start()
     for mu, mean in zip(state.parameters.mu, PERFECT, strict=True):
         mu.copy_(torch.as_tensor(mean).reshape(1, -1))
@@ -122,11 +124,11 @@ def student() -> tuple[list[np.ndarray], list[np.ndarray]]:
 
 def by_hand(means: list[np.ndarray], sigmas: list[np.ndarray], spectrum: np.ndarray) -> list[np.ndarray]:
     """E[H] of each weight per example: one loop for every sum, a bias being the weight of an input of variance 1."""
-    l = [*spectrum, 1.0]
+    lam = [*spectrum, 1.0]
     m1, m2, s1, s2 = *means, *sigmas
-    first = np.array([[l[j] * sum(m2[k, i] ** 2 + s2[k, i] ** 2 for k in range(3)) for j in range(5)] for i in range(3)])
-    second = [sum(l[j] * (m1[i, j] ** 2 + s1[i, j] ** 2) for j in range(5)) for i in range(3)]
-    return [first, np.array([[*second, 1.0]] * 3)]
+    above = [sum(m2[k, i] ** 2 + s2[k, i] ** 2 for k in range(3)) for i in range(3)]
+    below = [sum(lam[j] * (m1[i, j] ** 2 + s1[i, j] ** 2) for j in range(5)) for i in range(3)]
+    return [np.array([[lam[j] * above[i] for j in range(5)] for i in range(3)]), np.array([[*below, 1.0]] * 3)]
 
 
 def repeated(c: Cohort, p: Parameters, times: int) -> dict[str, np.ndarray]:
@@ -189,7 +191,9 @@ def _fourth(a: np.ndarray, b: np.ndarray, gap: np.ndarray, spectrum: np.ndarray)
     return a @ a * (bb + e**2) + fourth
 
 
-def ratios(registry: Registry, name: str, w: list[np.ndarray], sigmas: list[np.ndarray], wanted: np.ndarray) -> np.ndarray:
+def ratios(
+    registry: Registry, name: str, w: list[np.ndarray], sigmas: list[np.ndarray], wanted: np.ndarray
+) -> np.ndarray:
     """Mean over synapses of an estimator over what is wanted, once for each of ten data sets of one teacher."""
     found = []
     for seed in range(10):

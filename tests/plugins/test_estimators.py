@@ -39,7 +39,9 @@ def planted_run(specs: list[dict] | None = None) -> SimpleNamespace:
             sigma = [(0.01 * 4 / 3 / (50 * h)) ** (3 / 10) for h in exact(mu, sigma, spectrum)]
         for m, s, h in zip(mu, sigma, exact(mu, sigma, spectrum), strict=True):
             found = {name: h * (1 + bias[seed]) for name, bias in PLANTED.items() if name != TEST}
-            halves = {name: h * (1 + PLANTED[TEST][seed]) * (1 + d) for name, d in zip(HELD_OUT, (0.1, -0.1), strict=True)}
+            halves = {
+                name: h * (1 + PLANTED[TEST][seed]) * (1 + d) for name, d in zip(HELD_OUT, (0.1, -0.1), strict=True)
+            }
             layers.append({"mu": m, "sigma": s, **found, **halves})
     return SimpleNamespace(
         status=["done"] * 3, member_spec=lambda i: specs[i], seeds=np.arange(3), n_members=3, swept={},
@@ -52,7 +54,10 @@ def planted_run(specs: list[dict] | None = None) -> SimpleNamespace:
 def test_the_exact_curvature_is_the_average_of_the_hessian() -> None:
     """Second derivatives of the loss by autograd, averaged over weights and inputs drawn with these variances."""
     random = torch.Generator().manual_seed(0)
-    mu = [torch.randn(2, 4, generator=random, dtype=torch.float64), torch.randn(2, 3, generator=random, dtype=torch.float64)]
+    mu = [
+        torch.randn(2, 4, generator=random, dtype=torch.float64),
+        torch.randn(2, 3, generator=random, dtype=torch.float64),
+    ]
     sigma = [0.5 * torch.rand(m.shape, generator=random, dtype=torch.float64) for m in mu]
     spectrum = torch.tensor([1.0, 0.5, 0.1], dtype=torch.float64)
 
@@ -60,7 +65,9 @@ def test_the_exact_curvature_is_the_average_of_the_hessian() -> None:
         h = torch.cat([first @ torch.cat([x, torch.ones(1)]), torch.ones(1)])
         return 0.5 * ((y - second @ h) ** 2).sum()
 
-    def diagonals(first: torch.Tensor, second: torch.Tensor, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def diagonals(
+        first: torch.Tensor, second: torch.Tensor, x: torch.Tensor, y: torch.Tensor
+    ) -> tuple[torch.Tensor, ...]:
         found = []
         for at, w in enumerate((first, second)):
             of = lambda v, at=at: loss(*((v.view(2, 4), second) if at == 0 else (first, v.view(2, 3))), x, y)
@@ -105,11 +112,13 @@ def test_the_figure_says_what_the_arrays_say() -> None:
     analysis.draw(arrays, figure)
     text = words(figure)
     assert "(bias +2.0 to +12%)" in text and "true Fisher (+22%)" in text and "empirical Fisher (+32%)" in text
-    assert "the means (+42%)" in text and "slope -0.60 ± 0.00 optimum -0.60" in text and "3 networks, 3 seeds each" in text
+    assert (
+        "the means (+42%)" in text and "slope -0.60 ± 0.00 optimum -0.60" in text and "3 networks, 3 seeds each" in text
+    )
 
 
 def test_networks_without_a_known_curvature_are_refused() -> None:
     others = [SPEC | {"dataset": {"kind": "digits"}}, SPEC | {"network": {"kind": "mlp", "hidden": [2]}}]
-    with pytest.raises(UserError, match='estimators needs dataset = { kind = "teacher" }'):
+    with pytest.raises(UserError, match=r"estimators needs dataset = \{ kind = .teacher. \}"):
         Estimators().measure(planted_run([others[0], others[1], others[0]]))
     assert set(Estimators().measure(planted_run([others[0], SPEC, others[1]]))["member"].tolist()) == {1}

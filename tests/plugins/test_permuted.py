@@ -20,11 +20,11 @@ from ebayes_core.engine.loop import train
 from ebayes_core.errors import DataError, SpecError, UserError
 from ebayes_core.measure.collect import measure
 from ebayes_core.results.record import described
+from ebayes_core.spec import digest, dumps, loads
 from ebayes_core.sweeps import planning
 from ebayes_core.testing import check_dataset
 from ebayes_core.trained.data import examples_of
 from ebayes_plugins.analyses.training import TrainingCurves, _stages
-from ebayes_core.spec import digest, dumps, loads
 from ebayes_plugins.datasets import Cubic, Decision, Digits, Mnist5k, Permuted
 from tests.build import cohort, points, trained
 
@@ -113,7 +113,9 @@ def test_a_source_without_labels_or_with_tasks_of_its_own_is_refused() -> None:
             planning.load_data.__wrapped__(Permuted(source=source), "float32", torch.device("cpu"))
 
 
-def test_the_files_of_a_source_identify_what_is_trained_and_their_place_does_not(registry: Registry, tmp_path: Path) -> None:
+def test_the_files_of_a_source_identify_what_is_trained_and_their_place_does_not(
+    registry: Registry, tmp_path: Path
+) -> None:
     text = 'name = "x"\ndataset = { kind = "permuted", source = { kind = "arrays", train = "own.csv" } }'
     found = {}
     for folder, more in (("here", ""), ("there", ""), ("else", "2,1\n")):

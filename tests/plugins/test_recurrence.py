@@ -36,7 +36,12 @@ measurement = { samples = 2 }
 def trained(registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("integrators")
     one = np.ones((1, 1))
-    state = {"recurrent.weight": np.ones((1, 2)), "recurrent.bias": np.zeros(1), "readout.weight": one, "readout.bias": np.zeros(1)}
+    state = {
+        "recurrent.weight": np.ones((1, 2)),
+        "recurrent.bias": np.zeros(1),
+        "readout.weight": one,
+        "readout.bias": np.zeros(1),
+    }
     np.savez(folder / "integrator.npz", **state)
     run(loads(SPEC, registry, folder=folder), SPEC, registry, folder / "r.h5")
     return folder / "r.h5"
@@ -122,10 +127,16 @@ def test_planted_slopes_are_found_with_their_interval_over_seeds() -> None:
     assert f"{round(100 * -0.4 / wanted)}% (memory)" in said
 
 
-def test_runs_without_recurrent_networks_of_several_lengths_are_refused(registry: Registry, trained: Path, tmp_path: Path) -> None:
-    text = 'name = "x"\ndataset = { kind = "memory", delay = 1, examples = 20 }\nnetwork = { kind = "recurrent", hidden = 2 }\ntraining = { epochs = 1 }'
+def test_runs_without_recurrent_networks_of_several_lengths_are_refused(
+    registry: Registry, trained: Path, tmp_path: Path
+) -> None:
+    text = 'name = "x"\ndataset = { kind = "memory", delay = 1, examples = 20 }\ntraining = { epochs = 1 }\n'
+    text += 'network = { kind = "recurrent", hidden = 2 }'
     run(loads(text, registry), text, registry, tmp_path / "x.h5")
-    with Run(tmp_path / "x.h5") as found, pytest.raises(UserError, match="no recurrent network has been trained on sequences"):
+    with (
+        Run(tmp_path / "x.h5") as found,
+        pytest.raises(UserError, match="no recurrent network has been trained on sequences"),
+    ):
         Recurrence().measure(found)
 
 
@@ -134,7 +145,12 @@ def test_noise_that_decays_within_a_step_shows_in_the_last_one_only(registry: Re
     torch.manual_seed(0)
     text = SPEC.replace('"network.noise" = ["fresh", "frozen"]', "").replace("seeds = [0, 1]", "seeds = [0]")
     one = np.ones((1, 1))
-    state = {"recurrent.weight": np.array([[1.0, 1e-6]]), "recurrent.bias": np.zeros(1), "readout.weight": one, "readout.bias": np.zeros(1)}
+    state = {
+        "recurrent.weight": np.array([[1.0, 1e-6]]),
+        "recurrent.bias": np.zeros(1),
+        "readout.weight": one,
+        "readout.bias": np.zeros(1),
+    }
     np.savez(tmp_path / "integrator.npz", **state)
     run(loads(text, registry, folder=tmp_path), text, registry, tmp_path / "r.h5")
     with Run(tmp_path / "r.h5") as found:
