@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 MARKERS = {"integrator": "o", "decision": "s", "memory": "^"}
 OTHER_TASK = "D"
 NOTES = (
-    "σ: geometric mean over the recurrent synapses; marks: means over seeds, bars: 95% intervals; filled: noise fresh "
-    "at each step, open: frozen over a sequence. Lines in the first panel: the optimum at the exact curvature. Slopes: "
-    "of ln σ on ln T; line: as steep as that of a linear unit that solves the task. Shares: of each step in the "
-    "curvature of the recurrent synapses (Gauss-Newton, averaged over the noise), longest sequences, means over seeds "
-    "and mechanisms; dashed: frozen."
+    "σ: geometric mean over the recurrent synapses; small marks: networks, large marks: means over seeds; filled: noise "
+    "fresh at each step, open: frozen over a sequence. Lines in the first panel: the optimum at the exact curvature. "
+    "Slopes: of ln σ on ln T, with 95% intervals over seeds; line: as theory expects of a linear unit. Shares: of each "
+    "step in the curvature of the recurrent synapses (Gauss-Newton, averaged over the noise), longest sequences, means "
+    "over mechanisms; thin: single seeds; dashed: frozen."
 )
 
 
@@ -67,22 +67,13 @@ def _sigmas(ax: Axes, a: Arrays, mine: np.ndarray, tones: dict[str, Any], title:
     ):
         some = mine & (a["task"] == task) & (a["noise"] == noise) & (a["mechanism"] == mechanism)
         steps, first = np.unique(a["steps"][some], return_index=True)
-        y, half = (a[name][some][first] for name in ("log_sigma_mean", "log_sigma_over_seeds"))
-        half = np.nan_to_num(half)
-        bars = np.exp(y) * np.array([1 - np.exp(-half), np.exp(half) - 1])
+        look = _look(task, noise, tones[mechanism])
+        ax.plot(a["steps"][some], np.exp(a["log_sigma"][some]), linestyle="", **look | {"markersize": 2, "alpha": 0.5})
         line = "" if a["integrator"][some].any() else (":" if noise == "frozen" else "-")
-        ax.errorbar(
-            steps,
-            np.exp(y),
-            bars,
-            linestyle=line,
-            linewidth=0.8,
-            elinewidth=0.8,
-            **_look(task, noise, tones[mechanism]),
-        )
+        ax.plot(steps, np.exp(a["log_sigma_mean"][some][first]), linestyle=line, linewidth=0.8, **look)
         if a["integrator"][some].any():
             _exact(ax, steps, a["exact"][some][first], noise, float(a["rho"][some][0]), tones[mechanism])
-    ax.set(xscale="log", yscale="log", xlabel="number of steps T", ylabel="σ of recurrent synapses", title=title)
+    ax.set(xscale="log", yscale="log", xlabel="number of steps T", ylabel="σ of recurrent synapses (weight)", title=title)
     few_ticks(ax)
 
 
@@ -122,21 +113,26 @@ def _slopes(ax: Axes, a: Arrays, tones: dict[str, Any]) -> None:
 
 
 def _shares(ax: Axes, a: Arrays) -> None:
-    """Share of each step in the curvature, times the number of steps, against the part of the sequence that is over."""
-    for number, task in enumerate(dict.fromkeys(a["task"].tolist())):
+    """Share of each step in the curvature against the number of steps that follow, for the longest sequences."""
+    for tone, task in zip(OTHERS, dict.fromkeys(a["task"].tolist()), strict=False):
         longest = a["steps"][a["task"] == task].max()
         for noise in POWERS:
             some = (a["task"] == task) & (a["noise"] == noise) & (a["steps"] == longest)
-            if some.any() and np.isfinite(share := np.nanmean(a["profile"][some][:, :longest], 0)).all():
-                style = "--" if noise == "frozen" else "-"
-                x = np.arange(1, longest + 1)
-                ax.plot(
-                    x - longest, 100 * share, style, color=OTHERS[number], linewidth=1.2, label=f"{task}, T = {longest}"
-                )
+            x, style = np.arange(1, longest + 1) - longest, "--" if noise == "frozen" else "-"
+            each = [_mean_share(a, some & (a["seed"] == seed), longest) for seed in np.unique(a["seed"][some])]
+            for share in each:
+                ax.plot(x, share, style, color=tone, linewidth=0.5, alpha=0.5)
+            if each:
+                ax.plot(x, np.mean(each, 0), style, color=tone, linewidth=1.4, label=f"{task}, T = {longest}")
     ax.set(xlabel="steps before the read-out", ylabel="share of curvature (%)", title="where curvature comes from")
-    handles = ax.get_legend_handles_labels()
-    shown = dict(zip(handles[1], handles[0], strict=True))
-    ax.legend(shown.values(), shown.keys(), fontsize=6.5)
+    handles, labels = ax.get_legend_handles_labels()
+    shown = dict(zip(labels[::-1], handles[::-1], strict=True))  # the first of each
+    ax.legend(list(shown.values())[::-1], list(shown)[::-1], fontsize=6.5)
+
+
+def _mean_share(a: Arrays, some: np.ndarray, longest: int) -> np.ndarray:
+    """Mean over the networks of a seed, in percent."""
+    return np.asarray(100 * a["profile"][some][:, :longest].mean(0))
 
 
 def _entries(a: Arrays, tones: dict[str, Any]) -> list[Any]:

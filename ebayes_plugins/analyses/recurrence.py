@@ -152,12 +152,16 @@ def _said(a: Arrays, task: str) -> str:
 
 
 def title(a: Arrays) -> str:
-    """The finding: by how much sigma falls with length, as a share of what is expected of a linear unit."""
-    share = a["slope_mean"] / a["slope_expected"]
-    said = [f"{_percent(share[a['slope_task'] == task])} ({task})" for task in dict.fromkeys(a["slope_task"].tolist())]
+    """The finding: slopes as a share of those expected of a linear unit, for tasks in which none may be zero."""
+    said = []
+    for task in dict.fromkeys(a["slope_task"].tolist()):
+        mine = a["slope_task"] == task
+        clear = np.abs(a["slope_mean"][mine]) > np.nan_to_num(a["slope_over_seeds"][mine])
+        share = (a["slope_mean"] / a["slope_expected"])[mine]
+        said.append(f"{_percent(share)} ({task})" if clear.all() else f"undecided ({task})")
     return (
-        f"The longer a synapse has to keep a signal, the smaller its σ: slopes are {', '.join(said)} of theory for a "
-        "linear unit"
+        "The longer a signal has to be kept, the smaller σ of the synapse that keeps it: slopes of ln σ on ln T, relative "
+        f"to theory, are {', '.join(said)}"
     )
 
 
