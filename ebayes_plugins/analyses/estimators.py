@@ -64,12 +64,12 @@ class Estimators(Analysis):
         return {heading: chosen[n] * times[n] if n in times else chosen[n] for heading, n in named.items()}
 
     def headline(self, arrays: Arrays) -> str:
-        """The largest bias of the estimators that are unbiased in theory, and the range of those of the others."""
+        """The biases of the estimators that are unbiased in theory, with how many intervals include 0, and of others."""
         parts = {words: _range(arrays, names) for words, names in GROUPS.items()}
         return (
-            f"Averaged over the noise, Gauss-Newton gives the exact curvature of a linear student (bias "
-            f"{parts['gauss_newton']}), as does the true Fisher ({parts['fisher_true']}); biased are Gauss-Newton at "
-            f"the means ({parts['means']}) and the empirical Fisher ({parts['fisher_empirical']})."
+            "Bias against the exact curvature of a linear student: of Gauss-Newton and the true Fisher, averaged over the "
+            f"noise, {parts['unbiased']}{_including_zero(arrays, GROUPS['unbiased'])}, of Gauss-Newton at the means "
+            f"{parts['means']}, of the empirical Fisher {parts['empirical']}."
         )
 
     def draw(self, arrays: Arrays, figure: Figure) -> None:
@@ -81,9 +81,18 @@ class Estimators(Analysis):
 
 #: estimators that the headline names together
 GROUPS = {
-    "gauss_newton": ("gauss_newton_noise", TEST), "fisher_true": ("fisher_true_noise",),
-    "fisher_empirical": ("fisher_empirical_noise",), "means": ("gauss_newton_mean",),
-}  # fmt: skip
+    "unbiased": ("gauss_newton_noise", TEST, "fisher_true_noise"),
+    "means": ("gauss_newton_mean",),
+    "empirical": ("fisher_empirical_noise",),
+}
+
+
+def _including_zero(arrays: Arrays, names: tuple[str, ...]) -> str:
+    """How many of the intervals over seeds include 0, in brackets; nothing without intervals."""
+    first = firsts(arrays)
+    some = first[np.isin(arrays["estimator"][first], names) & np.isfinite(arrays["bias_over_seeds"][first])]
+    within = np.abs(arrays["bias_mean"][some]) <= arrays["bias_over_seeds"][some]
+    return f" ({within.sum()} of {len(some)} intervals include 0)" if len(some) else ""
 
 
 def _range(arrays: Arrays, names: tuple[str, ...]) -> str:
