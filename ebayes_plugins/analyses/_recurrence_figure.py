@@ -126,7 +126,7 @@ def _shares(ax: Axes, a: Arrays) -> None:
                 ax.plot(x, np.mean(each, 0), style, color=tone, linewidth=1.4, label=f"{task}, T = {longest}")
     ax.set(xlabel="steps before the read-out", ylabel="share of curvature (%)", title="where curvature comes from")
     handles, labels = ax.get_legend_handles_labels()
-    shown = dict(zip(labels[::-1], handles[::-1], strict=True))  # the first of each
+    shown = dict(zip(labels[::-1], handles[::-1], strict=True))
     ax.legend(list(shown.values())[::-1], list(shown)[::-1], fontsize=6.5)
 
 
