@@ -24,8 +24,8 @@ NOTES = (
     "σ: geometric mean over the recurrent synapses; small marks: networks, large marks: means over seeds; filled: noise "
     "fresh at each step, open: frozen over a sequence. Lines in the first panel: the optimum at the exact curvature. "
     "Slopes: of ln σ on ln T, with 95% intervals over seeds; line: as theory expects of a linear unit. Shares: of each "
-    "step in the curvature of the recurrent synapses (Gauss-Newton, averaged over the noise), longest sequences, means "
-    "over mechanisms; thin: single seeds; dashed: frozen."
+    "step in the curvature of the recurrent synapses (Gauss-Newton, averaged over the noise), longest sequences, "
+    "means over mechanisms; thin: single seeds; dashed: frozen."
 )
 
 
@@ -73,7 +73,9 @@ def _sigmas(ax: Axes, a: Arrays, mine: np.ndarray, tones: dict[str, Any], title:
         ax.plot(steps, np.exp(a["log_sigma_mean"][some][first]), linestyle=line, linewidth=0.8, **look)
         if a["integrator"][some].any():
             _exact(ax, steps, a["exact"][some][first], noise, float(a["rho"][some][0]), tones[mechanism])
-    ax.set(xscale="log", yscale="log", xlabel="number of steps T", ylabel="σ of recurrent synapses (weight)", title=title)
+    ax.set(
+        xscale="log", yscale="log", xlabel="number of steps T", ylabel="σ of recurrent synapses (weight)", title=title
+    )
     few_ticks(ax)
 
 

@@ -64,11 +64,11 @@ class Estimators(Analysis):
         return {heading: chosen[n] * times[n] if n in times else chosen[n] for heading, n in named.items()}
 
     def headline(self, arrays: Arrays) -> str:
-        """The biases of the estimators that are unbiased in theory, with how many intervals include 0, and of others."""
+        """The biases of the estimators that theory calls unbiased, with how many intervals include 0, and of others."""
         parts = {words: _range(arrays, names) for words, names in GROUPS.items()}
         return (
-            "Bias against the exact curvature of a linear student: of Gauss-Newton and the true Fisher, averaged over the "
-            f"noise, {parts['unbiased']}{_including_zero(arrays, GROUPS['unbiased'])}, of Gauss-Newton at the means "
+            "Bias against the exact curvature of a linear student: of Gauss-Newton and the true Fisher, averaged over "
+            f"the noise, {parts['unbiased']}{_including_zero(arrays, GROUPS['unbiased'])}, of Gauss-Newton at the means "
             f"{parts['means']}, of the empirical Fisher {parts['empirical']}."
         )
 

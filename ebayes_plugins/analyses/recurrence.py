@@ -160,8 +160,8 @@ def title(a: Arrays) -> str:
         share = (a["slope_mean"] / a["slope_expected"])[mine]
         said.append(f"{_percent(share)} ({task})" if clear.all() else f"undecided ({task})")
     return (
-        "The longer a signal has to be kept, the smaller σ of the synapse that keeps it: slopes of ln σ on ln T, relative "
-        f"to theory, are {', '.join(said)}"
+        "The longer a signal has to be kept, the smaller σ of the synapse that keeps it: slopes of ln σ on ln T, "
+        f"relative to theory, are {', '.join(said)}"
     )
 
 
