@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 MARKERS = {"integrator": "o", "decision": "s", "memory": "^"}
 OTHER_TASK = "D"
 NOTES = (
-    "σ: geometric mean over the recurrent synapses; small marks: networks, large marks: means over seeds; filled: noise "
-    "fresh at each step, open: frozen over a sequence. Lines in the first panel: the optimum at the exact curvature. "
-    "Slopes: of ln σ on ln T, with 95% intervals over seeds; line: as theory expects of a linear unit. Shares: of each "
-    "step in the curvature of the recurrent synapses (Gauss-Newton, averaged over the noise), longest sequences, "
-    "means over mechanisms; thin: single seeds; dashed: frozen."
+    "σ: geometric mean over the recurrent synapses; small marks: networks, large marks: means over seeds; filled: "
+    "noise fresh at each step, open: frozen over a sequence. Lines in the first panel: the optimum at the exact "
+    "curvature. Slopes: of ln σ on ln T, with 95% intervals over seeds; line: as theory expects of a linear unit. "
+    "Shares: of each step in the curvature of the recurrent synapses (Gauss-Newton, averaged over the noise), longest "
+    "sequences, means over mechanisms; thin: single seeds; dashed: frozen."
 )
 
 

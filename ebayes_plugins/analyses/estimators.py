@@ -68,8 +68,8 @@ class Estimators(Analysis):
         parts = {words: _range(arrays, names) for words, names in GROUPS.items()}
         return (
             "Bias against the exact curvature of a linear student: of Gauss-Newton and the true Fisher, averaged over "
-            f"the noise, {parts['unbiased']}{_including_zero(arrays, GROUPS['unbiased'])}, of Gauss-Newton at the means "
-            f"{parts['means']}, of the empirical Fisher {parts['empirical']}."
+            f"the noise, {parts['unbiased']}{_including_zero(arrays, GROUPS['unbiased'])}, of Gauss-Newton at the "
+            f"means {parts['means']}, of the empirical Fisher {parts['empirical']}."
         )
 
     def draw(self, arrays: Arrays, figure: Figure) -> None:

@@ -151,18 +151,22 @@ def _said(a: Arrays, task: str) -> str:
     return f"{task} {' and '.join(parts)}"
 
 
+#: signs of the slopes that are not zero, and what they say
+WORDS = {
+    frozenset({-1.0}): "The longer a signal has to be kept, the smaller σ of the synapse that keeps it. ",
+    frozenset({1.0}): "The longer a signal has to be kept, the larger σ of the synapse that keeps it. ",
+}
+
+
 def title(a: Arrays) -> str:
     """The finding: slopes as a share of those expected of a linear unit, for tasks in which none may be zero."""
-    said = []
+    share, said = a["slope_mean"] / a["slope_expected"], []
+    clear = np.abs(a["slope_mean"]) > np.nan_to_num(a["slope_over_seeds"])
     for task in dict.fromkeys(a["slope_task"].tolist()):
         mine = a["slope_task"] == task
-        clear = np.abs(a["slope_mean"][mine]) > np.nan_to_num(a["slope_over_seeds"][mine])
-        share = (a["slope_mean"] / a["slope_expected"])[mine]
-        said.append(f"{_percent(share)} ({task})" if clear.all() else f"undecided ({task})")
-    return (
-        "The longer a signal has to be kept, the smaller σ of the synapse that keeps it: slopes of ln σ on ln T, "
-        f"relative to theory, are {', '.join(said)}"
-    )
+        said.append(f"{_percent(share[mine])} ({task})" if clear[mine].all() else f"undecided ({task})")
+    trend = WORDS.get(frozenset(np.sign(a["slope_mean"][clear]).tolist()), "")
+    return f"{trend}Slopes of ln σ on ln T, relative to theory: {', '.join(said)}"
 
 
 def _percent(values: np.ndarray) -> str:

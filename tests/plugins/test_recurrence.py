@@ -124,7 +124,11 @@ def test_planted_slopes_are_found_with_their_interval_over_seeds() -> None:
     said = title(arrays | {f"slope_{name}": values for name, values in found.items()})
     x = np.log([5, 10, 20]) - np.log(10)
     wanted = -(x @ np.log([4, 9, 19])) / (x @ x) / 2.5
-    assert f"{round(100 * -0.4 / wanted)}% (memory)" in said
+    assert f"{round(100 * -0.4 / wanted)}% (memory)" in said and "the smaller σ" in said
+    rising = _slopes(planted(-slopes))
+    assert "the larger σ" in title({f"slope_{name}": values for name, values in rising.items()})
+    varied = _slopes(planted(np.array([-1.0, 0.2, 0.9])))
+    assert title({f"slope_{name}": values for name, values in varied.items()}).endswith("theory: undecided (memory)")
 
 
 def test_runs_without_recurrent_networks_of_several_lengths_are_refused(
