@@ -1,0 +1,151 @@
+"""Signatures: are the important synapses the reliable ones in every task, layer and mechanism?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import numpy as np
+from pydantic import Field
+
+from ebayes_core.contract.claim import Measured
+from ebayes_core.contract.slots import Analysis
+from ebayes_core.errors import UserError
+from ebayes_core.wording import span
+from ebayes_plugins.analyses._common import NOISE, mechanism
+from ebayes_plugins.analyses._importance_claims import HELD_OUT
+from ebayes_plugins.analyses._intervals import by_seed
+from ebayes_plugins.analyses._panels import Arrays
+from ebayes_plugins.analyses._tasks import tasks
+from ebayes_plugins.analyses.importance import Importance
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from ebayes_core.results.reader import Run
+
+
+class Quantity(NamedTuple):
+    """What sigma^2 is compared with, and the sign that theory gives the relation."""
+
+    estimator: str  #: of the analysis importance
+    name: str
+    sign: int
+
+
+#: At the optimum log sigma^2 has the slope -2/(rho + 2) on log H. H goes as the mean square of the input, and Adam's
+#: learning rate as H^(-1/2) (Eq. 7), so that the slopes on them are the same, and 4/(rho + 2).
+QUANTITIES = (
+    Quantity(HELD_OUT, "curvature", -1),
+    Quantity("input_square", "mean square of the input", -1),
+    Quantity("learning_rate_rms", "learning rate", 1),
+)
+OF_A_LAYER = (
+    "member", "layer", "seed", "rho", "n", "left_out", "slope", "analytic_slope", "rank_correlation", "balance",
+    "solved",
+)  # fmt: skip
+KEYS = ("quantity", "task", "mechanism", "layer")  #: what rows share that differ in their seeds only
+
+
+class Signatures(Analysis):
+    """Rank correlation and slope of sigma^2 on curvature, input and learning rate, for every task and layer."""
+
+    kind: Literal["signatures"] = "signatures"
+    flat_below: float = Field(
+        1e-6, ge=0, lt=1, description="synapses with less than this share of their layer's median curvature are flat"
+    )
+
+    def measure(self, run: Run) -> Arrays:
+        """Per quantity, network and layer: the fit of `importance`, with the task and the mechanism.
+
+        The curvature is that of test examples, which have set no sigma. Raises UserError if no network has sigmas that
+        differ, or if none of the quantities was measured.
+        """
+        found, why = [], UserError("")
+        for q in QUANTITIES:
+            try:
+                found.append(self._fits(run, q))
+            except UserError as error:
+                why = error
+        if not found:
+            raise why
+        joined = {name: np.concatenate([part[name] for part in found]) for name in found[0]}
+        members = joined["member"].tolist()
+        named = dict(zip(dict.fromkeys(members), tasks(run, list(dict.fromkeys(members))), strict=True))
+        return joined | {
+            "task": np.array([named[i] for i in members]),
+            "mechanism": np.array([", ".join(mechanism(run, i, _of_tasks(run))) for i in members]),
+        }
+
+    def _fits(self, run: Run, q: Quantity) -> Arrays:
+        """Per network and layer, the numbers of `importance`."""
+        arrays = Importance(estimator=q.estimator, flat_below=self.flat_below, points=10).measure(run)  # type: ignore[arg-type]
+        kept = {name: arrays[name] for name in OF_A_LAYER}
+        return kept | {"quantity": np.full(len(kept["layer"]), q.estimator)}
+
+    def statistics(self, arrays: Arrays) -> Arrays:
+        """Per quantity, task, layer and mechanism: rank correlation and slope with 95% intervals over seeds."""
+        rows = [_row(arrays, mine) for mine in groups(arrays).values()]
+        return {name: np.array([row[name] for row in rows]) for name in rows[0]}
+
+    def headline(self, arrays: Arrays) -> str:
+        """For each quantity, in how many layers the relation has theory's sign beyond chance, and its strength."""
+        return f"sigma^2 {'; '.join(_sentence(arrays, q) for q in QUANTITIES if q.estimator in arrays['quantity'])}."
+
+    def draw(self, arrays: Arrays, figure: Figure) -> None:
+        """A row for each task and layer, a column for each quantity and statistic, mechanisms in colours."""
+        from ebayes_plugins.analyses import _signatures_figure
+
+        _signatures_figure.draw(arrays, figure, self.headline(arrays))
+
+
+def _of_tasks(run: Run) -> tuple[str, ...]:
+    """Swept fields that are no part of the mechanism."""
+    others = ("dataset", "network", "training", "optimizer", "measurement")
+    return (*NOISE, *(name for name in run.swept if name.split(".")[0] in others))
+
+
+def groups(arrays: Arrays) -> dict[tuple[Any, ...], np.ndarray]:
+    """The rows of each quantity, task, mechanism and layer, one for each seed, in the order of the spec."""
+    keys = list(zip(*(arrays[name].tolist() for name in KEYS), strict=True))
+    known = dict.fromkeys(keys)
+    return {key: np.array([i for i, other in enumerate(keys) if other == key]) for key in known}
+
+
+def measured(arrays: Arrays, mine: np.ndarray, name: str) -> Measured:
+    """A number of a layer: its mean over seeds with the 95% interval."""
+    return by_seed(name, arrays[name][mine])
+
+
+def holds(found: Measured, sign: int) -> bool:
+    """Whether the interval lies on theory's side of 0; never for a single seed."""
+    return bool((found.low if sign > 0 else -found.high) > 0)
+
+
+def contains(found: Measured, value: float) -> bool:
+    """Whether a value lies within the interval."""
+    return bool(found.low <= value <= found.high)
+
+
+def _row(a: Arrays, mine: np.ndarray) -> dict[str, Any]:
+    first = mine[0]
+    rank, slope = (measured(a, mine, name) for name in ("rank_correlation", "slope"))
+    q = next(q for q in QUANTITIES if q.estimator == a["quantity"][first])
+    return {
+        "sigma^2 against": q.name, "task": a["task"][first], "layer": a["layer"][first],
+        "mechanism": a["mechanism"][first], "seeds": len(mine), "n": int(a["n"][mine].min()),
+        "rank r": rank.value, "95% of r": f"{rank.low:.2f} to {rank.high:.2f}", "slope": slope.value,
+        "95% of slope": f"{slope.low:.2f} to {slope.high:.2f}", "optimum": a["analytic_slope"][mine].mean(),
+        "B": f"{a['balance'][mine].min():.2f} to {a['balance'][mine].max():.2f}",
+    }  # fmt: skip
+
+
+def _sentence(a: Arrays, q: Quantity) -> str:
+    """One quantity in words."""
+    mine = [rows for key, rows in groups(a).items() if key[0] == q.estimator]
+    ranks = [measured(a, rows, "rank_correlation") for rows in mine]
+    agreed = sum(holds(r, q.sign) for r in ranks)
+    inside = sum(contains(measured(a, r, "slope"), a["analytic_slope"][r].mean()) for r in mine)
+    return (
+        f"{'falls' if q.sign < 0 else 'rises'} with the {q.name} in {agreed} of {len(mine)} layers (rank correlation "
+        f"{span([r.value for r in ranks])}; slope within its interval of the optimum's in {inside})"
+    )
