@@ -11,7 +11,7 @@ from ebayes_plugins.analyses._colours import colours
 from ebayes_plugins.analyses._importance_claims import BALANCED
 from ebayes_plugins.analyses._panels import Arrays
 from ebayes_plugins.analyses._titles import NOTES, WIDTH, count, key, titled
-from ebayes_plugins.analyses.signatures import QUANTITIES, groups, measured
+from ebayes_plugins.analyses.signatures import QUANTITIES, Quantity, groups, measured
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 ROW, ROOM = 0.21, 1.75  #: height of a row, and of the words above and below (inches)
 BAND = 0.36  #: half of the height over which the mechanisms of a row are spread, in rows
-GAP = 0.5  #: rows between tasks
+GAP, HEAD = 0.7, 0.72  #: rows between tasks, in which is the name of the one below, and how far above its first layer
 SHORT = {
     "gauss_newton_test": "curvature H", "input_square": "input, mean x²", "learning_rate_rms": "learning rate η",
 }  # fmt: skip
@@ -28,17 +28,17 @@ COLUMNS = ("rank_correlation", "slope")
 
 def draw(arrays: Arrays, figure: Figure, finding: str) -> None:
     """Two columns for each quantity: the rank correlation, and the slope with the optimum's as dashed lines."""
-    places, tones = rows(arrays), colours(arrays["mechanism"], arrays["rho"])
+    places, tones = rows(arrays), _tones(arrays)
     last = max(places.values(), default=0.0)
     figure.set_size_inches(WIDTH, min(ROW * (last + 2) + ROOM, LARGEST[1]))
     shown = [q for q in QUANTITIES if q.estimator in arrays["quantity"]]
     axes = figure.subplots(1, 2 * len(shown), sharey=True, squeeze=False)[0]
     for i, q in enumerate(shown):
         for ax, column in zip(axes[2 * i : 2 * i + 2], COLUMNS, strict=True):
-            _panel(ax, arrays, q.estimator, column, places, tones)
+            _panel(ax, arrays, q, column, places, tones)
         axes[2 * i].set_title(f"{'abc'[i]}  {SHORT[q.estimator]}", loc="left", fontsize=NOTES)
     _names(axes[0], places)
-    axes[0].set_ylim(last + 0.7, -1.2)
+    axes[0].set_ylim(last + 0.6, -HEAD - 0.4)
     titled(figure, finding)
     key(figure, _entries(tones), *_notes(arrays), ncols=4)
 
@@ -46,7 +46,7 @@ def draw(arrays: Arrays, figure: Figure, finding: str) -> None:
 def rows(arrays: Arrays) -> dict[tuple[str, int], float]:
     """Where each task and layer is, counted from the top; with a gap between tasks."""
     found: dict[tuple[str, int], float] = {}
-    at = -1.0
+    at = -1.0 - GAP
     for task in dict.fromkeys(arrays["task"].tolist()):
         at += GAP
         for layer in sorted(set(arrays["layer"][arrays["task"] == task].tolist())):
@@ -55,24 +55,38 @@ def rows(arrays: Arrays) -> dict[tuple[str, int], float]:
     return found
 
 
+def _tones(a: Arrays) -> dict[str, Any]:
+    """Colours of the mechanisms, in the order of the spec."""
+    found = colours(a["mechanism"], a["rho"])
+    return {name: found[name] for name in dict.fromkeys(a["mechanism"].tolist())}
+
+
 def _panel(
-    ax: Axes, a: Arrays, estimator: str, column: str, places: dict[tuple[str, int], float], tones: dict[str, Any]
+    ax: Axes, a: Arrays, q: Quantity, column: str, places: dict[tuple[str, int], float], tones: dict[str, Any]
 ) -> None:
     """One number of every task, layer and mechanism."""
     names = list(tones)
-    ax.axvline(0, color="0.8", linewidth=0.8, zorder=0)
+    ax.axvline(0, color="0.75", linewidth=0.8, zorder=0)
     for (quantity, task, mechanism, layer), mine in groups(a).items():
-        if quantity == estimator:
+        if quantity == q.estimator:
             y = places[task, layer] + BAND * _offset(names.index(mechanism), len(names))
             _mark(ax, a, mine, column, y, tones[mechanism])
     if column == "slope":
-        _optima(ax, a, estimator, tones)
+        _optima(ax, a, q.estimator, tones)
     else:
-        ax.set_xlim(-1.1, 1.1)
-        ax.set_xticks([-1, 0, 1])
+        _of_ranks(ax, a, q)
     ax.set_xlabel("rank correlation" if column != "slope" else "slope of log σ²", fontsize=NOTES)
     ax.tick_params(labelsize=NOTES - 0.5, left=False)
+    ax.grid(visible=False, axis="y")
     ax.spines[["left", "right", "top"]].set_visible(False)
+
+
+def _of_ranks(ax: Axes, a: Arrays, q: Quantity) -> None:
+    """From 0 to 1 on theory's side, and as far beyond 0 as there is anything."""
+    ranks = q.sign * a["rank_correlation"][a["quantity"] == q.estimator]
+    beyond = max(0.12, float(-np.nanmin(ranks, initial=0.0)) + 0.1)
+    ax.set_xlim(sorted((-q.sign * beyond, q.sign * 1.08)))
+    ax.set_xticks([0, q.sign * 0.5, q.sign], ["0", f"{q.sign * 0.5:g}", f"{q.sign:g}"])
 
 
 def _offset(i: int, n: int) -> float:
@@ -81,13 +95,17 @@ def _offset(i: int, n: int) -> float:
 
 def _mark(ax: Axes, a: Arrays, mine: np.ndarray, column: str, y: float, tone: Any) -> None:
     """The mean over seeds and its interval; hollow if sigma is not at its optimum."""
-    found = measured(a, mine, column)
-    balanced = (np.abs(a["balance"][mine] - 1) <= BALANCED).all()
+    found, balanced = measured(a, mine, column), _balanced(a, mine)
     half = np.nan_to_num(found.high - found.value)
     ax.errorbar(
         found.value, y, xerr=half, color=tone, marker="o", markersize=2.6, elinewidth=0.8, linestyle="",
         markeredgewidth=0.7, markerfacecolor=tone if balanced else "white", zorder=3,
     )  # fmt: skip
+
+
+def _balanced(a: Arrays, mine: np.ndarray) -> bool:
+    """Whether the mean of B over the seeds says that sigma is at its optimum; B of one network has an error of its own."""
+    return bool(abs(a["balance"][mine].mean() - 1) <= BALANCED)
 
 
 def _optima(ax: Axes, a: Arrays, estimator: str, tones: dict[str, Any]) -> None:
@@ -100,15 +118,13 @@ def _optima(ax: Axes, a: Arrays, estimator: str, tones: dict[str, Any]) -> None:
 
 def _names(ax: Axes, places: dict[tuple[str, int], float]) -> None:
     """Layers beside their rows, and above those of each task its name."""
-    ax.set_yticks(list(places.values()), [f"layer {layer}" for _, layer in places], fontsize=NOTES - 0.5)
-    first: dict[str, float] = {}
+    heads: dict[str, float] = {}
     for (task, _), at in places.items():
-        first.setdefault(task, at)
-    for task, at in first.items():
-        ax.annotate(
-            task, (0, at - 0.5), (-4, 0), xycoords=("axes fraction", "data"), textcoords="offset points", ha="right",
-            va="bottom", fontsize=NOTES - 0.5, fontweight="bold",
-        )  # fmt: skip
+        heads.setdefault(task, at - HEAD)
+    ax.set_yticks([*heads.values(), *places.values()], [*heads, *(f"layer {layer}" for _, layer in places)])
+    for label in ax.get_yticklabels()[: len(heads)]:
+        label.set_fontweight("bold")
+    ax.set_ylabel("task and layer", fontsize=NOTES)
 
 
 def _entries(tones: dict[str, Any]) -> list[Any]:
@@ -120,11 +136,11 @@ def _entries(tones: dict[str, Any]) -> list[Any]:
 
 def _notes(a: Arrays) -> list[str]:
     seeds, networks = len(set(a["seed"].tolist())), len(set(a["member"].tolist()))
-    off = (np.abs(a["balance"] - 1) > BALANCED).any()
+    off = not all(_balanced(a, mine) for mine in groups(a).values())
     return [
         f"Means over {count(seeds, 'seed')} with 95% intervals (Student's t); {count(networks, 'network')}, "
         f"{a['n'].min():,} to {a['n'].max():,} synapses of a layer.",
         "H: of test examples, which set no sigma, averaged over the noise. Learning rate: that of training, from "
         "gradients of the examples that set sigma, so that its relation is no independent one.",
-        f"Hollow: sigma is not at its optimum (|B - 1| > {BALANCED:g})." if off else "",
+        f"Hollow: B is not within {BALANCED:g} of 1, its value at the optimum." if off else "",
     ]

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 NETWORKS = {"mlp": "perceptron", "convolutional": "convolution", "recurrent": "recurrence"}
 DATA = {"mnist5k": "MNIST, 5,000 images", "mnist": "MNIST", "fashion_mnist": "Fashion-MNIST"}
-LAYOUTS = {"rows": "row by row"}
+LAYOUTS = {"rows": "by row"}
 OF_A_TASK = ("dataset", "network")
 
 

@@ -36,7 +36,7 @@ class Quantity(NamedTuple):
 #: learning rate as H^(-1/2) (Eq. 7), so that the slopes on them are the same, and 4/(rho + 2).
 QUANTITIES = (
     Quantity(HELD_OUT, "curvature", -1),
-    Quantity("input_square", "mean square of the input", -1),
+    Quantity("input_square", "mean squared input", -1),
     Quantity("learning_rate_rms", "learning rate", 1),
 )
 OF_A_LAYER = (
@@ -88,8 +88,11 @@ class Signatures(Analysis):
         return {name: np.array([row[name] for row in rows]) for name in rows[0]}
 
     def headline(self, arrays: Arrays) -> str:
-        """For each quantity, in how many layers the relation has theory's sign beyond chance, and its strength."""
-        return f"sigma^2 {'; '.join(_sentence(arrays, q) for q in QUANTITIES if q.estimator in arrays['quantity'])}."
+        """In how many layers each relation has theory's sign beyond chance, its strength, and the slopes."""
+        shown = [q for q in QUANTITIES if q.estimator in arrays["quantity"]]
+        agreed = ", ".join(_sentence(arrays, q) for q in shown)
+        inside = ", ".join(f"{_inside(arrays, q)} ({q.name})" for q in shown)
+        return f"sigma^2 {agreed}. Its slope is the optimum's within the interval in {inside}."
 
     def draw(self, arrays: Arrays, figure: Figure) -> None:
         """A row for each task and layer, a column for each quantity and statistic, mechanisms in colours."""
@@ -141,11 +144,16 @@ def _row(a: Arrays, mine: np.ndarray) -> dict[str, Any]:
 
 def _sentence(a: Arrays, q: Quantity) -> str:
     """One quantity in words."""
-    mine = [rows for key, rows in groups(a).items() if key[0] == q.estimator]
-    ranks = [measured(a, rows, "rank_correlation") for rows in mine]
-    agreed = sum(holds(r, q.sign) for r in ranks)
-    inside = sum(contains(measured(a, r, "slope"), a["analytic_slope"][r].mean()) for r in mine)
-    return (
-        f"{'falls' if q.sign < 0 else 'rises'} with the {q.name} in {agreed} of {len(mine)} layers (rank correlation "
-        f"{span([r.value for r in ranks])}; slope within its interval of the optimum's in {inside})"
-    )
+    ranks = [measured(a, rows, "rank_correlation") for rows in _of(a, q)]
+    verb, agreed = "falls" if q.sign < 0 else "rises", sum(holds(r, q.sign) for r in ranks)
+    found = span([round(r.value, 2) for r in ranks])
+    return f"{verb} with {q.name} in {agreed} of {len(ranks)} layers (rank correlation {found})"
+
+
+def _inside(a: Arrays, q: Quantity) -> int:
+    """In how many layers the interval of the slope includes the slope at the optimum."""
+    return sum(contains(measured(a, rows, "slope"), a["analytic_slope"][rows].mean()) for rows in _of(a, q))
+
+
+def _of(a: Arrays, q: Quantity) -> list[np.ndarray]:
+    return [rows for key, rows in groups(a).items() if key[0] == q.estimator]

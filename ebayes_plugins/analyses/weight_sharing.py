@@ -21,13 +21,20 @@ if TYPE_CHECKING:
 
     from ebayes_core.results.reader import Run
 
-#: what the ratio of the sigmas is predicted from, each with the terms whose sum is its logarithm times rho + 2
+#: what the ratio of the sigmas is predicted from: terms whose sum, divided by rho + 2, is its logarithm
 PREDICTIONS = {
     "P": ("count",),
     "P and their agreement": ("count", "agreement"),
     "P, agreement and curvature": ("count", "agreement", "networks"),
 }
 MEASURED = "measured"
+#: by what factors the ratio differs from the prediction from P: all of them together, and each
+EXCESS = {
+    "measured / from P": ("count",),
+    "positions agree": ("agreement",),
+    "curvatures differ": ("networks",),
+    "rest": ("count", "agreement", "networks"),
+}
 
 
 class WeightSharing(Analysis):
@@ -60,14 +67,16 @@ class WeightSharing(Analysis):
 
     def headline(self, arrays: Arrays) -> str:
         """How much smaller the sigma of a shared synapse is, beside what P alone and P with agreement predict."""
-        shared = [point for point in points(arrays) if _first(arrays, point, "positions") > 1]
+        shared = [point for point in points(arrays) if value(arrays, point, "positions") > 1]
         if not shared:
             return ""
-        times = {name: span([ratio(arrays, point, name).value for point in shared]) for name in (MEASURED, *PREDICTIONS)}
-        counts = span([_first(arrays, point, "positions") for point in shared])
+        times = {
+            name: span([ratio(arrays, point, name).value for point in shared]) for name in (MEASURED, *PREDICTIONS)
+        }
+        counts = span([value(arrays, point, "positions") for point in shared])
         return (
-            f"sigma of a synapse shared by {counts} positions is {times[MEASURED]} times smaller than that of a "
-            f"synapse with one; P alone predicts {times['P']}, P and agreement {times['P and their agreement']}."
+            f"sigma of a synapse that {counts} positions share is {times[MEASURED]} times smaller than with a synapse "
+            f"for each; P alone predicts {times['P']}, with agreement {times['P and their agreement']}."
         )
 
     def draw(self, arrays: Arrays, figure: Figure) -> None:
@@ -114,13 +123,21 @@ def ratio(arrays: Arrays, point: str, name: str) -> Measured:
     return by_ratio(name, sum(arrays[term][mine] for term in PREDICTIONS[name]) / (arrays["rho"][mine] + 2))
 
 
-def _first(arrays: Arrays, point: str, name: str) -> Any:
+def factor(arrays: Arrays, point: str, name: str) -> Measured:
+    """One of EXCESS: geometric mean over seeds, with its 95% interval."""
+    mine = arrays["point"] == point
+    terms = sum(arrays[term][mine] for term in EXCESS[name]) / (arrays["rho"][mine] + 2)
+    return by_ratio(name, arrays["ratio"][mine] - terms if "count" in EXCESS[name] else terms)
+
+
+def value(arrays: Arrays, point: str, name: str) -> Any:
+    """What all seeds of a point have in common."""
     return arrays[name][arrays["point"] == point][0]
 
 
 def _row(arrays: Arrays, point: str) -> dict[str, Any]:
     mine = arrays["point"] == point
-    found: dict[str, Any] = {name: _first(arrays, point, name) for name in ("mechanism", "layer", "positions")}
+    found: dict[str, Any] = {name: value(arrays, point, name) for name in ("mechanism", "layer", "positions")}
     found |= {"synapses": int(np.min(arrays["n"][mine])), "seeds": int(np.isfinite(arrays["ratio"][mine]).sum())}
     for name in (MEASURED, *PREDICTIONS):
         known = ratio(arrays, point, name)

@@ -78,13 +78,15 @@ def test_the_numbers_are_those_of_importance() -> None:
     table = Signatures().statistics(arrays)
     first = np.flatnonzero((arrays["quantity"] == CURVATURE) & (arrays["layer"] == 1))[:3]
     expected = by_seed("", arrays["slope"][first])
-    assert table["slope"][0] == expected.value and table["95% of slope"][0] == f"{expected.low:.2f} to {expected.high:.2f}"
+    assert (
+        table["slope"][0] == expected.value and table["95% of slope"][0] == f"{expected.low:.2f} to {expected.high:.2f}"
+    )
     assert table["optimum"][0] == pytest.approx(-0.8)
 
 
 def test_tasks_have_names_in_words_and_equal_ones_are_told_apart() -> None:
     run = planted()
-    assert set(tasks(run, [0, 12])) == {"perceptron: digits", "recurrence: digits row by row"}
+    assert set(tasks(run, [0, 12])) == {"perceptron: digits", "recurrence: digits by row"}
     assert named({"kind": "my_data"}, {"kind": "my_network"}) == "my network: my data"
     members = [
         {"cost": {"kind": "actin"}, "dataset": {"kind": "memory", "delay": delay}, "network": TASKS[1][1]}
@@ -99,7 +101,7 @@ def test_the_figure_has_a_row_for_each_task_and_layer(tmp_path: Any) -> None:
     arrays = Signatures().measure(planted())
     figure = figure_of(Signatures(), arrays, tmp_path)
     legible(figure)
-    assert len(figure.axes) == 6 and len(figure.axes[0].get_yticks()) == 4
+    assert len(figure.axes) == 6 and len(figure.axes[0].get_yticks()) == 2 + 4  # names of tasks, and layers
     bars = [line for line in figure.axes[1].lines if line.get_marker() == "o"]
     assert len(bars) == 16
     drawn = sorted(float(line.get_xdata()[0]) for line in bars)

@@ -13,7 +13,7 @@ from ebayes_core.contract.likelihoods import Regression
 from ebayes_core.errors import UserError
 from ebayes_core.trained.network import Trained
 from ebayes_plugins.analyses._sharing import Examples, curvatures
-from ebayes_plugins.analyses.weight_sharing import MEASURED, PREDICTIONS, WeightSharing, ratio
+from ebayes_plugins.analyses.weight_sharing import MEASURED, PREDICTIONS, WeightSharing, factor, ratio
 from ebayes_plugins.networks import Convolutional
 from ebayes_plugins.noise import Heterogeneous
 from tests.plugins.test_analyses import figure_of, legible
@@ -58,8 +58,8 @@ def test_equal_positions_agree_and_independent_ones_do_not() -> None:
 
 def test_the_curvatures_are_averages_over_the_noise() -> None:
     """Of a linear network: the readout's square is that of its mean plus its variance."""
-    x = torch.ones(4000, 1, SIDE, SIDE, dtype=torch.float64)
-    found = [curvatures(averaging("kernel", 1.0), images(x[:20]), seed).own[0][0, 0] for seed in range(300)]
+    x = torch.ones(20, 1, SIDE, SIDE, dtype=torch.float64)
+    found = [curvatures(averaging("kernel", 1.0), images(x), seed).own[0][0, 0] for seed in range(100)]
     assert np.mean(found) == pytest.approx(READOUT**2 + 1, rel=0.05)
 
 
@@ -90,12 +90,22 @@ def test_ratios_and_their_intervals_are_the_planted_ones() -> None:
     np.testing.assert_allclose(table["agreement"], [np.exp(0.2), 1.0])
 
 
+def test_the_factors_are_the_planted_ones_and_leave_nothing_at_the_optimum() -> None:
+    expected = {"measured / from P": 0.2 + 0.1, "positions agree": 0.2, "curvatures differ": 0.1, "rest": 0.0}
+    for name, terms in expected.items():
+        assert factor(planted(), "a, layer 1", name).value == pytest.approx(np.exp(terms / 2.5)), name
+    off = planted()
+    off["ratio"][:3] += np.log(1.3)  # sigma is not at its optimum in one of the networks
+    found = factor(off, "a, layer 1", "rest")
+    assert found.value == pytest.approx(1.3) and found.low == pytest.approx(1.3)
+
+
 def test_the_figure_says_what_was_found(tmp_path: Any) -> None:
     figure = figure_of(WeightSharing(), planted(), tmp_path)
     legible(figure)
     said = " ".join(figure._suptitle.get_text().split())
     value = np.exp((sum(TERMS.values()) / 2.5).mean())
-    assert f"shared by 36 positions is {value:.3g} times smaller" in said and "P alone predicts 4.19" in said
+    assert f"36 positions share is {value:.3g} times smaller" in said and "P alone predicts 4.19" in said
 
 
 SPEC = """
