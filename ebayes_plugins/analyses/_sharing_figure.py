@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SIZE = 3.5
+FACTORS = (0.01, 0.1, 0.2, 0.5, 0.7, 0.85, 1.0, 1.2, 1.5, 2.0, 5.0, 10.0, 100.0)
 ASIDE = 0.05  #: share of P by which mechanisms are drawn apart
 BAND, GAP = (
     0.33,
@@ -54,12 +55,11 @@ def _against_positions(ax: Axes, a: Arrays, tones: dict[str, Any]) -> None:
     """Between the lines of positions that are independent, and of positions that are equal."""
     p = np.geomspace(1, 1.4 * a["positions"].max(), 50)
     ax.fill_between(p, p, p**2, color="0.93", linewidth=0, zorder=0)
-    for power, words, beside in ((1, "independent: P", (0, -5)), (2, "equal: P²", (-12, 0))):
-        ax.plot(p, p**power, color="0.35", linewidth=0.9, linestyle="--" if power == 1 else ":", zorder=1)
-        ax.annotate(
-            words, (p[-1], p[-1] ** power), beside, textcoords="offset points", ha="right",
-            va="top" if power == 1 else "center", fontsize=6.5, color="0.25",
-        )  # fmt: skip
+    for power, style, words in ((1, "--", "independent: P"), (2, ":", "equal: P²")):
+        ax.plot(p, p**power, color="0.35", linewidth=0.9, linestyle=style, zorder=1)
+        at, look = (p[30], p[30] ** power), {"ha": "left", "va": "top"} if power == 1 else {"ha": "right"}
+        beside = (4, -4) if power == 1 else (-6, 0)
+        ax.annotate(words, at, beside, textcoords="offset points", fontsize=6.5, color="0.25", **look)
     for i, name in enumerate(tones):
         aside = (1 + ASIDE) ** (2 * i - len(tones) + 1)
         for point in _of(a, name):
@@ -97,7 +97,17 @@ def _factors(ax: Axes, a: Arrays, tones: dict[str, Any], shared: list[float]) ->
     ax.set_title("b  why it differs from P alone", loc="left")
     ax.tick_params(axis="y", length=0)
     ax.grid(visible=False, axis="y")
-    few_ticks(ax)
+    _ticks(ax)
+
+
+def _ticks(ax: Axes) -> None:
+    """1, and round factors on both sides of it."""
+    from matplotlib.ticker import NullLocator
+
+    low, high = ax.get_xlim()
+    kept = [tick for tick in FACTORS if low <= tick <= high]
+    ax.set_xticks(kept, [f"{tick:g}" for tick in kept])
+    ax.xaxis.set_minor_locator(NullLocator())
 
 
 def _of(a: Arrays, mechanism: str) -> list[str]:

@@ -40,7 +40,7 @@ def draw(arrays: Arrays, figure: Figure, finding: str) -> None:
     _names(axes[0], places)
     axes[0].set_ylim(last + 0.6, -HEAD - 0.4)
     titled(figure, finding)
-    key(figure, _entries(tones), *_notes(arrays), ncols=4)
+    key(figure, _entries(tones), *_notes(arrays), ncols=5)
 
 
 def rows(arrays: Arrays) -> dict[tuple[str, int], float]:
@@ -86,7 +86,7 @@ def _of_ranks(ax: Axes, a: Arrays, q: Quantity) -> None:
     ranks = q.sign * a["rank_correlation"][a["quantity"] == q.estimator]
     beyond = max(0.12, float(-np.nanmin(ranks, initial=0.0)) + 0.1)
     ax.set_xlim(sorted((-q.sign * beyond, q.sign * 1.08)))
-    ax.set_xticks([0, q.sign * 0.5, q.sign], ["0", f"{q.sign * 0.5:g}", f"{q.sign:g}"])
+    ax.set_xticks([0, q.sign * 0.5, q.sign])
 
 
 def _offset(i: int, n: int) -> float:
@@ -104,7 +104,7 @@ def _mark(ax: Axes, a: Arrays, mine: np.ndarray, column: str, y: float, tone: An
 
 
 def _balanced(a: Arrays, mine: np.ndarray) -> bool:
-    """Whether the mean of B over the seeds says that sigma is at its optimum; B of one network has an error of its own."""
+    """Whether sigma is at its optimum: by the mean of B over seeds, since B of one network has an error."""
     return bool(abs(a["balance"][mine].mean() - 1) <= BALANCED)
 
 

@@ -16,6 +16,7 @@ from ebayes_plugins.analyses._importance_claims import HELD_OUT
 from ebayes_plugins.analyses._intervals import by_seed
 from ebayes_plugins.analyses._panels import Arrays
 from ebayes_plugins.analyses._tasks import tasks
+from ebayes_plugins.analyses._titles import count
 from ebayes_plugins.analyses.importance import Importance
 
 if TYPE_CHECKING:
@@ -88,11 +89,13 @@ class Signatures(Analysis):
         return {name: np.array([row[name] for row in rows]) for name in rows[0]}
 
     def headline(self, arrays: Arrays) -> str:
-        """In how many layers each relation has theory's sign beyond chance, its strength, and the slopes."""
+        """In how many layers and mechanisms each relation has theory's sign beyond chance, its strength, and slopes."""
         shown = [q for q in QUANTITIES if q.estimator in arrays["quantity"]]
         agreed = ", ".join(_sentence(arrays, q) for q in shown)
-        inside = ", ".join(f"{_inside(arrays, q)} ({q.name})" for q in shown)
-        return f"sigma^2 {agreed}. Its slope is the optimum's within the interval in {inside}."
+        inside = ", ".join(str(_inside(arrays, q)) for q in shown)
+        layers, mechanisms = len(set(zip(arrays["task"], arrays["layer"], strict=True))), set(arrays["mechanism"])
+        over = f"In {count(layers, 'layer')} under {count(len(mechanisms), 'mechanism')}"
+        return f"{over}, sigma^2 {agreed}; intervals of the slopes include the optimum's in {inside}."
 
     def draw(self, arrays: Arrays, figure: Figure) -> None:
         """A row for each task and layer, a column for each quantity and statistic, mechanisms in colours."""
@@ -147,7 +150,7 @@ def _sentence(a: Arrays, q: Quantity) -> str:
     ranks = [measured(a, rows, "rank_correlation") for rows in _of(a, q)]
     verb, agreed = "falls" if q.sign < 0 else "rises", sum(holds(r, q.sign) for r in ranks)
     found = span([round(r.value, 2) for r in ranks])
-    return f"{verb} with {q.name} in {agreed} of {len(ranks)} layers (rank correlation {found})"
+    return f"{verb} with {q.name} in {agreed} of {len(ranks)} (rank correlation {found})"
 
 
 def _inside(a: Arrays, q: Quantity) -> int:

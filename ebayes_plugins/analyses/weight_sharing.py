@@ -75,8 +75,9 @@ class WeightSharing(Analysis):
         }
         counts = span([value(arrays, point, "positions") for point in shared])
         return (
-            f"sigma of a synapse that {counts} positions share is {times[MEASURED]} times smaller than with a synapse "
-            f"for each; P alone predicts {times['P']}, with agreement {times['P and their agreement']}."
+            f"sigma of a synapse that {counts} positions share is {times[MEASURED]} times smaller than that of a "
+            f"synapse for each; their number alone predicts {times['P']}, with their agreement "
+            f"{times['P and their agreement']}."
         )
 
     def draw(self, arrays: Arrays, figure: Figure) -> None:

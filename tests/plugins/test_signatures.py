@@ -108,6 +108,12 @@ def test_the_figure_has_a_row_for_each_task_and_layer(tmp_path: Any) -> None:
     np.testing.assert_allclose(drawn, sorted(s.value for s in by_layer(arrays, "slope").values()))
 
 
+def test_the_headline_counts_layers_and_mechanisms() -> None:
+    said = Signatures().headline(Signatures().measure(planted()))
+    assert "falls with curvature in 16 of 16 (rank correlation -1)" in said
+    assert "rises with learning rate in 0 of 16" in said  # it was planted with the sign of the curvature
+
+
 def test_without_sigmas_that_differ_there_is_nothing_to_compare() -> None:
     members = [{"cost": {"kind": "actin"}, "noise": "homogeneous"}]
     with pytest.raises(UserError, match="heterogeneous"):

@@ -105,7 +105,7 @@ def test_the_figure_says_what_was_found(tmp_path: Any) -> None:
     legible(figure)
     said = " ".join(figure._suptitle.get_text().split())
     value = np.exp((sum(TERMS.values()) / 2.5).mean())
-    assert f"36 positions share is {value:.3g} times smaller" in said and "P alone predicts 4.19" in said
+    assert f"36 positions share is {value:.3g} times smaller" in said and "number alone predicts 4.19" in said
 
 
 SPEC = """
