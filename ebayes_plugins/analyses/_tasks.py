@@ -8,7 +8,12 @@ if TYPE_CHECKING:
     from ebayes_core.results.reader import Run
 
 NETWORKS = {"mlp": "perceptron", "convolutional": "convolution", "recurrent": "recurrence"}
-DATA = {"mnist5k": "MNIST, 5,000 images", "mnist": "MNIST", "fashion_mnist": "Fashion-MNIST"}
+DATA = {
+    "mnist5k": "MNIST, 5,000 images",
+    "mnist": "MNIST",
+    "fashion_mnist": "Fashion-MNIST",
+    "teacher": "linear teacher",
+}
 LAYOUTS = {"rows": "by row"}
 OF_A_TASK = ("dataset", "network")
 

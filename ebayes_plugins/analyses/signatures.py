@@ -91,10 +91,13 @@ class Signatures(Analysis):
     def headline(self, arrays: Arrays) -> str:
         """In how many layers and mechanisms each relation has theory's sign beyond chance, its strength, and slopes."""
         shown = [q for q in QUANTITIES if q.estimator in arrays["quantity"]]
-        agreed = ", ".join(_sentence(arrays, q) for q in shown)
-        inside = ", ".join(str(_inside(arrays, q)) for q in shown)
         layers, mechanisms = len(set(zip(arrays["task"], arrays["layer"], strict=True))), set(arrays["mechanism"])
         over = f"In {count(layers, 'layer')} under {count(len(mechanisms), 'mechanism')}"
+        if len(set(arrays["seed"].tolist())) < 2:
+            found = ", ".join(f"{_strength(arrays, q)} ({q.name})" for q in shown)
+            return f"{over}, rank correlations of sigma^2 are {found}; a single seed has no interval."
+        agreed = ", ".join(_sentence(arrays, q) for q in shown)
+        inside = ", ".join(str(_inside(arrays, q)) for q in shown)
         return f"{over}, sigma^2 {agreed}; intervals of the slopes include the optimum's in {inside}."
 
     def draw(self, arrays: Arrays, figure: Figure) -> None:
@@ -149,8 +152,12 @@ def _sentence(a: Arrays, q: Quantity) -> str:
     """One quantity in words."""
     ranks = [measured(a, rows, "rank_correlation") for rows in _of(a, q)]
     verb, agreed = "falls" if q.sign < 0 else "rises", sum(holds(r, q.sign) for r in ranks)
-    found = span([round(r.value, 2) for r in ranks])
-    return f"{verb} with {q.name} in {agreed} of {len(ranks)} (rank correlation {found})"
+    return f"{verb} with {q.name} in {agreed} of {len(ranks)} (rank correlation {_strength(a, q)})"
+
+
+def _strength(a: Arrays, q: Quantity) -> str:
+    """The range of the rank correlations, each a mean over seeds."""
+    return span([round(measured(a, rows, "rank_correlation").value, 2) for rows in _of(a, q)])
 
 
 def _inside(a: Arrays, q: Quantity) -> int:
