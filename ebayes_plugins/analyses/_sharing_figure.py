@@ -10,8 +10,8 @@ from ebayes_core.contract.claim import Measured
 from ebayes_plugins.analyses._colours import colours
 from ebayes_plugins.analyses._layout import few_ticks
 from ebayes_plugins.analyses._panels import Arrays
+from ebayes_plugins.analyses._sharing_ratios import EXCESS, MEASURED, factor, points, ratio, value
 from ebayes_plugins.analyses._titles import WIDTH, count, counts, key, small, titled
-from ebayes_plugins.analyses.weight_sharing import EXCESS, MEASURED, factor, points, ratio, value
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -57,9 +57,11 @@ def _against_positions(ax: Axes, a: Arrays, tones: dict[str, Any]) -> None:
     ax.fill_between(p, p, p**2, color="0.93", linewidth=0, zorder=0)
     for power, style, words in ((1, "--", "independent: P"), (2, ":", "equal: P²")):
         ax.plot(p, p**power, color="0.35", linewidth=0.9, linestyle=style, zorder=1)
-        at, look = (p[30], p[30] ** power), {"ha": "left", "va": "top"} if power == 1 else {"ha": "right"}
-        beside = (4, -4) if power == 1 else (-6, 0)
-        ax.annotate(words, at, beside, textcoords="offset points", fontsize=6.5, color="0.25", **look)
+        below = power == 1
+        ax.annotate(
+            words, (p[30], p[30] ** power), (4, -4) if below else (-6, 0), textcoords="offset points", fontsize=6.5,
+            color="0.25", ha="left" if below else "right", va="top" if below else "baseline",
+        )  # fmt: skip
     for i, name in enumerate(tones):
         aside = (1 + ASIDE) ** (2 * i - len(tones) + 1)
         for point in _of(a, name):

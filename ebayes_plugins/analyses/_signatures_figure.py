@@ -10,8 +10,8 @@ from ebayes_core.report.canvas import LARGEST
 from ebayes_plugins.analyses._colours import colours
 from ebayes_plugins.analyses._importance_claims import BALANCED
 from ebayes_plugins.analyses._panels import Arrays
+from ebayes_plugins.analyses._signatures import QUANTITIES, Quantity, groups, measured
 from ebayes_plugins.analyses._titles import NOTES, WIDTH, count, key, titled
-from ebayes_plugins.analyses.signatures import QUANTITIES, Quantity, groups, measured
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -85,7 +85,8 @@ def _of_ranks(ax: Axes, a: Arrays, q: Quantity) -> None:
     """From 0 to 1 on theory's side, and as far beyond 0 as there is anything."""
     ranks = q.sign * a["rank_correlation"][a["quantity"] == q.estimator]
     beyond = max(0.12, float(-np.nanmin(ranks, initial=0.0)) + 0.1)
-    ax.set_xlim(sorted((-q.sign * beyond, q.sign * 1.08)))
+    low, high = sorted((-q.sign * beyond, q.sign * 1.08))
+    ax.set_xlim(low, high)
     ax.set_xticks([0, q.sign * 0.5, q.sign])
 
 

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from pydantic import Field
 
-from ebayes_core.contract.claim import Measured
 from ebayes_core.contract.slots import Analysis
 from ebayes_core.errors import UserError
 from ebayes_core.wording import span
 from ebayes_plugins.analyses._common import NOISE, mechanism
-from ebayes_plugins.analyses._importance_claims import HELD_OUT
-from ebayes_plugins.analyses._intervals import by_seed
 from ebayes_plugins.analyses._panels import Arrays
+from ebayes_plugins.analyses._signatures import QUANTITIES, Quantity, contains, groups, holds, measured
 from ebayes_plugins.analyses._tasks import tasks
 from ebayes_plugins.analyses._titles import count
 from ebayes_plugins.analyses.importance import Importance
@@ -24,27 +22,10 @@ if TYPE_CHECKING:
 
     from ebayes_core.results.reader import Run
 
-
-class Quantity(NamedTuple):
-    """What sigma^2 is compared with, and the sign that theory gives the relation."""
-
-    estimator: str  #: of the analysis importance
-    name: str
-    sign: int
-
-
-#: At the optimum log sigma^2 has the slope -2/(rho + 2) on log H. H goes as the mean square of the input, and Adam's
-#: learning rate as H^(-1/2) (Eq. 7), so that the slopes on them are the same, and 4/(rho + 2).
-QUANTITIES = (
-    Quantity(HELD_OUT, "curvature", -1),
-    Quantity("input_square", "mean squared input", -1),
-    Quantity("learning_rate_rms", "learning rate", 1),
-)
 OF_A_LAYER = (
     "member", "layer", "seed", "rho", "n", "left_out", "slope", "analytic_slope", "rank_correlation", "balance",
     "solved",
 )  # fmt: skip
-KEYS = ("quantity", "task", "mechanism", "layer")  #: what rows share that differ in their seeds only
 
 
 class Signatures(Analysis):
@@ -79,7 +60,7 @@ class Signatures(Analysis):
 
     def _fits(self, run: Run, q: Quantity) -> Arrays:
         """Per network and layer, the numbers of `importance`."""
-        arrays = Importance(estimator=q.estimator, flat_below=self.flat_below, points=10).measure(run)  # type: ignore[arg-type]
+        arrays = Importance(estimator=q.estimator, flat_below=self.flat_below, points=10).measure(run)
         kept = {name: arrays[name] for name in OF_A_LAYER}
         return kept | {"quantity": np.full(len(kept["layer"]), q.estimator)}
 
@@ -113,35 +94,13 @@ def _of_tasks(run: Run) -> tuple[str, ...]:
     return (*NOISE, *(name for name in run.swept if name.split(".")[0] in others))
 
 
-def groups(arrays: Arrays) -> dict[tuple[Any, ...], np.ndarray]:
-    """The rows of each quantity, task, mechanism and layer, one for each seed, in the order of the spec."""
-    keys = list(zip(*(arrays[name].tolist() for name in KEYS), strict=True))
-    known = dict.fromkeys(keys)
-    return {key: np.array([i for i, other in enumerate(keys) if other == key]) for key in known}
-
-
-def measured(arrays: Arrays, mine: np.ndarray, name: str) -> Measured:
-    """A number of a layer: its mean over seeds with the 95% interval."""
-    return by_seed(name, arrays[name][mine])
-
-
-def holds(found: Measured, sign: int) -> bool:
-    """Whether the interval lies on theory's side of 0; never for a single seed."""
-    return bool((found.low if sign > 0 else -found.high) > 0)
-
-
-def contains(found: Measured, value: float) -> bool:
-    """Whether a value lies within the interval."""
-    return bool(found.low <= value <= found.high)
-
-
 def _row(a: Arrays, mine: np.ndarray) -> dict[str, Any]:
     first = mine[0]
     rank, slope = (measured(a, mine, name) for name in ("rank_correlation", "slope"))
     q = next(q for q in QUANTITIES if q.estimator == a["quantity"][first])
     return {
         "sigma^2 against": q.name, "task": a["task"][first], "layer": a["layer"][first],
-        "mechanism": a["mechanism"][first], "seeds": len(mine), "n": int(a["n"][mine].min()),
+        "mechanism": a["mechanism"][first], "seeds": len(np.unique(a["seed"][mine])), "n": int(a["n"][mine].min()),
         "rank r": rank.value, "95% of r": f"{rank.low:.2f} to {rank.high:.2f}", "slope": slope.value,
         "95% of slope": f"{slope.low:.2f} to {slope.high:.2f}", "optimum": a["analytic_slope"][mine].mean(),
         "B": f"{a['balance'][mine].min():.2f} to {a['balance'][mine].max():.2f}",

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from ebayes_core.contract.claim import Measured
 from ebayes_core.contract.slots import Analysis
 from ebayes_core.errors import UserError
 from ebayes_core.wording import span
@@ -15,26 +14,12 @@ from ebayes_plugins.analyses._common import NOISE, exponent, label, mechanism
 from ebayes_plugins.analyses._intervals import by_ratio
 from ebayes_plugins.analyses._panels import Arrays, table
 from ebayes_plugins.analyses._sharing import FIELD, Examples, Pair, compared, pairs
+from ebayes_plugins.analyses._sharing_ratios import MEASURED, PREDICTIONS, points, ratio, value
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from ebayes_core.results.reader import Run
-
-#: what the ratio of the sigmas is predicted from: terms whose sum, divided by rho + 2, is its logarithm
-PREDICTIONS = {
-    "P": ("count",),
-    "P and their agreement": ("count", "agreement"),
-    "P, agreement and curvature": ("count", "agreement", "networks"),
-}
-MEASURED = "measured"
-#: by what factors the ratio differs from the prediction from P: all of them together, and each
-EXCESS = {
-    "measured / from P": ("count",),
-    "positions agree": ("agreement",),
-    "curvatures differ": ("networks",),
-    "rest": ("count", "agreement", "networks"),
-}
 
 
 class WeightSharing(Analysis):
@@ -103,37 +88,6 @@ def _rows(run: Run, pair: Pair, examples: Examples) -> list[dict[str, Any]]:
         }
         for row in compared(run, pair, examples)
     ]  # fmt: skip
-
-
-def points(arrays: Arrays) -> list[str]:
-    """Mechanisms and layers, each of which has a row per seed, in the order of the spec."""
-    return list(dict.fromkeys(arrays["point"].tolist()))
-
-
-def ratio(arrays: Arrays, point: str, name: str) -> Measured:
-    """A ratio of sigmas, measured or predicted: geometric mean over seeds, with its 95% interval.
-
-    At the optimum N H sigma^(rho + 2) = c rho for a shared synapse, whose H is E[(sum over positions of delta x)^2].
-    With noise of its own at each of P positions, the curvature is E[sum of (delta x)^2] and the price P times c. So the
-    power rho + 2 of the ratio is P, times the ratio of the two curvatures in one network (agreement of the positions:
-    1 if independent, P if equal), times that of the second between the two networks.
-    """
-    mine = arrays["point"] == point
-    if name == MEASURED:
-        return by_ratio(name, arrays["ratio"][mine])
-    return by_ratio(name, sum(arrays[term][mine] for term in PREDICTIONS[name]) / (arrays["rho"][mine] + 2))
-
-
-def factor(arrays: Arrays, point: str, name: str) -> Measured:
-    """One of EXCESS: geometric mean over seeds, with its 95% interval."""
-    mine = arrays["point"] == point
-    terms = sum(arrays[term][mine] for term in EXCESS[name]) / (arrays["rho"][mine] + 2)
-    return by_ratio(name, arrays["ratio"][mine] - terms if "count" in EXCESS[name] else terms)
-
-
-def value(arrays: Arrays, point: str, name: str) -> Any:
-    """What all seeds of a point have in common."""
-    return arrays[name][arrays["point"] == point][0]
 
 
 def _row(arrays: Arrays, point: str) -> dict[str, Any]:

@@ -10,9 +10,10 @@ import pytest
 
 from ebayes_core.errors import UserError
 from ebayes_plugins.analyses._intervals import by_seed
+from ebayes_plugins.analyses._signatures import QUANTITIES, contains, groups, holds, measured
 from ebayes_plugins.analyses._tasks import named, tasks
 from ebayes_plugins.analyses.importance import Importance
-from ebayes_plugins.analyses.signatures import QUANTITIES, Signatures, contains, groups, holds, measured
+from ebayes_plugins.analyses.signatures import Signatures
 from tests.plugins.test_analyses import MECHANISMS, FakeRun, figure_of, legible, power
 
 TASKS = [
@@ -90,6 +91,14 @@ def test_the_numbers_are_those_of_importance() -> None:
         table["slope"][0] == expected.value and table["95% of slope"][0] == f"{expected.low:.2f} to {expected.high:.2f}"
     )
     assert table["optimum"][0] == pytest.approx(-0.8)
+
+
+def test_networks_of_one_seed_count_once() -> None:
+    """Two prices for each of three seeds are three independent networks, not six."""
+    a = {"seed": np.tile(range(3), 2), "slope": np.array([1.0, 2.0, 4.0, 3.0, 2.0, 6.0])}
+    expected = by_seed("", np.array([2.0, 2.0, 5.0]))
+    found = measured(a, np.arange(6), "slope")
+    assert (found.value, found.low, found.seeds) == (expected.value, expected.low, 3)
 
 
 def test_tasks_have_names_in_words_and_equal_ones_are_told_apart() -> None:

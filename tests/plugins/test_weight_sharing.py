@@ -13,7 +13,8 @@ from ebayes_core.contract.likelihoods import Regression
 from ebayes_core.errors import UserError
 from ebayes_core.trained.network import Trained
 from ebayes_plugins.analyses._sharing import Examples, curvatures
-from ebayes_plugins.analyses.weight_sharing import MEASURED, PREDICTIONS, WeightSharing, factor, ratio
+from ebayes_plugins.analyses._sharing_ratios import MEASURED, PREDICTIONS, factor, ratio
+from ebayes_plugins.analyses.weight_sharing import WeightSharing
 from ebayes_plugins.networks import Convolutional
 from ebayes_plugins.noise import Heterogeneous
 from tests.plugins.test_analyses import figure_of, legible
