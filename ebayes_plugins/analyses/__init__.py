@@ -17,11 +17,13 @@ from ebayes_plugins.analyses.posterior import Posterior
 from ebayes_plugins.analyses.predictive import Predictive
 from ebayes_plugins.analyses.recurrence import Recurrence
 from ebayes_plugins.analyses.reliability import Reliability
+from ebayes_plugins.analyses.signatures import Signatures
 from ebayes_plugins.analyses.tradeoff import Tradeoff
 from ebayes_plugins.analyses.training import TrainingCurves
 from ebayes_plugins.analyses.two_synapses import TwoSynapses
+from ebayes_plugins.analyses.weight_sharing import WeightSharing
 
 ALL: list[type[Analysis]] = [
     TrainingCurves, Importance, Tradeoff, Advantage, Experiment, Mechanisms, TwoSynapses, Predictive, Posterior,
-    Reliability, Boundary, Exponent, Change, Budget, Noises, Estimators, Recurrence,
+    Reliability, Boundary, Exponent, Change, Budget, Noises, WeightSharing, Signatures, Estimators, Recurrence,
 ]  # fmt: skip

@@ -9,7 +9,7 @@ import numpy as np
 from ebayes_core.report.canvas import spread
 from ebayes_plugins.analyses._colours import colours
 from ebayes_plugins.analyses._importance_claims import Arrays
-from ebayes_plugins.analyses._layout import COLUMNS, ROWS, blocks, counted, heading, note
+from ebayes_plugins.analyses._layout import ROWS, blocks, counted, heading, note
 from ebayes_plugins.analyses._regression import running_quantiles
 from ebayes_plugins.analyses._titles import NOTES, key, page, small, titled, typeset
 
@@ -34,7 +34,7 @@ AT = {
     "_noise": ", averaged over the noise", "_mean": ", at the mean weights",
     "_test": ", of test examples, averaged over the noise",
 }  # fmt: skip
-WIDE = 4  #: networks side by side if a single layer is shown
+WIDE = 4  #: networks side by side: with five, the numbers in a panel do not fit
 
 
 def draw(arrays: Arrays, figure: Figure, estimator: str, columns: int, finding: str) -> None:
@@ -61,7 +61,7 @@ def _places(arrays: Arrays, columns: int) -> Places:
     """Layers below each other, networks side by side, in as many rows as there is room for."""
     layers = spread(sorted(set(arrays["layer"].tolist())), ROWS)
     networks = spread(_first_seeds(arrays), columns)
-    shown, wide = blocks(networks, len(layers), WIDE if len(layers) == 1 else COLUMNS)
+    shown, wide = blocks(networks, len(layers), WIDE)
     found = {}
     for panel, (member, layer) in enumerate(zip(arrays["member"].tolist(), arrays["layer"].tolist(), strict=True)):
         if member in shown and layer in layers:

@@ -67,10 +67,12 @@ def key(figure: Any, handles: list[Any], *notes: str, ncols: int, **look: Any) -
 
 
 def _columns(figure: Any, lengths: list[int], most: int) -> int:
-    """As many columns of entries as the figure is wide enough for; an entry's line takes the room of seven letters."""
-    for columns in range(most, 1, -1):
-        rows = -(-len(lengths) // columns)
-        widths = [max(lengths[i : i + rows]) + 7 for i in range(0, len(lengths), rows or 1)]
+    """As many columns of entries as the figure is wide enough for; an entry's line takes the room of seven letters.
+
+    Entries are divided as matplotlib does: the first columns have one more if they do not come out even.
+    """
+    for columns in range(min(most, len(lengths)), 1, -1):
+        widths = [int(part.max()) + 7 for part in np.array_split(np.array(lengths), columns)]
         if sum(widths) <= LETTERS / NOTES * figure.get_figwidth():
             return columns
     return 1

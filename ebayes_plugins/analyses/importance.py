@@ -64,7 +64,7 @@ class Importance(Analysis):
         "dominate the log-log fit",
     )
     columns: int = Field(
-        5, ge=1, le=12, description="largest number of sweep points drawn, spread evenly, each with its first seed"
+        4, ge=1, le=12, description="largest number of sweep points drawn, spread evenly, each with its first seed"
     )
     points: int = Field(2000, ge=10, le=100_000, description="largest number of synapses in each panel")
 

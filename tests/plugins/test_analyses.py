@@ -25,11 +25,13 @@ from ebayes_plugins.analyses.predictive import Predictive
 from ebayes_plugins.analyses.tradeoff import Tradeoff
 from ebayes_plugins.analyses.training import TrainingCurves
 from ebayes_plugins.analyses.two_synapses import TwoSynapses
+from ebayes_plugins.analyses.weight_sharing import WeightSharing
 from tests.drawn import examples, words
 
 N = 500
 #: Analyses of whatever run; those that build its networks again, or need a posterior, have tests of their own.
-ANY_RUN = [analysis for analysis in ALL if analysis not in (Change, Posterior, Predictive, TwoSynapses)]
+OF_THEIR_OWN = (Change, Posterior, Predictive, TwoSynapses, WeightSharing)
+ANY_RUN = [analysis for analysis in ALL if analysis not in OF_THEIR_OWN]
 MECHANISMS = {"calcium": 1 / 2, "membrane": 2 / 3, "actin": 4 / 3, "trafficking": 2.0}
 ENERGY = {"kind": "energy_efficient"}
 
@@ -60,6 +62,8 @@ class FakeRun:
             "noise": {"kind": m.get("noise", "heterogeneous")},
             "inference": m.get("inference", ENERGY),
             "training": {"sigma": "descent", **m.get("training", {})},
+            "dataset": m.get("dataset", {"kind": "mnist5k"}),
+            "network": m.get("network", {"kind": "mlp", "hidden": [100]}),
         }
 
     def metric(self, name: str) -> np.ndarray:
