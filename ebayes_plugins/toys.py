@@ -24,6 +24,15 @@ def one_of(split: str) -> str:
     return split
 
 
+def orthogonal(x: np.ndarray) -> np.ndarray:
+    """Columns (examples, n) made orthogonal to each other and to a constant, with a mean square of 1 each.
+
+    Second moments of inputs are then known exactly, and not only on average. Needs more examples than columns.
+    """
+    with_one = np.column_stack([np.ones(len(x)), x])
+    return np.asarray(np.linalg.qr(with_one)[0][:, 1:] * np.sqrt(len(x)))
+
+
 def _tensors(x: np.ndarray, y: np.ndarray) -> tuple[Tensor, Tensor]:
     import torch
 
@@ -101,8 +110,7 @@ class LinearGaussian(Dataset):
         random = np.random.default_rng([self.seed, SPLITS.index(split)])
         x = random.standard_normal((self.examples, self.inputs))
         if self.orthogonal:
-            with_one = np.column_stack([np.ones(self.examples), x])
-            x = np.linalg.qr(with_one)[0][:, 1:] * np.sqrt(self.examples)
+            x = orthogonal(x)
         return x * self._sizes
 
     def load(self, split: str) -> tuple[Tensor, Tensor]:

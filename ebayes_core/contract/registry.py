@@ -123,14 +123,20 @@ class Registry:
         return {slot: _union([self.composed(cls) for cls in self.kinds(slot).values()]) for slot in HOOKS}
 
     def composed(self, cls: type[Plugin]) -> type[Plugin]:
-        """A class that is generic in costs (a mixture), parametrised with those that are not."""
-        if not cls.__pydantic_generic_metadata__["parameters"]:
+        """A class that is generic in plugins of a slot (a mixture of costs), parametrised with all that are not."""
+        if not (parameters := _parameters(cls)):
             return cls
-        parts = [c for c in self.kinds("cost").values() if not c.__pydantic_generic_metadata__["parameters"]]
+        slot = parameters[0].__bound__.slot
         generic: Any = cls
-        filled: type[Plugin] = generic[_union(parts)]
+        filled: type[Plugin] = generic[_union([c for c in self.kinds(slot).values() if not _parameters(c)])]
         filled.__doc__ = cls.__doc__
         return filled
+
+
+def _parameters(cls: type[Plugin]) -> tuple[Any, ...]:
+    """The type variables in which a class is generic, each bound to the base of a slot."""
+    found: tuple[Any, ...] = cls.__pydantic_generic_metadata__["parameters"]
+    return found
 
 
 def _union(classes: list[type[Plugin]]) -> Any:

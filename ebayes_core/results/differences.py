@@ -24,7 +24,7 @@ def _of_table(name: str, values: list[Any]) -> dict[str, list[Any]]:
     tables = all(isinstance(value, dict) for value in values)
     if tables and len({value.get("kind") for value in values}) == 1:
         fields = dict.fromkeys(field for table in values for field in table if field != PLACE)
-        found = {f"{name}.{field}": [table.get(field) for table in values] for field in fields}
+        found = {f"{name}.{field}": [_placeless(table.get(field)) for table in values] for field in fields}
     else:
         found = {name: [_placeless(value) for value in values]}
     return {field: each for field, each in found.items() if any(value != each[0] for value in each)}

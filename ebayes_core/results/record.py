@@ -33,9 +33,10 @@ class Setting(NamedTuple):
 
 
 def _placeless(value: Any) -> Any:
-    """A table whose content is known, without its place."""
-    known = isinstance(value, dict) and CONTENT in value
-    return {k: v for k, v in value.items() if k != PLACE} if known else value
+    """A table without the place of files whose content is known; a table inside it may name files too."""
+    if not isinstance(value, dict):
+        return value
+    return {k: _placeless(v) for k, v in value.items() if k != PLACE or CONTENT not in value}
 
 
 @dataclass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 from pydantic import BaseModel
@@ -49,9 +50,17 @@ def digest(experiment: Parts) -> str:
     """
     table = {k: v for k, v in resolved(experiment).items() if k not in PRESENTATION}
     members = [point.member for point in experiment._members]
-    known = {getattr(plugin, CONTENT, None) for m in members for plugin in (m.dataset, m.network)}
-    files = sorted(digest for digest in known if digest)
+    files = sorted({found for m in members for plugin in (m.dataset, m.network) for found in _contents(plugin)})
     return fingerprint(table | ({"files": files} if files else {}))
+
+
+def _contents(plugin: BaseModel) -> Iterator[str]:
+    """The digests of the files of a plugin, and of a plugin that is one of its fields."""
+    for name, value in plugin:
+        if isinstance(value, BaseModel):
+            yield from _contents(value)
+        elif name == CONTENT and value:
+            yield value
 
 
 def json_schema(registry: Registry) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from ebayes_plugins.analyses.advantage import Advantage
 from ebayes_plugins.analyses.boundary import Boundary
 from ebayes_plugins.analyses.budget import Budget
 from ebayes_plugins.analyses.change import Change
+from ebayes_plugins.analyses.estimators import Estimators
 from ebayes_plugins.analyses.experiment import Experiment
 from ebayes_plugins.analyses.exponent import Exponent
 from ebayes_plugins.analyses.importance import Importance
@@ -14,6 +15,7 @@ from ebayes_plugins.analyses.mechanisms import Mechanisms
 from ebayes_plugins.analyses.noises import Noises
 from ebayes_plugins.analyses.posterior import Posterior
 from ebayes_plugins.analyses.predictive import Predictive
+from ebayes_plugins.analyses.recurrence import Recurrence
 from ebayes_plugins.analyses.reliability import Reliability
 from ebayes_plugins.analyses.signatures import Signatures
 from ebayes_plugins.analyses.tradeoff import Tradeoff
@@ -23,5 +25,5 @@ from ebayes_plugins.analyses.weight_sharing import WeightSharing
 
 ALL: list[type[Analysis]] = [
     TrainingCurves, Importance, Tradeoff, Advantage, Experiment, Mechanisms, TwoSynapses, Predictive, Posterior,
-    Reliability, Boundary, Exponent, Change, Budget, Noises, WeightSharing, Signatures,
+    Reliability, Boundary, Exponent, Change, Budget, Noises, WeightSharing, Signatures, Estimators, Recurrence,
 ]  # fmt: skip

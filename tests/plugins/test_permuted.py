@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
+from pathlib import Path
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -13,16 +14,18 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from ebayes_core.contract.registry import Registry
+from ebayes_core.contract.slots import Dataset
 from ebayes_core.engine import checkpoint
 from ebayes_core.engine.loop import train
-from ebayes_core.errors import DataError, UserError
+from ebayes_core.errors import DataError, SpecError, UserError
 from ebayes_core.measure.collect import measure
 from ebayes_core.results.record import described
+from ebayes_core.spec import digest, dumps, loads
 from ebayes_core.sweeps import planning
 from ebayes_core.testing import check_dataset
 from ebayes_core.trained.data import examples_of
 from ebayes_plugins.analyses.training import TrainingCurves, _stages
-from ebayes_plugins.datasets import Digits, Permuted
+from ebayes_plugins.datasets import Cubic, Decision, Digits, Mnist5k, Permuted
 from tests.build import cohort, points, trained
 
 SPEC = """
@@ -61,8 +64,68 @@ def test_its_fields_count_and_the_check_for_authors_accepts_it() -> None:
     size = len(one) // 3
     assert torch.equal(one[:size], other[:size]) and not torch.equal(one[size:], other[size:])
     assert len(Permuted(tasks=2).load("test")[0]) == 2 * size
-    assert Permuted(source="mnist5k").load("test")[0].shape[1] == 784
+    assert Permuted(source=Mnist5k()).load("test")[0].shape[1] == 784
     check_dataset(Permuted, Permuted(tasks=2))
+
+
+@pytest.mark.parametrize("source", [Digits(layout="image"), Decision(steps=6, examples=30)])
+def test_any_classification_is_shuffled_over_all_of_its_axes(source: Dataset) -> None:
+    x, y = source.load("train")
+    shuffled, labels = Permuted(source=source, tasks=2).load("train")
+    assert shuffled.shape == (2 * len(x), *x.shape[1:]) and torch.equal(labels, y.repeat(2))
+    assert torch.equal(shuffled[: len(x)], x) and not torch.equal(shuffled[len(x) :], x)
+    assert torch.equal(shuffled[len(x) :].flatten(1).sort(1).values, x.flatten(1).sort(1).values)
+    if isinstance(source, Decision):  # whose inputs are not scaled
+        assert torch.equal(Permuted(source=source, tasks=2).prepare(x), shuffled[len(x) :])
+
+
+def test_a_source_is_a_name_or_a_table_and_a_spec_keeps_it(registry: Registry) -> None:
+    for text, wanted in (
+        ('"mnist5k"', Mnist5k()),
+        ('{ kind = "decision", steps = 3 }', Decision(steps=3)),
+        ('{ kind = "digits", layout = "rows" }', Digits(layout="rows")),
+    ):
+        experiment = loads(f'name = "x"\ndataset = {{ kind = "permuted", source = {text} }}', registry)
+        assert experiment.members()[0].member.dataset.source == wanted
+        assert loads(dumps(experiment), registry) == experiment
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('"digit"', r"\[dataset\] source\.kind = 'digit': unknown kind; did you mean 'digits'"),
+        ('{ kind = "permuted" }', r"source\.kind = 'permuted': unknown kind; .*registered are mnist,"),
+        ('{ kind = "digits", layot = "rows" }', r"source\.layot: unknown field; did you mean 'layout'"),
+        ("3", r"source = 3: must be a table"),
+    ],
+)
+def test_a_source_that_is_none_is_named(registry: Registry, text: str, told: str) -> None:
+    with pytest.raises(SpecError, match=told):
+        loads(f'name = "x"\ndataset = {{ kind = "permuted", source = {text} }}', registry)
+
+
+def test_a_source_without_labels_or_with_tasks_of_its_own_is_refused() -> None:
+    for source, told in (
+        (Cubic(), "source 'cubic' does not have one label for each example; take a classification"),
+        (Permuted(), "source 'permuted' has several tasks of its own"),
+    ):
+        with pytest.raises(DataError, match=told):
+            planning.load_data.__wrapped__(Permuted(source=source), "float32", torch.device("cpu"))
+
+
+def test_the_files_of_a_source_identify_what_is_trained_and_their_place_does_not(
+    registry: Registry, tmp_path: Path
+) -> None:
+    text = 'name = "x"\ndataset = { kind = "permuted", source = { kind = "arrays", train = "own.csv" } }'
+    found = {}
+    for folder, more in (("here", ""), ("there", ""), ("else", "2,1\n")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "own.csv").write_text("a,b\n" + "1,0\n3,1\n" * 5 + more)
+        experiment = loads(text, registry, folder=str(tmp_path / folder))
+        found[folder] = digest(experiment), experiment.members()[0].setting.digest
+        assert experiment.members()[0].member.dataset.source.folder == str(tmp_path / folder)
+    assert found["here"] == found["there"]
+    assert all(a != b for a, b in zip(found["here"], found["else"], strict=True))
 
 
 def test_epochs_are_divided_among_the_tasks(registry: Registry) -> None:

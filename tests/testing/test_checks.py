@@ -24,7 +24,15 @@ from ebayes_plugins.datasets import Digits
 from ebayes_plugins.networks import Convolutional, Mlp
 from tests.plugins.test_networks import CONVOLUTIONAL
 
-TINY = {"digits", "cubic", "linear_gaussian"}  #: data sets that are quick to load in any form
+TINY = {
+    "digits",
+    "cubic",
+    "linear_gaussian",
+    "teacher",
+    "integrator",
+    "decision",
+    "memory",
+}  #: data sets that are quick to load in any form
 
 
 def kinds(slot: str) -> list[str]:
@@ -68,9 +76,16 @@ BAYES = """
 ]
 """
 SMALL = 'name = "small"\ntraining = { epochs = 1 }\nmeasurement = { samples = 2 }\n'
-#: analyses that ask for more than any run has: a variational network, and a function of one variable
+STUDENT = 'network = { kind = "mlp", hidden = [2], activations = ["linear", "linear"] }\n'
+LENGTHS = """
+[sweep]
+dataset = [{ kind = "memory", delay = 1, examples = 20 }, { kind = "memory", delay = 3, examples = 20 }]
+"""
+#: analyses that ask for more than any run has: a variational network, a linear teacher, or a function of one variable
 RUNS = {
     "posterior": f'{SMALL}dataset = {{ kind = "digits" }}\nnetwork = {{ kind = "mlp", hidden = [8] }}\n{BAYES}',
+    "estimators": f'{SMALL}dataset = {{ kind = "teacher", inputs = 3, examples = 40 }}\n{STUDENT}',
+    "recurrence": f'{SMALL}network = {{ kind = "recurrent", hidden = 2 }}\n{LENGTHS}',
     "predictive": f'{SMALL}dataset = {{ kind = "cubic" }}\nnetwork = {{ kind = "mlp", hidden = [8] }}\n{BAYES}',
 }
 
