@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -152,9 +153,15 @@ class Cohort:
         with asking(self.member.optimizer, "what init returned"):
             means = [Parameter(m, () if f.held else tuple(optimizer.init(m))) for m in mu]
             others = {name: [Parameter(p, tuple(remembered(p))) for p in parts] for name, parts in free.items()}
-        parameters = Parameters(means, others, [])
+        nowhere = torch.zeros(len(self), 1, dtype=torch.float64, device=self.device)
+        parameters = Parameters(means, others, [], travelled=[nowhere])
         spreads = f.spreads(parameters)[: len(next(iter(free.values())))] if f.carries else []
         return parameters._replace(spreads=[Spread(*(t.clone() for t in s)) for s in spreads])
+
+    @cached_property
+    def beginnings(self) -> list[Tensor]:
+        """The means before the first step, per layer (member, synapses)."""
+        return self._means()
 
     def _means(self) -> list[Tensor]:
         """The initial means that the network asks for, per layer (member, synapses)."""

@@ -48,6 +48,8 @@ class Parameters(NamedTuple):
     spreads: list[Spread]  #: as the only free parameter's list; empty if sigma depends on more than that
     #: of the energy under budgets, for each layer (member, synapses) or (member, 1); empty if the cost has its own
     multipliers: Sequence[Tensor] = ()
+    #: one tensor, (member, 1) in double precision: the sum over steps and synapses of |d mu|
+    travelled: Sequence[Tensor] = ()
 
     @property
     def mu(self) -> list[Tensor]:

@@ -75,6 +75,7 @@ def respread(f: Formulas, p: Parameters, alive: Tensor) -> None:
 def _move_means(
     f: Formulas, p: Parameters, slopes: tuple[list[Tensor], list[Tensor]], time: Time, alive: Tensor
 ) -> None:
+    changes = []
     for i, (mean, loss, rest) in enumerate(zip(p.means, *slopes, strict=True)):
         slope = Slope(loss + rest, loss, f.examples)
         if f.optimizer.gaussian:
@@ -83,12 +84,23 @@ def _move_means(
         mu, memory = f.optimizer.step(mean.value, mean.memory, slope, time.rate, time.constants)
         if f.noise.signs == "fixed":  # a mean that would cross zero is halved
             mu = torch.where(mu * mean.value > 0, mu, mean.value / 2)
-        _keep(mean, mu, memory, alive)
+        changes.append(_keep(mean, mu, memory, alive))
+    _count(f, p, changes)
 
 
-def _keep(parameter: Parameter, value: Tensor, memory: Sequence[Tensor], alive: Tensor) -> None:
-    """Write a moved parameter; a network that has stopped keeps its own."""
-    _write([parameter.value, *parameter.memory], [torch.where(alive, value, parameter.value), *memory])
+def _count(f: Formulas, p: Parameters, changes: list[Tensor]) -> None:
+    """Add what the means have changed by, in size and summed over synapses, to what they have changed by before."""
+    for total in p.travelled:
+        for change, n in zip(changes, f.copies, strict=True):
+            total.add_(n * change.abs().sum(-1, keepdim=True).to(total.dtype))
+
+
+def _keep(parameter: Parameter, value: Tensor, memory: Sequence[Tensor], alive: Tensor) -> Tensor:
+    """Write a moved parameter, and return its change; a network that has stopped keeps its own."""
+    kept = torch.where(alive, value, parameter.value)
+    change = kept - parameter.value
+    _write([parameter.value, *parameter.memory], [kept, *memory])
+    return change
 
 
 def _write(places: Sequence[Tensor], values: Sequence[Tensor]) -> None:
