@@ -131,6 +131,66 @@ class Natural(Optimizer):
         return self.learning_rate * examples * sigma**2
 
 
+class NaturalShuffled(Natural):
+    """A control for `natural`: a mean's step is scaled by the sigma^2 of another synapse of its layer.
+
+    Which one is drawn once for each seed and layer, and stays. So the factors are distributed as before, and what is lost
+    is only that the precise synapses are those which move little. The sigma^2 is that before the step.
+    """
+
+    kind: Literal["natural_shuffled"] = "natural_shuffled"  # type: ignore[assignment]
+    shuffled: ClassVar[bool] = True
+
+
+class ReleaseGated(Optimizer):
+    """Presynaptic plasticity (Schug, Benzing and Steger, eLife 2021): what releases reliably is hardly changed.
+
+    The rule of their code (github.com/smonsays/presynaptic-stochasticity). Where the loss of a minibatch has a gradient
+    of at least `threshold` in the mean of a synapse, its release probability p rises by up (1 - p), elsewhere it falls
+    by down (1 - p), but not below `least`; from `freeze` on it stays. A mean moves by -rate (1 - p) g. As there, p moves at
+    a fixed mean weight: the size q = mu / p of a release changes with it. Unlike there, g is the gradient at the
+    released weight for every synapse, also for those that did not release, and biases release as weights do.
+    """
+
+    kind: Literal["release_gated"] = "release_gated"
+    quantal: ClassVar[bool] = True
+    descends: ClassVar[bool] = False
+    learning_rate: float = Field(0.01, gt=0, le=100, description="learning rate of the means of a synapse with p = 0")
+    threshold: float = Field(1e-3, gt=0, le=1e3, description="gradient in the mean, of the loss, that counts as large")
+    up: float = Field(0.052, ge=0, le=1, description="share of 1 - p by which p rises")
+    down: float = Field(0.0516, ge=0, le=1, description="share of 1 - p by which p falls")
+    freeze: float = Field(0.9353, gt=0, le=0.99, description="release probability from which on p stays")
+    least: float = Field(0.25, ge=0.001, lt=0.99, description="smallest release probability")
+
+    def init(self, p: Tensor) -> tuple[Tensor, ...]:
+        """Nothing."""
+        return ()
+
+    def step(
+        self, p: Tensor, memory: tuple[Tensor, ...], slope: Slope, rate: Tensor, constants: tuple[Tensor, ...]
+    ) -> Moved:
+        """mu - rate (1 - p) g."""
+        assert slope.release is not None
+        return p - rate * (1 - slope.release) * slope.gradient, ()
+
+    def step_free(
+        self, p: Tensor, memory: tuple[Tensor, ...], slope: Slope, rate: Tensor, constants: tuple[Tensor, ...]
+    ) -> Moved:
+        """The logit of p, which has taken its step up or down."""
+        import torch
+
+        assert slope.release is not None and slope.of_mean is not None
+        now = slope.release
+        step = torch.where(slope.of_mean.abs() >= self.threshold, self.up + 0 * now, -self.down + 0 * now)
+        moved = (now + (1 - now) * step).maximum(self.least + 0 * now)
+        return torch.where(now >= self.freeze, p, moved.log() - (1 - moved).log()), ()
+
+    def rate(self, gradient: Tensor, mu: Tensor, sigma: Tensor, examples: int) -> Tensor:
+        """eta (1 - p), where 1 - p = S / (1 + S), S = sigma^2 / mu^2 of a single release site."""
+        relative = (sigma / (mu.abs() + 1e-30)) ** 2
+        return self.learning_rate * relative / (1 + relative)
+
+
 class Ivon(Optimizer):
     """Improved variational online Newton (Shen et al. 2024): the precision 1 / sigma^2 follows the curvature.
 
@@ -218,4 +278,4 @@ def bias_correction(beta: Tensor | float, step: Tensor) -> Tensor:
     return -(step * torch.as_tensor(beta).double().log()).expm1()
 
 
-ALL: list[type[Optimizer]] = [Adam, Sgd, RmsProp, Natural, Ivon, ExponentiatedGradient]
+ALL: list[type[Optimizer]] = [Adam, Sgd, RmsProp, Natural, NaturalShuffled, ReleaseGated, Ivon, ExponentiatedGradient]

@@ -113,6 +113,7 @@ DESCRIPTIONS: dict[str, tuple[str, str]] = {
     "nll": ("nat", "training loss per example at noisy weights, averaged over the minibatches of the epoch"),
     "magnitude": ("nat", "magnitude cost (Eq. 3)"),
     "reliability": ("nat", "reliability cost (Eq. 4)"),
+    "consolidation": ("nat", "cost of leaving what earlier stages have taught, if the inference remembers them"),
     "mu_travelled": ("weight", "sum of |change of mu| over all steps so far and all synapses, the energy of learning"),
     "mu_moved": ("weight", "sum of |mu - initial mu| over all synapses, the least that mu_travelled could be"),
     "accuracy_train": ("1", "share of the epoch's examples that the sampled networks classified correctly"),

@@ -25,7 +25,8 @@ CASES = {
     "natural": (NOISY, 'optimizer={kind="natural"}'),
     "signs kept": ('noise={kind="log_normal"}',),
     "copies": (
-        NOISY, 'dataset={kind="digits", layout="image"}',
+        NOISY,
+        'dataset={kind="digits", layout="image"}',
         'network={kind="convolutional", layers=[{channels=3}], noise_per="position"}',
     ),
     "several": (NOISY, 'sweep={"cost.c"=[0.1, 1.0, 10.0]}'),

@@ -26,12 +26,13 @@ def tallies(program: Program, needed: Iterable[Operation]) -> set[int] | None:
                 return None
             summed[o.result] = old.union(*(summed.get(v, set()) for v in o.values))
     found = {a for a, v in program.stores.items() if program.arguments[a].axes == ONE}
-    fits = all(summed.get(v) == {a} for a, v in program.stores.items() if a in found)  # type: ignore[call-overload]
-    others = any(v in summed for a, v in program.stores.items() if a not in found)
+    stored = {a: summed.get(v) if isinstance(v, Value) else None for a, v in program.stores.items()}
+    fits = all(stored[a] == {a} for a in found)
+    others = any(to is not None for a, to in stored.items() if a not in found)
     return None if others or not fits else found
 
 
-def _adds(o: Operation, summed: dict[Value, set[int]], old: set[int | None]) -> bool:
+def _adds(o: Operation, summed: dict[Value, set[int]], old: set[int]) -> bool:
     """Whether the parts of a network add up to the result, if those of each operand do.
 
     A sum may be converted, multiplied by a number, and added to others and to what an argument held before.
