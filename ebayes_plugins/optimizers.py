@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
@@ -96,13 +97,9 @@ class RmsProp(Optimizer):
         return self.learning_rate / gradient
 
 
-class Natural(Optimizer):
-    """Natural gradient of the normal distribution of each weight (Amari 1998): a mean's step is scaled by sigma^2.
+class AbstractNatural(Optimizer, ABC):
+    """Steps in the geometry of the normal distribution of each weight."""
 
-    A rate of 1 is a whole natural step on the objective summed over the data set.
-    """
-
-    kind: Literal["natural"] = "natural"
     gaussian: ClassVar[bool] = True
     learning_rate: float = Field(0.05, gt=0, le=100, description="learning rate of the means")
     largest: float = Field(0.1, gt=0, le=10, description="largest change of log sigma in a step")
@@ -131,14 +128,23 @@ class Natural(Optimizer):
         return self.learning_rate * examples * sigma**2
 
 
-class NaturalShuffled(Natural):
-    """A control for `natural`: a mean's step is scaled by the sigma^2 of another synapse of its layer.
+class Natural(AbstractNatural):
+    """Natural gradient of the normal distribution of each weight (Amari 1998): a mean's step is scaled by sigma^2.
 
-    Which one is drawn once for each seed and layer, and stays. So the factors are distributed as before, and what is lost
-    is only that the precise synapses are those which move little. The sigma^2 is that before the step.
+    A rate of 1 is a whole natural step on the objective summed over the data set.
     """
 
-    kind: Literal["natural_shuffled"] = "natural_shuffled"  # type: ignore[assignment]
+    kind: Literal["natural"] = "natural"
+
+
+class NaturalShuffled(AbstractNatural):
+    """A control for `natural`: a mean's step is scaled by the sigma^2 of another synapse of its layer.
+
+    Which one is drawn once for each seed and layer, and stays. So the factors are distributed as before, and what is
+    lost is only that the precise synapses are those which move little. The sigma^2 is that before the step.
+    """
+
+    kind: Literal["natural_shuffled"] = "natural_shuffled"
     shuffled: ClassVar[bool] = True
 
 
@@ -147,9 +153,10 @@ class ReleaseGated(Optimizer):
 
     The rule of their code (github.com/smonsays/presynaptic-stochasticity). Where the loss of a minibatch has a gradient
     of at least `threshold` in the mean of a synapse, its release probability p rises by up (1 - p), elsewhere it falls
-    by down (1 - p), but not below `least`; from `freeze` on it stays. A mean moves by -rate (1 - p) g. As there, p moves at
-    a fixed mean weight: the size q = mu / p of a release changes with it. Unlike there, g is the gradient at the
-    released weight for every synapse, also for those that did not release, and biases release as weights do.
+    by down (1 - p), but not below `least`; from `freeze` on it stays. A mean moves by -rate (1 - p) g. As there, p
+    moves at a fixed mean weight: the size q = mu / p of a release changes with it; and only synapses that release have a
+    gradient. Unlike there, biases are trained and release as weights do, and g includes the other terms of the
+    objective, though not where it is compared with the threshold.
     """
 
     kind: Literal["release_gated"] = "release_gated"

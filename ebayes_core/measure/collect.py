@@ -195,8 +195,8 @@ def free_energy(cohort: Cohort, p: Parameters, nll: Tensor) -> dict[str, Tensor]
     """The ELBO, the bound -(objective) - const below it, and the slack between them (Eq. 33-49), in float64 (nat).
 
     nll: expected loss over the training set under the noise, (member,). NaN if the magnitude cost corresponds to
-    no proper prior or is joined by a memory of earlier stages, if weights are not normal, whose entropy this is, or if no
-    constant makes the energy a bound.
+    no proper prior or is joined by a memory of earlier stages, if weights are not normal, whose entropy this is, or if
+    no constant makes the energy a bound.
     """
     cost, inference = (
         stack([getattr(point.member, name) for point in cohort.points], torch.float64, cohort.device)
