@@ -154,7 +154,7 @@ class ReleaseGated(Optimizer):
     The rule of their code (github.com/smonsays/presynaptic-stochasticity). Where the loss of a minibatch has a gradient
     of at least `threshold` in the mean of a synapse, its release probability p rises by up (1 - p), elsewhere it falls
     by down (1 - p), but not below `least`; from `freeze` on it stays. A mean moves by -rate (1 - p) g. As there, p
-    moves at a fixed mean weight: the size q = mu / p of a release changes with it; and only synapses that release have a
+    moves at a fixed mean weight, so that the size q = mu / p of a release changes; only synapses that release have a
     gradient. Unlike there, biases are trained and release as weights do, and g includes the other terms of the
     objective, though not where it is compared with the threshold.
     """
@@ -164,7 +164,7 @@ class ReleaseGated(Optimizer):
     descends: ClassVar[bool] = False
     learning_rate: float = Field(0.01, gt=0, le=100, description="learning rate of the means of a synapse with p = 0")
     threshold: float = Field(1e-3, gt=0, le=1e3, description="gradient in the mean, of the loss, that counts as large")
-    up: float = Field(0.052, ge=0, le=1, description="share of 1 - p by which p rises")
+    up: float = Field(0.052, ge=0, le=0.99, description="share of 1 - p by which p rises")
     down: float = Field(0.0516, ge=0, le=1, description="share of 1 - p by which p falls")
     freeze: float = Field(0.9353, gt=0, le=0.99, description="release probability from which on p stays")
     least: float = Field(0.25, ge=0.001, lt=0.99, description="smallest release probability")
