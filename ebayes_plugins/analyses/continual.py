@@ -55,7 +55,7 @@ class Continual(Analysis):
         }  # fmt: skip
 
     def statistics(self, arrays: Arrays) -> Arrays:
-        """Means of each arm with 95% intervals over seeds (Student's t); its gain over the first arm, paired by seed."""
+        """Means of each arm with 95% intervals over seeds (Student's t); its gain over the first arm, by seed."""
         names, rows = names_of(arrays), []
         for name in names:
             mine = arrays["arm"] == name

@@ -117,7 +117,7 @@ def stepped(c: Cohort, compiled: bool, change=lambda state: None) -> tuple[State
 
 @pytest.mark.parametrize("compiled", [False, True])
 def test_shuffled_steps_are_the_same_steps_elsewhere(registry: Registry, compiled: bool) -> None:
-    """Where all gradients are alike, the steps of a layer are those of `natural` in another order, fixed by the seed."""
+    """Where all gradients are alike, the steps of a layer are those of `natural` in another order, which seeds fix."""
 
     def uneven(state: State) -> None:
         for part in state.parameters.free["phi"]:
