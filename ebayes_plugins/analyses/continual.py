@@ -48,8 +48,8 @@ class Continual(Analysis):
         by_task = np.stack([run.curve(STAGE.format(k + 1))[members] for k in range(tasks)], 1)
         return {
             "arm": np.array(arms(run, members)), "seed": run.seeds[members], "by_task": by_task,
-            "accuracy": by_task[..., -1].mean(1), "forgetting": forgetting(by_task),
-            "travelled": run.curve("mu_travelled")[members, -1], "moved": run.curve("mu_moved")[members, -1],
+            "accuracy": last(by_task).mean(1), "forgetting": forgetting(by_task),
+            "travelled": last(run.curve("mu_travelled")[members]), "moved": last(run.curve("mu_moved")[members]),
             "reliability": run.metric("reliability_cost")[members],
             "magnitude": np.array([_size(run, i) for i in members]),
         }  # fmt: skip
@@ -89,7 +89,13 @@ TOGETHER = "all tasks at once"
 def forgetting(by_task: np.ndarray) -> np.ndarray:
     """The best accuracy of all epochs minus the last, averaged over all tasks but the last; (network,)."""
     earlier = by_task[:, :-1]
-    return np.asarray((earlier[..., 1:].max(-1) - earlier[..., -1]).mean(1))
+    return np.asarray((np.nanmax(earlier[..., 1:], -1) - last(earlier)).mean(1))
+
+
+def last(curves: np.ndarray) -> np.ndarray:
+    """The last values along epochs; networks of fewer epochs than others have NaN after them."""
+    at = np.isfinite(curves).cumsum(-1).argmax(-1)
+    return np.asarray(np.take_along_axis(curves, at[..., None], -1)[..., 0])
 
 
 def names_of(arrays: Arrays) -> list[str]:
@@ -111,7 +117,7 @@ def _place(arrays: Arrays) -> str:
         return ""
     gain, half = (100 * number for number in over_seeds(paired(arrays, "accuracy", *PAIR)))
     points = f"{gain:+.1f} ± {half:.1f} points" if np.isfinite(half) else f"{gain:+.1f} points"
-    return f"; which synapses are precise changes it by {points}"
+    return f"; steps by sigma^2 gain {points} over the same with sigma^2 shuffled"
 
 
 def arms(run: Run, members: list[int]) -> list[str]:
