@@ -32,6 +32,7 @@ if TYPE_CHECKING:  # the same names for editors and type checkers
         Optimizer,
         Quanta,
         Slope,
+        Stage,
         Trace,
         VesicleCost,
         hookimpl,
@@ -42,8 +43,8 @@ if TYPE_CHECKING:  # the same names for editors and type checkers
 #: module -> the names that are imported from it
 _HOMES = {
     "ebayes_core.contract.slots": (
-        "Analysis", "Cost", "Dataset", "Inference", "Network", "Noise", "Optimizer", "Quanta", "Slope", "Trace",
-        "VesicleCost", "hookimpl",
+        "Analysis", "Cost", "Dataset", "Inference", "Network", "Noise", "Optimizer", "Quanta", "Slope", "Stage",
+        "Trace", "VesicleCost", "hookimpl",
     ),
     "ebayes_core.contract.likelihoods": ("Classification", "Likelihood", "Regression"),
     "ebayes_core.contract.compound": ("Several", "Stepwise"),
@@ -63,9 +64,9 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "Analysis", "Claim", "Classification", "Cost", "Dataset", "EbayesError", "Experiment", "Inference", "Interrupted",
-    "Likelihood", "Network", "Noise", "Optimizer", "Quanta", "Regression", "Run", "Several", "Slope", "Stepwise",
-    "Trace", "UserError", "VesicleCost", "compare", "fit", "hookimpl", "load", "module_network", "open", "run", "solve",
-    "specs", "testing",
+    "Likelihood", "Network", "Noise", "Optimizer", "Quanta", "Regression", "Run", "Several", "Slope", "Stage",
+    "Stepwise", "Trace", "UserError", "VesicleCost", "compare", "fit", "hookimpl", "load", "module_network", "open",
+    "run", "solve", "specs", "testing",
 ]  # fmt: skip
 
 

@@ -29,7 +29,13 @@ def ebayes_optimizers() -> list[type[Optimizer]]:
 @hookimpl
 def ebayes_inferences() -> list[type[Inference]]:
     """Energy efficiency, energy budgets, and variational Bayes."""
-    return [inference.EnergyEfficient, inference.Budget, inference.VariationalBayes]
+    return [
+        inference.EnergyEfficient,
+        inference.Budget,
+        inference.VariationalBayes,
+        inference.VariationalContinual,
+        inference.ElasticWeightConsolidation,
+    ]
 
 
 @hookimpl

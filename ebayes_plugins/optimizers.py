@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
@@ -96,13 +97,9 @@ class RmsProp(Optimizer):
         return self.learning_rate / gradient
 
 
-class Natural(Optimizer):
-    """Natural gradient of the normal distribution of each weight (Amari 1998): a mean's step is scaled by sigma^2.
+class AbstractNatural(Optimizer, ABC):
+    """Steps in the geometry of the normal distribution of each weight."""
 
-    A rate of 1 is a whole natural step on the objective summed over the data set.
-    """
-
-    kind: Literal["natural"] = "natural"
     gaussian: ClassVar[bool] = True
     learning_rate: float = Field(0.05, gt=0, le=100, description="learning rate of the means")
     largest: float = Field(0.1, gt=0, le=10, description="largest change of log sigma in a step")
@@ -129,6 +126,76 @@ class Natural(Optimizer):
     def rate(self, gradient: Tensor, mu: Tensor, sigma: Tensor, examples: int) -> Tensor:
         """eta N sigma^2."""
         return self.learning_rate * examples * sigma**2
+
+
+class Natural(AbstractNatural):
+    """Natural gradient of the normal distribution of each weight (Amari 1998): a mean's step is scaled by sigma^2.
+
+    A rate of 1 is a whole natural step on the objective summed over the data set.
+    """
+
+    kind: Literal["natural"] = "natural"
+
+
+class NaturalShuffled(AbstractNatural):
+    """A control for `natural`: a mean's step is scaled by the sigma^2 of another synapse of its layer.
+
+    Which one is drawn once for each seed and layer, and stays. So the factors are distributed as before, and what is
+    lost is only that the precise synapses are those which move little. The sigma^2 is that before the step.
+    """
+
+    kind: Literal["natural_shuffled"] = "natural_shuffled"
+    shuffled: ClassVar[bool] = True
+
+
+class ReleaseGated(Optimizer):
+    """Presynaptic plasticity (Schug, Benzing and Steger, eLife 2021): what releases reliably is hardly changed.
+
+    The rule of their code (github.com/smonsays/presynaptic-stochasticity). Where the loss of a minibatch has a gradient
+    of at least `threshold` in the mean of a synapse, its release probability p rises by up (1 - p), elsewhere it falls
+    by down (1 - p), but not below `least`; from `freeze` on it stays. A mean moves by -rate (1 - p) g. As there, p
+    moves at a fixed mean weight, so that the size q = mu / p of a release changes; only synapses that release have a
+    gradient. Unlike there, biases are trained and release as weights do, and g includes the other terms of the
+    objective, though not where it is compared with the threshold.
+    """
+
+    kind: Literal["release_gated"] = "release_gated"
+    quantal: ClassVar[bool] = True
+    descends: ClassVar[bool] = False
+    learning_rate: float = Field(0.01, gt=0, le=100, description="learning rate of the means of a synapse with p = 0")
+    threshold: float = Field(1e-3, gt=0, le=1e3, description="gradient in the mean, of the loss, that counts as large")
+    up: float = Field(0.052, ge=0, le=0.99, description="share of 1 - p by which p rises")
+    down: float = Field(0.0516, ge=0, le=1, description="share of 1 - p by which p falls")
+    freeze: float = Field(0.9353, gt=0, le=0.99, description="release probability from which on p stays")
+    least: float = Field(0.25, ge=0.001, lt=0.99, description="smallest release probability")
+
+    def init(self, p: Tensor) -> tuple[Tensor, ...]:
+        """Nothing."""
+        return ()
+
+    def step(
+        self, p: Tensor, memory: tuple[Tensor, ...], slope: Slope, rate: Tensor, constants: tuple[Tensor, ...]
+    ) -> Moved:
+        """mu - rate (1 - p) g."""
+        assert slope.release is not None
+        return p - rate * (1 - slope.release) * slope.gradient, ()
+
+    def step_free(
+        self, p: Tensor, memory: tuple[Tensor, ...], slope: Slope, rate: Tensor, constants: tuple[Tensor, ...]
+    ) -> Moved:
+        """The logit of p, which has taken its step up or down."""
+        import torch
+
+        assert slope.release is not None and slope.of_mean is not None
+        now = slope.release
+        step = torch.where(slope.of_mean.abs() >= self.threshold, self.up + 0 * now, -self.down + 0 * now)
+        moved = (now + (1 - now) * step).maximum(self.least + 0 * now)
+        return torch.where(now >= self.freeze, p, moved.log() - (1 - moved).log()), ()
+
+    def rate(self, gradient: Tensor, mu: Tensor, sigma: Tensor, examples: int) -> Tensor:
+        """eta (1 - p), where 1 - p = S / (1 + S), S = sigma^2 / mu^2 of a single release site."""
+        relative = (sigma / (mu.abs() + 1e-30)) ** 2
+        return self.learning_rate * relative / (1 + relative)
 
 
 class Ivon(Optimizer):
@@ -218,4 +285,4 @@ def bias_correction(beta: Tensor | float, step: Tensor) -> Tensor:
     return -(step * torch.as_tensor(beta).double().log()).expm1()
 
 
-ALL: list[type[Optimizer]] = [Adam, Sgd, RmsProp, Natural, Ivon, ExponentiatedGradient]
+ALL: list[type[Optimizer]] = [Adam, Sgd, RmsProp, Natural, NaturalShuffled, ReleaseGated, Ivon, ExponentiatedGradient]

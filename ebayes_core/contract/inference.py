@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 from ebayes_core.contract.plugin import Plugin
@@ -11,6 +12,8 @@ if TYPE_CHECKING:  # importing torch takes two seconds, too long before a misspe
     from torch import Tensor
 
     from ebayes_core.contract.cost import Price
+
+    Memory = Mapping[str, Tensor]  #: what is remembered of each synapse, by name
 
 
 Per = Literal["network", "layer", "neuron", "synapse"]
@@ -23,6 +26,14 @@ class Allowance(NamedTuple):
     per: Per  #: which synapses share a budget; those onto a neuron are a row of the weights
 
 
+class Stage(NamedTuple):
+    """What is known of each synapse when a stage of training ends, such as one of several tasks in a row."""
+
+    mu: Tensor
+    sigma: Tensor  #: 0 without noise
+    fisher: Tensor  #: true Fisher information at the mean weights, summed over the stage's examples (1 / weight^2)
+
+
 class Inference(Plugin):
     """The terms that the objective adds to the expected loss on the data set.
 
@@ -33,6 +44,10 @@ class Inference(Plugin):
     slot: ClassVar[str] = "inference"
     gaussian: ClassVar[bool] = False
     """Whether its terms hold for normal weights only."""
+    needs_noise: ClassVar[bool] = False
+    """Whether it means nothing for a network without noise."""
+    needs_fisher: ClassVar[bool] = False
+    """Whether `remember` uses `Stage.fisher`, which takes a pass over the data of each stage; otherwise that is 0."""
 
     @abstractmethod
     def magnitude_cost(self, mu: Tensor, sigma: Tensor) -> Tensor:
@@ -41,6 +56,24 @@ class Inference(Plugin):
     @abstractmethod
     def reliability_cost(self, mu: Tensor, sigma: Tensor, cost: Price) -> Tensor:
         """Reliability cost (Eq. 4), or minus the entropy of the weights (Eq. 41), elementwise (nat). sigma > 0."""
+
+    def nothing_yet(self, mu: Tensor) -> dict[str, Tensor]:
+        """What is remembered of each synapse before the first stage has ended, by name, shaped as mu.
+
+        Empty for an inference without memory.
+        """
+        return {}
+
+    def remember(self, memory: Memory, stage: Stage) -> dict[str, Tensor]:
+        """What is remembered after a stage, elementwise, under the same names."""
+        return dict(memory)
+
+    def consolidation_cost(self, mu: Tensor, sigma: Tensor, memory: Memory) -> Tensor:
+        """What it costs to leave what earlier stages have taught, elementwise (nat): a third term of the objective.
+
+        It is 0 with what `nothing_yet` returns, and not asked for where training has one stage. sigma may be 0.
+        """
+        return 0 * mu
 
     @property
     def allowance(self) -> Allowance | None:

@@ -23,6 +23,8 @@ class Slope(NamedTuple):
     examples: int  #: N, the number of datapoints
     metric: Tensor | None = None  #: 1 / Fisher information of the weights' distribution in it; sigma^2 for a mean
     scale: Tensor | None = None  #: its change per unit of log sigma; None for a mean
+    release: Tensor | None = None  #: release probability of the synapse before the step, where the noise has one
+    of_mean: Tensor | None = None  #: the part of the gradient in its mean that comes from the loss
 
 
 class Optimizer(Plugin):
@@ -31,6 +33,13 @@ class Optimizer(Plugin):
     slot: ClassVar[str] = "optimizer"
     gaussian: ClassVar[bool] = False
     """Whether it needs `Slope.metric`, which is known for normal weights whose sigma does not depend on mu."""
+    shuffled: ClassVar[bool] = False
+    """Whether the metric of a mean is that of another synapse of its layer: a control. It is then that before the step.
+    """
+    quantal: ClassVar[bool] = False
+    """Whether it needs `Slope.release` and `Slope.of_mean`, which noises with a single release site have."""
+    descends: ClassVar[bool] = True
+    """Whether the free parameters of the noise move down the slope of the objective."""
     signs: ClassVar[Literal["free", "mean"]] = "free"
     """`mean` if the means keep their signs, which makes sense only for weights that have the sign of their mean."""
     learning_rate: float = Field(5e-4, gt=0, le=100, description="learning rate of the means")

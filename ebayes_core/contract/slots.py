@@ -15,7 +15,7 @@ from typing import Protocol
 from ebayes_core.contract.analysis import Analysis
 from ebayes_core.contract.cost import Cost, VesicleCost
 from ebayes_core.contract.dataset import Dataset
-from ebayes_core.contract.inference import Allowance, Inference
+from ebayes_core.contract.inference import Allowance, Inference, Stage
 from ebayes_core.contract.network import Network, Trace
 from ebayes_core.contract.noise import Noise, Quanta
 from ebayes_core.contract.optimizer import Optimizer, Slope
@@ -24,7 +24,7 @@ from ebayes_core.contract.plugin import CLOSED, Plugin, hookimpl, hookspec
 __all__ = [
     "BASES", "CLOSED", "HOOKS", "SPECS_HOOK", "Allowance", "Analysis",
     "Cost", "Dataset", "Hooks", "Inference", "Network", "Noise",
-    "Optimizer", "Plugin", "Quanta", "Slope", "Trace", "VesicleCost", "hookimpl",
+    "Optimizer", "Plugin", "Quanta", "Slope", "Stage", "Trace", "VesicleCost", "hookimpl",
 ]  # fmt: skip
 
 

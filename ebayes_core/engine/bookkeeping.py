@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import math
 
+import torch
 from torch import Tensor
 
 from ebayes_core.contract.likelihoods import Likelihood
 from ebayes_core.engine import divergence
 from ebayes_core.engine.cohort import Cohort, State
 from ebayes_core.engine.evaluation import snapshot, stage_accuracies
+from ebayes_core.engine.parameters import Parameters
 
 log = logging.getLogger("ebayes")
 
@@ -43,7 +45,18 @@ def curve_point(cohort: Cohort, state: State) -> dict[str, Tensor]:
     done = state.batch or math.nan
     averages = {"nll": state.loss / done, "accuracy_train": state.correct / done}
     p, now = state.parameters, cohort.at_stage(cohort.stage(state.epoch))
-    return {**averages, **snapshot(now, p), **stage_accuracies(cohort, p, "accuracy_test")}
+    return {**averages, **snapshot(now, p), **learning(cohort, p), **stage_accuracies(cohort, p, "accuracy_test")}
+
+
+def learning(cohort: Cohort, p: Parameters) -> dict[str, Tensor]:
+    """The energy of learning: what the means have changed by until now, added up over steps and synapses.
+
+    That of every step, and the least that could have led here; (member,) each, in double precision. Every change of a
+    weight costs energy in proportion to its size (Li and van Rossum 2020).
+    """
+    each = zip(p.mu, cohort.beginnings, cohort.copies, strict=True)
+    moved = [n * (mu - start).abs().double().sum(-1) for mu, start, n in each]
+    return {"mu_travelled": p.travelled[0][:, 0].clone(), "mu_moved": torch.stack(moved).sum(0)}
 
 
 def _stop_overflown(state: State) -> None:

@@ -61,6 +61,7 @@ def _lists(p: Parameters) -> dict[str, list[torch.Tensor]]:
     for name, parts in named.items():
         lists |= {f"{name}.{i}": list(kept) for i, kept in enumerate(zip(*(q.memory for q in parts), strict=True))}
     lists |= {"multiplier": list(p.multipliers)} if p.multipliers else {}
+    lists |= {"travelled": list(p.travelled), **{f"remembered.{name}": parts for name, parts in p.remembered.items()}}
     return lists | {
         name: list(parts) for name, parts in zip(Spread._fields, zip(*p.spreads, strict=True), strict=False)
     }
@@ -78,7 +79,8 @@ def _parameters(lists: Tree, tensor: Callable[[np.ndarray], torch.Tensor]) -> Pa
     spreads = zip(*(read(name) for name in Spread._fields if name in lists), strict=True)
     free = {n: parameters(f"free.{n}") for n in names}
     multipliers = read("multiplier") if "multiplier" in lists else ()
-    return Parameters(parameters("mu"), free, [Spread(*s) for s in spreads], multipliers)
+    recalled = {name.split(".", 1)[1]: read(name) for name in lists if name.startswith("remembered.")}
+    return Parameters(parameters("mu"), free, [Spread(*s) for s in spreads], multipliers, read("travelled"), recalled)
 
 
 def part(tree: Tree, rows: slice) -> Tree:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -18,7 +19,7 @@ from ebayes_core.engine.noise import Source
 from ebayes_core.engine.objective import Formulas
 from ebayes_core.engine.parameters import Parameter, Parameters, Spread, layered, split, unsolved
 from ebayes_core.engine.philox import key
-from ebayes_core.engine.randomness import INIT, NOISE, ORDER, ROOTS, generator
+from ebayes_core.engine.randomness import INIT, NOISE, ORDER, ROOTS, SHUFFLE, generator
 from ebayes_core.engine.stacking import stack
 from ebayes_core.errors import PluginError
 from ebayes_core.modules.means import given_means
@@ -152,9 +153,31 @@ class Cohort:
         with asking(self.member.optimizer, "what init returned"):
             means = [Parameter(m, () if f.held else tuple(optimizer.init(m))) for m in mu]
             others = {name: [Parameter(p, tuple(remembered(p))) for p in parts] for name, parts in free.items()}
-        parameters = Parameters(means, others, [])
+        nowhere = torch.zeros(len(self), 1, dtype=torch.float64, device=self.device)
+        parameters = Parameters(means, others, [], travelled=[nowhere], remembered=self._remembered(mu))
         spreads = f.spreads(parameters)[: len(next(iter(free.values())))] if f.carries else []
         return parameters._replace(spreads=[Spread(*(t.clone() for t in s)) for s in spreads])
+
+    def _remembered(self, mu: list[Tensor]) -> dict[str, list[Tensor]]:
+        """What the inference remembers before the first stage ends, by name for each layer; nothing if there is one."""
+        if self.data.stages == 1:
+            return {}
+        with asking(self.member.inference, "what nothing_yet returned"):
+            found = [self.formulas.inference.nothing_yet(m) for m in mu]
+            return {name: [of_layer[name].clone() for of_layer in found] for name in found[0]}
+
+    @cached_property
+    def others(self) -> list[Tensor]:
+        """A random order of the synapses of each layer, by seed and layer; empty unless the optimizer shuffles."""
+        if not self.formulas.optimizer.shuffled:
+            return []
+        orders = (torch.randperm(n, generator=generator(self.seed, SHUFFLE, i)) for i, n in enumerate(self.sizes))
+        return [order.to(self.device) for order in orders]
+
+    @cached_property
+    def beginnings(self) -> list[Tensor]:
+        """The means before the first step, per layer (member, synapses)."""
+        return self._means()
 
     def _means(self) -> list[Tensor]:
         """The initial means that the network asks for, per layer (member, synapses)."""
@@ -184,11 +207,13 @@ class Cohort:
 
     def at_stage(self, stage: int) -> Cohort:
         """The same networks with the data of one stage alone."""
-        if self.data.stage is None:
-            return self
-        alone = copy.copy(self)
-        alone.data = self.data.parts[stage]
-        return alone
+        return self if self.data.stage is None else self.given(self.data.parts[stage])
+
+    def given(self, data: Data) -> Cohort:
+        """The same networks with other data."""
+        other = copy.copy(self)
+        other.data = data
+        return other
 
     def solves(self, state: State) -> bool:
         """Whether sigma is solved for in these networks; without noise there is none to solve for."""

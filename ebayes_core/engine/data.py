@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -45,6 +45,14 @@ class Data:
     def parts(self) -> list[Data]:
         """The data of each stage alone."""
         return [self._part(k) for k in range(self.stages)]
+
+    @cached_property
+    def tests(self) -> list[Data]:
+        """The same with the test data of each stage alone; none if there is one stage. All may be shown together."""
+        if self.stage_test is None:
+            return []
+        which = [self.stage_test == k for k in range(int(self.stage_test.max()) + 1)]
+        return [replace(self, x_test=self.x_test[one], y_test=self.y_test[one]) for one in which]
 
     def _part(self, k: int) -> Data:
         if self.stage is None or self.stage_test is None:

@@ -22,7 +22,7 @@ def snapshot(cohort: Cohort, p: Parameters) -> dict[str, Tensor]:
     log_mean = sigma.log().mean(-1) if p.noisy else torch.full_like(magnitude, math.nan)
     return {
         "magnitude": magnitude, "reliability": reliability, "accuracy_test": accuracy, "sigma_log_mean": log_mean,
-        **spread(sigma),
+        **consolidation(cohort, p, sigmas), **spread(sigma),
     }  # fmt: skip
 
 
@@ -33,6 +33,15 @@ def spread(sigma: Tensor) -> dict[str, Tensor]:
         "sigma_median": sigma.median(-1).values,
         "sigma_rms": sigma.square().mean(-1).sqrt(),
     }
+
+
+def consolidation(cohort: Cohort, p: Parameters, sigmas: list[Tensor]) -> dict[str, Tensor]:
+    """The consolidation cost, summed over the network (nat), (member,), if earlier stages are remembered."""
+    if not p.remembered:
+        return {}
+    each = zip(p.mu, sigmas, p.memories(), cohort.copies, strict=True)
+    found = [n * cohort.formulas.inference.consolidation_cost(mu, s, memory).sum(-1) for mu, s, memory, n in each]
+    return {"consolidation": torch.stack(found).sum(0)}
 
 
 def costs(cohort: Cohort, p: Parameters, sigmas: list[Tensor] | None = None) -> tuple[Tensor, Tensor]:
@@ -92,9 +101,8 @@ def mean_weights(cohort: Cohort, p: Parameters) -> dict[str, Tensor]:
 
 def stage_accuracies(cohort: Cohort, p: Parameters, name: str) -> dict[str, Tensor]:
     """`<name>_stage_1`, ...: accuracy with the mean weights on the test data of each stage; empty without stages."""
-    if cohort.data.stage is None:
-        return {}
-    found = [mean_weights(cohort.at_stage(k), p).get("accuracy_mean") for k in range(cohort.data.stages)]
+    alone = [cohort.given(data) for data in cohort.data.tests]
+    found = [mean_weights(one, p).get("accuracy_mean") for one in alone]
     return {f"{name}_stage_{k}": value for k, value in enumerate(found, 1) if value is not None}
 
 

@@ -161,13 +161,15 @@ def _excess(holds: Tensor, drives: Tensor) -> Tensor:
 def _terms(
     f: Formulas, p: Parameters, conditions: list[Condition], logs: list[Tensor], sigma: list[Tensor]
 ) -> tuple[list[Tensor], list[Tensor]]:
-    """Magnitude and reliability costs of each layer, at a sigma that has moved by these logarithms."""
+    """What holds sigma down of each layer besides the loss, and reliability costs, at logarithms of sigma moved by so
+    much.
+    """
     moved = [sigma[i % len(sigma)].expand_as(mu) for i, mu in enumerate(p.mu)]
     free = _freely(p, conditions, logs) if f.quantal else p.freely()
-    layers = list(zip(p.mu, moved, free, f.copies, strict=True))
-    magnitude = [n * f.inference.magnitude_cost(m, s) for m, s, _, n in layers]
-    price = [f.price(f.quanta(m, free), c) for (m, _, free, _), c in zip(layers, p.priced, strict=True)]
-    reliability = [n * f.inference.reliability_cost(m, s, c) for (m, s, _, n), c in zip(layers, price, strict=True)]
+    layers = list(zip(p.mu, moved, free, f.copies, p.memories(), strict=True))
+    magnitude = [n * f.held_down(m, s, memory) for m, s, _, n, memory in layers]
+    price = [f.price(f.quanta(m, free), c) for (m, _, free, *_), c in zip(layers, p.priced, strict=True)]
+    reliability = [n * f.inference.reliability_cost(m, s, c) for (m, s, _, n, _), c in zip(layers, price, strict=True)]
     return magnitude, reliability
 
 

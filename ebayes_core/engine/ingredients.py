@@ -35,3 +35,4 @@ class Ingredients(NamedTuple):
     next_noise: Sequence[Tensor]  #: the xi of the weights to draw next
     clock: Tensor  #: the number of the step, which counts from 1; (1, 1) in double precision
     fisher: Fisher = NO_FISHER
+    variances: Sequence[Tensor] = ()  #: sigma^2 of another synapse, if the optimizer is shuffled; per layer

@@ -63,7 +63,9 @@ def _in_parts(cohort: Cohort, state: State) -> Kernel:
     def in_parts(given: Ingredients) -> None:
         for part, step in zip(parts, steps, strict=True):
             rows = lambda tree, part=part: tree_map(lambda t: t[part], tree)
-            own = given._replace(gradient=rows(given.gradient), fisher=rows(given.fisher))
+            own = given._replace(
+                gradient=rows(given.gradient), fisher=rows(given.fisher), variances=rows(given.variances)
+            )
             step(rows(state.parameters), rows(state.weights), own, state.alive[part])
 
     return in_parts

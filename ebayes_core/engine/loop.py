@@ -12,8 +12,9 @@ from ebayes_core.engine.capture import captured
 from ebayes_core.engine.cohort import Cohort, State
 from ebayes_core.engine.ingredients import Ingredients
 from ebayes_core.engine.kernel import kernel
-from ebayes_core.engine.minibatch import ingredients, with_fisher
+from ebayes_core.engine.minibatch import ingredients, shuffle, with_fisher
 from ebayes_core.engine.multipliers import keep
+from ebayes_core.engine.stages import end_stage
 
 
 @torch.no_grad()
@@ -37,6 +38,7 @@ def train(cohort: Cohort, state: State) -> Iterator[State]:
             state.step, state.batch = state.step + 1, state.batch + 1
             yield state
         end_epoch(cohort, state)
+        end_stage(cohort, state)
         yield state
 
 
@@ -52,6 +54,7 @@ def one_step(cohort: Cohort, state: State, given: Ingredients, next_xi: Tensor, 
         count(state, task, outputs, y)
         cohort.noise.fill(next_xi, given.clock)
         keep(cohort, state, given)
+        shuffle(cohort, state, given)
         step(with_fisher(cohort, state, given, x, y))
         state.xi.copy_(next_xi)
 

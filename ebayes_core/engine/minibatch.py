@@ -24,10 +24,21 @@ def ingredients(cohort: Cohort, state: State) -> tuple[Ingredients, Tensor]:
     gradient, next_xi = [torch.zeros_like(w) for w in state.weights], cohort.noise.empty(state.xi, state.xi.shape[1])
     clock = torch.zeros(1, 1, dtype=torch.float64, device=cohort.device)
     given = Ingredients(gradient, cohort.by_layer(state.xi), cohort.by_layer(next_xi), clock)
+    if cohort.formulas.optimizer.shuffled:
+        given = given._replace(variances=[torch.zeros_like(mu) for mu in state.parameters.mu])
     if not cohort.solves(state):
         return given, next_xi
     spreads = cohort.formulas.spreads(state.parameters)
     return given._replace(fisher=Fisher(state.parameters.mu, *limits(cohort, state, spreads, clock))), next_xi
+
+
+def shuffle(cohort: Cohort, state: State, given: Ingredients) -> None:
+    """Write the variance of another synapse of the layer for each synapse, always the same one."""
+    for out, sigma, order in zip(
+        given.variances, cohort.formulas.sigmas(state.parameters), cohort.others, strict=False
+    ):
+        torch.index_select(sigma, 1, order, out=out)
+        out.square_()
 
 
 def with_fisher(cohort: Cohort, state: State, given: Ingredients, x: Tensor, y: Tensor) -> Ingredients:

@@ -18,6 +18,7 @@ from ebayes_core.engine.parameters import Parameters, Spread, layered
 
 if TYPE_CHECKING:
     from ebayes_core.contract.cost import Price
+    from ebayes_core.contract.inference import Memory
 
 Free = dict[str, Tensor]
 #: of the means, one for each layer, and by name of the free parameters, as their lists
@@ -84,12 +85,24 @@ class Formulas:
         return cost if multiplier is None else lambda sigma, mu: multiplier * cost(sigma, mu)
 
     def penalty(
-        self, mu: Tensor, sigma: Tensor, noisy: bool, quanta: Quanta | None = None, multiplier: Tensor | None = None
+        self,
+        mu: Tensor,
+        sigma: Tensor,
+        noisy: bool,
+        quanta: Quanta | None = None,
+        multiplier: Tensor | None = None,
+        memory: Memory | None = None,
     ) -> Tensor:
         """Elementwise terms of the objective besides the loss; without noise there is no reliability to pay for."""
-        if noisy:
-            return self.inference.penalty(mu, sigma, self.price(quanta, multiplier))
-        return self.inference.magnitude_cost(mu, sigma)
+        held = self.held_down(mu, sigma, memory)
+        if not noisy:
+            return held
+        return held + self.inference.reliability_cost(mu, sigma, self.price(quanta, multiplier))
+
+    def held_down(self, mu: Tensor, sigma: Tensor, memory: Memory | None) -> Tensor:
+        """The magnitude cost, and if earlier stages are remembered, the consolidation cost; elementwise."""
+        magnitude = self.inference.magnitude_cost(mu, sigma)
+        return magnitude + self.inference.consolidation_cost(mu, sigma, memory) if memory else magnitude
 
     def spread(self, mu: Tensor, free: Free) -> Spread:
         """sigma and its derivative in the only free parameter."""
@@ -138,13 +151,17 @@ class Formulas:
             for mu, free, c in zip(p.mu, p.freely(), p.priced, strict=True)
         ]
 
-    def terms(self, mu: list[Tensor], free: list[Free], priced: Sequence[Tensor | None]) -> list[Tensor]:
-        """The penalty of each layer, (member, synapses), each synapse counted as often as it exists."""
-        return [self._term(m, f, c, n) for m, f, c, n in zip(mu, free, priced, self.copies, strict=True)]
+    def terms(self, mu: list[Tensor], free: list[Free], p: Parameters) -> list[Tensor]:
+        """The penalty of each layer, (member, synapses), each synapse counted as often as it exists.
 
-    def _term(self, mu: Tensor, free: Free, multiplier: Tensor | None, copies: int) -> Tensor:
+        p: gives multipliers and memories.
+        """
+        each = zip(mu, free, p.priced, self.copies, p.memories(), strict=True)
+        return [self._term(*one) for one in each]
+
+    def _term(self, mu: Tensor, free: Free, multiplier: Tensor | None, copies: int, memory: Memory) -> Tensor:
         sigma = next(iter(free.values())).expand_as(mu) if self.carries else self.sigma(mu, free)
-        term = self.penalty(mu, sigma, bool(free), self.quanta(mu, free), multiplier)
+        term = self.penalty(mu, sigma, bool(free), self.quanta(mu, free), multiplier, memory)
         return term if copies == 1 else copies * term
 
 
@@ -161,7 +178,7 @@ def gradients(f: Formulas, p: Parameters, loss: list[Tensor], xi: Sequence[Tenso
         (moving_mu, moving_free), (all_mu, all_free) = tree_unflatten(leaves, structure), f.place(p)
         mu, free = moving_mu or all_mu, moving_free or all_free
         per_layer = layered(free, len(mu))
-        weights, terms = f.drawn(mu, per_layer, xi), f.terms(mu, per_layer, p.priced)
+        weights, terms = f.drawn(mu, per_layer, xi), f.terms(mu, per_layer, p)
         share = mu[0].new_tensor(1 / f.examples)
         of_loss = _pulled(weights, leaves, loss)
         of_terms = _pulled(terms, leaves, [share.expand_as(t) for t in terms])

@@ -5,7 +5,7 @@ The records hold tensors that a step writes in place. They are named tuples, whi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -48,6 +48,10 @@ class Parameters(NamedTuple):
     spreads: list[Spread]  #: as the only free parameter's list; empty if sigma depends on more than that
     #: of the energy under budgets, for each layer (member, synapses) or (member, 1); empty if the cost has its own
     multipliers: Sequence[Tensor] = ()
+    #: one tensor, (member, 1) in double precision: the sum over steps and synapses of |d mu|
+    travelled: Sequence[Tensor] = ()
+    #: what the inference remembers of earlier stages, by name, per layer (member, synapses)
+    remembered: Mapping[str, list[Tensor]] = {}  # never changed
 
     @property
     def mu(self) -> list[Tensor]:
@@ -67,6 +71,10 @@ class Parameters(NamedTuple):
     def freely(self) -> list[dict[str, Tensor]]:
         """The free parameters of each layer, by name."""
         return layered({name: [p.value for p in parts] for name, parts in self.free.items()}, len(self.means))
+
+    def memories(self) -> list[dict[str, Tensor]]:
+        """What is remembered of earlier stages, of each layer by name."""
+        return [{name: parts[i] for name, parts in self.remembered.items()} for i in range(len(self.means))]
 
     def all(self) -> list[Parameter]:
         """Every parameter: the means first."""

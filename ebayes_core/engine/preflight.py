@@ -29,6 +29,8 @@ FEW = 3  #: number of synapses of each network, and of examples
 def check(cohort: Cohort, state: State) -> None:
     """Evaluate every formula once at the initial values. Raises PluginError naming plugin, method and result."""
     _check_trained(cohort, state)
+    _check_memory(cohort, state)
+    _check_release(cohort, state)
     _check_solver(cohort, state)
     _check_budget(cohort, state)
     _check_network(cohort, state)
@@ -49,6 +51,21 @@ def _check_trained(cohort: Cohort, state: State) -> None:
             f"training.means = held: the noise '{cohort.member.noise.kind}' has no free parameters, so nothing "
             "would be trained; choose a noise that has, or train the means"
         )
+
+
+def _check_memory(cohort: Cohort, state: State) -> None:
+    """Raise UserError if an inference that needs noise has none, and check what one remembers of stages."""
+    member, f, p = cohort.member, cohort.formulas, state.parameters
+    if member.inference.needs_noise and not p.noisy:
+        raise UserError(
+            f"the inference '{member.inference.kind}' means nothing for a network without noise, and the noise "
+            f"'{member.noise.kind}' has none; choose another of the two"
+        )
+    for mu, sigma, memory in zip(p.mu, f.sigmas(p), p.memories(), strict=True):
+        for found in memory.values():
+            _compare(member.inference, "nothing_yet", found, mu)
+        if memory:
+            _compare(member.inference, "consolidation_cost", f.inference.consolidation_cost(mu, sigma, memory), mu)
 
 
 def _check_solver(cohort: Cohort, state: State) -> None:
@@ -195,6 +212,17 @@ def _check_costs(member: Any, formulas: Formulas, mu: Tensor, free: dict[str, Te
         ]
     for plugin, method, ask in asked:
         _compare(plugin, method, ask(), mu)
+
+
+def _check_release(cohort: Cohort, state: State) -> None:
+    """Raise UserError if synapses have several release sites where the optimizer knows one."""
+    f, p, member = cohort.formulas, state.parameters, cohort.member
+    found = [f.noise.quanta(mu, free) for mu, free in zip(p.mu, p.freely(), strict=True)] if f.optimizer.quantal else []
+    if any(quanta is not None and bool((quanta.n != 1).any()) for quanta in found):
+        raise UserError(
+            f"the optimizer '{member.optimizer.kind}' moves synapses with a single release site, and those of the "
+            f"noise '{member.noise.kind}' have several; choose a noise with one, as 'bernoulli'"
+        )
 
 
 def _check_optimizer(cohort: Cohort, state: State) -> None:

@@ -12,4 +12,4 @@ def generator(seed: int, *purpose: int, device: torch.device | str = "cpu") -> t
     return torch.Generator(device).manual_seed(int(mixed >> np.uint64(1)))
 
 
-INIT, NOISE, ORDER, MEASURE, CHOICE, ROOTS = range(6)  #: the purposes
+INIT, NOISE, ORDER, MEASURE, CHOICE, ROOTS, STAGES, SHUFFLE = range(8)  #: the purposes

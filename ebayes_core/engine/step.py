@@ -6,6 +6,7 @@ All of it is elementwise but for the sums over what shares a parameter, so that 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -22,30 +23,54 @@ Named = dict[str, list[Tensor]]
 Step = Callable[[Parameters, list[Tensor], Ingredients, Tensor], None]
 
 
+class Gate(NamedTuple):
+    """What a step of the free parameters may depend on besides their slopes; per layer, or empty."""
+
+    release: list[Tensor]  #: release probabilities before the step
+    of_mean: list[Tensor]  #: gradient of the loss in the mean
+
+
+class Metric(NamedTuple):
+    """What the step of a mean may be scaled by; per layer, or empty."""
+
+    variances: Sequence[Tensor]  #: of other synapses, if they are shuffled
+    release: list[Tensor]  #: release probabilities before the step
+
+
 def make_step(f: Formulas) -> Step:
     """The step of a cohort with these formulas."""
 
     def step(p: Parameters, weights: list[Tensor], given: Ingredients, alive: Tensor) -> None:
-        time = f.time(given.clock)
+        time, release = f.time(given.clock), _release(f, p)
         loss, rest = gradients(f, p, given.gradient, given.noise)
         if f.solves and p.noisy:
             solved(f, p, given.fisher, given.clock, alive)
         else:
-            _descend(f, p, (loss[1], rest[1]), time, alive)
+            _descend(f, p, (loss[1], rest[1]), Gate(release, loss[0]), time, alive)
         respread(f, p, alive)
         if not f.held:
-            _move_means(f, p, (loss[0], rest[0]), time, alive)
+            _move_means(f, p, (loss[0], rest[0]), Metric(given.variances, release), time, alive)
         mu, free = f.place(p)
         _write(weights, f.drawn(mu, layered(free, len(mu)), given.next_noise))
 
     return step
 
 
-def _descend(f: Formulas, p: Parameters, slopes: tuple[Named, Named], time: Time, alive: Tensor) -> None:
+def _release(f: Formulas, p: Parameters) -> list[Tensor]:
+    """The release probability of each synapse, per layer, if the optimizer needs it."""
+    if not f.optimizer.quantal:
+        return []
+    found = (f.noise.quanta(mu, free) for mu, free in zip(p.mu, p.freely(), strict=True))
+    return [quanta.p.to(mu.dtype) for quanta, mu in zip(found, p.mu, strict=True) if quanta is not None]
+
+
+def _descend(f: Formulas, p: Parameters, slopes: tuple[Named, Named], gate: Gate, time: Time, alive: Tensor) -> None:
     """Move the free parameters of the noise along their gradients."""
     for name, parts in p.free.items():
         for i, (parameter, loss, rest) in enumerate(zip(parts, *(s[name] for s in slopes), strict=True)):
             slope = _slope_in_free(f, p, i, loss, rest)
+            if gate.release:
+                slope = slope._replace(release=gate.release[i], of_mean=gate.of_mean[i])
             value, memory = parameter
             moved = f.optimizer.step_free(value, memory, slope, time.rate_free, time.constants)
             _keep(parameter, *moved, alive)
@@ -73,22 +98,42 @@ def respread(f: Formulas, p: Parameters, alive: Tensor) -> None:
 
 
 def _move_means(
-    f: Formulas, p: Parameters, slopes: tuple[list[Tensor], list[Tensor]], time: Time, alive: Tensor
+    f: Formulas,
+    p: Parameters,
+    slopes: tuple[list[Tensor], list[Tensor]],
+    metric: Metric,
+    time: Time,
+    alive: Tensor,
 ) -> None:
+    changes = []
     for i, (mean, loss, rest) in enumerate(zip(p.means, *slopes, strict=True)):
         slope = Slope(loss + rest, loss, f.examples)
         if f.optimizer.gaussian:
             sigma = p.spreads[i % len(p.spreads)].sigma
-            slope = slope._replace(metric=(sigma * sigma).expand_as(loss))
+            variance = metric.variances[i] if metric.variances else sigma * sigma
+            slope = slope._replace(metric=variance.expand_as(loss))
+        if metric.release:
+            slope = slope._replace(release=metric.release[i], of_mean=loss)
         mu, memory = f.optimizer.step(mean.value, mean.memory, slope, time.rate, time.constants)
         if f.noise.signs == "fixed":  # a mean that would cross zero is halved
             mu = torch.where(mu * mean.value > 0, mu, mean.value / 2)
-        _keep(mean, mu, memory, alive)
+        changes.append(_keep(mean, mu, memory, alive))
+    _count(f, p, changes)
 
 
-def _keep(parameter: Parameter, value: Tensor, memory: Sequence[Tensor], alive: Tensor) -> None:
-    """Write a moved parameter; a network that has stopped keeps its own."""
-    _write([parameter.value, *parameter.memory], [torch.where(alive, value, parameter.value), *memory])
+def _count(f: Formulas, p: Parameters, changes: list[Tensor]) -> None:
+    """Add what the means have changed by, in size and summed over synapses, to what they have changed by before."""
+    for total in p.travelled:
+        for change, n in zip(changes, f.copies, strict=True):
+            total.add_(n * change.abs().sum(-1, keepdim=True).to(total.dtype))
+
+
+def _keep(parameter: Parameter, value: Tensor, memory: Sequence[Tensor], alive: Tensor) -> Tensor:
+    """Write a moved parameter, and return its change; a network that has stopped keeps its own."""
+    kept = torch.where(alive, value, parameter.value)
+    change = kept - parameter.value
+    _write([parameter.value, *parameter.memory], [kept, *memory])
+    return change
 
 
 def _write(places: Sequence[Tensor], values: Sequence[Tensor]) -> None:

@@ -194,8 +194,9 @@ def _stuck(cohort: Cohort, p: Parameters, sigma: Tensor) -> Tensor:
 def free_energy(cohort: Cohort, p: Parameters, nll: Tensor) -> dict[str, Tensor]:
     """The ELBO, the bound -(objective) - const below it, and the slack between them (Eq. 33-49), in float64 (nat).
 
-    nll: expected loss over the training set under the noise, (member,). NaN if the magnitude cost corresponds to no
-    proper prior, if weights are not normal, whose entropy this is, or if no constant makes the energy a bound.
+    nll: expected loss over the training set under the noise, (member,). NaN if the magnitude cost corresponds to
+    no proper prior or is joined by a memory of earlier stages, if weights are not normal, whose entropy this is, or if
+    no constant makes the energy a bound.
     """
     cost, inference = (
         stack([getattr(point.member, name) for point in cohort.points], torch.float64, cohort.device)
@@ -206,7 +207,13 @@ def free_energy(cohort: Cohort, p: Parameters, nll: Tensor) -> dict[str, Tensor]
     magnitude = (n * inference.magnitude_cost(mu, sigma)).sum(-1)
     log_prior = inference.log_prior(mu, sigma)
     known = {"nll_train": nll, "magnitude_cost": magnitude}
-    if not p.noisy or log_prior is None or not cohort.formulas.noise.gaussian() or cohort.formulas.quantal:
+    if (
+        not p.noisy
+        or log_prior is None
+        or p.remembered
+        or not cohort.formulas.noise.gaussian()
+        or cohort.formulas.quantal
+    ):
         return known | dict.fromkeys(("elbo", "bound", "slack"), torch.full_like(nll, math.nan))
     c = torch.cat([t.expand_as(m) for t, m in zip(p.multipliers, p.mu, strict=True)], 1) if p.multipliers else 1.0
     energy = lambda s: inference.reliability_cost(mu, s, lambda sigma, mu: c * cost(sigma, mu))

@@ -108,31 +108,40 @@ def cost_derivatives(cohort: Cohort, p: Parameters) -> tuple[Tensor, Tensor]:
     log sigma changes at fixed mu, and mu at fixed free parameters of the noise.
     """
     f, down, up = cohort.formulas, [], []
-    for mu, free, n, c in zip(p.mu, p.freely(), f.copies, p.priced, strict=True):
-        down.append(-n * _in_log_sigma(f, mu, free, c).sum(-1).double())
+    for mu, free, n, c, memory in zip(p.mu, p.freely(), f.copies, p.priced, p.memories(), strict=True):
+        down.append(-n * _in_log_sigma(f, mu, free, c, memory).sum(-1).double())
         with torch.enable_grad():
             leaf = mu.detach().requires_grad_()
-            penalty = f.penalty(leaf, f.sigma(leaf, free), p.noisy, f.quanta(leaf, free), c).sum()
+            penalty = f.penalty(leaf, f.sigma(leaf, free), p.noisy, f.quanta(leaf, free), c, memory).sum()
             slopes = torch.autograd.grad(penalty, [leaf], allow_unused=True, materialize_grads=True)
         up.append(n * (mu * slopes[0]).sum(-1).double())
     return torch.stack(down), torch.stack(up)
 
 
-def _in_log_sigma(f: Formulas, mu: Tensor, free: dict[str, Tensor], multiplier: Tensor | None) -> Tensor:
+def _in_log_sigma(
+    f: Formulas, mu: Tensor, free: dict[str, Tensor], multiplier: Tensor | None, memory: dict[str, Tensor]
+) -> Tensor:
     """d penalty/d log sigma of each synapse; NaN if sigma alone does not determine the cost."""
     if not free:
         return torch.full_like(mu, torch.nan)
     sigma = f.sigma(mu, free)
     if f.quantal:
-        return _along_free(f, mu, free, sigma, multiplier)
+        return _along_free(f, mu, free, sigma, multiplier, memory)
     with torch.enable_grad():
         leaf = sigma.detach().clone().requires_grad_()
-        penalty = f.penalty(mu, leaf, True, None, multiplier).sum()
+        penalty = f.penalty(mu, leaf, True, None, multiplier, memory).sum()
         (slope,) = torch.autograd.grad(penalty, leaf, allow_unused=True, materialize_grads=True)
     return sigma * slope
 
 
-def _along_free(f: Formulas, mu: Tensor, free: dict[str, Tensor], sigma: Tensor, multiplier: Tensor | None) -> Tensor:
+def _along_free(
+    f: Formulas,
+    mu: Tensor,
+    free: dict[str, Tensor],
+    sigma: Tensor,
+    multiplier: Tensor | None,
+    memory: dict[str, Tensor],
+) -> Tensor:
     """The same along the only free parameter of each synapse."""
     if len(free) > 1 or next(iter(free.values())).shape != mu.shape:
         return torch.full_like(mu, torch.nan)
@@ -141,7 +150,7 @@ def _along_free(f: Formulas, mu: Tensor, free: dict[str, Tensor], sigma: Tensor,
     with torch.enable_grad():
         leaf = value.detach().requires_grad_()
         moved = {name: leaf}
-        penalty = f.penalty(mu, f.noise.sigma(mu, moved), True, f.quanta(mu, moved), multiplier).sum()
+        penalty = f.penalty(mu, f.noise.sigma(mu, moved), True, f.quanta(mu, moved), multiplier, memory).sum()
         (slope,) = torch.autograd.grad(penalty, leaf)
     return slope * sigma / derivative
 

@@ -30,6 +30,7 @@ def mistakes(member: Any, registry: Registry) -> Iterator[str]:
             f"the optimizer '{optimizer.kind}' needs normal weights with a sigma of their own",
             lambda n: n.gaussian() and n.own_sigma and n.signs == "free",
         ),
+        (optimizer.quantal, f"the optimizer '{optimizer.kind}' needs a release probability", lambda n: n.quantal()),
         (
             optimizer.signs == "mean",
             f"the optimizer '{optimizer.kind}' keeps the signs of the means and needs weights that have these signs",

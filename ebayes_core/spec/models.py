@@ -62,6 +62,11 @@ class Training(BaseModel):
         description="whether the means are trained too, or held where they start, as for a network that is given its "
         "means; held, only the free parameters of the noise are trained",
     )
+    stages: Literal["in_turn", "together"] = Field(
+        "in_turn",
+        description="whether the stages of a data set, as several tasks, are shown in turn, or all in each epoch; an "
+        "epoch then has the examples of all, and networks are measured on them",
+    )
     dtype: Literal["float32", "float64"] = Field("float32", description="floating-point type of training")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 
 import torch
@@ -56,6 +57,8 @@ def member_data(point: Point, device: torch.device) -> Data:
     """The data of a network. Raises UserError if training is too short to show all of its stages."""
     dataset, training = point.member.dataset, point.member.training
     data = load_data(dataset, training.dtype, device)
+    if training.stages == "together":
+        return replace(data, stage=None)
     if data.stages > training.epochs:
         raise UserError(
             f"the data set '{dataset.kind}' has {data.stages} stages, and training.epochs = {training.epochs} shows "

@@ -15,6 +15,7 @@ from ebayes_core.testing.common import Changed, Formula, attempt, check_table, k
 from ebayes_core.testing.elementwise import DISTINCT, elementwise, keeps_device
 from ebayes_core.testing.formulas import USUAL, falls, formula_holds, mu_tensors, sigma_tensors
 from ebayes_core.testing.gradients import finite_at, slopes
+from ebayes_core.testing.memory import after_two, check_memory
 from ebayes_core.testing.strategies import corners, siblings
 
 
@@ -47,7 +48,8 @@ TERMS: dict[str, Formula] = {"magnitude_cost": magnitude, "reliability_cost": re
 def check_inference(cls: type[Inference]) -> None:
     """Check that an objective's terms are elementwise and differentiable, and the magnitude cost also without noise.
 
-    The reliability cost decreases with sigma wherever training may lead, unless it is zero.
+    The reliability cost decreases with sigma wherever training may lead, unless it is zero. What is remembered of
+    stages keeps its names and shapes, and the cost of leaving it is elementwise, and 0 before a stage has ended.
     """
     check_table(cls, Inference)
     name, changed = cls.__name__, Changed(cls)
@@ -61,11 +63,12 @@ def check_inference(cls: type[Inference]) -> None:
         _silent_holds(f"{name}.magnitude_cost", stack(pair, torch.float64), mu)
         _prior_holds(f"{name}.log_prior", pair, mu, sigma)
         _falls(f"{name}.reliability_cost", pair, mu)
+        check_memory(pair, sigma, mu)
 
     @changed.settings
     @given(changed.pairs(), sigma_tensors, mu_tensors)
     def fields_matter(pair: tuple[str, Inference, Inference], sigma: Tensor, mu: Tensor) -> None:
-        changed.see(pair, lambda p: torch.stack([*(f(p, sigma, mu) for f in TERMS.values()), _allowed(p, mu)]))
+        changed.see(pair, lambda p: torch.stack([f(p, sigma, mu) for f in (*TERMS.values(), after_two, _allowed)]))
 
     holds()
     for plugin in corners(cls):
@@ -75,7 +78,7 @@ def check_inference(cls: type[Inference]) -> None:
     changed.all_seen()
 
 
-def _allowed(inference: Inference, mu: Tensor) -> Tensor:
+def _allowed(inference: Inference, sigma: Tensor, mu: Tensor) -> Tensor:
     """The budget as a tensor: its energy, plus a number for each set of synapses that may share one."""
     allowance = inference.allowance
     if allowance is None:

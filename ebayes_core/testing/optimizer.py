@@ -31,7 +31,10 @@ GIVEN = {
 }
 #: gradients at which formulas tend to fail: none, tiny ones, and those at the start of a bad run
 GRADIENTS = torch.tensor([[0.0, 1e-30, -1e-8, 1e-3, -1.0, 100.0]], dtype=torch.float64)
-NORMAL = "Slope.metric and Slope.scale are None unless the class declares gaussian = True"
+NORMAL = (
+    "Slope.metric and Slope.scale are None unless the class declares gaussian = True, Slope.release and Slope.of_mean "
+    "unless it declares quantal = True"
+)
 LEAST = 0.99  #: a quadratic loss must fall below this share of its start
 LONG = 300  #: steps of that descent
 RATES = (1e-4, 1e-3, 1e-2, 1e-1)  #: of which one must lead down
@@ -66,8 +69,9 @@ def check_optimizer(cls: type[Optimizer]) -> None:
     for plugin in corners(cls):
         for method in METHODS:
             _finite(plugin, method)
+        for method in METHODS[: 1 + cls.descends]:
             _descends(plugin, method)
-    for method in METHODS:
+    for method in METHODS[: 1 + cls.descends]:
         _reaches(corners(cls)[0], method)
     _signs_hold(cls)
     fields_matter()
@@ -75,7 +79,12 @@ def check_optimizer(cls: type[Optimizer]) -> None:
 
 
 def _slope(optimizer: Any, method: Method, gradient: Tensor, loss: Tensor, metric: Tensor, scale: Tensor) -> Slope:
-    """What the engine passes: the metric only to optimizers that need it, the scale only for free parameters."""
+    """What the engine passes: the metric only to optimizers that need it, the scale only for free parameters.
+
+    Release probabilities follow from the metric, which has all sizes.
+    """
+    if optimizer.quantal:
+        return Slope(gradient, loss, EXAMPLES, release=1 / (1 + 3000 * metric), of_mean=loss)
     if not optimizer.gaussian:
         return Slope(gradient, loss, EXAMPLES)
     return Slope(gradient, loss, EXAMPLES, metric, scale if method == "step_free" else None)

@@ -7,6 +7,7 @@ from ebayes_plugins.analyses.advantage import Advantage
 from ebayes_plugins.analyses.boundary import Boundary
 from ebayes_plugins.analyses.budget import Budget
 from ebayes_plugins.analyses.change import Change
+from ebayes_plugins.analyses.continual import Continual
 from ebayes_plugins.analyses.estimators import Estimators
 from ebayes_plugins.analyses.experiment import Experiment
 from ebayes_plugins.analyses.exponent import Exponent
@@ -26,4 +27,5 @@ from ebayes_plugins.analyses.weight_sharing import WeightSharing
 ALL: list[type[Analysis]] = [
     TrainingCurves, Importance, Tradeoff, Advantage, Experiment, Mechanisms, TwoSynapses, Predictive, Posterior,
     Reliability, Boundary, Exponent, Change, Budget, Noises, WeightSharing, Signatures, Estimators, Recurrence,
+    Continual,
 ]  # fmt: skip

@@ -145,3 +145,39 @@ def test_a_formula_without_c_is_compiled_by_torch_or_computed_as_it_is_written(
         state = trained(c)
     assert "no step in C: i0" in caplog.text and c.compiled == "no: no working compiler"
     assert state.parameters.mu[0].isfinite().all()
+
+
+@pytest.mark.parametrize("members", [1, 3])
+def test_threads_that_share_a_network_add_to_tallies_of_their_own(members: int) -> None:
+    def step(a: Tensor, b: Tensor, total: Tensor, other: Tensor) -> None:
+        total.add_(2 * a.abs().sum(-1, keepdim=True).double()).add_(b.exp().sum(-1, keepdim=True).double())
+        other.copy_(other + b.sum(-1, keepdim=True))
+        a.mul_(2)
+
+    arguments = [*given((members, SYNAPSES), (members, 131)), *given((members, 1), (members, 1))]
+    arguments[2] = arguments[2].double()
+    assert run._written(step, arguments)[1].tallies == {2, 3}
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    same_as_torch(step, arguments, rtol=1e-5, atol=1e-4)
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("step", [
+    lambda a, n: n.add_(a.sum(-1, keepdim=True).square()),
+    lambda a, n: n.copy_(a.sum(-1, keepdim=True)),
+    lambda a, n: n.add_(a.sum(-1, keepdim=True) + 1),
+    lambda a, n: n.add_(n * a.sum(-1, keepdim=True)),
+    lambda a, n: n.add_(n).add_(a.sum(-1, keepdim=True)),
+    lambda a, n: n.add_(a.sum(-1, keepdim=True) / 3),
+    lambda a, n: (n.add_(a.sum(-1, keepdim=True)), a.mul_(a.sum(-1, keepdim=True))),
+    lambda a, n: (n.add_(a.sum(-1, keepdim=True)), a.mul_(n)),
+    lambda a, n: (n.add_(1), a.mul_(2)),
+])  # fmt: skip
+def test_what_is_no_tally_is_computed_by_one_thread(step) -> None:
+    arguments = given((1, SYNAPSES), (1, 1))
+    assert run._written(step, arguments)[1].tallies is None
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    same_as_torch(step, arguments, rtol=1e-5, atol=1e-3)
+    torch.set_num_threads(before)

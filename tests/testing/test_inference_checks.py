@@ -105,3 +105,52 @@ def test_subtle_mistakes_of_an_inference_are_named(mistake: str) -> None:
     with pytest.raises(AssertionError, match=message) as caught:
         check_inference(type("Broken", (GoodInference,), {**methods, "__doc__": "Broken.", "__module__": __name__}))
     assert str(caught.value).startswith("Broken.")
+
+
+class Remembers(GoodInference):
+    """A correct memory, from which faulty ones are derived."""
+
+    kind: Literal["remembers"] = "remembers"
+
+    def nothing_yet(self, mu):
+        return {"left": 0 * mu, "held": 0 * mu}
+
+    def remember(self, memory, stage):
+        return {"left": stage.mu, "held": 1 + 0 * stage.mu}
+
+    def consolidation_cost(self, mu, sigma, memory):
+        return self.decay * memory["held"] * (mu - memory["left"]) ** 2
+
+
+def in_place(self, memory, stage):
+    memory["held"] += 1
+    return {**memory, "left": stage.mu}
+
+
+MEMORY_MISTAKES = {
+    "costs before a stage": (
+        {"consolidation_cost": lambda self, mu, sigma, memory: self.decay * (mu - memory["left"]) ** 2}, "is not 0 with"
+    ),
+    "other names": ({"remember": lambda self, memory, stage: {"left": stage.mu}}, "the names must agree"),
+    "writes": ({"remember": in_place}, "changes the memory"),
+    "fisher": (
+        {"remember": lambda self, memory, stage: {"left": stage.mu, "held": stage.fisher}}, "set needs_fisher = True"
+    ),
+    "no fisher": ({"needs_fisher": True}, "set needs_fisher = False"),
+    "one number": ({"nothing_yet": lambda self, mu: {"left": mu.sum(), "held": 0 * mu}}, "'left' must have the shape"),
+    "a list": ({"nothing_yet": lambda self, mu: [0 * mu]}, "must return a dict"),
+    "not elementwise": (
+        {"consolidation_cost": lambda self, mu, sigma, memory: self.decay * memory["held"] * mu.abs().sum()},
+        "elementwise",
+    ),
+}  # fmt: skip
+
+
+def test_a_memory_passes() -> None:
+    check_inference(Remembers)
+
+
+@pytest.mark.parametrize("methods, message", MEMORY_MISTAKES.values(), ids=MEMORY_MISTAKES)
+def test_memory_mistakes_are_caught(methods, message: str) -> None:
+    with pytest.raises(AssertionError, match=message):
+        check_inference(type("Broken", (Remembers,), {**methods, "__doc__": "Broken.", "__module__": __name__}))

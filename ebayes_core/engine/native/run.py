@@ -57,16 +57,16 @@ def compiled(function: Callable[..., object], arguments: list[Tensor]) -> Compil
     program, text = _written(function, arguments)
     members = max(map(len, arguments))
     scratch = [torch.empty(members, size, dtype=dtype) for size, dtype in text.scratch]
-    return Compiled(build.load(text.source), text.divisible, members, arguments, [*program.constants, *scratch])
+    return Compiled(build.load(text.source), text.tallies, members, arguments, [*program.constants, *scratch])
 
 
 class Compiled:
     """A compiled function, and where its arguments lie."""
 
     def __init__(
-        self, library: ctypes.CDLL, divisible: bool, members: int, arguments: list[Tensor], more: list[Tensor]
+        self, library: ctypes.CDLL, tallies: set[int] | None, members: int, arguments: list[Tensor], more: list[Tensor]
     ) -> None:
-        self.function, self.divisible, self.members, self.count = library.step, divisible, members, len(arguments)
+        self.function, self.tallies, self.members, self.count = library.step, tallies, members, len(arguments)
         self.function.argtypes = [ctypes.c_void_p, ctypes.c_long, ctypes.c_long, ctypes.c_int]
         self.kept = [*arguments, *more]
         self.arrays = (Array * len(self.kept))(*map(Array.of, self.kept))
@@ -76,8 +76,20 @@ class Compiled:
         for i, t in enumerate(last, self.count - len(last)):
             self.kept[i], self.arrays[i] = t, Array.of(t)
         threads = torch.get_num_threads()
-        parts = threads if self.divisible and self.members % threads else 1
-        self.function(self.arrays, self.members, parts, threads)
+        if self.tallies is None or not self.members % threads:
+            self.function(self.arrays, self.members, 1, threads)
+        else:
+            self._divided(threads)
+
+    def _divided(self, threads: int) -> None:
+        """Compute with several threads for a network: each adds to a tally of its own."""
+        own = {i: torch.zeros(self.members, threads, dtype=self.kept[i].dtype) for i in self.tallies or ()}
+        for i, t in own.items():
+            self.arrays[i] = Array(t.data_ptr(), t.stride(0) * t.element_size())
+        self.function(self.arrays, self.members, threads, threads)
+        for i, t in own.items():
+            self.kept[i] += t.sum(-1, keepdim=True)
+            self.arrays[i] = Array.of(self.kept[i])
 
 
 def _written(flat: Callable[..., object], leaves: list[Tensor]) -> tuple[Program, Text]:

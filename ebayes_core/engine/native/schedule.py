@@ -53,15 +53,15 @@ class Pass:
 
 def passes(program: Program) -> list[Pass]:
     """All passes in order; the numbers that a network has once are a pass over a space of one element."""
-    needed = _needed(program)
-    level = _levels(needed, program)
+    wanted = needed(program)
+    level = _levels(wanted, program)
     found: dict[tuple[int, Axes], Pass] = {}
     at = lambda n, space: found.setdefault((n, space), Pass(n, space))
-    for o in needed:
+    for o in wanted:
         at(level[o.result], o.space).operations.append(o)
     for argument, value in program.stores.items():
         target = program.arguments[argument].axes
-        at(_last(argument, target, value, needed, level), target).stores.append((argument, value))
+        at(_last(argument, target, value, wanted, level), target).stores.append((argument, value))
     for each in found.values():
         each.operations = list(_depth_first(each))
     for each in found.values():
@@ -69,7 +69,7 @@ def passes(program: Program) -> list[Pass]:
     return sorted(found.values(), key=lambda p: p.order)
 
 
-def _needed(program: Program) -> list[Operation]:
+def needed(program: Program) -> list[Operation]:
     """The operations that any written argument depends on."""
     wanted = {v for v in program.stores.values() if isinstance(v, Value)}
     found = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from importlib import resources
 from typing import Any
 
@@ -12,7 +13,8 @@ import torch
 
 from ebayes_core.engine.native.operations import EXPRESSIONS
 from ebayes_core.engine.native.recording import Axes, Count, Literal, Operand, Operation, Program, Value
-from ebayes_core.engine.native.schedule import ONE, Pass, passes
+from ebayes_core.engine.native.schedule import ONE, Pass, needed, passes
+from ebayes_core.engine.native.tallies import tallies
 
 #: synapses of a short loop: with its intermediate results they fit the first cache
 TILE = 128
@@ -25,7 +27,7 @@ class Text:
 
     source: str
     scratch: list[tuple[int, torch.dtype]]  #: further arguments (member, size) for what passes keep: size and type
-    divisible: bool  #: whether a network can be divided among threads
+    tallies: set[int] | None  #: arguments with a place for each thread; None if threads cannot share a network
 
 
 def written(program: Program, sizes: Mapping[int, int]) -> Text:
@@ -41,20 +43,24 @@ class _Writer:
     numbers: dict[Value, str] = field(default_factory=dict)  #: variables of what a network has once
     functions: dict[str, str] = field(default_factory=dict)  #: names by text: alike layers share one
 
+    @cached_property
+    def tallies(self) -> set[int] | None:
+        """Numbers of a network that its threads can add up apart; None if they need each other's sums."""
+        return tallies(self.program, needed(self.program))
+
     def text(self) -> Text:
         given = [*self.program.arguments, *self._constants()]
         inputs = [self._load(v) for v in given if v.axes == ONE]
         every = passes(self.program)
         lines = [line for p in every for line in (self._numbers(p) if p.space == ONE else self._run(p))]
-        last = [f"*({TYPES[self._argument(a).dtype]} *)at(a, {a}, k) = {self._outside(v)};"
+        last = [f"{self._number(self._argument(a))} = {self._outside(v)};"
                 for p in every if p.space == ONE for a, v in p.stores]  # fmt: skip
-        divisible = not last and not any(p.sums for p in every)
         body = "\n    ".join([*inputs, *lines, *last])
         return Text(_FRAME.format(
             functions=resources.files(__package__).joinpath("functions.h").read_text(encoding="utf-8"),
             passes="\n".join(text.replace("NAME", name, 1) for text, name in self.functions.items()),
             tile=TILE, body=body,
-        ), [(self._true(v.axes), v.dtype) for v in self.scratch], divisible)  # fmt: skip
+        ), [(self._true(v.axes), v.dtype) for v in self.scratch], self.tallies)  # fmt: skip
 
     def _true(self, axes: Axes) -> int:
         return self.sizes[axes.draws] * self.sizes[axes.synapses]
@@ -67,7 +73,12 @@ class _Writer:
         return self.program.arguments[number]
 
     def _load(self, v: Value) -> str:
-        return f"const {TYPES[v.dtype]} a{v.argument} = *({TYPES[v.dtype]} *)at(a, {v.argument}, k);"
+        return f"const {TYPES[v.dtype]} a{v.argument} = {self._number(v)};"
+
+    def _number(self, v: Value) -> str:
+        """An argument that a network has once; of a tally, the place of this part of the network."""
+        place = f"*(({TYPES[v.dtype]} *)at(a, {v.argument}, k)"
+        return f"{place} + part)" if v.argument in (self.tallies or ()) else f"{place})"
 
     def _numbers(self, p: Pass) -> list[str]:
         """The statements that compute what a network has once."""

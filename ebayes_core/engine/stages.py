@@ -1,0 +1,55 @@
+"""What an inference remembers of one stage of training, such as one of several tasks in a row, for the next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from ebayes_core.contract.attribution import asking
+from ebayes_core.contract.slots import Stage
+from ebayes_core.engine.cohort import Cohort, State
+from ebayes_core.engine.parameters import Parameters
+from ebayes_core.engine.per_example import residual_of_sample, squared_gradients
+from ebayes_core.engine.randomness import STAGES, generator
+
+#: examples whose gradients are squared at a time, and the largest number of outputs for which roots are taken
+CHUNK, MOST = 1000, 100
+
+
+def end_stage(cohort: Cohort, state: State) -> None:
+    """Let the inference remember the stage that has ended, if the next epoch begins another; in place."""
+    ended, now = (cohort.stage(epoch) for epoch in (state.epoch - 1, state.epoch))
+    if state.parameters.remembered and state.epoch < cohort.training.epochs and ended != now:
+        _remember(cohort.at_stage(ended), state, ended)
+
+
+def _remember(cohort: Cohort, state: State, stage: int) -> None:
+    p, inference = state.parameters, cohort.formulas.inference
+    fisher = _fisher(cohort, p, stage) if inference.needs_fisher else [torch.zeros_like(mu) for mu in p.mu]
+    known = (Stage(*each) for each in zip(p.mu, cohort.formulas.sigmas(p), fisher, strict=True))
+    for one, memory in zip(known, p.memories(), strict=True):
+        with asking(cohort.member.inference, "what remember returned"):
+            found = inference.remember(memory, one)
+            for name, old in memory.items():
+                old.copy_(torch.where(state.alive, found[name], old))
+
+
+def _fisher(cohort: Cohort, p: Parameters, stage: int) -> list[Tensor]:
+    """The diagonal of the true Fisher information at the mean weights, summed over the examples of the stage.
+
+    Exact over labels where the likelihood knows its roots, otherwise with one label sampled for each example (Eq. 31).
+    """
+    task, weights = cohort.data.task, cohort.layered(cohort.repeated(p.mu))
+    noise = generator(cohort.seed, STAGES, stage, device=cohort.device)
+    totals = [torch.zeros_like(mu) for mu in p.mu]
+    for x, y in zip(cohort.data.x.split(CHUNK), cohort.data.y.split(CHUNK), strict=True):
+
+        def deltas(outputs: Tensor, y: Tensor = y) -> Iterator[Tensor]:
+            roots = task.curvature_roots(outputs, y) if task.outputs <= MOST else None
+            yield from roots or [residual_of_sample(task, outputs, noise, y)]
+
+        for total, squares in zip(totals, squared_gradients(cohort.network, weights, x, deltas), strict=True):
+            total += squares.flatten(1)
+    return totals

@@ -1,0 +1,145 @@
+"""Tasks in a row: what networks remember of each, and what learning has cost them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from ebayes_core.contract.slots import Analysis
+from ebayes_core.errors import UserError
+from ebayes_plugins.analyses._common import finished, settings
+from ebayes_plugins.analyses._regression import over_seeds
+from ebayes_plugins.analyses._titles import count
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from ebayes_core.results.reader import Run
+
+Arrays = dict[str, np.ndarray]
+STAGE = "accuracy_test_stage_{}"
+#: what says most of an arm, in words: kinds of optimizer and inference that are more than the usual ones
+WORDS = {
+    "natural": "steps by sigma^2", "natural_shuffled": "sigma^2 shuffled", "release_gated": "gated by release",
+    "elastic_weight_consolidation": "elastic weights", "variational_continual": "variational",
+    "energy_efficient": "energy", "variational_bayes": "Bayes",
+}  # fmt: skip
+PAIR = ("steps by sigma^2", "sigma^2 shuffled")  #: an arm and its control
+MEASURED = ("accuracy", "forgetting", "travelled", "moved", "reliability", "magnitude")
+
+
+class Continual(Analysis):
+    """Accuracy on all tasks after the last, what is forgotten of earlier ones, and the energy of learning."""
+
+    kind: Literal["continual"] = "continual"
+
+    def measure(self, run: Run) -> Arrays:
+        """One row per network: its arm, its numbers at the end, and its accuracy on each task (network, task, epoch).
+
+        Raises UserError if training had no stages.
+        """
+        tasks = sum(name.startswith(STAGE.format("")) for name in run.curves)
+        if tasks < 2:
+            raise UserError(
+                "these networks had no tasks in a row: choose a data set with stages, as  dataset.kind = permuted"
+            )
+        members = finished(run)
+        by_task = np.stack([run.curve(STAGE.format(k + 1))[members] for k in range(tasks)], 1)
+        return {
+            "arm": np.array(arms(run, members)), "seed": run.seeds[members], "by_task": by_task,
+            "accuracy": last(by_task).mean(1), "forgetting": forgetting(by_task),
+            "travelled": last(run.curve("mu_travelled")[members]), "moved": last(run.curve("mu_moved")[members]),
+            "reliability": run.metric("reliability_cost")[members],
+            "magnitude": np.array([_size(run, i) for i in members]),
+        }  # fmt: skip
+
+    def statistics(self, arrays: Arrays) -> Arrays:
+        """Means of each arm with 95% intervals over seeds (Student's t); its gain over the first arm, by seed."""
+        names, rows = names_of(arrays), []
+        for name in names:
+            mine = arrays["arm"] == name
+            row: dict[str, Any] = {"arm": name, "seeds": len(set(arrays["seed"][mine].tolist()))}
+            for number in MEASURED:
+                row |= dict(zip((number, f"± {number}"), over_seeds(arrays[number][mine]), strict=True))
+            gain = over_seeds(paired(arrays, "accuracy", name, names[0]))
+            rows.append(row | dict(zip((f"accuracy minus that of {names[0]}", "± (paired)"), gain, strict=True)))
+        return {key: np.array([row[key] for row in rows]) for key in rows[0]}
+
+    def headline(self, arrays: Arrays) -> str:
+        """Which arm that sees tasks in a row remembers most, and what the place of sigma does."""
+        means = {name: arrays["accuracy"][arrays["arm"] == name].mean() for name in names_of(arrays)}
+        in_turn = {name: value for name, value in means.items() if name != TOGETHER}
+        best, first = max(in_turn, key=in_turn.__getitem__), next(iter(means))
+        tasks = count(arrays["by_task"].shape[1], "task")
+        said = f"After {tasks} in a row, '{best}' is right in {means[best]:.1%} of all tasks' test examples"
+        said += f", '{first}' in {means[first]:.1%}" if first != best else ""
+        return f"{said}{_place(arrays)}."
+
+    def draw(self, arrays: Arrays, figure: Figure) -> None:
+        """A row for each arm; accuracy, forgetting and the energy of learning, with dots for networks."""
+        from ebayes_plugins.analyses._continual_figure import draw
+
+        draw(arrays, figure, names_of(arrays), self.headline(arrays))
+
+
+TOGETHER = "all tasks at once"
+
+
+def forgetting(by_task: np.ndarray) -> np.ndarray:
+    """The best accuracy of all epochs minus the last, averaged over all tasks but the last; (network,)."""
+    earlier = by_task[:, :-1]
+    return np.asarray((np.nanmax(earlier[..., 1:], -1) - last(earlier)).mean(1))
+
+
+def last(curves: np.ndarray) -> np.ndarray:
+    """The last values along epochs; networks of fewer epochs than others have NaN after them."""
+    at = np.isfinite(curves).cumsum(-1).argmax(-1)
+    return np.asarray(np.take_along_axis(curves, at[..., None], -1)[..., 0])
+
+
+def names_of(arrays: Arrays) -> list[str]:
+    """The arms in the order of the spec."""
+    return list(dict.fromkeys(arrays["arm"].tolist()))
+
+
+def paired(arrays: Arrays, number: str, one: str, other: str) -> np.ndarray:
+    """Differences of two arms, one for each seed that both have."""
+    values: dict[str, dict[int, float]] = {one: {}, other: {}}
+    for arm, seed, value in zip(arrays["arm"], arrays["seed"], arrays[number], strict=True):
+        values.get(str(arm), {})[int(seed)] = float(value)
+    return np.array([values[one][k] - values[other][k] for k in values[one] if k in values[other]])
+
+
+def _place(arrays: Arrays) -> str:
+    """What it gains that the precise synapses are those which move little, beside the same sigmas shuffled."""
+    if not set(PAIR) <= set(names_of(arrays)):
+        return ""
+    gain, half = (100 * number for number in over_seeds(paired(arrays, "accuracy", *PAIR)))
+    points = f"{gain:+.1f} ± {half:.1f} points" if np.isfinite(half) else f"{gain:+.1f} points"
+    return f"; steps by sigma^2 gain {points} over the same with sigma^2 shuffled"
+
+
+def arms(run: Run, members: list[int]) -> list[str]:
+    """The name of each network's arm; with all that is swept where names alone would be the same."""
+    names = [_arm(run.member_spec(i)) for i in members]
+    swept = [", ".join(settings(run, i, ("seed",))) for i in members]
+    many = {name for name in names if len({s for n, s in zip(names, swept, strict=True) if n == name}) > 1}
+    return [f"{name} ({s})" if name in many else name for name, s in zip(names, swept, strict=True)]
+
+
+def _arm(spec: dict[str, Any]) -> str:
+    """What tells an arm from plain descent, in words."""
+    if spec["training"].get("stages") == "together":
+        return TOGETHER
+    optimizer, inference, noise = (spec[slot]["kind"] for slot in ("optimizer", "inference", "noise"))
+    for kind in (optimizer, inference):
+        if kind in WORDS and kind not in ("energy_efficient", "variational_bayes"):
+            return WORDS[kind]
+    return f"{optimizer}, " + ("no noise" if noise == "none" else WORDS.get(inference, inference))
+
+
+def _size(run: Run, member: int) -> float:
+    """The sum of |mu| over all synapses."""
+    layers = range(1, run.n_layers(member) + 1)
+    return float(sum(np.abs(run.layer(member, k, "mu").astype(float)).sum() for k in layers))
