@@ -1,0 +1,57 @@
+"""Arms of a comparison: networks that differ in objective, cost or noise, at one price and one amount of data."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ebayes_plugins.analyses._colours import colour
+from ebayes_plugins.analyses._common import exponent, finished, settings
+
+if TYPE_CHECKING:
+    from ebayes_core.results.reader import Run
+
+Arrays = dict[str, np.ndarray]
+#: fields that an arm's name contains anyway, or in which its networks differ
+KNOWN = (
+    "seed", "inference", "inference.kind", "inference.prior", "cost", "cost.kind", "cost.c", "cost.s", "noise",
+    "noise.kind", "dataset.examples", "training.epochs",
+)  # fmt: skip
+BAYES = {"gaussian": "0.0", "laplace": "0.35"}  #: greys of variational Bayes, by its prior
+
+
+def arm(run: Run, member: int) -> str:
+    """What a network is in a comparison: its prior or its cost, its noise unless that is of each synapse, the rest."""
+    spec = run.member_spec(member)
+    if spec["inference"]["kind"] == "variational_bayes":
+        first = f"Bayes, {_prior(spec)} prior"
+    else:
+        first = str(spec["cost"]["kind"])
+    noise = [] if spec["noise"]["kind"] == "heterogeneous" else [str(spec["noise"]["kind"])]
+    return ", ".join([first, *noise, *settings(run, member, KNOWN)])
+
+
+def _prior(spec: dict[str, Any]) -> str:
+    return str(spec["inference"]["prior"]).capitalize()
+
+
+def tone(spec: dict[str, Any]) -> Any:
+    """Colour of an arm: grey for Bayes, that of the exponent for an energy."""
+    if spec["inference"]["kind"] == "variational_bayes":
+        return BAYES[spec["inference"]["prior"]]
+    return colour(exponent(spec))
+
+
+def noisy(run: Run) -> list[int]:
+    """Networks that finished training and have noise."""
+    return [i for i in finished(run) if run.layer(i, 1, "sigma").max() > 0]
+
+
+def common(values: np.ndarray, others: np.ndarray) -> float:
+    """The value at which most different others were trained; of several such, the middle one."""
+    counts = Counter({float(v): len(set(others[values == v].tolist())) for v in np.unique(values)})
+    most = max(counts.values())
+    best = sorted(v for v, n in counts.items() if n == most)
+    return best[len(best) // 2]
