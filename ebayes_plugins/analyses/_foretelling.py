@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 Numbers = dict[str, Any]
 PATTERNS = ("own", "equal", "shuffled")
-#: factors of sigma^2 between which the best is sought, and powers of the mean network's probabilities
-TEMPERATURES = np.geomspace(1 / 32, 32, 11)
+#: factors of sigma^2 between which the best is sought, and numbers by which log probabilities are divided
+TEMPERATURES, SOFTER = 2.0 ** np.arange(-6, 5), 2.0 ** np.linspace(-2, 2, 17)
 COVERAGES = np.linspace(0.05, 1, 20)
 WEIGHTS = 20_000_000  #: weights drawn at a time
 
@@ -37,30 +37,34 @@ class Questions:
     seed: int
 
     def answers(self, net: Trained, pattern: str) -> Numbers:
-        """What the variance of predictions over draws foretells, and the loss at the best temperature.
+        """What the variance of predictions over draws foretells, and the loss at the best temperatures.
 
-        The temperature multiplies every sigma^2. It is chosen on one half of the test examples and the loss measured on
-        the other half, both ways.
+        One temperature multiplies every sigma^2, another divides the log probabilities of the average prediction. They
+        are chosen on one half of the test examples and the loss is measured on the other half, both ways.
         """
         net = patterned(net, pattern, self.seed)
         predicted, losses = zip(*(self._predict(net, t) for t in TEMPERATURES), strict=True)
-        at_one = int(np.flatnonzero(np.isclose(TEMPERATURES, 1))[0])
-        variance, error = predicted[at_one], self._errors(net)
+        variance, error = predicted[list(TEMPERATURES).index(1.0)], self._errors(net)
         there = self._variance(net, self.other)
         kinds = np.arange(len(variance) + len(there)) >= len(variance)
+        nll, at = held_out(np.concatenate(losses), np.repeat(TEMPERATURES, len(losses[0])))
         return {
-            "rank": spearman(variance, error["squared"]), "nll_at_one": float(losses[at_one].mean()),
-            **dict(zip(("nll", "temperature"), held_out(np.array(losses), TEMPERATURES), strict=True)),
+            "rank": spearman(variance, error["squared"]), "nll": nll, "temperature": at,
             "ood": auroc(np.concatenate([variance, there]), kinds), **selective(variance, error["wrong"]),
         }  # fmt: skip
 
     def baseline(self, net: Trained) -> Numbers:
-        """Error and loss of the mean network; its loss, too, if its logits are divided by the best temperature."""
-        outputs, error = self._mean(net, self.x), self._errors(net)
-        tempered = [self.task.nll(outputs / t**0.5, self.y)[0].numpy() for t in TEMPERATURES]
-        nll = held_out(np.array(tempered), TEMPERATURES)[0] if self.task.label(outputs) is not None else np.nan
+        """Error rate and loss of the mean network, and its loss with its logits divided by the best temperature."""
+        outputs = self._mean(net, self.x)
+        nll = held_out(self._softened(outputs[0]), np.ones(len(SOFTER)))[0]
         plain = float(self.task.nll(outputs, self.y).mean())
-        return {"error": float(error["wrong"].mean()), "nll_mean": plain, "nll_tempered": nll}
+        return {"error": float(self._errors(net)["wrong"].mean()), "nll_mean": plain, "nll_tempered": nll}
+
+    def _softened(self, outputs: Tensor) -> np.ndarray:
+        """Loss of each example with these outputs divided by temperatures, (temperatures, examples); of numbers as is."""
+        if self.task.label(outputs[None]) is None:
+            return np.asarray(self.task.nll(outputs[None], self.y).numpy())
+        return np.concatenate([self.task.nll(outputs[None] / t, self.y).numpy() for t in SOFTER])
 
     def _errors(self, net: Trained) -> dict[str, np.ndarray]:
         """Squared error of the mean network's predictions, and whether they are wrong (NaN without classes)."""
@@ -82,13 +86,15 @@ class Questions:
         return outputs
 
     def _predict(self, net: Trained, temperature: float) -> tuple[np.ndarray, np.ndarray]:
-        """Variance of the predictions over draws, and the loss of their average, of each test example."""
+        """Variance of each example's prediction over draws, and losses of the average, (temperatures, examples)."""
         import torch
 
-        parts = list(self._outputs(heated(net, temperature), self.x))
-        predictions = [self.task.predict(part) for part in parts]
-        log_likelihood = torch.cat([-self.task.nll(part, self.y) for part in parts]).logsumexp(0)
-        return spread(predictions), (np.log(self.samples) - log_likelihood).numpy()
+        outputs = torch.cat(list(self._outputs(heated(net, temperature), self.x)))
+        variance = spread([self.task.predict(outputs)])
+        if self.task.label(outputs) is None:
+            log_likelihood = (-self.task.nll(outputs, self.y)).logsumexp(0)
+            return variance, (np.log(self.samples) - log_likelihood).numpy()[None]
+        return variance, self._softened(self.task.averaged(outputs))
 
     def _variance(self, net: Trained, x: Tensor) -> np.ndarray:
         return spread([self.task.predict(part) for part in self._outputs(net, x)])
@@ -137,9 +143,9 @@ def spread(predictions: list[Tensor]) -> np.ndarray:
 
 
 def held_out(losses: np.ndarray, temperatures: np.ndarray) -> tuple[float, float]:
-    """Mean loss at the temperature that is best on the other half of the examples, and the mean ln temperature's exp.
+    """Mean loss at the temperatures that are best on the other half of the examples, and their geometric mean.
 
-    losses: (temperatures, examples), whose order is random; even examples are one half, odd ones the other.
+    losses: (temperatures, examples); even examples are one half, odd ones the other.
     """
     halves = losses[:, ::2], losses[:, 1::2]
     best = [int(half.mean(1).argmin()) for half in halves]

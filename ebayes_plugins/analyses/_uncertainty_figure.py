@@ -25,7 +25,7 @@ LOOKS: dict[str, tuple[str, float, str]] = {
 }  # fmt: skip
 DOTS = (
     ("rank", "rank correlation of variance\nand squared error"),
-    ("nll", "NLL at the best temperature (nat)"),
+    ("nll", "NLL at the best temperatures (nat)"),
     ("ood", "AUROC of telling the second\ndata set by the variance"),
 )
 
@@ -102,6 +102,7 @@ def _notes(arrays: Arrays, shown: int, kinds: int) -> list[str]:
         f"means and 95% intervals over {counts(seeds, 'seed')}; error rates of the mean weights "
         f"{min(error):.1f} to {max(error):.1f}%. Variance of the predictions over sampled networks. "
         "First panel: solid with the sigmas as trained, dotted with them shuffled, in the colours of the other panels. "
-        "Temperature: multiplies every σ², chosen on one half of the test examples, measured on the other",
+        "Temperatures: one multiplies every σ², another divides log probabilities; chosen on one half of the test "
+        "examples, measured on the other",
         counted(**{"kinds of network": (shown, kinds)}),
     ]

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 NUMBERS = {
     "rank": "rank correlation", "aurc": "AURC", "auroc": "AUROC, errors", "ood": "AUROC, 2nd data set",
-    "nll_at_one": "NLL (nat)", "nll": "NLL, best temperature (nat)", "temperature": "temperature",
+    "nll": "NLL, best temperatures (nat)", "temperature": "temperature of the noise",
 }  # fmt: skip
 OWN = {"error": "error rate", "nll_mean": "NLL, mean weights (nat)", "nll_tempered": "the same, tempered (nat)"}
 
