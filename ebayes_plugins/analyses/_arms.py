@@ -19,29 +19,28 @@ KNOWN = (
     "seed", "inference", "inference.kind", "inference.prior", "cost", "cost.kind", "cost.c", "cost.s", "noise",
     "noise.kind", "dataset.examples", "training.epochs",
 )  # fmt: skip
-BAYES = {"gaussian": "0.0", "laplace": "0.35"}  #: greys of variational Bayes, by its prior
+BAYES = {"gaussian": "0.0", "laplace": "#4f653e"}  #: colours of variational Bayes, by its prior: black and olive
 
 
 def arm(run: Run, member: int) -> str:
     """What a network is in a comparison: its prior or its cost, its noise unless that is of each synapse, the rest."""
     spec = run.member_spec(member)
-    if spec["inference"]["kind"] == "variational_bayes":
-        first = f"Bayes, {_prior(spec)} prior"
-    else:
-        first = str(spec["cost"]["kind"])
+    first = _prior(spec["inference"]) if spec["inference"]["kind"] == "variational_bayes" else str(spec["cost"]["kind"])
     noise = [] if spec["noise"]["kind"] == "heterogeneous" else [str(spec["noise"]["kind"])]
     return ", ".join([first, *noise, *settings(run, member, KNOWN)])
 
 
-def _prior(spec: dict[str, Any]) -> str:
-    return str(spec["inference"]["prior"]).capitalize()
+def _prior(inference: dict[str, Any]) -> str:
+    """Family of the prior, and its scale unless that is 1."""
+    scale = "" if inference["scale"] == 1 else f" of scale {inference['scale']:.3g}"
+    return f"Bayes, {str(inference['prior']).capitalize()} prior{scale}"
 
 
 def tone(spec: dict[str, Any]) -> Any:
-    """Colour of an arm: grey for Bayes, that of the exponent for an energy."""
+    """Colour of an arm: by prior for Bayes, else by exponent; grey for homogeneous noise."""
     if spec["inference"]["kind"] == "variational_bayes":
         return BAYES[spec["inference"]["prior"]]
-    return colour(exponent(spec))
+    return colour(exponent(spec), str(spec["noise"]["kind"]))
 
 
 def noisy(run: Run) -> list[int]:

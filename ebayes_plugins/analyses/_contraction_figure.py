@@ -8,16 +8,20 @@ import numpy as np
 
 from ebayes_core.report.canvas import spread
 from ebayes_plugins.analyses._contraction_words import LETTER, finding, groups
-from ebayes_plugins.analyses._layout import ENTRIES, MARKERS, counted
+from ebayes_plugins.analyses._layout import ENTRIES, MARKERS, counted, few_ticks, short
 from ebayes_plugins.analyses._panels import Arrays
 from ebayes_plugins.analyses._regression import over_seeds
-from ebayes_plugins.analyses._titles import counts, key, page, small, titled
+from ebayes_plugins.analyses._titles import counts, page, small, titled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-X = {"data": ("examples", "training examples N"), "price": ("c", "price c / middle price")}
+#: the array on an axis, its name, and that of what variances are relative to
+X = {
+    "data": ("examples", "training examples N", "σ² / σ² at the most data"),
+    "price": ("c", "price c / middle price", "σ² / σ² at the middle price"),
+}
 
 
 def draw(arrays: Arrays, figure: Figure) -> None:
@@ -29,14 +33,11 @@ def draw(arrays: Arrays, figure: Figure) -> None:
         mine = {kind: rows for found, kind, rows in groups(arrays) if found == axis and kind in shown}
         for kind in mine:
             _curve(axes[0, column], arrays, axis, kind, _look(arrays, kinds, kind))
-        _scales(axes[0, column], axis)
+        axes[0, column].set(xscale="log", yscale="log", xlabel=X[axis][1], ylabel=X[axis][2])
+        few_ticks(axes[0, column])
         _powers(axes[1, column], arrays, axis, mine, kinds)
-    for ax in axes[:, 1]:
-        ax.set_ylabel("")
-    axes[1, 1].set_yticklabels([])
     small(figure)
-    key(figure, axes[0, 0].get_legend_handles_labels()[0], *_notes(arrays, len(shown), len(kinds)), ncols=3)
-    titled(figure, finding(arrays))
+    titled(figure, finding(arrays), *_notes(arrays, len(shown), len(kinds)))
 
 
 def _look(arrays: Arrays, kinds: list[str], kind: str) -> dict[str, Any]:
@@ -55,7 +56,7 @@ def _curve(ax: Axes, arrays: Arrays, axis: str, kind: str, look: dict[str, Any])
     x, y, half = curve(arrays, axis, kind)
     low, high = y * (1 - np.exp(-half)), y * (np.exp(half) - 1)
     bars: dict[str, Any] = {"yerr": np.array([low, high])} if np.isfinite(half).any() else {}
-    ax.errorbar(x, y, **bars, label=kind, markersize=3.5, linewidth=0.9, elinewidth=0.7, **look)
+    ax.errorbar(x, y, **bars, markersize=3.5, linewidth=0.9, elinewidth=0.7, **look)
 
 
 def curve(arrays: Arrays, axis: str, kind: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -82,11 +83,6 @@ def _relative(arrays: Arrays, along: np.ndarray, name: str, value: float, refere
     return np.array([mine[seed] - others[seed] for seed in mine if seed in others])
 
 
-def _scales(ax: Axes, axis: str) -> None:
-    ax.set(xscale="log", yscale="log", xlabel=X[axis][1])
-    ax.set_ylabel("mean σ² / mean σ² at the\nmost data or middle price")
-
-
 def _powers(ax: Axes, arrays: Arrays, axis: str, mine: dict[str, np.ndarray], kinds: list[str]) -> None:
     """Power of each kind of network: found with its interval, at its optimum, and in theory."""
     for row, (kind, rows) in enumerate(mine.items()):
@@ -96,7 +92,7 @@ def _powers(ax: Axes, arrays: Arrays, axis: str, mine: dict[str, np.ndarray], ki
         ax.errorbar(found, -row, xerr=half if np.isfinite(half) else 0.0, markersize=4, elinewidth=1, **look)
         ax.plot(solved, -row, marker="o", markersize=8, color="none", markeredgecolor="0.3", markeredgewidth=0.8)
         ax.plot(theory, -row, marker="|", markersize=11, color="0.3")
-    ax.set_yticks([-row for row in range(len(mine))], list(mine))
+    ax.set_yticks([-row for row in range(len(mine))], [short(kind, 30) for kind in mine])
     ax.set(xlabel=f"power of {LETTER[axis]}", ylim=(-len(mine) + 0.4, 0.6))
     ax.axvline(0, color="0.85", linewidth=0.8, zorder=0)
 
@@ -105,8 +101,9 @@ def _notes(arrays: Arrays, shown: int, kinds: int) -> list[str]:
     """What markers and bars are, and how many networks they stand for."""
     seeds = [int(rows.sum()) for _, _, rows in groups(arrays)]
     return [
-        f"Mean: geometric, over {counts(arrays['n'], 'synapse')} of a network, those that are flat in none. Points "
-        f"and bars: mean and 95% interval over {counts(seeds, 'seed')}. Below, filled: found; circle: at the optimum "
-        "of the curvatures that these networks have; tick: at constant curvature and with a weak prior",
+        f"σ²: geometric mean over {counts(arrays['n'], 'synapse')} of a network, those that are flat in none. Points "
+        f"and bars: mean and 95% interval over {counts(seeds, 'seed')}. Below: filled, the power found, in the colours "
+        "and markers of the curves above; circle, at the optimum of the curvatures that these networks have; tick, at "
+        "constant curvature and with a weak prior. Variational Bayes does not pay the price",
         counted(**{"kinds of network": (shown, kinds)}),
     ]

@@ -10,22 +10,22 @@ from ebayes_plugins.analyses._regression import over_seeds
 
 AXES = {"data": "amount of data N", "price": "price c"}
 LETTER = {"data": "N", "price": "c"}
-WHO = {True: "variational Bayes", False: "energies"}
 
 
 def finding(arrays: Arrays) -> str:
     """The powers of the amount of data and of the price, for Bayes and for energies."""
-    return "; ".join(text for axis in AXES if (text := _said(arrays, axis))) + "."
+    return f"sigma^2 goes with {'; with '.join(text for axis in AXES if (text := _said(arrays, axis)))}."
 
 
 def _said(arrays: Arrays, axis: str) -> str:
     """The range of the powers on an axis, each the mean over seeds."""
-    of: dict[bool, list[float]] = {True: [], False: []}
+    of: dict[str, list[float]] = {"variational Bayes": [], "energies": []}
     for found, kind, mine in groups(arrays):
         if found == axis:
-            of[kind.startswith("Bayes")].append(round(over_seeds(arrays["fit_found"][mine])[0], 2) + 0.0)
-    parts = [f"{LETTER[axis]}^({span(values)}) under {WHO[bayes]}" for bayes, values in of.items() if values]
-    return f"sigma^2 goes as {' and as '.join(parts)}" if parts else ""
+            who = "variational Bayes" if kind.startswith("Bayes") else "energies"
+            of[who].append(round(over_seeds(arrays["fit_found"][mine])[0], 2) + 0.0)
+    parts = [f"{span(values)} under {who}" for who, values in of.items() if values]
+    return f"the {AXES[axis]} to the power {', '.join(parts)}" if parts else ""
 
 
 def groups(arrays: Arrays) -> list[tuple[str, str, np.ndarray]]:

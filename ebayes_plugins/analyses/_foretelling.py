@@ -61,7 +61,7 @@ class Questions:
         return {"error": float(self._errors(net)["wrong"].mean()), "nll_mean": plain, "nll_tempered": nll}
 
     def _softened(self, outputs: Tensor) -> np.ndarray:
-        """Loss of each example with these outputs divided by temperatures, (temperatures, examples); of numbers as is."""
+        """Loss of each example, (temperatures, examples), with outputs divided by temperatures; of numbers as is."""
         if self.task.label(outputs[None]) is None:
             return np.asarray(self.task.nll(outputs[None], self.y).numpy())
         return np.concatenate([self.task.nll(outputs[None] / t, self.y).numpy() for t in SOFTER])

@@ -8,7 +8,7 @@ import numpy as np
 
 from ebayes_core.report.canvas import spread
 from ebayes_plugins.analyses._contraction_figure import as_colour
-from ebayes_plugins.analyses._layout import ENTRIES, counted
+from ebayes_plugins.analyses._layout import ENTRIES, counted, short
 from ebayes_plugins.analyses._panels import Arrays
 from ebayes_plugins.analyses._regression import over_seeds
 from ebayes_plugins.analyses._titles import count, counts, key, page, small, titled
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 #: marker, size and name of each pattern of noise
 LOOKS: dict[str, tuple[str, float, str]] = {
-    "own": ("o", 4.5, "sigmas as trained"), "equal": ("|", 9, "one sigma per layer, the RMS"),
+    "own": ("o", 4.5, "sigma as trained"), "equal": ("|", 9, "one sigma per layer, the RMS"),
     "shuffled": ("x", 4.5, "shuffled within layers"),
 }  # fmt: skip
 DOTS = (
     ("rank", "rank correlation of variance\nand squared error"),
-    ("nll", "NLL at the best temperatures (nat)"),
+    ("saved", "NLL at the best temperatures, minus that\nof the mean weights, tempered (nat)"),
     ("ood", "AUROC of telling the second\ndata set by the variance"),
 )
 
@@ -35,14 +35,15 @@ def draw(arrays: Arrays, figure: Figure) -> None:
     axes = page(figure, 2, 2, 2.2).ravel()
     kinds = list(dict.fromkeys(arrays["arm"].tolist()))
     shown = spread(kinds, ENTRIES)
+    arrays = arrays | {"saved": arrays["nll"] - arrays["nll_tempered"]}
     _risks(axes[0], arrays, shown)
     for ax, (name, label) in zip(axes[1:], DOTS, strict=True):
         _dots(ax, arrays, shown, name)
         ax.set_xlabel(label)
-    _tempered(axes[2], arrays, shown)
+    axes[2].axvline(0, color="0.6", linewidth=0.8, zorder=0)
+    axes[3].axvline(0.5, color="0.6", linewidth=0.8, zorder=0)
     small(figure)
-    handles = [*_pattern_handles(arrays), *axes[2].get_legend_handles_labels()[0]]
-    key(figure, handles, *_notes(arrays, len(shown), len(kinds)), ncols=4)
+    key(figure, _pattern_handles(arrays), *_notes(arrays, len(shown), len(kinds)), ncols=4)
     titled(figure, finding(arrays))
 
 
@@ -58,7 +59,9 @@ def _risks(ax: Axes, arrays: Arrays, shown: list[str]) -> None:
             if mine.any() and np.isfinite(arrays["risk"][mine]).any():
                 risk = arrays["risk"][mine].mean(0)
                 ax.plot(100 * arrays["coverage"], 100 * risk, style, color=_tone(arrays, kind), linewidth=1)
-    ax.set(xlabel="share of examples answered, most certain\nfirst (%)", ylabel="errors among them (%)", xlim=(0, 100))
+    ax.set(
+        xlabel="examples answered, those of\nleast variance first (%)", ylabel="errors among them (%)", xlim=(0, 100)
+    )
 
 
 def _dots(ax: Axes, arrays: Arrays, shown: list[str], name: str) -> None:
@@ -71,15 +74,8 @@ def _dots(ax: Axes, arrays: Arrays, shown: list[str], name: str) -> None:
             ax.errorbar(
                 middle, -row, xerr=bars, marker=marker, markersize=size, color=_tone(arrays, kind), elinewidth=1
             )
-    ax.set_yticks([-row for row in range(len(shown))], shown)
+    ax.set_yticks([-row for row in range(len(shown))], [short(kind, 30) for kind in shown])
     ax.set_ylim(-len(shown) + 0.4, 0.6)
-
-
-def _tempered(ax: Axes, arrays: Arrays, shown: list[str]) -> None:
-    """The loss of the mean network, its logits divided by the best temperature."""
-    own = arrays["pattern"] == "own"
-    rows = [(over_seeds(arrays["nll_tempered"][own & (arrays["arm"] == kind)])[0], -i) for i, kind in enumerate(shown)]
-    ax.plot(*zip(*rows, strict=True), "s", color="0.75", markersize=4, zorder=0, label="mean weights, logits tempered")
 
 
 def _pattern_handles(arrays: Arrays) -> list[Any]:
@@ -101,7 +97,7 @@ def _notes(arrays: Arrays, shown: int, kinds: int) -> list[str]:
         f"{counts(arrays['n'], 'test example')}, {count(int(arrays['others'][0]), 'example')} of the second data set; "
         f"means and 95% intervals over {counts(seeds, 'seed')}; error rates of the mean weights "
         f"{min(error):.1f} to {max(error):.1f}%. Variance of the predictions over sampled networks. "
-        "First panel: solid with the sigmas as trained, dotted with them shuffled, in the colours of the other panels. "
+        "First panel: solid with sigma as trained, dotted with it shuffled, in the colours of the others. "
         "Temperatures: one multiplies every σ², another divides log probabilities; chosen on one half of the test "
         "examples, measured on the other",
         counted(**{"kinds of network": (shown, kinds)}),

@@ -7,6 +7,8 @@ import numpy as np
 from ebayes_core.wording import span
 from ebayes_plugins.analyses._panels import Arrays
 
+SHUFFLED = "with sigma shuffled within layers"
+
 
 def groups(arrays: Arrays) -> list[tuple[str, str, np.ndarray]]:
     """Kind of network, pattern of its sigmas, and which rows belong to them."""
@@ -21,16 +23,18 @@ def gain(arrays: Arrays, kind: str, pattern: str, name: str) -> np.ndarray:
 
 
 def finding(arrays: Arrays) -> str:
-    """The range over kinds of network of the mean rank correlation, for each pattern."""
-    of: dict[str, list[float]] = {}
+    """The range over kinds of network of the mean rank correlation: Bayes, energies, one sigma, and shuffled sigmas."""
+    of: dict[str, list[float]] = {name: [] for name in ("under Bayes", "under energies", "with one sigma", SHUFFLED)}
     for kind, pattern, mine in groups(arrays):
-        who = "Bayes" if kind.startswith("Bayes") else "energies"
-        single = f"{kind} (one sigma)" if not _has_others(arrays, kind) else ""
-        name = {"own": single or who, "equal": "one sigma per layer", "shuffled": "shuffled within layers"}[pattern]
-        of.setdefault(name, []).append(round(float(np.nanmean(arrays["rank"][mine])), 2))
-    parts = ", ".join(f"{span(values)} ({name})" for name, values in of.items())
-    return f"The variance of predictions and the squared error of the mean network have rank correlation {parts}."
+        if name := _name(arrays, kind, pattern):
+            of[name].append(round(float(np.nanmean(arrays["rank"][mine])), 2))
+    parts = ", ".join(f"{span(values)} {name}" for name, values in of.items() if values)
+    return f"The variance of a prediction foretells the mean network's error: rank correlation {parts}."
 
 
-def _has_others(arrays: Arrays, kind: str) -> bool:
-    return bool((arrays["pattern"][arrays["arm"] == kind] != "own").any())
+def _name(arrays: Arrays, kind: str, pattern: str) -> str:
+    """Under which name a kind of network and a pattern of its sigmas are summed up; empty for one sigma per layer."""
+    if pattern == "own" and not (arrays["pattern"][arrays["arm"] == kind] != "own").any():
+        return "with one sigma"
+    own = "under Bayes" if kind.startswith("Bayes") else "under energies"
+    return {"own": own, "equal": "", "shuffled": SHUFFLED}[pattern]
