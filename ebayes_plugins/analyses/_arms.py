@@ -32,14 +32,15 @@ def arm(run: Run, member: int) -> str:
 
 def _prior(inference: dict[str, Any]) -> str:
     """Family of the prior, and its scale unless that is 1."""
-    scale = "" if inference["scale"] == 1 else f" of scale {inference['scale']:.3g}"
-    return f"Bayes, {str(inference['prior']).capitalize()} prior{scale}"
+    scale = float(inference.get("scale", 1.0))
+    wide = "" if scale == 1 else f" of scale {scale:.3g}"
+    return f"Bayes, {str(inference.get('prior', 'laplace')).capitalize()} prior{wide}"
 
 
 def tone(spec: dict[str, Any]) -> Any:
     """Colour of an arm: by prior for Bayes, else by exponent; grey for homogeneous noise."""
     if spec["inference"]["kind"] == "variational_bayes":
-        return BAYES[spec["inference"]["prior"]]
+        return BAYES[spec["inference"].get("prior", "laplace")]
     return colour(exponent(spec), str(spec["noise"]["kind"]))
 
 

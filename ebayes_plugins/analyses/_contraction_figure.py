@@ -25,17 +25,18 @@ X = {
 
 
 def draw(arrays: Arrays, figure: Figure) -> None:
-    """Curves above and powers below, data to the left and the price to the right."""
-    axes = page(figure, 2, 2, 2.1)
+    """Curves above and powers below; data to the left and the price to the right, if they vary."""
     kinds = list(dict.fromkeys(arrays["fit_arm"].tolist()))
-    shown = spread(kinds, ENTRIES)
-    for column, axis in enumerate(X):
+    shown, varied = spread(kinds, ENTRIES), [axis for axis in X if axis in arrays["fit_axis"]]
+    axes = page(figure, 2, len(varied), 2.1)
+    for column, axis in enumerate(varied):
         mine = {kind: rows for found, kind, rows in groups(arrays) if found == axis and kind in shown}
         for kind in mine:
             _curve(axes[0, column], arrays, axis, kind, _look(arrays, kinds, kind))
         axes[0, column].set(xscale="log", yscale="log", xlabel=X[axis][1], ylabel=X[axis][2])
         few_ticks(axes[0, column])
         _powers(axes[1, column], arrays, axis, mine, kinds)
+    axes[1, 0].set_ylabel("kind of network")
     small(figure)
     titled(figure, finding(arrays), *_notes(arrays, len(shown), len(kinds)))
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Numbers = dict[str, Any]
 PATTERNS = ("own", "equal", "shuffled")
 #: factors of sigma^2 between which the best is sought, and numbers by which log probabilities are divided
-TEMPERATURES, SOFTER = 2.0 ** np.arange(-6, 5), 2.0 ** np.linspace(-2, 2, 17)
+TEMPERATURES, SOFTER = 2.0 ** np.arange(-6, 4), 2.0 ** np.linspace(-2, 2, 17)
 COVERAGES = np.linspace(0.05, 1, 20)
 WEIGHTS = 20_000_000  #: weights drawn at a time
 
@@ -33,7 +33,8 @@ class Questions:
     x: Tensor
     y: Tensor
     other: Tensor
-    samples: int
+    samples: int  #: to estimate a variance: from few, its errors hide what it foretells
+    ensemble: int  #: whose predictions are averaged
     seed: int
 
     def answers(self, net: Trained, pattern: str) -> Numbers:
@@ -43,9 +44,8 @@ class Questions:
         are chosen on one half of the test examples and the loss is measured on the other half, both ways.
         """
         net = patterned(net, pattern, self.seed)
-        predicted, losses = zip(*(self._predict(net, t) for t in TEMPERATURES), strict=True)
-        variance, error = predicted[list(TEMPERATURES).index(1.0)], self._errors(net)
-        there = self._variance(net, self.other)
+        losses = [self._losses(heated(net, t)) for t in TEMPERATURES]
+        variance, there, error = self._variance(net, self.x), self._variance(net, self.other), self._errors(net)
         kinds = np.arange(len(variance) + len(there)) >= len(variance)
         nll, at = held_out(np.concatenate(losses), np.repeat(TEMPERATURES, len(losses[0])))
         return {
@@ -85,28 +85,31 @@ class Questions:
         outputs: Tensor = net.network.forward(weights, x)
         return outputs
 
-    def _predict(self, net: Trained, temperature: float) -> tuple[np.ndarray, np.ndarray]:
-        """Variance of each example's prediction over draws, and losses of the average, (temperatures, examples)."""
+    def _losses(self, net: Trained) -> np.ndarray:
+        """Losses of the average prediction of an ensemble, (temperatures, examples)."""
         import torch
 
-        outputs = torch.cat(list(self._outputs(heated(net, temperature), self.x)))
-        variance = spread([self.task.predict(outputs)])
+        outputs = torch.cat(list(self._outputs(net, self.x, self.ensemble)))
         if self.task.label(outputs) is None:
             log_likelihood = (-self.task.nll(outputs, self.y)).logsumexp(0)
-            return variance, (np.log(self.samples) - log_likelihood).numpy()[None]
-        return variance, self._softened(self.task.averaged(outputs))
+            return np.asarray((np.log(self.ensemble) - log_likelihood).numpy()[None])
+        return self._softened(self.task.averaged(outputs))
 
     def _variance(self, net: Trained, x: Tensor) -> np.ndarray:
-        return spread([self.task.predict(part) for part in self._outputs(net, x)])
+        """Variance over draws of each example's prediction, summed over its outputs."""
+        import torch
 
-    def _outputs(self, net: Trained, x: Tensor) -> Iterator[Tensor]:
-        """Outputs of the sampled networks, (some, examples, *outputs); the same noise at every temperature."""
+        predictions = torch.cat([self.task.predict(part) for part in self._outputs(net, x, self.samples)])
+        return np.asarray(predictions.var(0).flatten(1).sum(1).numpy())
+
+    def _outputs(self, net: Trained, x: Tensor, left: int) -> Iterator[Tensor]:
+        """Outputs of `left` sampled networks, (some, examples, *outputs); the same noise at every temperature."""
         import torch
 
         random = torch.Generator().manual_seed(self.seed)
         draws = net.network.draws(tuple(x.shape[1:]), self.task.shape)
         size = sum(n * m.numel() for n, m in zip(draws, net.mu, strict=True))
-        left, at_once = self.samples, max(1, min(self.samples, WEIGHTS // size, WEIGHTS // (len(x) * 10)))
+        at_once = max(1, min(left, WEIGHTS // size, WEIGHTS // (len(x) * self.task.outputs)))
         while left > 0:
             yield net.network.forward(net.weights(net.xi(min(left, at_once), draws, random)), x)
             left -= at_once
@@ -133,13 +136,6 @@ def _arranged(sigma: Tensor, pattern: str, random: torch.Generator) -> Tensor:
 def heated(net: Trained, temperature: float) -> Trained:
     """The same network with every sigma^2 times a temperature."""
     return replace(net, free=[{"sigma": free["sigma"] * temperature**0.5} for free in net.free])
-
-
-def spread(predictions: list[Tensor]) -> np.ndarray:
-    """Variance over draws of each example's prediction, summed over its outputs; predictions (draws, examples, ...)."""
-    import torch
-
-    return np.asarray(torch.cat(predictions).var(0).flatten(1).sum(1).numpy())
 
 
 def held_out(losses: np.ndarray, temperatures: np.ndarray) -> tuple[float, float]:

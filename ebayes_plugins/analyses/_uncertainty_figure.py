@@ -11,7 +11,7 @@ from ebayes_plugins.analyses._contraction_figure import as_colour
 from ebayes_plugins.analyses._layout import ENTRIES, counted, short
 from ebayes_plugins.analyses._panels import Arrays
 from ebayes_plugins.analyses._regression import over_seeds
-from ebayes_plugins.analyses._titles import count, counts, key, page, small, titled
+from ebayes_plugins.analyses._titles import WIDTH, count, counts, key, page, small, titled
 from ebayes_plugins.analyses._uncertainty_words import finding
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ DOTS = (
 def draw(arrays: Arrays, figure: Figure) -> None:
     """Four panels: risk against coverage, rank correlation, loss, second data set."""
     axes = page(figure, 2, 2, 2.2).ravel()
+    figure.set_figwidth(WIDTH)  # names of networks stand beside each panel
     kinds = list(dict.fromkeys(arrays["arm"].tolist()))
     shown = spread(kinds, ENTRIES)
     arrays = arrays | {"saved": arrays["nll"] - arrays["nll_tempered"]}
@@ -40,6 +41,7 @@ def draw(arrays: Arrays, figure: Figure) -> None:
     for ax, (name, label) in zip(axes[1:], DOTS, strict=True):
         _dots(ax, arrays, shown, name)
         ax.set_xlabel(label)
+    axes[2].set_ylabel("kind of network")
     axes[2].axvline(0, color="0.6", linewidth=0.8, zorder=0)
     axes[3].axvline(0.5, color="0.6", linewidth=0.8, zorder=0)
     small(figure)
@@ -76,6 +78,7 @@ def _dots(ax: Axes, arrays: Arrays, shown: list[str], name: str) -> None:
             )
     ax.set_yticks([-row for row in range(len(shown))], [short(kind, 30) for kind in shown])
     ax.set_ylim(-len(shown) + 0.4, 0.6)
+    ax.locator_params(axis="x", nbins=5)
 
 
 def _pattern_handles(arrays: Arrays) -> list[Any]:

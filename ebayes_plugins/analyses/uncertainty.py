@@ -37,7 +37,16 @@ class Uncertainty(Analysis):
     """Whether the variance of predictions foretells errors: with the sigmas trained, shuffled, and all equal."""
 
     kind: Literal["uncertainty"] = "uncertainty"
-    samples: int = Field(100, ge=2, le=10_000, description="number of sampled networks, for each pattern of noise")
+    samples: int = Field(
+        1000,
+        ge=2,
+        le=100_000,
+        description="number of sampled networks from which a variance is estimated: errors of the estimate hide what "
+        "it foretells, and the more so the less variances differ",
+    )
+    ensemble: int = Field(
+        100, ge=1, le=10_000, description="number of sampled networks whose predictions are averaged, for the loss"
+    )
 
     def measure(self, run: Run) -> Arrays:
         """Per network and pattern of its sigmas: rank correlation, risk-coverage, AUROCs, NLL at the best temperature.
@@ -76,7 +85,7 @@ class Uncertainty(Analysis):
         table = spec["measurement"].get("ood")
         other = plugin({"dataset": table}, "dataset").load("test")[0] if table else shuffled(x)
         y = y.double() if y.is_floating_point() else y
-        return Questions(task, x.double(), y, other.double(), self.samples, int(run.seeds[member]))
+        return Questions(task, x.double(), y, other.double(), self.samples, self.ensemble, int(run.seeds[member]))
 
     def statistics(self, arrays: Arrays) -> Arrays:
         """Per kind of network and pattern: the numbers, and the gain of its own sigmas; 95% intervals over seeds."""

@@ -131,10 +131,10 @@ def test_the_figure_says_what_was_found(arrays: Arrays) -> None:
         Contraction().draw(arrays, figure)
     title = " ".join(figure.get_suptitle().split())
     assert title == (
-        "σ² goes as N^(-0.7) under variational Bayes and as N^(-0.56 to -0.35) under energies; σ² goes as c^(0) under "
-        "variational Bayes and as c^(0.5 to 0.8) under energies."
+        "σ² goes with the amount of data N to the power -0.7 under variational Bayes, -0.56 to -0.35 under energies; "
+        "with the price c to the power 0 under variational Bayes, 0.5 to 0.8 under energies."
     )
-    assert [t.get_text() for t in figure.axes[2].get_yticklabels()] == [*RHO, "Bayes, Gaussian prior"]
+    assert [t.get_text() for t in figure.axes[2].get_yticklabels()] == [*RHO, "Bayes, Gaussian ... scale 1e+06"]
 
 
 def test_nothing_to_compare_is_an_error() -> None:

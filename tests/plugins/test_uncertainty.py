@@ -39,7 +39,7 @@ NET = Trained(Mlp(hidden=()), Heterogeneous(), [MU], [{"sigma": SIGMA}])
 
 
 def linear(noise_sd: float = 0.5) -> Questions:
-    return Questions(Regression(1, noise_sd), X, Y, X + 9, DRAWS, 1)
+    return Questions(Regression(1, noise_sd), X, Y, X + 9, DRAWS, DRAWS, 1)
 
 
 def with_one() -> np.ndarray:
@@ -62,7 +62,7 @@ def test_the_loss_at_a_temperature_is_that_of_the_gaussian_and_the_best_is_held_
     nll, temperature = held_out(known, TEMPERATURES)
     assert found["nll"] == pytest.approx(nll, rel=0.01) and found["temperature"] == pytest.approx(temperature)
     at_one = -norm(mean, np.sqrt(variance + 4)).logpdf(Y.numpy()[:, 0])
-    assert linear(2.0)._predict(NET, 1.0)[1].mean() == pytest.approx(at_one.mean(), rel=0.01)
+    assert linear(2.0)._losses(NET).mean() == pytest.approx(at_one.mean(), rel=0.01)
 
 
 def test_the_temperature_of_one_half_is_chosen_on_the_other() -> None:
@@ -84,7 +84,7 @@ def test_patterns_keep_what_they_say() -> None:
 def test_the_errors_of_a_classifier_are_those_of_its_mean_weights() -> None:
     mu = torch.randn(3, 6, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
     net, y = replace(NET, mu=[mu], free=[{"sigma": 0.3 + 0 * mu}]), torch.arange(31) % 3
-    asked = Questions(Classification(3), X, y, X, 200, 1)
+    asked = Questions(Classification(3), X, y, X, 200, 50, 1)
     logits = with_one() @ mu.numpy().T
     own, found = asked.baseline(net), asked.answers(net, "own")
     wrong = logits.argmax(1) != y.numpy()
@@ -92,12 +92,12 @@ def test_the_errors_of_a_classifier_are_those_of_its_mean_weights() -> None:
     losses = np.array([-log_softmax(logits / t, 1)[np.arange(31), y] for t in SOFTER])
     assert own["nll_mean"] == pytest.approx(losses[8].mean()) and SOFTER[8] == 1
     assert own["nll_tempered"] == pytest.approx(held_out(losses, SOFTER)[0])
-    outputs = torch.cat(list(asked._outputs(heated(net, 0.25), X)))
+    outputs = torch.cat(list(asked._outputs(heated(net, 0.25), X, 50)))
     mean = outputs.softmax(-1).mean(0).numpy()
     powers = np.array(
         [-np.log(mean ** (1 / t) / (mean ** (1 / t)).sum(1, keepdims=True))[np.arange(31), y] for t in SOFTER]
     )
-    np.testing.assert_allclose(asked._predict(net, 0.25)[1], powers)
+    np.testing.assert_allclose(asked._losses(heated(net, 0.25)), powers)
     variance = asked._variance(net, X)
     assert found["auroc"] == pytest.approx(roc_auc_score(wrong, variance))
     risk = wrong[np.argsort(variance)].cumsum() / np.arange(1, 32)
@@ -133,7 +133,7 @@ def run(tmp_path_factory: pytest.TempPathFactory):
 
 
 def test_networks_of_the_most_data_and_the_common_price_are_compared(run) -> None:
-    arrays = Uncertainty(samples=5).measure(run)
+    arrays = Uncertainty(samples=5, ensemble=2).measure(run)
     chosen = run.members.iloc[sorted(set(arrays["member"].tolist()))]
     assert set(chosen["dataset.examples"]) == {900} and set(chosen["cost.c"]) == {0.01} and len(chosen) == 6
     patterns = {(a, p) for a, p in zip(arrays["arm"], arrays["pattern"], strict=True)}
@@ -141,7 +141,7 @@ def test_networks_of_the_most_data_and_the_common_price_are_compared(run) -> Non
     assert {p for a, p in patterns if a == "membrane"} == {"own", "equal", "shuffled"}
     np.testing.assert_allclose(arrays["error"], 1 - chosen["accuracy_mean"].loc[arrays["member"]], atol=1e-6)
     np.testing.assert_allclose(gain(arrays, "membrane", "own", "nll"), 0)
-    figure = run.figure("uncertainty", samples=5)
+    figure = run.figure("uncertainty", samples=5, ensemble=2)
     assert [t.get_text() for t in figure.axes[1].get_yticklabels()][-1] == "Bayes, Laplace prior"
 
 
