@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 Arrays = dict[str, np.ndarray]
 #: fields that an arm's name contains anyway, or in which its networks differ
 KNOWN = (
-    "seed", "inference", "inference.kind", "inference.prior", "cost", "cost.kind", "cost.c", "cost.s", "noise",
-    "noise.kind", "dataset.examples", "training.epochs",
+    "seed", "inference", "inference.kind", "inference.prior", "inference.scale", "cost", "cost.kind", "cost.c",
+    "cost.s", "noise", "noise.kind", "dataset.examples", "training.epochs",
 )  # fmt: skip
 BAYES = {"gaussian": "0.0", "laplace": "#4f653e"}  #: colours of variational Bayes, by its prior: black and olive
 

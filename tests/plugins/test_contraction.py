@@ -134,7 +134,8 @@ def test_the_figure_says_what_was_found(arrays: Arrays) -> None:
         "σ² goes with the amount of data N to the power -0.7 under variational Bayes, -0.56 to -0.35 under energies; "
         "with the price c to the power 0 under variational Bayes, 0.5 to 0.8 under energies."
     )
-    assert [t.get_text() for t in figure.axes[2].get_yticklabels()] == [*RHO, "Bayes, Gaussian ... scale 1e+06"]
+    names = [t.get_text() for t in figure.axes[2].get_yticklabels()]
+    assert names[:-1] == [*RHO] and names[-1].startswith("Bayes, ") and names[-1].endswith("scale 1e+06")
 
 
 def test_nothing_to_compare_is_an_error() -> None:
