@@ -7,8 +7,8 @@ from ebayes_plugins.analyses.advantage import Advantage
 from ebayes_plugins.analyses.boundary import Boundary
 from ebayes_plugins.analyses.budget import Budget
 from ebayes_plugins.analyses.change import Change
-from ebayes_plugins.analyses.estimators import Estimators
 from ebayes_plugins.analyses.contraction import Contraction
+from ebayes_plugins.analyses.estimators import Estimators
 from ebayes_plugins.analyses.experiment import Experiment
 from ebayes_plugins.analyses.exponent import Exponent
 from ebayes_plugins.analyses.importance import Importance
