@@ -138,6 +138,15 @@ class Stepwise(Likelihood):
         found = self.likelihood.label(prediction.flatten(1, 2))
         return None if found is None else self._apart(found)
 
+    def entropy(self, prediction: Tensor) -> Tensor | None:
+        """The entropy of each step."""
+        found = self.likelihood.entropy(prediction.flatten(1, 2))
+        return None if found is None else self._apart(found)
+
+    def with_target(self, values: Tensor, y: Tensor) -> Tensor:
+        """Those of the steps that have a target, (member, steps of all examples, ...)."""
+        return values[:, self._given(y)[0]]
+
     def uncertainty(self, outputs: Tensor) -> Uncertainty | None:
         """The parts at each step, (batch, steps, ...)."""
         found = self.likelihood.uncertainty(outputs.flatten(1, 2))

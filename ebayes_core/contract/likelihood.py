@@ -118,6 +118,17 @@ class Likelihood(ABC):
         """The most probable class of each prediction, int64 without the axis of classes; None without classes."""
         return None
 
+    def entropy(self, prediction: Tensor) -> Tensor | None:
+        """Entropy of each prediction (nat), shaped as its label; None without classes.
+
+        With it and `label`, uncertainty is scored: whether it tells errors, and examples of another data set.
+        """
+        return None
+
+    def with_target(self, values: Tensor, y: Tensor) -> Tensor:
+        """Of a value for each prediction, (member, batch, ...), those whose target is not missing, (member, ...)."""
+        return values
+
     def uncertainty(self, outputs: Tensor) -> Uncertainty | None:
         """What the predictions of sampled networks, outputs (samples, batch, *shape), are uncertain of, in two parts.
 

@@ -84,6 +84,10 @@ class Classification(Likelihood):
         """The largest probability."""
         return prediction.argmax(-1)
 
+    def entropy(self, prediction: Tensor) -> Tensor:
+        """Entropy of probabilities (nat)."""
+        return uncertainty.entropy(prediction)
+
     def uncertainty(self, outputs: Tensor) -> Uncertainty:
         """Mean entropy, and mutual information of class and weights (nat)."""
         return uncertainty.of_classes(outputs.log_softmax(-1))

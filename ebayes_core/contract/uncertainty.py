@@ -21,8 +21,8 @@ def of_classes(log_p: Tensor) -> Uncertainty:
 
     Their sum is the entropy of the mean probabilities.
     """
-    own = _entropy(log_p).mean(0)
-    whole = _entropy(averaged(log_p))
+    own = entropy(log_p.exp()).mean(0)
+    whole = entropy(averaged(log_p).exp())
     return Uncertainty(own, (whole - own).clamp_min(0), "nat")  # never negative but for rounding
 
 
@@ -38,6 +38,7 @@ def averaged(log_p: Tensor) -> Tensor:
     return log_p.logsumexp(0) - n.log()
 
 
-def _entropy(log_p: Tensor) -> Tensor:
-    entropy: Tensor = torch.special.entr(log_p.exp()).sum(-1)  # 0 log 0 is 0
-    return entropy
+def entropy(p: Tensor) -> Tensor:
+    """Entropy of probabilities (..., classes), (...) in nat; 0 log 0 is 0."""
+    found: Tensor = torch.special.entr(p).sum(-1)
+    return found

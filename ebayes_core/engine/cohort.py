@@ -26,6 +26,7 @@ from ebayes_core.modules.means import given_means
 from ebayes_core.results.provenance import COMPILED
 from ebayes_core.spec import Point
 
+CHUNK = 1000  #: examples per forward pass of a measurement
 # With fewer synapse updates than this, compiling takes longer than it saves.
 WORTH_COMPILING = 1e8
 
@@ -125,6 +126,10 @@ class Cohort:
     def repeated(self, mu: list[Tensor]) -> list[Tensor]:
         """The same weights in every draw."""
         return [m if n == 1 else m[:, None].expand(-1, n, -1) for m, n in zip(mu, self.draws, strict=True)]
+
+    def outputs_of(self, weights: list[Tensor], x: Tensor) -> Tensor:
+        """Outputs (member, examples, *outputs) of weights per layer (member, [draws,] *shape), a few at a time."""
+        return torch.cat([self.network.forward(weights, few) for few in x.split(CHUNK)], 1)
 
     def draw(self, noise: torch.Generator) -> Tensor:
         """One xi per drawn weight, (1, draws of all layers), which all networks share, to measure them."""

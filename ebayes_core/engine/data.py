@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -30,6 +32,7 @@ class Data:
     digest: str = ""  #: digest of the data as loaded, whatever type they are trained in
     stage: Tensor | None = None  #: (examples,) int64, when each training example is shown; None: at any time
     stage_test: Tensor | None = None  #: the same of the test examples
+    second: tuple[Tensor, Tensor | None] | None = None  #: inputs and targets of a second data set; None: `shuffled`
 
     @cached_property
     def stages(self) -> int:
@@ -58,7 +61,44 @@ class Data:
         if self.stage is None or self.stage_test is None:
             return self
         train, test = self.stage == k, self.stage_test == k
-        return Data(self.x[train], self.y[train], self.x_test[test], self.y_test[test], self.task, self.digest)
+        examples = self.x[train], self.y[train], self.x_test[test], self.y_test[test]
+        return Data(*examples, self.task, self.digest, second=self.second)
+
+    @cached_property
+    def unfamiliar(self) -> tuple[Tensor, Tensor | None]:
+        """Inputs of a second data set, which networks are not trained for, and its targets, if any can be missing.
+
+        By default the test inputs, shuffled, with their targets.
+        """
+        return self.second or (shuffled(self.x_test), self.y_test)
+
+
+def shuffled(x: Tensor) -> Tensor:
+    """Examples (examples, *shape) whose numbers are moved in the same way in all, along one random cycle, so that none
+    stays.
+
+    Each example keeps its numbers, so that neither their size nor their spread tells it from one of the data set; only
+    where they stand does: pixels in an image, steps and inputs in a sequence.
+    """
+    order = np.random.default_rng(0).permutation(math.prod(x.shape[1:]))
+    source = np.empty_like(order)
+    source[order] = np.roll(order, 1)
+    return x.flatten(1)[:, torch.from_numpy(source).to(x.device)].view_as(x)
+
+
+def load_second(dataset: Dataset, inputs: tuple[int, ...], task: Likelihood) -> tuple[Tensor, Tensor | None]:
+    """Test inputs of a second data set, and its targets if they are of the same kind, so that some may be missing.
+
+    Raises DataError if its examples are not of the shape of those that networks are trained on.
+    """
+    x, y = _split(dataset, dataset.task(), "test")
+    if tuple(x.shape[1:]) != inputs:
+        raise DataError(
+            f"measurement.ood: examples of {_name(dataset)} have shape {tuple(x.shape[1:])}, and those that the "
+            f"networks are trained on {inputs}; choose a data set, or a layout of it, with examples of this shape, or "
+            "leave measurement.ood out"
+        )
+    return x, None if task.misshapen(y) else y
 
 
 def load(dataset: Dataset, task: Likelihood) -> tuple[Tensor, Tensor, Tensor, Tensor]:

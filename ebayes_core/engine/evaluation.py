@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
 
 from ebayes_core.engine.cohort import Cohort
+from ebayes_core.engine.confidence import Confidence
 from ebayes_core.engine.parameters import Parameters, layered
 
-CHUNK = 1000  #: examples per forward pass
+Watch = Callable[[list[Tensor], Tensor], None]  #: is shown the weights of a network and its outputs on the test set
 
 
 def snapshot(cohort: Cohort, p: Parameters) -> dict[str, Tensor]:
@@ -110,15 +111,16 @@ def evaluate(cohort: Cohort, p: Parameters, noise: torch.Generator) -> dict[str,
     """Test scores with the mean weights, with a sampled network for every few examples, and with an ensemble.
 
     One sampled network predicts `sample_batch` examples (20, as in the authors' code), so that the score is that of a
-    typical network and not of a single draw.
+    typical network and not of a single draw. The networks of the ensemble predict a second data set as well.
     """
     options = cohort.member.measurement
-    weights = sampled_weights(cohort, p, noise)
+    weights, confidence = sampled_weights(cohort, p, noise), Confidence(cohort, p)
     few = min(options.sample_batch, len(cohort.data.x_test))
     return {
         **mean_weights(cohort, p),
         **_scores(cohort, weights, 1, "sample", few),
-        **_scores(cohort, weights, options.samples, "ensemble"),
+        **_scores(cohort, weights, options.samples, "ensemble", watch=confidence.add),
+        **confidence.scores(),
     }
 
 
@@ -131,13 +133,26 @@ def sampled_weights(cohort: Cohort, p: Parameters, noise: torch.Generator) -> It
 
 
 def _scores(
-    cohort: Cohort, weights: Iterator[list[Tensor]], samples: int, label: str, per_network: int | None = None
+    cohort: Cohort,
+    weights: Iterator[list[Tensor]],
+    samples: int,
+    label: str,
+    per_network: int | None = None,
+    watch: Watch | None = None,
 ) -> dict[str, Tensor]:
-    """Scores of the average over `samples` networks; each predicts all examples, or only `per_network` of them."""
+    """Scores of the average over `samples` networks; each predicts all examples, or only `per_network` of them.
+
+    watch: is shown each network that predicts all examples.
+    """
     x, y, predictive = cohort.data.x_test, cohort.data.y_test, Predictive(cohort)
     for _ in range(samples):
-        fixed = None if per_network else cohort.layered(next(weights))
-        chunks = x.split(per_network or CHUNK)
-        outputs = [cohort.network.forward(fixed or cohort.layered(next(weights)), chunk) for chunk in chunks]
-        predictive.add(torch.cat(outputs, 1), y)
+        if per_network:
+            few = x.split(per_network)
+            outputs = torch.cat([cohort.network.forward(cohort.layered(next(weights)), chunk) for chunk in few], 1)
+        else:
+            fixed = cohort.layered(next(weights))
+            outputs = cohort.outputs_of(fixed, x)
+            if watch:
+                watch(fixed, outputs)
+        predictive.add(outputs, y)
     return predictive.scores(y, label)

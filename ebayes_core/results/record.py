@@ -62,6 +62,19 @@ _SCORES = {
     "ece": ("1", "expected calibration error on the test set, 15 bins"),
     "rmse": ("target", "root mean squared error on the test set"),
 }
+_BY = {
+    "entropy": "entropy of the ensemble's prediction",
+    "mutual_information": "mutual information of class and weights",
+}
+#: whether an ensemble's uncertainty tells errors and unfamiliar examples
+_TOLD = {
+    "aurc": "area under the risk-coverage curve: share of errors of the mean weights among the test examples that are "
+    "least uncertain by the {}, averaged over all coverages",
+    "auroc_errors": "area under the ROC of telling the mean weights' errors on the test set by the {}; NaN without "
+    "errors",
+    "auroc_ood": "area under the ROC of telling the examples of the second data set (measurement.ood) from test "
+    "examples by the {}",
+}
 _AT = {"mean": "at the mean weights", "noise": "averaged over the noise of the weights"}
 _CURVATURE = {
     "fisher_true": "true Fisher diagonal, labels sampled from the model (Eq. 31)",
@@ -88,6 +101,12 @@ DESCRIPTIONS: dict[str, tuple[str, str]] = {
         )
         for name, which in zip(HELD_OUT, ("one", "the other"), strict=True)
     },
+    "entropy_ensemble": ("nat", "mean entropy of the ensemble's predictions on the test set"),
+    "mutual_information_ensemble": (
+        "nat",
+        "the same minus the mean entropy of single sampled networks: mutual information of class and weights",
+    ),
+    **{f"{name}_{by}": ("1", text.format(words)) for name, text in _TOLD.items() for by, words in _BY.items()},
     "spec": ("1", "resolved spec of the network, as JSON"),
     "seed": ("1", "seed of the initial means, the order of minibatches and the noise"),
     "status": ("1", "done, or the step at which the network diverged and what was not finite"),

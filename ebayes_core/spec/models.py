@@ -22,7 +22,7 @@ from pydantic import (
 )
 
 from ebayes_core.contract.registry import Registry
-from ebayes_core.contract.slots import CLOSED, Analysis
+from ebayes_core.contract.slots import CLOSED, Analysis, Dataset
 from ebayes_core.spec import sweep as sweeps
 from ebayes_core.spec.combinations import AbstractMember, checked
 from ebayes_core.spec.members import Point, strictly
@@ -74,6 +74,8 @@ class Measurement(BaseModel):
     """How a trained network is measured."""
 
     model_config = CLOSED
+    if TYPE_CHECKING:
+        ood: Dataset | None = None  # of any registered kind: compose() adds it
     samples: int = Field(20, ge=1, le=10_000, description="number of sampled networks in an ensemble")
     sample_batch: int = Field(20, ge=1, le=100_000, description="test examples that share one sampled network")
     balance_passes: int = Field(
@@ -167,27 +169,42 @@ class Parts(BaseModel):
 
 @dataclass(frozen=True)
 class Models:
-    """The two Pydantic models of a registry: Experiment is a spec, Member the spec of one network."""
+    """The Pydantic models of a registry: Experiment is a spec, Member the spec of one network."""
 
     Experiment: type[Parts]
     Member: type[BaseModel]
+    Measurement: type[Measurement]
 
 
 @lru_cache(maxsize=8)
 def compose(registry: Registry) -> Models:
     """Compose the models: each slot accepts any registered kind, selected by the field `kind`."""
     slots: dict[str, Any] = {name: _slot(registry, name, default) for name, default in SLOTS.items()}
+    measurement = _measurement(registry)
+    slots["measurement"] = (measurement, Field(measurement(), description="how trained networks are measured"))
     fits: dict[str, Any] = {"fits": model_validator(mode="after")(checked(registry))}
     member = create_model(
         "Member", __base__=AbstractMember, __validators__=fits, **slots,
-        training=(Training, Training()), measurement=(Measurement, Measurement()),
-        seed=(Seed, 0),
+        training=(Training, Training()), seed=(Seed, 0),
     )  # fmt: skip
     analyses: Any = GenericAlias(tuple, (registry.unions["analysis"], ...))
     described = Field((), max_length=100, description="analyses, each with a figure, computed at the end")
     experiment = create_model("Experiment", __base__=Parts, **slots, analysis=(analyses, described))
     experiment.__doc__ = "One experiment: a population of networks over a sweep, and its figures."
-    return Models(experiment, member)
+    return Models(experiment, member, measurement)
+
+
+def _measurement(registry: Registry) -> type[Measurement]:
+    """How networks are measured, with a second data set of any registered kind."""
+    ood = Field(
+        None,
+        description="second data set, with examples of the same shape, from which the networks' uncertainty is to tell "
+        "the test examples; if left out, the test examples with their features shuffled, the same way in all",
+    )
+    optional: Any = registry.unions["dataset"]
+    found: type[Measurement] = create_model("Measurement", __base__=Measurement, ood=(optional | None, ood))
+    found.__doc__ = Measurement.__doc__
+    return found
 
 
 def _slot(registry: Registry, slot: str, default: str) -> tuple[Any, Any]:

@@ -47,7 +47,7 @@ def markdown(registry: Registry) -> str:
     slots, own = set(HOOKS), models.Experiment
     top = [name for name in own.model_fields if name not in slots | {"training", "measurement", "sweep"}]
     parts = [HEAD, "\n## The top of the file\n\n", _fields(own, top), _sweep()]
-    for model, name in ((spec.Training, "training"), (spec.Measurement, "measurement")):
+    for model, name in ((spec.Training, "training"), (models.Measurement, "measurement")):
         parts += [f"\n## `[{name}]`\n\n{first_line(model)}\n\n", _fields(model)]
     for slot in HOOKS:
         title = "[[analysis]]" if slot == "analysis" else f"[{slot}]"

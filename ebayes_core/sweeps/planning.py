@@ -12,7 +12,7 @@ import torch
 from ebayes_core.contract.attribution import asking
 from ebayes_core.contract.likelihoods import Likelihood
 from ebayes_core.contract.slots import Dataset
-from ebayes_core.engine.data import Data, digest, load, stages
+from ebayes_core.engine.data import Data, digest, load, load_second, stages
 from ebayes_core.engine.layers import layers
 from ebayes_core.engine.stacking import cohorts
 from ebayes_core.errors import UserError
@@ -36,8 +36,11 @@ def find_device(name: str) -> torch.device:
 
 
 @lru_cache(maxsize=2)
-def load_data(dataset: Dataset, dtype: str, device: torch.device) -> Data:
-    """A data set on the device, in the run's floating type. Raises DataError if it is not valid for its task."""
+def load_data(dataset: Dataset, dtype: str, device: torch.device, ood: Dataset | None = None) -> Data:
+    """A data set on the device, in the run's floating type. Raises DataError if it is not valid for its task.
+
+    ood: a second data set, on which the networks' uncertainty is measured.
+    """
     kind = getattr(torch, dtype)
     with asking(dataset, "what task returned"):
         task = dataset.task()
@@ -50,13 +53,21 @@ def load_data(dataset: Dataset, dtype: str, device: torch.device) -> Data:
     x, x_test = (t.to(device, kind) for t in (x, x_test))
     y, y_test = (t.to(device, kind if t.is_floating_point() else t.dtype) for t in (y, y_test))
     stage, stage_test = (None if t is None else t.to(device) for t in (stage, stage_test))
-    return Data(x, y, x_test, y_test, task, digest(loaded), stage, stage_test)
+    second = None if ood is None else _second(ood, x, task)
+    return Data(x, y, x_test, y_test, task, digest(loaded), stage, stage_test, second)
+
+
+def _second(ood: Dataset, like: torch.Tensor, task: Likelihood) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """The second data set, where and as the first one is."""
+    with asking(ood, "what load returned"):
+        x, y = load_second(ood, tuple(like.shape[1:]), task)
+    return x.to(like), None if y is None else y.to(like.device)
 
 
 def member_data(point: Point, device: torch.device) -> Data:
     """The data of a network. Raises UserError if training is too short to show all of its stages."""
     dataset, training = point.member.dataset, point.member.training
-    data = load_data(dataset, training.dtype, device)
+    data = load_data(dataset, training.dtype, device, point.member.measurement.ood)
     if training.stages == "together":
         return replace(data, stage=None)
     if data.stages > training.epochs:

@@ -124,6 +124,10 @@ def _averages_hold(name: str, likelihood: Likelihood, y: Tensor) -> None:
     label = call(f"{name}.label", likelihood.label, likelihood.predict(outputs))
     fits = label is None or (label.dtype == torch.int64 and label.shape[:2] == outputs.shape[:2])
     assert fits, f"{name}.label must return int64 (member, batch, ...)"
+    entropy = call(f"{name}.entropy", likelihood.entropy, likelihood.predict(outputs))
+    shaped = entropy is None or (label is not None and entropy.shape == label.shape)
+    assert shaped, f"{name}.entropy must return a number for each label"
+    assert entropy is None or bool((entropy >= 0).all()), f"{name}.entropy of classes cannot be negative"
     _parts_hold(name, likelihood, outputs)
 
 

@@ -8,6 +8,7 @@ from ebayes_plugins.analyses.boundary import Boundary
 from ebayes_plugins.analyses.budget import Budget
 from ebayes_plugins.analyses.change import Change
 from ebayes_plugins.analyses.continual import Continual
+from ebayes_plugins.analyses.contraction import Contraction
 from ebayes_plugins.analyses.estimators import Estimators
 from ebayes_plugins.analyses.experiment import Experiment
 from ebayes_plugins.analyses.exponent import Exponent
@@ -22,10 +23,11 @@ from ebayes_plugins.analyses.signatures import Signatures
 from ebayes_plugins.analyses.tradeoff import Tradeoff
 from ebayes_plugins.analyses.training import TrainingCurves
 from ebayes_plugins.analyses.two_synapses import TwoSynapses
+from ebayes_plugins.analyses.uncertainty import Uncertainty
 from ebayes_plugins.analyses.weight_sharing import WeightSharing
 
 ALL: list[type[Analysis]] = [
     TrainingCurves, Importance, Tradeoff, Advantage, Experiment, Mechanisms, TwoSynapses, Predictive, Posterior,
     Reliability, Boundary, Exponent, Change, Budget, Noises, WeightSharing, Signatures, Estimators, Recurrence,
-    Continual,
+    Continual, Contraction, Uncertainty,
 ]  # fmt: skip

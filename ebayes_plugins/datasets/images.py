@@ -40,6 +40,12 @@ class AbstractImages(Dataset, ABC):
         description="standard: (x - mean) / sd over all pixels of the training set, as in the authors' code; "
         "unit: pixels in [0, 1], so that blank pixels are silent inputs",
     )
+    examples: int | None = Field(
+        None,
+        ge=1,
+        description="largest number of training examples, chosen at random, of which fewer are part of more; scaled as "
+        "all of them, so that the test set stays as it is; all if left out",
+    )
 
     @abstractmethod
     def arrays(self, split: str) -> Arrays:
@@ -50,7 +56,12 @@ class AbstractImages(Dataset, ABC):
         import torch
 
         x, y = self.arrays(one_of(split))
-        return self._seen(x, x if split == "train" else None), torch.from_numpy(y.astype(np.int64))
+        some = self._some(len(y)) if split == "train" else slice(None)
+        return self._seen(x, x if split == "train" else None)[some], torch.from_numpy(y.astype(np.int64))[some]
+
+    def _some(self, examples: int) -> Any:
+        """Indices of the training examples that are kept."""
+        return slice(None) if self.examples is None else np.random.default_rng(0).permutation(examples)[: self.examples]
 
     def prepare(self, x: Any) -> Tensor:
         """Pixels in [0, 1], (examples, pixels), (examples, rows, columns) or with one channel in front of the rows."""

@@ -25,12 +25,13 @@ from ebayes_plugins.analyses.predictive import Predictive
 from ebayes_plugins.analyses.tradeoff import Tradeoff
 from ebayes_plugins.analyses.training import TrainingCurves
 from ebayes_plugins.analyses.two_synapses import TwoSynapses
+from ebayes_plugins.analyses.uncertainty import Uncertainty
 from ebayes_plugins.analyses.weight_sharing import WeightSharing
 from tests.drawn import examples, words
 
 N = 500
 #: Analyses of whatever run; those that build its networks again, or need a posterior, have tests of their own.
-OF_THEIR_OWN = (Change, Posterior, Predictive, TwoSynapses, WeightSharing)
+OF_THEIR_OWN = (Change, Posterior, Predictive, TwoSynapses, Uncertainty, WeightSharing)
 ANY_RUN = [analysis for analysis in ALL if analysis not in OF_THEIR_OWN]
 MECHANISMS = {"calcium": 1 / 2, "membrane": 2 / 3, "actin": 4 / 3, "trafficking": 2.0}
 ENERGY = {"kind": "energy_efficient"}

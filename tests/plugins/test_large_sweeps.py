@@ -123,11 +123,33 @@ def _posterior() -> Arrays:
     return grown(arrays, 3, mechanism=names, rho=rho, row=row, **own)
 
 
+def _contraction() -> Arrays:
+    one = KINDS["contraction"]().measure(FakeRun(*sweep(seeds=2), power(1, 1)))
+    rows, each = len(one["arm"]), [(LONG.format(i), s, c) for i in range(40) for s in (0, 1) for c in (0.1, 1.0, 10.0)]
+    names, seeds, prices = map(np.array, zip(*each, strict=True))
+    large = grown(one, rows, arm=names, seed=seeds, c=prices)
+    fits = {name: a for name, a in one.items() if name.startswith("fit_")}
+    return large | grown(fits, len(fits["fit_arm"]), fit_arm=names[::3], fit_seed=seeds[::3])
+
+
+def _uncertainty() -> Arrays:
+    random, rows = np.random.default_rng(0), 40 * 2 * 3
+    names = [LONG.format(i) for i in range(40) for _ in range(6)]
+    numbers = {name: random.random(rows) for name in ("rank", "nll", "nll_tempered", "ood", "error")}
+    return {
+        "arm": np.array(names), "seed": np.tile([0, 0, 0, 1, 1, 1], 40), "risk": random.random((rows, 20)),
+        "pattern": np.tile(["own", "equal", "shuffled"], 80), "tone": np.full(rows, "(0.1, 0.2, 0.3)"), **numbers,
+        "coverage": np.linspace(0.05, 1, 20), "n": np.full(rows, 300), "others": np.full(rows, 300),
+    }  # fmt: skip
+
+
 LARGE: dict[str, tuple[Callable[[], Arrays], list[str]]] = {
     "training": (_training, ["100 of 240 networks"]),
     "importance": (_importance, ["5 of 40 networks", "7 of 20 layers"]),
     "budget": (_budget, ["5 of 40 settings", "6 of 20 layers"]),
     "change": (_change, []),
+    "contraction": (_contraction, ["12 of 40 kinds of network"]),
+    "uncertainty": (_uncertainty, ["12 of 40 kinds of network"]),
     "tradeoff": (_curves, ["15 of 169 mechanisms"]),
     "noises": (_noises, ["3 of 169 mechanisms"]),
     "advantage": (_curves, ["10 of 169 mechanisms"]),
@@ -144,7 +166,7 @@ ENDS = {
     "training": ("c = 0.0001", "c = 10"), "importance": ("width 0", "width 39"),
     "budget": ("width 0", "width 39"), "tradeoff": ("width 0", "width 168"),
     "advantage": ("width 0", "width 168"), "two_synapses": ("width 0", "width 39"),
-    "noises": ("width 0", "width 168"),
+    "noises": ("width 0", "width 168"), "contraction": ("width 0", "width 39"), "uncertainty": ("width 0", "width 39"),
     "predictive": ("ρ = 0.1, s = 0.001", "ρ = 4, s = 1"), "posterior": ("width 0", "width 23"),
 }  # fmt: skip
 

@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 from ebayes_core.contract.registry import Registry
 from ebayes_core.errors import SpecError
 from ebayes_core.spec import (
-    Measurement,
     Training,
     combinations,
     compose,
@@ -88,7 +87,7 @@ def experiments(draw):
         name="any",
         seeds=draw(st.lists(st.integers(0, 2**31 - 1), min_size=1, max_size=3, unique=True)),
         training=draw(plugins(Training)),
-        measurement=draw(plugins(Measurement)),
+        measurement=draw(plugins(compose(registry).Measurement)),
         sweep={"optimizer.learning_rate": draw(st.sampled_from([[0.1, 0.2], {"logspace": [-3, -1, 3]}]))},
         **slots,
     )
