@@ -8,7 +8,7 @@ import numpy as np
 
 from ebayes_core.report.canvas import spread
 from ebayes_plugins.analyses._colours import OTHERS
-from ebayes_plugins.analyses._layout import short
+from ebayes_plugins.analyses._layout import counted, short
 from ebayes_plugins.analyses._regression import over_seeds
 from ebayes_plugins.analyses._titles import count, counts, page, small, titled, typeset
 
@@ -42,6 +42,7 @@ def draw(arrays: Arrays, figure: Figure, names: list[str], finding: str) -> None
         "summed over all steps and synapses; thin ticks: the least that could have led there",
         f"dots: networks ({counts([len(arrays['seed'])], 'network')}, {count(seeds, 'seed')}); bars: mean and 95% "
         "interval over seeds",
+        counted(arms=(len(shown), len(names))),
     )  # fmt: skip
 
 

@@ -20,13 +20,18 @@ from ebayes_core.report.canvas import LARGEST, spread
 from ebayes_plugins.analyses._colours import OTHERS, colour, colours
 from ebayes_plugins.analyses._layout import COLUMNS, ENTRIES, LETTERS, ROWS, heading, short
 from ebayes_plugins.analyses.importance import Importance
+from ebayes_plugins.analyses.recurrence import _slopes as slopes_of
 from tests.plugins.test_analyses import FakeRun, power, sweep
+from tests.plugins.test_continual import planted as tasks_in_a_row
 from tests.plugins.test_curves import planted
+from tests.plugins.test_estimators import planted_run as students
 from tests.plugins.test_posterior import Beside, optimal
 from tests.plugins.test_posterior import population as beside
 from tests.plugins.test_predictive import energy, run_of, vi
+from tests.plugins.test_recurrence import planted as remembered
 from tests.plugins.test_two_synapses import SMALL
 from tests.plugins.test_two_synapses import run_of as pairs_of
+from tests.plugins.test_weight_sharing import planted as shared
 
 Arrays = dict[str, np.ndarray]
 CHANGING = """
@@ -143,11 +148,34 @@ def _uncertainty() -> Arrays:
     }  # fmt: skip
 
 
+def _continual() -> Arrays:
+    arms = [LONG.format(i) for i in range(40) for _ in range(9)]
+    return grown(tasks_in_a_row(), 9, arm=arms, seed=[0, 1, 2] * 120)
+
+
+def _weight_sharing() -> Arrays:
+    names = [LONG.format(i) for i in range(40) for _ in range(6)]
+    return grown(shared(), 6, mechanism=names, rho=np.repeat(np.geomspace(0.1, 4, 40), 6))
+
+
+def _recurrence() -> Arrays:
+    one, names = remembered(np.array([-0.5, -0.4])), [LONG.format(i) for i in range(40) for _ in range(6)]
+    n = len(one["steps"])
+    one |= {"integrator": np.zeros(n), "log_sigma_mean": one["log_sigma"], "n": np.full(n, 9)}
+    one |= {"exact": np.full(n, np.nan), "profile": np.full((n, 20), np.nan)}
+    arrays = grown(one, n, mechanism=names, rho=np.repeat(np.geomspace(0.1, 4, 40), 6))
+    return arrays | {f"slope_{name}": values for name, values in slopes_of(arrays).items()}
+
+
 LARGE: dict[str, tuple[Callable[[], Arrays], list[str]]] = {
     "training": (_training, ["100 of 240 networks"]),
-    "importance": (_importance, ["5 of 40 networks", "7 of 20 layers"]),
+    "importance": (_importance, ["4 of 40 networks", "7 of 20 layers"]),
     "budget": (_budget, ["5 of 40 settings", "6 of 20 layers"]),
     "change": (_change, []),
+    "continual": (_continual, ["16 of 40 arms"]),
+    "weight_sharing": (_weight_sharing, []),
+    "estimators": (lambda: KINDS["estimators"]().measure(students()), []),
+    "recurrence": (_recurrence, []),
     "contraction": (_contraction, ["12 of 40 kinds of network"]),
     "uncertainty": (_uncertainty, ["12 of 40 kinds of network"]),
     "tradeoff": (_curves, ["15 of 169 mechanisms"]),
