@@ -19,9 +19,12 @@ from ebayes_plugins.analyses._curves import columns
 from ebayes_plugins.analyses._importance_figure import _remark
 from ebayes_plugins.analyses._regression import fit_halves, fit_line
 from ebayes_plugins.analyses.change import Change
+from ebayes_plugins.analyses.continual import Continual
+from ebayes_plugins.analyses.estimators import Estimators
 from ebayes_plugins.analyses.importance import ESTIMATORS, HALVES, Importance
 from ebayes_plugins.analyses.posterior import Posterior
 from ebayes_plugins.analyses.predictive import Predictive
+from ebayes_plugins.analyses.recurrence import Recurrence
 from ebayes_plugins.analyses.tradeoff import Tradeoff
 from ebayes_plugins.analyses.training import TrainingCurves
 from ebayes_plugins.analyses.two_synapses import TwoSynapses
@@ -31,7 +34,9 @@ from tests.drawn import examples, words
 
 N = 500
 #: Analyses of whatever run; those that build its networks again, or need a posterior, have tests of their own.
-OF_THEIR_OWN = (Change, Posterior, Predictive, TwoSynapses, Uncertainty, WeightSharing)
+OF_THEIR_OWN = (
+    Change, Continual, Estimators, Posterior, Predictive, Recurrence, TwoSynapses, Uncertainty, WeightSharing,
+)  # fmt: skip
 ANY_RUN = [analysis for analysis in ALL if analysis not in OF_THEIR_OWN]
 MECHANISMS = {"calcium": 1 / 2, "membrane": 2 / 3, "actin": 4 / 3, "trafficking": 2.0}
 ENERGY = {"kind": "energy_efficient"}
@@ -41,6 +46,7 @@ class FakeRun:
     """What analyses read from a results file, made of networks whose synapses have the sigma of `sigma_of`."""
 
     provenance: ClassVar[dict[str, Any]] = {}
+    has_synapses = True
 
     def __init__(
         self, members: list[dict[str, Any]], swept: dict[str, list[Any]], sigma_of: Any, regression: bool = False
