@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from pydantic import Field
 
-from ebayes_core.contract.likelihoods import Classification, Regression
 from ebayes_core.contract.slots import Analysis
 from ebayes_core.engine.data import shuffled
 from ebayes_core.errors import UserError
@@ -74,6 +73,8 @@ class Uncertainty(Analysis):
 
     def _questions(self, run: Run, member: int) -> Questions:
         """The test examples, and those of the second data set of the spec."""
+        from ebayes_core.contract.likelihoods import Classification, Regression  # torch takes two seconds
+
         dataset, spec = dataset_of(run, [member], self.kind), run.member_spec(member)
         task = dataset.task()
         if not isinstance(task, Classification | Regression):
