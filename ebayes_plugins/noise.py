@@ -39,8 +39,8 @@ Per = Literal["synapse", "network"]
 class AbstractSoftplus(Noise, ABC):
     """sigma = softplus(phi) (Methods)."""
 
-    #: from 1e-12: single precision rounds the softplus, or the square, of much less to 0
-    sigma_0: float = Field(1e-4, ge=1e-12, le=10, description="initial standard deviation")
+    #: from 1e-30: single precision rounds the softplus of much less to 0
+    sigma_0: float = Field(1e-4, ge=1e-30, le=10, description="initial standard deviation")
     per: ClassVar[Per]
 
     def init(self, mu: Tensor) -> dict[str, Tensor]:

@@ -24,6 +24,11 @@ def one_of(split: str) -> str:
     return split
 
 
+def random_of(seed: int, split: str) -> np.random.Generator:
+    """The random numbers of a split. Raises ValueError for a name that is none."""
+    return np.random.default_rng([seed, SPLITS.index(one_of(split))])
+
+
 def orthogonal(x: np.ndarray) -> np.ndarray:
     """Columns (examples, n) made orthogonal to each other and to a constant, with a mean square of 1 each.
 
@@ -65,7 +70,7 @@ class Cubic(Dataset):
 
     def load(self, split: str) -> tuple[Tensor, Tensor]:
         """Points and noisy values, (examples, 1) float64 each; the test set is another draw from the distribution."""
-        random = np.random.default_rng([self.seed, SPLITS.index(one_of(split))])
+        random = random_of(self.seed, split)
         unit = random.uniform(-1, 1, self.examples)
         away = np.sign(unit) * (self.gap + (1 - self.gap) * np.abs(unit))  # moved out of the gap, on the same side
         x = (self.low + self.high) / 2 + (self.high - self.low) / 2 * away
@@ -107,8 +112,7 @@ class LinearGaussian(Dataset):
         return np.logspace(0, -self.spread, self.inputs)
 
     def _inputs(self, split: str) -> np.ndarray:
-        random = np.random.default_rng([self.seed, SPLITS.index(split)])
-        x = random.standard_normal((self.examples, self.inputs))
+        x = random_of(self.seed, split).standard_normal((self.examples, self.inputs))
         if self.orthogonal:
             x = orthogonal(x)
         return x * self._sizes

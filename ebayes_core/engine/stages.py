@@ -9,13 +9,12 @@ from torch import Tensor
 
 from ebayes_core.contract.attribution import asking
 from ebayes_core.contract.slots import Stage
-from ebayes_core.engine.cohort import Cohort, State
+from ebayes_core.engine.cohort import CHUNK, Cohort, State
 from ebayes_core.engine.parameters import Parameters
 from ebayes_core.engine.per_example import residual_of_sample, squared_gradients
 from ebayes_core.engine.randomness import STAGES, generator
 
-#: examples whose gradients are squared at a time, and the largest number of outputs for which roots are taken
-CHUNK, MOST = 1000, 100
+MOST = 100  #: largest number of outputs for which roots are taken
 
 
 def end_stage(cohort: Cohort, state: State) -> None:

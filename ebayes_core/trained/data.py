@@ -52,16 +52,6 @@ def examples_of(dataset: Dataset, split: str) -> tuple[Tensor, Tensor]:
     return x[last], y[last]
 
 
-def shapes_of(run: Run, member: int, registry: Registry, who: str) -> tuple[Shape, Shape]:
-    """Shapes of the inputs and of the outputs of an example; an older file does not tell, and needs its data for it."""
-    known = run.provenance.get("shapes", {}).get(json.dumps(run.member_spec(member)["dataset"]))
-    if known:
-        inputs, outputs = map(tuple, known)
-        return inputs, outputs
-    dataset = dataset_of(run, [member], registry, who)
-    return tuple(dataset.load("train")[0].shape[1:]), dataset.task().shape
-
-
 def _same_data(dataset: Dataset, known: list[str] | None, who: str) -> None:
     """Compare with the digests of the data in the file; an older file without digests is not checked."""
     from ebayes_core.engine import data

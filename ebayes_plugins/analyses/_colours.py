@@ -33,10 +33,11 @@ def colour(rho: float, noise: str = "heterogeneous", other: int = 0) -> Any:
 
 
 def colours(names: np.ndarray, rho: np.ndarray) -> dict[str, Any]:
-    """Mechanism -> colour, from one row per network; costs without exponent have colours in their order."""
+    """Mechanism -> colour in the order of the rows, one per network; costs without exponent have colours in theirs."""
     first = dict(zip(names.tolist()[::-1], rho.tolist()[::-1], strict=True))
-    others = [name for name in dict.fromkeys(names.tolist()) if np.isnan(first[name])]
-    return {name: colour(first[name], other=others.index(name) if name in others else 0) for name in first}
+    order = list(dict.fromkeys(names.tolist()))
+    others = [name for name in order if np.isnan(first[name])]
+    return {name: colour(first[name], other=others.index(name) if name in others else 0) for name in order}
 
 
 def _on_scale(rho: float) -> tuple[float, ...]:

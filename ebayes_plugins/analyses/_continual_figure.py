@@ -31,6 +31,7 @@ def draw(arrays: Arrays, figure: Figure, names: list[str], finding: str) -> None
     axes = page(figure, 1, 3, 0.21 * len(shown) + 0.45)[0]
     for ax, panel in zip(axes, PANELS, strict=True):
         _panel(ax, arrays, shown, panel)
+    axes[0].set_ylabel("how it learns")
     for ax in axes[1:]:
         ax.set_yticklabels([])
     small(figure)

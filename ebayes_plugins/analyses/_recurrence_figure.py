@@ -33,11 +33,11 @@ def draw(arrays: Arrays, figure: Figure, finding: str) -> None:
     """Panels in two columns: integrators and trained networks, if there are any, their slopes, and the shares."""
     held = arrays["integrator"].astype(bool)
     panels: list[Callable[[Axes], None]] = [
-        lambda ax, some=some, name=name: _sigmas(ax, arrays, some, _tones(arrays), name)  # type: ignore[misc]
+        lambda ax, some=some, name=name: _sigmas(ax, arrays, some, colours(arrays["mechanism"], arrays["rho"]), name)  # type: ignore[misc]
         for some, name in ((held, "perfect integrator"), (~held, "trained networks"))
         if some.any()
     ]
-    panels.append(lambda ax: _slopes(ax, arrays, _tones(arrays)))
+    panels.append(lambda ax: _slopes(ax, arrays, colours(arrays["mechanism"], arrays["rho"])))
     if np.isfinite(arrays["profile"]).any():
         panels.append(lambda ax: _shares(ax, arrays))
     axes = page(figure, -(-len(panels) // 2), 2, 2.2, 1.7).ravel()
@@ -50,14 +50,8 @@ def draw(arrays: Arrays, figure: Figure, finding: str) -> None:
     n = arrays["n"][~held] if (~held).any() else arrays["n"]
     trained = " that is trained" if held.any() else ""
     about = f"{count(len(held), 'network')}; {counts(n, 'recurrent synapse')} in each{trained}"
-    key(figure, _entries(arrays, _tones(arrays)), NOTES, about, ncols=5)
+    key(figure, _entries(arrays, colours(arrays["mechanism"], arrays["rho"])), NOTES, about, ncols=5)
     titled(figure, finding)
-
-
-def _tones(a: Arrays) -> dict[str, Any]:
-    """The colour of each mechanism, in the order of the spec."""
-    known = colours(a["mechanism"], a["rho"])
-    return {name: known[name] for name in dict.fromkeys(a["mechanism"].tolist())}
 
 
 def _sigmas(ax: Axes, a: Arrays, mine: np.ndarray, tones: dict[str, Any], title: str) -> None:

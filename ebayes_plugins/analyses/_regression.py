@@ -41,6 +41,11 @@ def fit_halves(halves: list[np.ndarray], y: np.ndarray) -> dict[str, float]:
     return plain | {"slope": slope, "intercept": float(y.mean() - slope * mean.mean()), "slope_half_width": half}
 
 
+def paired(ours: dict[int, float], theirs: dict[int, float]) -> np.ndarray:
+    """Differences within seeds, which share initial means and the order of the data."""
+    return np.array([ours[seed] - theirs[seed] for seed in ours if seed in theirs])
+
+
 def over_seeds(values: np.ndarray) -> tuple[float, float]:
     """Mean of the finite values, one per seed, and the half width of its 95% interval (Student's t); NaN for fewer than
     two.

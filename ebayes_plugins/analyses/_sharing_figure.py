@@ -29,7 +29,7 @@ FREE, ROW, LEAST, ROOM = 0.6, 0.16, 2.0, 1.5  #: inches: labels, a row, the pane
 
 def draw(arrays: Arrays, figure: Figure, finding: str) -> None:
     """Left: the power rho + 2 of the ratio against P, the same for all costs; right: its factors besides P."""
-    tones, shared = _tones(arrays), _shared(arrays)
+    tones, shared = colours(arrays["mechanism"], arrays["rho"]), _shared(arrays)
     rows = len(shared) * (len(EXCESS) + GAP)
     figure.set_size_inches(WIDTH, max(ROW * rows + FREE, LEAST) + ROOM)
     left, right = figure.subplots(1, 2)
@@ -38,12 +38,6 @@ def draw(arrays: Arrays, figure: Figure, finding: str) -> None:
     small(figure)
     titled(figure, finding)
     key(figure, _entries(tones), *_notes(arrays), ncols=4)
-
-
-def _tones(a: Arrays) -> dict[str, Any]:
-    """Colours of the mechanisms, in the order of the spec."""
-    found = colours(a["mechanism"], a["rho"])
-    return {name: found[name] for name in dict.fromkeys(a["mechanism"].tolist())}
 
 
 def _shared(a: Arrays) -> list[float]:

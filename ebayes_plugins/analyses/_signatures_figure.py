@@ -28,7 +28,7 @@ COLUMNS = ("rank_correlation", "slope")
 
 def draw(arrays: Arrays, figure: Figure, finding: str) -> None:
     """Two columns for each quantity: the rank correlation, and the slope with the optimum's as dashed lines."""
-    places, tones = rows(arrays), _tones(arrays)
+    places, tones = rows(arrays), colours(arrays["mechanism"], arrays["rho"])
     last = max(places.values(), default=0.0)
     figure.set_size_inches(WIDTH, min(ROW * (last + 2) + ROOM, LARGEST[1]))
     shown = [q for q in QUANTITIES if q.estimator in arrays["quantity"]]
@@ -53,12 +53,6 @@ def rows(arrays: Arrays) -> dict[tuple[str, int], float]:
             at += 1
             found[task, layer] = at
     return found
-
-
-def _tones(a: Arrays) -> dict[str, Any]:
-    """Colours of the mechanisms, in the order of the spec."""
-    found = colours(a["mechanism"], a["rho"])
-    return {name: found[name] for name in dict.fromkeys(a["mechanism"].tolist())}
 
 
 def _panel(

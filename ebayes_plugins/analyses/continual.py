@@ -9,7 +9,7 @@ import numpy as np
 from ebayes_core.contract.slots import Analysis
 from ebayes_core.errors import UserError
 from ebayes_plugins.analyses._common import finished, settings
-from ebayes_plugins.analyses._regression import over_seeds
+from ebayes_plugins.analyses._regression import over_seeds, paired
 from ebayes_plugins.analyses._titles import count
 
 if TYPE_CHECKING:
@@ -62,8 +62,8 @@ class Continual(Analysis):
             row: dict[str, Any] = {"arm": name, "seeds": len(set(arrays["seed"][mine].tolist()))}
             for number in MEASURED:
                 row |= dict(zip((number, f"± {number}"), over_seeds(arrays[number][mine]), strict=True))
-            gain = over_seeds(paired(arrays, "accuracy", name, names[0]))
-            rows.append(row | dict(zip((f"accuracy minus that of {names[0]}", "± (paired)"), gain, strict=True)))
+            more = over_seeds(gain(arrays, name, names[0]))
+            rows.append(row | dict(zip((f"accuracy minus that of {names[0]}", "± (paired)"), more, strict=True)))
         return {key: np.array([row[key] for row in rows]) for key in rows[0]}
 
     def headline(self, arrays: Arrays) -> str:
@@ -103,20 +103,21 @@ def names_of(arrays: Arrays) -> list[str]:
     return list(dict.fromkeys(arrays["arm"].tolist()))
 
 
-def paired(arrays: Arrays, number: str, one: str, other: str) -> np.ndarray:
-    """Differences of two arms, one for each seed that both have."""
-    values: dict[str, dict[int, float]] = {one: {}, other: {}}
-    for arm, seed, value in zip(arrays["arm"], arrays["seed"], arrays[number], strict=True):
-        values.get(str(arm), {})[int(seed)] = float(value)
-    return np.array([values[one][k] - values[other][k] for k in values[one] if k in values[other]])
+def gain(arrays: Arrays, one: str, other: str) -> np.ndarray:
+    """Accuracy of one arm minus that of another, for each seed that both have."""
+    ours, theirs = (
+        dict(zip(arrays["seed"][mine].tolist(), arrays["accuracy"][mine].tolist(), strict=True))
+        for mine in (arrays["arm"] == one, arrays["arm"] == other)
+    )
+    return paired(ours, theirs)
 
 
 def _place(arrays: Arrays) -> str:
     """What it gains that the precise synapses are those which move little, beside the same sigmas shuffled."""
     if not set(PAIR) <= set(names_of(arrays)):
         return ""
-    gain, half = (100 * number for number in over_seeds(paired(arrays, "accuracy", *PAIR)))
-    points = f"{gain:+.1f} ± {half:.1f} points" if np.isfinite(half) else f"{gain:+.1f} points"
+    more, half = (100 * number for number in over_seeds(gain(arrays, *PAIR)))
+    points = f"{more:+.1f} ± {half:.1f} points" if np.isfinite(half) else f"{more:+.1f} points"
     return f"; steps by sigma^2 gain {points} over the same with sigma^2 shuffled"
 
 

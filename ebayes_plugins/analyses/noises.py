@@ -11,7 +11,7 @@ from ebayes_core.contract.slots import Analysis
 from ebayes_core.errors import UserError
 from ebayes_plugins.analyses._common import copies, finished, mechanism, multiplier, settings
 from ebayes_plugins.analyses._curves import scores
-from ebayes_plugins.analyses._regression import over_seeds
+from ebayes_plugins.analyses._regression import over_seeds, paired
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -87,7 +87,7 @@ class Noises(Analysis):
                     for name in MEASURED:
                         heading = name.replace("score", score).replace("_", " ").replace("silent", "silent share")
                         row |= dict(zip((heading, f"± {heading}"), over_seeds(_values(mine[name])), strict=True))
-                    gain = over_seeds(_paired(mine["score_sample"], found[first]["score_sample"]))
+                    gain = over_seeds(paired(mine["score_sample"], found[first]["score_sample"]))
                     rows.append(row | dict(zip((f"{score} minus that of {first}", "± (paired)"), gain, strict=True)))
         return {name: np.array([row.get(name, np.nan) for row in rows]) for name in rows[0]} if rows else {}
 
@@ -187,11 +187,6 @@ def _between(x: np.ndarray, y: np.ndarray, at: float) -> float:
 
 def _values(by_seed: dict[int, float]) -> np.ndarray:
     return np.array(list(by_seed.values()), dtype=float)
-
-
-def _paired(ours: dict[int, float], theirs: dict[int, float]) -> np.ndarray:
-    """Differences within seeds, which share initial means and the order of the data."""
-    return np.array([ours[seed] - theirs[seed] for seed in ours if seed in theirs])
 
 
 def _metric(run: Run, name: str) -> np.ndarray:

@@ -8,7 +8,6 @@ import numpy as np
 from pydantic import Field
 
 from ebayes_core.contract.slots import Analysis
-from ebayes_core.engine.data import shuffled
 from ebayes_core.errors import UserError
 from ebayes_core.trained.data import examples_of
 from ebayes_plugins.analyses._arms import arm, common, noisy, tone
@@ -74,6 +73,7 @@ class Uncertainty(Analysis):
     def _questions(self, run: Run, member: int) -> Questions:
         """The test examples, and those of the second data set of the spec."""
         from ebayes_core.contract.likelihoods import Classification, Regression  # torch takes two seconds
+        from ebayes_core.engine.data import shuffled
 
         dataset, spec = dataset_of(run, [member], self.kind), run.member_spec(member)
         task = dataset.task()

@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from ebayes_core.contract.slots import Dataset
-from ebayes_plugins.toys import SPLITS, one_of, orthogonal
+from ebayes_plugins.toys import orthogonal, random_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -46,7 +46,7 @@ class Integrator(Dataset):
         """Sequences (examples, steps, 1) and their sums (examples, 1), float64."""
         import torch
 
-        u = np.random.default_rng([self.seed, SPLITS.index(one_of(split))]).standard_normal((self.examples, self.steps))
+        u = random_of(self.seed, split).standard_normal((self.examples, self.steps))
         u = self.input_sd * (orthogonal(u) if self.orthogonal else u)
         return torch.from_numpy(u[..., None]), torch.from_numpy(u.sum(1, keepdims=True))
 
@@ -85,7 +85,7 @@ class Decision(Dataset):
         """Evidence (examples, steps, 2) and the right choices (examples,), half of them each."""
         import torch
 
-        random = np.random.default_rng([self.seed, SPLITS.index(one_of(split))])
+        random = random_of(self.seed, split)
         choice = _halves(self.examples, random)
         x = random.standard_normal((self.examples, self.steps, 2))
         x += self.evidence * np.where(choice[:, None, None] == np.arange(2), 1, -1)
@@ -120,7 +120,7 @@ class Memory(Dataset):
         """Inputs (examples, delay + 2, 2) and the cues (examples,), half of them each: 0 for -1, and 1 for 1."""
         import torch
 
-        random = np.random.default_rng([self.seed, SPLITS.index(one_of(split))])
+        random = random_of(self.seed, split)
         cue, x = _halves(self.examples, random), np.zeros((self.examples, self.delay + 2, 2))
         x[:, 0, 0] = 2 * cue - 1 + self.cue_sd * random.standard_normal(self.examples)
         x[:, -1, 1] = 1

@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from ebayes_core.contract.slots import Dataset
-from ebayes_plugins.toys import SPLITS, one_of, orthogonal
+from ebayes_plugins.toys import orthogonal, random_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -61,7 +61,7 @@ class Teacher(Dataset):
         """Inputs (examples, inputs) and targets (examples, outputs), float64."""
         import torch
 
-        random = np.random.default_rng([self.seed, SPLITS.index(one_of(split))])
+        random = random_of(self.seed, split)
         x = random.standard_normal((self.examples, self.inputs))
         x = (orthogonal(x) if self.orthogonal else x) * np.sqrt(self.spectrum())
         first, second = self.weights()

@@ -75,7 +75,7 @@ def test_a_noise_that_single_precision_rounds_to_nothing_is_refused(registry: Re
     text = 'name = "a"\nnoise = {{ kind = "heterogeneous", sigma_0 = {} }}'
     with pytest.raises(SpecError, match="sigma_0 = 5e-324: must be greater"):
         spec.loads(text.format("5e-324"), registry)
-    assert spec.loads(text.format("1e-12"), registry).noise.sigma_0 == 1e-12
+    assert spec.loads(text.format("1e-30"), registry).noise.sigma_0 == 1e-30
 
 
 def test_a_mixture_has_its_bound(registry: Registry, tmp_path: Path) -> None:
