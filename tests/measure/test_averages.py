@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from ebayes_core.contract.registry import Registry
-from ebayes_core.engine import evaluation
+from ebayes_core.engine import cohort as cohorts
 from ebayes_core.engine.cohort import Cohort
 from ebayes_core.engine.evaluation import evaluate
 from ebayes_core.engine.loop import train
@@ -107,7 +107,7 @@ def test_probes_are_averages_over_all_their_examples(registry: Registry, probe_b
 @pytest.mark.parametrize("chunk", [1, 7, 360, 1000])
 def test_scores_are_averages_over_all_test_examples(registry: Registry, chunk: int, monkeypatch) -> None:
     """Without noise, for any numbers of examples per network and per forward pass; 360 examples."""
-    monkeypatch.setattr(evaluation, "CHUNK", chunk)
+    monkeypatch.setattr(cohorts, "CHUNK", chunk)
     c = cohort(registry, DIGITS, "noise.kind=none", f"measurement.sample_batch={chunk}", "training.epochs=1")
     p = trained(c).parameters
     found, y = evaluate(c, p, generator(0, MEASURE)), c.data.y_test

@@ -264,7 +264,7 @@ def test_every_member_of_a_sweep_is_validated(registry: Registry) -> None:
     text = 'name = "x"\n[sweep]\n"cost.c" = [1.0, -2.0, 3.0]\n"training.epoch" = [1, 2]'
     assert mistakes(registry, text) == [
         "x.toml: [training] epoch: unknown field; did you mean 'epochs'? allowed are epochs, batch_size, "
-        "schedule, sigma, means, dtype "
+        "schedule, sigma, means, stages, dtype "
         "(at every one of the 6 sweep points)",
         "x.toml: [cost] c = -2: must be greater than 0 (at cost.c = -2)",
     ]

@@ -77,14 +77,24 @@ BAYES = """
 """
 SMALL = 'name = "small"\ntraining = { epochs = 1 }\nmeasurement = { samples = 2 }\n'
 STUDENT = 'network = { kind = "mlp", hidden = [2], activations = ["linear", "linear"] }\n'
+TWO = SMALL.replace("epochs = 1", "epochs = 2")
+KERNELS = """
+[network]
+kind = "convolutional"
+layers = [{ channels = 2, size = 3, stride = 2 }]
+[sweep]
+"network.noise_per" = ["kernel", "position"]
+"""
 LENGTHS = """
 [sweep]
 dataset = [{ kind = "memory", delay = 1, examples = 20 }, { kind = "memory", delay = 3, examples = 20 }]
 """
-#: analyses that ask for more than any run has: a variational network, a linear teacher, or a function of one variable
+#: analyses that ask for more than any run has: as a variational network, or tasks in a row
 RUNS = {
     "posterior": f'{SMALL}dataset = {{ kind = "digits" }}\nnetwork = {{ kind = "mlp", hidden = [8] }}\n{BAYES}',
     "estimators": f'{SMALL}dataset = {{ kind = "teacher", inputs = 3, examples = 40 }}\n{STUDENT}',
+    "continual": f'{TWO}dataset = {{ kind = "permuted", tasks = 2 }}\nnetwork = {{ kind = "mlp", hidden = [8] }}',
+    "weight_sharing": f'{SMALL}dataset = {{ kind = "digits", layout = "image" }}\n{KERNELS}',
     "recurrence": f'{SMALL}network = {{ kind = "recurrent", hidden = 2 }}\n{LENGTHS}',
     "predictive": f'{SMALL}dataset = {{ kind = "cubic" }}\nnetwork = {{ kind = "mlp", hidden = [8] }}\n{BAYES}',
 }
