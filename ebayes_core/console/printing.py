@@ -9,6 +9,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import Any, Literal
 
 from rich.cells import cell_len
@@ -113,9 +114,11 @@ def _room(keys: list[Column], others: list[Column], width: float) -> bool:
 def _even(columns: list[Column], width: float) -> list[list[Column]]:
     """As few blocks as possible, of similar width, so that no column is left alone in the last block."""
     found = blocks(columns, width)
-    while len(found) > 1 and len(narrower := blocks(columns, width - 1)) == len(found):
-        found, width = narrower, width - 1
-    return found
+    if len(found) == 1:
+        return found
+    narrower = (blocks(columns, least) for least in range(int(width), 0, -1))
+    *_, even = takewhile(lambda tried: (len(tried), tried[0][0]) == (len(found), found[0][0]), narrower)
+    return even
 
 
 def _widths(columns: list[Column], width: float) -> list[int]:

@@ -36,9 +36,7 @@ def shuffle(cohort: Cohort, state: State, given: Ingredients) -> None:
     """Write the variance of another synapse of the layer for each synapse, always the same one, if steps take it."""
     if not given.variances:  # sigma of every synapse would be a third of a step
         return
-    for out, sigma, order in zip(
-        given.variances, cohort.formulas.sigmas(state.parameters), cohort.others, strict=True
-    ):
+    for out, sigma, order in zip(given.variances, cohort.formulas.sigmas(state.parameters), cohort.others, strict=True):
         torch.index_select(sigma, 1, order, out=out)
         out.square_()
 

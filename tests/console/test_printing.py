@@ -95,6 +95,19 @@ def test_keys_that_leave_no_room_are_numbered() -> None:
     assert all(line.split()[0] in ("#", "1", "2") for line in lines if line.strip())
 
 
+def test_keys_with_room_stay_names_where_blocks_of_even_width_would_number_them() -> None:
+    names = [Column(head, ["a" * 9, "b" * 9], words=True, key=True) for head in ("slot", "kind")]
+    lines = printed(40, Listing("", [*names, *columns("one", "two", cell="-1.2345678e-05")]))
+    assert all(line.split()[0] in ("slot", "a" * 9, "b" * 9) for line in lines if line.strip())
+
+
+@pytest.mark.parametrize("width", [1, 9, 10])
+def test_a_screen_as_narrow_as_one_column_shows_one_at_a_time(width: int) -> None:
+    lines = printed(width, Listing("", [Column("seed", ["10", "11"], key=True), *columns("one", "two")]))
+    shown = [line.split()[-1] for line in lines if line.strip() and "1" not in line]
+    assert shown == ["seed", "one", "0.5", "two", "0.5"]
+
+
 def test_a_column_wider_than_the_screen_is_longer_than_the_screen() -> None:
     (line,) = (line for line in printed(20, Listing("", columns("x", cell="1" * 30))) if "1" in line)
     assert line.strip() == "1" * 30
