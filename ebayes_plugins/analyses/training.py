@@ -1,4 +1,4 @@
-"""Training curves: the terms of the objective separately, accuracy, and sigma."""
+"""Training curves: the terms of the objective separately, accuracy, sigma, and how far the means have moved."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ PANELS = (
     ("cost of large means", "sum over synapses (nat)", True, "magnitude", None),
     ("cost of reliability", "sum over synapses (nat)", True, "reliability", None),
     ("accuracy: test (line), training (dots)", "fraction correct", False, "accuracy_test", "accuracy_train"),
-    ("noise of the median synapse", "σ (weight)", True, "sigma_median", None),
-    ("noise: RMS (line), mean (dots)", "σ (weight)", True, "sigma_rms", "sigma_mean"),
+    ("noise: RMS (line), median (dots)", "σ (weight)", True, "sigma_rms", "sigma_median"),
+    ("means: path (line), shortest (dots)", "sum over synapses (weight)", False, "mu_travelled", "mu_moved"),
 )
 Dash = Literal["-", "--", ":", "-."]
 DASHES: tuple[Dash, ...] = ("-", "--", ":", "-.")
@@ -39,7 +39,7 @@ LINES, DOTS = (
 
 
 class TrainingCurves(Analysis):
-    """Training curves: the terms of the objective, accuracy, and sigma over the epochs."""
+    """Training curves: the terms of the objective, accuracy, sigma, and the path of the means over the epochs."""
 
     kind: Literal["training"] = "training"
 
@@ -65,12 +65,12 @@ class TrainingCurves(Analysis):
     def draw(self, arrays: dict[str, np.ndarray], figure: Figure) -> None:
         """One panel per quantity, one line per network: colour for the swept number, dashes for the rest."""
         shown = spread(np.argsort(arrays["value"], kind="stable").tolist(), LINES)
-        panels = [panel for panel in (*PANELS, *_stages(arrays)) if np.isfinite(arrays[panel[3]]).any()]
+        panels = [panel for panel in (*PANELS, *_stages(arrays)) if _known(arrays, panel[3])]
         rows = max(2, -(-len(panels) // 3))
         axes = page(figure, rows, 3, 1.9).ravel()
         for ax, panel in zip(axes, panels, strict=False):
             self._panel(ax, arrays, panel, shown)
-        for ax in axes[len(panels) :]:  # a regression has no accuracy
+        for ax in axes[len(panels) :]:
             figure.delaxes(ax)
         small(figure)
         handles = [*_colour_handles(arrays), *_dash_handles(arrays)]
@@ -103,10 +103,20 @@ class TrainingCurves(Analysis):
         ax.set(title=title, xlabel="epoch", ylabel=unit, yscale=axis_scale(arrays[line]) if wide else "linear")
 
 
+def _known(arrays: dict[str, np.ndarray], curve: str) -> bool:
+    """Whether there is a number to draw: a regression has no accuracy, an old file no path of the means."""
+    return curve in arrays and bool(np.isfinite(arrays[curve]).any())
+
+
 def _change(arrays: dict[str, np.ndarray], name: str, what: str) -> str:
-    """How many times as large a curve ends, in the median network; empty if it is not known."""
+    """How many times as large a curve ends, in the median network; empty if it is not known.
+
+    The first value is that of the first epoch if, like the loss, the curve is not known before it.
+    """
+    curves = arrays[name]
+    first = np.take_along_axis(curves, np.isfinite(curves).argmax(1)[:, None], 1)[:, 0]
     with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = arrays[name][:, -1] / arrays[name][:, 0]
+        ratio = curves[:, -1] / first
     known = ratio[np.isfinite(ratio) & (ratio > 0)]
     if not len(known):
         return ""

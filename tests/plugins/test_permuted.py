@@ -207,11 +207,26 @@ def test_analyses_evaluate_networks_again_on_the_last_task() -> None:
 def test_the_training_figure_shows_what_is_forgotten() -> None:
     run = {f"accuracy_test_stage_{k}": np.zeros((1, 3)) for k in range(1, 6)} | {"accuracy_test": np.zeros((1, 3))}
     assert [panel[3][-1] for panel in _stages(run)] == ["1", "3", "5"] and not _stages({"accuracy_test": run})
-    curves = ("nll_sum", "magnitude", "reliability", "accuracy_train", "sigma_median", "sigma_rms", "sigma_mean")
+    curves = (
+        "nll_sum",
+        "magnitude",
+        "reliability",
+        "accuracy_train",
+        "sigma_median",
+        "sigma_rms",
+        "mu_travelled",
+        "mu_moved",
+    )
     about = {"value": np.zeros(1), "field": np.array(["member"]), "group": np.array(["a"]), "label": np.array(["a"])}
     figure = Figure()
     TrainingCurves().draw({**run, **dict.fromkeys(curves, np.ones((1, 3))), **about}, figure)
     assert [ax.get_title() for ax in figure.axes][6:] == [f"test accuracy, stage {k}" for k in (1, 3, 5)]
+
+
+def test_the_training_figure_says_how_far_the_loss_falls_from_the_first_epoch_that_has_one() -> None:
+    loss, sigma = np.array([[np.nan, 8, 2], [np.nan, 8, 4], [np.nan, 8, 6.0]]), np.array([[1, 2, 3.0]] * 3)
+    told = TrainingCurves().headline({"nll_sum": loss, "sigma_rms": sigma, "value": np.zeros(3)})
+    assert "the loss falls to 0.5 times its first value" in told and "grows to 3 times" in told
 
 
 def test_fewer_epochs_than_tasks_are_refused(registry: Registry) -> None:
