@@ -27,13 +27,14 @@ class Rule(NamedTuple):
     slope: Callable[[float], float]  #: of ln |change| on ln sigma^2 at the optimum of a power law of this exponent
 
 
-#: A gradient goes with H^(1/2), a step with H^(1/2 - alpha), and sigma^2 with H^(-2/(rho + 2)). The variance of a
-#: weight is its inverse curvature for variational Bayes (rho = 0) only: under any other cost the last two rules differ.
+#: A gradient goes with H^(1/2), a step with H^(1/2 - alpha), and sigma^2 with H^(-2/(rho + 2)). Both of the last
+#: two rules are called natural gradients, but the variance of a weight is its inverse curvature for variational Bayes
+#: (rho = 0) only: under any other cost they differ.
 #: Momentum is left out: it changes no slope, and continuations that begin with the same momentum are not independent.
 RULES = (
     Rule("SGD", Sgd(momentum=0.0), "", lambda rho: -(rho + 2) / 4),
     Rule("Adam", Adam(beta1=0.0), "", lambda rho: 0.0),
-    Rule("natural gradient", Natural(), "curvature", lambda rho: (rho + 2) / 4),
+    Rule("steps divided by H", Natural(), "curvature", lambda rho: (rho + 2) / 4),
     Rule("steps times σ²", Natural(), "variance", lambda rho: (2 - rho) / 4),
 )
 

@@ -159,13 +159,16 @@ WORDS = {
 
 
 def title(a: Arrays) -> str:
-    """The finding: slopes as a share of those expected of a linear unit, for tasks in which none may be zero."""
+    """The finding: slopes as a share of those expected of a linear unit, for tasks in which none may be zero.
+
+    A trend is stated only if it is that of every task.
+    """
     share, said = a["slope_mean"] / a["slope_expected"], []
     clear = np.abs(a["slope_mean"]) > np.nan_to_num(a["slope_over_seeds"])
     for task in dict.fromkeys(a["slope_task"].tolist()):
         mine = a["slope_task"] == task
         said.append(f"{_percent(share[mine])} ({task})" if clear[mine].all() else f"undecided ({task})")
-    trend = WORDS.get(frozenset(np.sign(a["slope_mean"][clear]).tolist()), "")
+    trend = WORDS.get(frozenset(np.sign(a["slope_mean"]).tolist()), "") if clear.all() else ""
     return f"{trend}Slopes of ln σ on ln T, relative to theory: {', '.join(said)}"
 
 

@@ -53,7 +53,7 @@ def test_the_slopes_of_a_regression_at_its_optimum_are_those_of_theory(rho: floa
     found = {}
     for rule, (change,) in zip(RULES, learning.changes(), strict=True):
         found[rule.name] = regress(variance, np.log(change.numpy().ravel()))
-    known = {"SGD": -(rho + 2) / 4, "Adam": 0, "natural gradient": (rho + 2) / 4, "steps times σ²": (2 - rho) / 4}
+    known = {"SGD": -(rho + 2) / 4, "Adam": 0, "steps divided by H": (rho + 2) / 4, "steps times σ²": (2 - rho) / 4}
     for name, fit in found.items():
         assert fit["stderr"] < 0.006, name
         assert fit["slope"] == pytest.approx(known[name], abs=4 * fit["stderr"]), name
@@ -160,7 +160,7 @@ def test_of_a_results_file_all_layers_and_rules_are_measured_and_drawn(run: ebay
     assert len(arrays["rule"]) == 4 * 2 * 4, "networks, layers, rules"
     np.testing.assert_allclose(arrays["rho"], np.repeat([0.5, 0.4], 16), rtol=1e-4)
     slopes = {rule.name: arrays["change_slope"][arrays["rule"] == rule.name] for rule in RULES}
-    assert (slopes["SGD"] < slopes["Adam"]).all() and (slopes["Adam"] < slopes["natural gradient"]).all()
+    assert (slopes["SGD"] < slopes["Adam"]).all() and (slopes["Adam"] < slopes["steps divided by H"]).all()
     mine = (arrays["member"] == 0) & (arrays["layer"] == 1) & (arrays["rule"] == "SGD")
     pair = (arrays["point"] == arrays["point"][mine]).nonzero()[0]
     assert len(pair) == 2

@@ -129,6 +129,9 @@ def test_planted_slopes_are_found_with_their_interval_over_seeds() -> None:
     assert "the larger σ" in title({f"slope_{name}": values for name, values in rising.items()})
     varied = _slopes(planted(np.array([-1.0, 0.2, 0.9])))
     assert title({f"slope_{name}": values for name, values in varied.items()}).endswith("theory: undecided (memory)")
+    mixed = {f"slope_{name}": np.concatenate([found[name], varied[name]]) for name in found}
+    mixed["slope_task"] = np.array(["decision", "memory"])
+    assert title(mixed).startswith("Slopes of ln") and title(mixed).endswith("undecided (memory)")
 
 
 def test_runs_without_recurrent_networks_of_several_lengths_are_refused(
