@@ -110,6 +110,8 @@ def console_of() -> Console:
     # A file or a pipe has no width. All but the widest tables fit 200 columns in one block, for `less -S` or an editor;
     # COLUMNS overrides this. Brackets and colons in names and paths must not be read as markup or emoji.
     # Colours may be asked for in a pipe (FORCE_COLOR, as a notebook does for its shell), a moving line makes no sense.
+    if os.environ.get("COLUMNS") == "0":  # of a terminal that does not know its width
+        del os.environ["COLUMNS"]
     pipe = not (sys.stdout and sys.stdout.isatty())
     width, moves = 200 if pipe and "COLUMNS" not in os.environ else None, False if pipe else None
     return Console(width=width, force_interactive=moves, markup=False, highlight=False, emoji=False)

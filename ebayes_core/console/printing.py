@@ -116,7 +116,7 @@ def _even(columns: list[Column], width: float) -> list[list[Column]]:
     found = blocks(columns, width)
     if len(found) == 1:
         return found
-    narrower = (blocks(columns, least) for least in range(int(width), 0, -1))
+    narrower = (blocks(columns, least) for least in range(int(width), -1, -1))
     *_, even = takewhile(lambda tried: (len(tried), tried[0][0]) == (len(found), found[0][0]), narrower)
     return even
 

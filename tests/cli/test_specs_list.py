@@ -35,6 +35,15 @@ def cells(tmp_path: Path) -> Path:
     return target
 
 
+def test_a_width_of_zero_is_none(capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    assert status("plugins") == 0
+    known = capsys.readouterr().out
+    monkeypatch.setenv("COLUMNS", "0")
+    assert status("plugins") == 0
+    assert capsys.readouterr().out == known
+
+
 def test_each_spec_has_one_line(capsys, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     assert status("specs") == 0
