@@ -15,11 +15,7 @@ FIGURES = Path(__file__).parent / "figures"
 PANELS = [
     ("fig1", (0, 0.165, 0.212, 0.485), "Reliability has a price:\nenergy against sigma (mV), calcium"),
     ("fig5_optimum", (0.0, 0.09, 0.2255, 0.34), "Important synapses are reliable:\nvariance against curvature"),
-    (
-        "fig3_published",
-        (0, 0.682, 0.292, 0.957),
-        "At equal energy, a sigma for each\nsynapse (violet) does better than one",
-    ),
+    ("fig3_published", (0, 0.682, 0.292, 0.957), "At equal energy, a sigma each (violet)\nis better than one for all"),
     ("fig4_paper", (0.448, 0.077, 0.612, 0.19), "Noise goes where it does no harm:\ntwo synapses, one steep"),
     ("fig7_optimum", (0, 0.602, 0.474, 0.846), "Optimal noise follows\na Bayesian posterior"),
     ("fig6", (0.505, 0.135, 1, 0.49), "Synapses measured in cortex:\nthe same trend"),
