@@ -19,6 +19,7 @@ SOMETIMES = {
     "fisher_true": "the true Fisher is measured for likelihoods that can be sampled",
     "input": "inputs are measured for architectures with a trace",
 }
+UNPAID = ("variational_bayes", "variational_continual")  #: objectives without the cost of the spec
 NOISE = ("noise", "noise.kind", "noise.sigma_0")  #: fields of the noise, which do not belong to the mechanism
 
 
@@ -53,10 +54,20 @@ def _named(name: str, value: Any, leave_out: tuple[str, ...] = ()) -> str:
     return text if last == "kind" else f"{last} = {text}"
 
 
+def follows(values: Iterable[Any], others: Iterable[Any]) -> bool:
+    """Whether values are the same wherever the others are."""
+    pairs = {(str(value), str(other)) for value, other in zip(values, others, strict=True)}
+    return len(pairs) == len({other for _, other in pairs})
+
+
+def pays(spec: dict[str, Any]) -> bool:
+    """Whether the cost of the spec is part of a network's objective."""
+    return spec["inference"]["kind"] not in UNPAID
+
+
 def exponent(spec: dict[str, Any]) -> float:
-    """rho of a network's reliability cost; NaN if it is not a power law."""
-    pays = spec["inference"]["kind"] != "variational_bayes"
-    return float(spec["cost"].get("rho", np.nan)) if pays else np.nan
+    """rho of a network's reliability cost; NaN if it is not a power law, or is not paid."""
+    return float(spec["cost"].get("rho", np.nan)) if pays(spec) else np.nan
 
 
 def multiplier(spec: dict[str, Any]) -> float:

@@ -46,7 +46,8 @@ def draw(arrays: Arrays, figure: Figure, finding: str) -> None:
 def _estimates(ax: Axes, a: Arrays, layer: int) -> None:
     """Estimates of each synapse against its exact curvature, and the line where they agree."""
     x = a["shown_exact"][layer - 1]
-    for name, tone, marker in zip(SHOWN, OTHERS, MARKERS, strict=False):
+    shown = [name for name in SHOWN if f"shown_{name}" in a]
+    for name, tone, marker in zip(shown, OTHERS, MARKERS, strict=False):
         look: dict[str, Any] = {"color": tone, "marker": marker, "markersize": 2, "linestyle": "none", "alpha": 0.6}
         ax.plot(x, a[f"shown_{name}"][layer - 1], label=NAMES[name], rasterized=True, **look)
     ends = np.array([np.nanmin(x), np.nanmax(x)])
@@ -58,7 +59,7 @@ def _estimates(ax: Axes, a: Arrays, layer: int) -> None:
 
 def _biases(ax: Axes, a: Arrays, layer: int, tones: dict[str, Any]) -> None:
     """The bias of each estimator under each mechanism, in percent."""
-    first, names = firsts(a), list(NAMES)
+    first, names = firsts(a), [name for name in NAMES if name in a["estimator"]]
     first = first[(a["layer"][first] == layer) & np.isin(a["estimator"][first], names)]
     for number, (mechanism, tone) in enumerate(tones.items()):
         mine = first[a["mechanism"][first] == mechanism]
@@ -67,7 +68,7 @@ def _biases(ax: Axes, a: Arrays, layer: int, tones: dict[str, Any]) -> None:
         look: dict[str, Any] = {"fmt": "o", "color": tone, "markersize": 2.5, "elinewidth": 0.8}
         ax.errorbar(100 * a["bias_mean"][mine], at, xerr=bars, label=mechanism, **look)
     ax.axvline(0, color="0.1", linewidth=0.8)
-    ax.set(yticks=[-i for i in range(len(names))], yticklabels=NAMES.values(), xlabel="bias (%)")
+    ax.set(yticks=[-i for i in range(len(names))], yticklabels=[NAMES[name] for name in names], xlabel="bias (%)")
     ax.set_xscale("symlog", linthresh=10)
     ends = ax.get_xlim()
     ax.set_xticks([at for at in TICKS if ends[0] <= at <= ends[1]])

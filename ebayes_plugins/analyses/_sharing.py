@@ -38,9 +38,18 @@ def pairs(run: Run) -> list[Pair]:
         spec = run.member_spec(i)
         per = spec["network"].get(FIELD)
         rest = {**spec, "network": {k: v for k, v in spec["network"].items() if k != FIELD}}
-        if per is not None and np.isfinite(exponent(spec)):
+        if per is not None and _free(spec):
             found.setdefault(f"{run.seeds[i]} {rest}", {})[per] = i
     return [Pair(**twins) for twins in found.values() if len(twins) == 2]
+
+
+def _free(spec: dict[str, Any]) -> bool:
+    """Whether theory predicts a network's ratio: a power law of sigma alone, at the price of the spec, not a budget's.
+
+    A budget spends the same energy at another price, and the optimum of `cv` depends on the means.
+    """
+    alone = spec["cost"]["kind"] != "cv" and spec["inference"]["kind"] != "budget"
+    return alone and bool(np.isfinite(exponent(spec)))
 
 
 class Examples(NamedTuple):

@@ -133,7 +133,7 @@ def _entries(tones: dict[str, Any]) -> list[Any]:
 
 
 def _notes(a: Arrays) -> list[str]:
-    seeds, pairs = len(set(a["seed"].tolist())), len(a["point"]) // len(set(a["layer"].tolist()))
+    seeds, pairs = len(set(a["seed"].tolist())), int((a["layer"] == 1).sum())
     b = np.concatenate([a["balance_kernel"], a["balance_position"]])
     return [
         f"Geometric means over {count(seeds, 'seed')} with 95% intervals (Student's t); {count(pairs, 'pair')} of "

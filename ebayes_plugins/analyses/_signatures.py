@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ebayes_core.contract.claim import Measured
+from ebayes_plugins.analyses._common import mean_band
 from ebayes_plugins.analyses._importance_claims import HELD_OUT
 from ebayes_plugins.analyses._intervals import by_seed
 from ebayes_plugins.analyses._panels import Arrays
@@ -41,10 +42,11 @@ def groups(arrays: Arrays) -> dict[tuple[Any, ...], np.ndarray]:
 def measured(arrays: Arrays, mine: np.ndarray, name: str) -> Measured:
     """A number of a layer: its mean over seeds with the 95% interval.
 
-    Networks of one seed, as of a sweep of the price, are no independent ones: their mean counts once.
+    Networks of one seed, as of a sweep of the price, are no independent ones: the mean of those of which the number is
+    known counts once.
     """
     seeds, values = arrays["seed"][mine], arrays[name][mine]
-    found = by_seed(name, np.array([values[seeds == seed].mean() for seed in np.unique(seeds)]))
+    found = by_seed(name, np.array([mean_band(values[seeds == seed])[0] for seed in np.unique(seeds)]))
     return found._replace(low=max(found.low, -1.0), high=min(found.high, 1.0)) if name == RANK else found
 
 

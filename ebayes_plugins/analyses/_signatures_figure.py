@@ -91,9 +91,9 @@ def _offset(i: int, n: int) -> float:
 def _mark(ax: Axes, a: Arrays, mine: np.ndarray, column: str, y: float, tone: Any) -> None:
     """The mean over seeds and its interval; hollow if sigma is not at its optimum."""
     found, balanced = measured(a, mine, column), _balanced(a, mine)
-    half = np.nan_to_num(found.high - found.value)
+    bars = np.nan_to_num([[found.value - found.low], [found.high - found.value]])
     ax.errorbar(
-        found.value, y, xerr=half, color=tone, marker="o", markersize=2.6, elinewidth=0.8, linestyle="",
+        found.value, y, xerr=bars, color=tone, marker="o", markersize=2.6, elinewidth=0.8, linestyle="",
         markeredgewidth=0.7, markerfacecolor=tone if balanced else "white", zorder=3,
     )  # fmt: skip
 

@@ -30,6 +30,9 @@ DOTS = (
 )
 
 
+PANEL = "First panel: solid with sigma as trained, dotted with it shuffled, in the colours of the others. "
+
+
 def draw(arrays: Arrays, figure: Figure) -> None:
     """Four panels: risk against coverage, rank correlation, loss, second data set."""
     axes = page(figure, 2, 2, 2.2).ravel()
@@ -37,7 +40,10 @@ def draw(arrays: Arrays, figure: Figure) -> None:
     kinds = list(dict.fromkeys(arrays["arm"].tolist()))
     shown = spread(kinds, ENTRIES)
     arrays = arrays | {"saved": arrays["nll"] - arrays["nll_tempered"]}
-    _risks(axes[0], arrays, shown)
+    if np.isfinite(arrays["error"]).any():
+        _risks(axes[0], arrays, shown)
+    else:  # predictions of numbers are not right or wrong
+        axes[0].remove()
     for ax, (name, label) in zip(axes[1:], DOTS, strict=True):
         _dots(ax, arrays, shown, name)
         ax.set_xlabel(label)
@@ -92,16 +98,18 @@ def _pattern_handles(arrays: Arrays) -> list[Any]:
 
 
 def _notes(arrays: Arrays, shown: int, kinds: int) -> list[str]:
-    """What is shown, and how accurate the networks are."""
+    """What is shown, and, of classifiers, how accurate they are."""
     own = arrays["pattern"] == "own"
-    seeds = [int((own & (arrays["arm"] == kind)).sum()) for kind in dict.fromkeys(arrays["arm"].tolist())]
-    error = [100 * float(arrays["error"][own & (arrays["arm"] == k)].mean()) for k in dict.fromkeys(arrays["arm"])]
+    of = [own & (arrays["arm"] == kind) for kind in dict.fromkeys(arrays["arm"].tolist())]
+    seeds, error = [int(mine.sum()) for mine in of], [100 * float(arrays["error"][mine].mean()) for mine in of]
+    classes = bool(np.isfinite(error).all())
     return [
         f"{counts(arrays['n'], 'test example')}, {count(int(arrays['others'][0]), 'example')} of the second data set; "
-        f"means and 95% intervals over {counts(seeds, 'seed')}; error rates of the mean weights "
-        f"{min(error):.1f} to {max(error):.1f}%. Variance of the predictions over sampled networks. "
-        "First panel: solid with sigma as trained, dotted with it shuffled, in the colours of the others. "
-        "Temperatures: one multiplies every σ², another divides log probabilities; chosen on one half of the test "
-        "examples, measured on the other",
+        f"means and 95% intervals over {counts(seeds, 'seed')}"
+        + (f"; error rates of the mean weights {min(error):.1f} to {max(error):.1f}%" if classes else "")
+        + ". Variance of the predictions over sampled networks. "
+        + (PANEL if classes else "")
+        + f"Temperatures: one multiplies every σ²{', another divides log probabilities' if classes else ''}; chosen "
+        "on one half of the test examples, measured on the other",
         counted(**{"kinds of network": (shown, kinds)}),
     ]

@@ -29,7 +29,7 @@ def finding(arrays: Arrays) -> str:
         if name := _name(arrays, kind, pattern):
             of[name].append(round(float(np.nanmean(arrays["rank"][mine])), 2))
     parts = ", ".join(f"{span(values)} {name}" for name, values in of.items() if values)
-    return f"The variance of a prediction foretells the mean network's error: rank correlation {parts}."
+    return f"Rank correlation of a prediction's variance with the mean network's squared error: {parts}."
 
 
 def _name(arrays: Arrays, kind: str, pattern: str) -> str:

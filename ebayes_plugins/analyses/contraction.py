@@ -11,7 +11,16 @@ from pydantic import Field
 from ebayes_core.contract.slots import Analysis
 from ebayes_core.errors import UserError
 from ebayes_plugins.analyses._arms import arm, common, noisy, tone
-from ebayes_plugins.analyses._common import curvature, exponent, multiplier, not_flat, optimum, paid, slope_of
+from ebayes_plugins.analyses._common import (
+    analytic_slope,
+    curvature,
+    multiplier,
+    not_flat,
+    optimum,
+    paid,
+    pays,
+    slope_of,
+)
 from ebayes_plugins.analyses._contraction_words import AXES, finding, groups
 from ebayes_plugins.analyses._panels import Arrays, table
 from ebayes_plugins.analyses._regression import over_seeds
@@ -67,13 +76,13 @@ class Contraction(Analysis):
         return [
             {
                 "member": i, "arm": kind, "seed": run.seeds[i], "examples": run.metric("n_examples")[i],
-                "c": multiplier(run.member_spec(i)), "rho": exponent(run.member_spec(i)), "n": int(kept.sum()),
+                "c": multiplier(run.member_spec(i)), "n": int(kept.sum()), **_powers(run, i, kept, best),
                 "variance": float(np.log(_flat(run, i, "sigma")[kept] ** 2).mean()),
-                "optimal": float(np.log(_optimal(run, i, h)[kept] ** 2).mean()),
+                "optimal": float(np.log(best**2).mean()),
                 "curvature": float(np.log(h[kept]).mean()), "balance": run.metric("balance")[i],
                 "tone": np.array([str(tone(run.member_spec(i)))])[0],
             }
-            for i, h in zip(members, curvatures, strict=True) if kept.any()
+            for i, h in zip(members, curvatures, strict=True) if kept.any() for best in [_optimal(run, i, h)[kept]]
         ]  # fmt: skip
 
     def _curved(self, run: Run, member: int) -> np.ndarray:
@@ -142,6 +151,19 @@ def _drives(run: Run, member: int) -> Callable[[np.ndarray], np.ndarray]:
     return lambda sigma: np.concatenate([slope(part) for slope, part in each(sigma)])
 
 
+def _powers(run: Run, member: int, kept: np.ndarray, best: np.ndarray) -> dict[str, float]:
+    """In theory, d ln sigma^2 / d ln N and / d ln c of the median synapse, at constant curvature and a weak prior.
+
+    A budget is spent whatever N and c are, and variational Bayes does not pay c.
+    """
+    spec = run.member_spec(member)
+    if spec["inference"]["kind"] == "budget" or not pays(spec):
+        return {"power_data": 0.0 if pays(spec) else -1.0, "power_price": 0.0}
+    mu = float(np.median(np.abs(_flat(run, member, "mu")[kept])))
+    found = analytic_slope(slope_of(spec, mu), float(np.median(best)))
+    return {"power_data": found, "power_price": -found}
+
+
 def _along(networks: Arrays) -> dict[str, np.ndarray]:
     """The networks of each kind that differ in the amount of data, at one price, and in price, at one amount."""
     found = {axis: np.zeros(len(networks["arm"]), bool) for axis in AXES}
@@ -163,11 +185,9 @@ def _slopes(networks: Arrays) -> Iterator[dict[str, Any]]:
 
 def _fit(networks: Arrays, mine: np.ndarray, axis: str, x: np.ndarray) -> dict[str, Any]:
     """Slopes of ln sigma^2 on x, found and at the optimum, beside theory at constant curvature and a weak prior."""
-    rho = float(networks["rho"][mine][0])
-    size = 1.0 if np.isnan(rho) else 2 / (rho + 2)
     slope = lambda name: float(np.polyfit(x, networks[name][mine], 1)[0])
-    theory = -size if axis == "data" else 0.0 if np.isnan(rho) else size
     return {
         "axis": axis, "arm": networks["arm"][mine][0], "seed": networks["seed"][mine][0], "found": slope("variance"),
-        "solved": slope("optimal"), "curvature": slope("curvature"), "theory": theory,
+        "solved": slope("optimal"), "curvature": slope("curvature"),
+        "theory": float(networks[f"power_{axis}"][mine].mean()),
     }  # fmt: skip

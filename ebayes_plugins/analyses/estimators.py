@@ -10,7 +10,17 @@ from pydantic import Field
 from ebayes_core.contract.slots import Analysis
 from ebayes_core.errors import UserError
 from ebayes_core.results.record import HELD_OUT as HALVES
-from ebayes_plugins.analyses._common import analytic_slope, finished, mechanism, optimum, paid, slope_of
+from ebayes_plugins.analyses._common import (
+    analytic_slope,
+    exponent,
+    finished,
+    follows,
+    mechanism,
+    multiplier,
+    optimum,
+    paid,
+    slope_of,
+)
 from ebayes_plugins.analyses._linear_teacher import EXACT, NAMES, TEST, exact, firsts
 from ebayes_plugins.analyses._panels import Arrays, over_points, table
 from ebayes_plugins.analyses._plugins import plugin
@@ -40,7 +50,8 @@ class Estimators(Analysis):
                 'dataset = { kind = "teacher" } and network = { kind = "mlp", hidden = [10], activations = '
                 '["linear", "linear"] }'
             )
-        rows = [row for i in members for layer in (1, 2) for row in _rows(run, i, layer)]
+        named = zip(members, _mechanisms(run, members), strict=True)
+        rows = [{**row, "mechanism": name} for i, name in named for layer in (1, 2) for row in _rows(run, i, layer)]
         arrays = {name: np.array([row[name] for row in rows]) for name in rows[0]}
         parts = (arrays[name].tolist() for name in ("mechanism", "layer", "estimator"))
         point = np.array([", ".join(map(str, part)) for part in zip(*parts, strict=True)])
@@ -65,12 +76,12 @@ class Estimators(Analysis):
 
     def headline(self, arrays: Arrays) -> str:
         """The biases of the estimators that theory calls unbiased, with how many intervals include 0, and of others."""
-        parts = {words: _range(arrays, names) for words, names in GROUPS.items()}
-        return (
-            "Bias against the exact curvature of a linear student: of Gauss-Newton and the true Fisher, averaged over "
-            f"the noise, {parts['unbiased']}{_including_zero(arrays, GROUPS['unbiased'])}, of Gauss-Newton at the "
-            f"means {parts['means']}, of the empirical Fisher {parts['empirical']}."
-        )
+        known = {words: names for words, names in GROUPS.items() if np.isin(names, arrays["estimator"]).any()}
+        parts = [f"of {words} {_range(arrays, names)}" for words, names in known.items()]
+        parts[0] += _including_zero(arrays, GROUPS[BOTH])
+        if "gauss_newton_noise" not in arrays["estimator"]:
+            parts[0] = parts[0].replace("Gauss-Newton and ", "")
+        return f"Bias against the exact curvature of a linear student: {', '.join(parts)}."
 
     def draw(self, arrays: Arrays, figure: Figure) -> None:
         """Layers in rows: estimates against the exact curvature, biases, and sigma^2 against the exact curvature."""
@@ -79,11 +90,12 @@ class Estimators(Analysis):
         _estimators_figure.draw(arrays, figure, self.headline(arrays))
 
 
-#: estimators that the headline names together
+BOTH = "Gauss-Newton and the true Fisher, averaged over the noise,"
+#: estimators that the headline names together; the first are those that theory calls unbiased
 GROUPS = {
-    "unbiased": ("gauss_newton_noise", TEST, "fisher_true_noise"),
-    "means": ("gauss_newton_mean",),
-    "empirical": ("fisher_empirical_noise",),
+    BOTH: ("gauss_newton_noise", TEST, "fisher_true_noise"),
+    "Gauss-Newton at the means": ("gauss_newton_mean",),
+    "the empirical Fisher": ("fisher_empirical_noise",),
 }
 
 
@@ -110,27 +122,35 @@ def _is_student(spec: dict[str, Any]) -> bool:
     return spec["dataset"]["kind"] == "teacher" and linear
 
 
+def _mechanisms(run: Run, members: list[int]) -> list[str]:
+    """The mechanism of each network, with its price if networks of one mechanism have several."""
+    names = [", ".join(mechanism(run, i, ())) for i in members]
+    prices = [f"{multiplier(run.member_spec(i)):g}" for i in members]
+    if follows(prices, names):
+        return names
+    return [f"{name}, c = {price}" for name, price in zip(names, prices, strict=True)]
+
+
 def _synapses(run: Run, member: int, layer: int) -> dict[str, np.ndarray]:
     """The exact curvature and all estimates of each synapse, (synapses,), per example."""
     means, sigmas = ([run.layer(member, i, name) for i in (1, 2)] for name in ("mu", "sigma"))
     known = exact(means, sigmas, plugin(run.member_spec(member), "dataset").spectrum())[layer - 1].ravel()
-    read = lambda name: run.layer(member, layer, name).astype(float).ravel()
-    halves = [read(name) for name in HALVES]
-    found = {name: sum(halves) / 2 if name == TEST else read(name) for name in NAMES}
-    return {EXACT: known, **found, **dict(zip(HALVES, halves, strict=True)), "variance": read("sigma") ** 2}
+    there = [name for name in (*NAMES, *HALVES) if name in run.layer_names(member)]
+    found = {name: run.layer(member, layer, name).astype(float).ravel() for name in (*there, "sigma")}
+    tested = {TEST: sum(found[name] for name in HALVES) / 2} if HALVES[0] in found else {}
+    return {EXACT: known, **found, **tested, "variance": found["sigma"] ** 2}
 
 
 def _rows(run: Run, member: int, layer: int) -> list[dict[str, Any]]:
     """A row for the exact curvature and for each estimator of a layer."""
     s = _synapses(run, member, layer)
     about = {
-        "member": member, "layer": layer, "mechanism": ", ".join(mechanism(run, member, ())), "seed": run.seeds[member],
-        "rho": run.member_spec(member)["cost"].get("rho", np.nan),
+        "member": member, "layer": layer, "seed": run.seeds[member], "rho": exponent(run.member_spec(member)),
         "balance": run.layer_metric("balance")[member, layer - 1],
         "analytic_slope": _analytic(run, member, layer, s[EXACT]),
     }  # fmt: skip
     bias = lambda name: float((s[name] / s[EXACT]).mean() - 1)
-    return [{**about, "estimator": n, "bias": bias(n), "slope": _slope(s, n)} for n in (EXACT, *NAMES)]
+    return [{**about, "estimator": n, "bias": bias(n), "slope": _slope(s, n)} for n in (EXACT, *NAMES) if n in s]
 
 
 def _slope(s: dict[str, np.ndarray], name: str) -> float:
@@ -159,4 +179,4 @@ def _shown(run: Run, member: int, layer: int, most: int) -> dict[str, Any]:
     s = _synapses(run, member, layer)
     keep = np.random.default_rng(0).permutation(len(s[EXACT]))[:most]
     best = optimum(_price(run, member, layer), run.metric("n_examples")[member] * s[EXACT][keep]) ** 2
-    return {"optimum": best, **{name: s[name][keep] for name in (EXACT, *NAMES, "variance")}}
+    return {"optimum": best, **{name: s[name][keep] for name in (EXACT, *NAMES, "variance") if name in s}}

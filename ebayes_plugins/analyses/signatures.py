@@ -10,7 +10,7 @@ from pydantic import Field
 from ebayes_core.contract.slots import Analysis
 from ebayes_core.errors import UserError
 from ebayes_core.wording import span
-from ebayes_plugins.analyses._common import NOISE, mechanism
+from ebayes_plugins.analyses._common import follows, mechanism
 from ebayes_plugins.analyses._panels import Arrays
 from ebayes_plugins.analyses._signatures import QUANTITIES, Quantity, contains, groups, holds, measured
 from ebayes_plugins.analyses._tasks import tasks
@@ -51,11 +51,12 @@ class Signatures(Analysis):
         if not found:
             raise why
         joined = {name: np.concatenate([part[name] for part in found]) for name in found[0]}
-        members = joined["member"].tolist()
-        named = dict(zip(dict.fromkeys(members), tasks(run, list(dict.fromkeys(members))), strict=True))
+        members = list(dict.fromkeys(joined["member"].tolist()))
+        named = dict(zip(members, tasks(run, members), strict=True))
+        left = _of_tasks(run, named)
         return joined | {
-            "task": np.array([named[i] for i in members]),
-            "mechanism": np.array([", ".join(mechanism(run, i, _of_tasks(run))) for i in members]),
+            "task": np.array([named[i] for i in joined["member"].tolist()]),
+            "mechanism": np.array([", ".join(mechanism(run, i, left)) for i in joined["member"].tolist()]),
         }
 
     def _fits(self, run: Run, q: Quantity) -> Arrays:
@@ -88,10 +89,10 @@ class Signatures(Analysis):
         _signatures_figure.draw(arrays, figure, self.headline(arrays))
 
 
-def _of_tasks(run: Run) -> tuple[str, ...]:
-    """Swept fields that are no part of the mechanism."""
-    others = ("dataset", "network", "training", "optimizer", "measurement")
-    return (*NOISE, *(name for name in run.swept if name.split(".")[0] in others))
+def _of_tasks(run: Run, named: dict[int, str]) -> tuple[str, ...]:
+    """Swept fields that are no part of the mechanism: those that have one value in each task."""
+    others = [name for name in run.swept if name.split(".")[0] not in ("cost", "inference")]
+    return tuple(name for name in others if follows([run.swept[name][i] for i in named], named.values()))
 
 
 def _row(a: Arrays, mine: np.ndarray) -> dict[str, Any]:
@@ -100,9 +101,9 @@ def _row(a: Arrays, mine: np.ndarray) -> dict[str, Any]:
     q = next(q for q in QUANTITIES if q.estimator == a["quantity"][first])
     return {
         "sigma^2 against": q.name, "task": a["task"][first], "layer": a["layer"][first],
-        "mechanism": a["mechanism"][first], "seeds": len(np.unique(a["seed"][mine])), "n": int(a["n"][mine].min()),
+        "mechanism": a["mechanism"][first], "seeds": rank.seeds, "n": int(a["n"][mine].min()),
         "rank r": rank.value, "95% of r": f"{rank.low:.2f} to {rank.high:.2f}", "slope": slope.value,
-        "95% of slope": f"{slope.low:.2f} to {slope.high:.2f}", "optimum": a["analytic_slope"][mine].mean(),
+        "95% of slope": f"{slope.low:.2f} to {slope.high:.2f}", "optimum": measured(a, mine, "analytic_slope").value,
         "B": f"{a['balance'][mine].min():.2f} to {a['balance'][mine].max():.2f}",
     }  # fmt: skip
 
@@ -121,7 +122,8 @@ def _strength(a: Arrays, q: Quantity) -> str:
 
 def _inside(a: Arrays, q: Quantity) -> int:
     """In how many layers the interval of the slope includes the slope at the optimum."""
-    return sum(contains(measured(a, rows, "slope"), a["analytic_slope"][rows].mean()) for rows in _of(a, q))
+    optimum = lambda rows: measured(a, rows, "analytic_slope").value
+    return sum(contains(measured(a, rows, "slope"), optimum(rows)) for rows in _of(a, q))
 
 
 def _of(a: Arrays, q: Quantity) -> list[np.ndarray]:

@@ -112,7 +112,7 @@ class Uncertainty(Analysis):
 
 
 def compared(run: Run) -> list[int]:
-    """Of each kind of network, those of the most data and the middle price of it."""
+    """Of each kind of network, those of the most data and the middle price of it, one of each seed."""
     members = noisy(run)
     kinds = np.array([arm(run, i) for i in members])
     c = np.array([multiplier(run.member_spec(i)) for i in members])
@@ -123,5 +123,6 @@ def compared(run: Run) -> list[int]:
         at = own & (n == n[own].max())
         prices = np.unique(c[at])
         price = common(c[own], n[own]) if common(c[own], n[own]) in prices else prices[len(prices) // 2]
-        found += [i for i, chosen in zip(members, at & (c == price), strict=True) if chosen]
+        chosen = [i for i, is_one in zip(members, at & (c == price), strict=True) if is_one]
+        found += {run.seeds[i]: i for i in chosen}.values()  # others of a seed differ in a cost that is not paid
     return sorted(found)

@@ -39,8 +39,9 @@ class WeightSharing(Analysis):
         twins = pairs(run)
         if not twins:
             raise UserError(
-                "no two networks that finished training differ in noise_per alone, with a cost that is a power law: "
-                'add  [sweep]  "network.noise_per" = ["kernel", "position"]  to a spec with a convolutional network'
+                "no two networks that finished training differ in noise_per alone, with a power law of sigma as cost "
+                'and without a budget: add  [sweep]  "network.noise_per" = ["kernel", "position"]  to a spec with a '
+                "convolutional network"
             )
         examples = Examples.of(run, [i for pair in twins for i in pair], self.kind, self.examples)
         return table([row for pair in twins for row in _rows(run, pair, examples)])

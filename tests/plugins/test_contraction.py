@@ -9,10 +9,11 @@ import pytest
 
 from ebayes_core.errors import UserError
 from ebayes_core.report.figures import house_figure
-from ebayes_plugins.analyses._arms import common
+from ebayes_plugins.analyses._arms import arm, common
 from ebayes_plugins.analyses._contraction_figure import curve
 from ebayes_plugins.analyses._panels import Arrays
 from ebayes_plugins.analyses.contraction import Contraction
+from ebayes_plugins.analyses.uncertainty import compared
 from tests.plugins.test_analyses import FakeRun
 
 RHO = {"calcium": 0.5, "membrane": 2 / 3, "actin": 4 / 3, "trafficking": 2.0}
@@ -46,7 +47,7 @@ class Optimal(FakeRun):
     def _sigma(self, m: dict[str, Any], curvature: np.ndarray) -> Any:
         if m.get("inference", {}).get("kind") == "variational_bayes":
             return curvature**-0.5
-        rho = RHO[m["cost"]["kind"]]
+        rho = m["cost"].get("rho") or RHO[m["cost"]["kind"]]
         if m.get("noise") == "homogeneous":
             every = np.concatenate([self.layer(self.members.index(m), k, "gauss_newton_noise") for k in (1, 2)])
             return (m["cost"]["c"] * rho / (m["examples"] * every.mean())) ** (1 / (rho + 2)) + 0 * curvature
@@ -146,3 +147,65 @@ def test_nothing_to_compare_is_an_error() -> None:
 def test_the_common_value_is_the_one_with_most_others() -> None:
     assert common(np.array([1.0, 1.0, 1.0, 2.0, 3.0]), np.array([1, 2, 3, 1, 1])) == 1
     assert common(np.array([1.0, 2.0, 3.0]), np.array([5, 5, 5])) == 2
+
+
+def swept(members: list[dict[str, Any]], *fields: str) -> Optimal:
+    """Networks whose tables of these slots, or fields of training, were swept, as was the amount of data."""
+    values = {name: [m.get(name) or m["training"][name.split(".")[1]] for m in members] for name in fields}
+    return Optimal(members, {**values, "dataset.examples": [m["examples"] for m in members]}, None)
+
+
+def test_costs_of_one_kind_with_other_fields_are_arms_of_their_own() -> None:
+    costs = [{"kind": "power_law", "rho": rho, "c": MIDDLE} for rho in (0.5, 4.0)]
+    members = [{"cost": cost, "examples": n, "seed": seed} for cost in costs for n in AMOUNTS for seed in (0, 1)]
+    rows = Contraction().statistics(Contraction().measure(swept(members, "cost")))
+    assert rows["network"].tolist() == ["power_law rho = 0.5", "power_law rho = 4"]
+    np.testing.assert_allclose(rows["power found"], [-(1 - LOSS) * 2 / 2.5, -(1 - LOSS) * 2 / 6])
+    np.testing.assert_allclose(rows["at constant curvature"], [-2 / 2.5, -2 / 6])
+
+
+def test_epochs_make_another_arm_unless_they_follow_the_amount_of_data() -> None:
+    def arms(*at: tuple[int, int]) -> list[str]:
+        members = [{"cost": {"kind": "actin"}, "examples": n, "training": {"epochs": epochs}} for n, epochs in at]
+        run = swept(members, "training.epochs")
+        return [arm(run, i) for i in range(len(at))]
+
+    assert arms((200, 9), (1800, 1)) == ["actin", "actin"]
+    assert arms((200, 2), (200, 20)) == ["actin, epochs = 2", "actin, epochs = 20"]
+
+
+def test_objectives_are_told_apart_and_a_cost_that_is_not_paid_makes_no_network() -> None:
+    tables = [{"kind": "budget", "energy": 3.0}, {"kind": "variational_continual", "scale": 2.0}, BAYES]
+    kinds = [(cost, table) for cost in RHO for table in tables]
+    members = [
+        {"cost": {"kind": kind, "c": MIDDLE}, "inference": table, "examples": 200, "seed": 0} for kind, table in kinds
+    ]
+    run = swept(members, "cost", "inference")
+    assert {arm(run, i) for i in range(len(members))} == {
+        *(f"{kind}, budget energy = 3" for kind in RHO), "Bayes, Gaussian prior of scale 1e+06",
+        "Bayes, Gaussian prior of scale 2, variational_continual",
+    }  # fmt: skip
+    chosen = [arm(run, i) for i in compared(run)]
+    assert len(chosen) == len(set(chosen)) == 6
+
+
+@pytest.mark.parametrize(
+    ("cost", "inference", "data", "price"),
+    [
+        ("entropic", "energy_efficient", -1, 1),
+        ("quantal_turnover", "energy_efficient", -5 / 6, 5 / 6),  # rho = 2/5 with n, p, q free
+        ("membrane", "budget", 0, 0),
+        ("membrane", "variational_continual", -1, 0),
+    ],
+)
+def test_theory_is_that_of_the_objective(cost: str, inference: str, data: float, price: float) -> None:
+    class Still(Optimal):
+        def _sigma(self, m: dict[str, Any], curvature: np.ndarray) -> Any:
+            return 0.01 + 0 * curvature + 1e-6 * np.arange(10)
+
+    at = [(200, 0.1), (1800, 0.1), (1800, 1.0)]
+    members = [
+        {"cost": {"kind": cost, "c": c}, "inference": {"kind": inference}, "examples": n, "seed": 0} for n, c in at
+    ]
+    rows = Contraction().statistics(Contraction().measure(Still(members, {}, None)))
+    np.testing.assert_allclose(rows["at constant curvature"], [data, price], atol=1e-6)

@@ -116,6 +116,30 @@ def test_the_figure_says_what_the_arrays_say() -> None:
     assert "3 networks, 3 seeds each" in text
 
 
+def test_networks_of_several_prices_are_no_seeds_of_one_mechanism() -> None:
+    specs = [SPEC | {"cost": SPEC["cost"] | {"c": c}} for c in (0.01, 0.01, 5.0)]
+    table = Estimators().statistics(Estimators().measure(planted_run(specs)))
+    rows = (table["layer"] == 1) & (table["estimator"] == "gauss_newton_mean")
+    assert table["mechanism"][rows].tolist() == ["actin, c = 0.01", "actin, c = 5"]
+    assert table["seeds"][rows].tolist() == [2, 1]
+    biases = PLANTED["gauss_newton_mean"]
+    np.testing.assert_allclose(table["bias (%)"][rows], [100 * biases[:2].mean(), 100 * biases[2]])
+
+
+def test_of_many_outputs_the_fishers_are_shown_alone() -> None:
+    run = planted_run()
+    run.layer_names = lambda i: ["mu", "sigma", *(name for name in NAMES if name.startswith("fisher"))]
+    arrays, figure = Estimators().measure(run), Figure()
+    Estimators().draw(arrays, figure)
+    assert (
+        "of the true Fisher, averaged over the noise, +22% (0 of 2 intervals include 0), of the empirical Fisher"
+        in (words(figure))
+    )
+    assert [text.get_text() for text in figure.axes[1].get_yticklabels()] == [
+        name for key, name in NAMES.items() if key.startswith("fisher")
+    ]
+
+
 def test_networks_without_a_known_curvature_are_refused() -> None:
     others = [SPEC | {"dataset": {"kind": "digits"}}, SPEC | {"network": {"kind": "mlp", "hidden": [2]}}]
     with pytest.raises(UserError, match=r"estimators needs dataset = \{ kind = .teacher. \}"):

@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from ebayes_core.errors import UserError
 from ebayes_plugins.analyses._intervals import by_seed
-from ebayes_plugins.analyses._signatures import QUANTITIES, contains, groups, holds, measured
+from ebayes_plugins.analyses._signatures import QUANTITIES, RANK, contains, groups, holds, measured
+from ebayes_plugins.analyses._signatures_figure import _mark
 from ebayes_plugins.analyses._tasks import named, tasks
 from ebayes_plugins.analyses.importance import Importance
 from ebayes_plugins.analyses.signatures import Signatures
@@ -99,6 +101,34 @@ def test_networks_of_one_seed_count_once() -> None:
     expected = by_seed("", np.array([2.0, 2.0, 5.0]))
     found = measured(a, np.arange(6), "slope")
     assert (found.value, found.low, found.seeds) == (expected.value, expected.low, 3)
+
+
+def test_a_network_without_a_slope_does_not_take_its_seed_along() -> None:
+    a = {"seed": np.tile(range(3), 2), "slope": np.array([1.0, np.nan, 4.0, 3.0, 2.0, 6.0])}
+    found = measured(a, np.arange(6), "slope")
+    assert (found.value, found.seeds) == (3.0, 3)
+    a["slope"][4] = np.nan
+    assert measured(a, np.arange(6), "slope").over == "2 seeds"
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_bars_of_rank_correlations_are_their_intervals(sign: int) -> None:
+    """Of 0.99, 0.97 and 0.90 Student's t gives 0.84 to 1.07, of which 1 is the end."""
+    a = {"seed": np.arange(3), RANK: sign * np.array([0.99, 0.97, 0.90]), "balance": np.ones(3)}
+    ax = Figure().subplots()
+    _mark(ax, a, np.arange(3), RANK, 0.0, "k")
+    ends = sorted(sign * ax.collections[0].get_paths()[0].vertices[:, 0])
+    np.testing.assert_allclose(ends, [0.836, 1], atol=1e-3)
+
+
+def test_what_varies_within_a_task_is_named_and_what_goes_with_it_is_not() -> None:
+    def mechanisms(rates: list[float]) -> set[str]:
+        run = planted(seeds=1)
+        run.swept["optimizer.learning_rate"] = rates
+        return set(Signatures().measure(run)["mechanism"])
+
+    assert mechanisms([0.1, 0.1, 0.2, 0.2]) == set(KINDS)
+    assert "calcium, learning_rate = 0.1" in mechanisms([0.1, 0.2, 0.1, 0.2])
 
 
 def test_tasks_have_names_in_words_and_equal_ones_are_told_apart() -> None:

@@ -14,6 +14,7 @@ from sklearn.metrics import roc_auc_score
 import ebayes
 from ebayes_core.contract.likelihoods import Classification, Regression
 from ebayes_core.errors import UserError
+from ebayes_core.report.figures import house_figure
 from ebayes_core.trained.network import Trained
 from ebayes_plugins.analyses._foretelling import (
     SOFTER,
@@ -24,9 +25,11 @@ from ebayes_plugins.analyses._foretelling import (
     patterned,
     selective,
 )
+from ebayes_plugins.analyses._uncertainty_words import finding
 from ebayes_plugins.analyses.uncertainty import Uncertainty, gain
 from ebayes_plugins.networks import Mlp
 from ebayes_plugins.noise import Heterogeneous
+from tests.drawn import words
 
 DRAWS = 20_000
 RANDOM = torch.Generator().manual_seed(0)
@@ -108,6 +111,29 @@ def test_the_errors_of_a_classifier_are_those_of_its_mean_weights() -> None:
 def test_the_risk_at_a_coverage_is_that_of_the_examples_it_takes() -> None:
     found = selective(np.arange(40.0), np.arange(40) >= 38)
     np.testing.assert_allclose(found["risk"][-2:], [0, 2 / 40])  # of 95%, 38 examples
+
+
+def of_numbers() -> dict[str, np.ndarray]:
+    """Two seeds of a network that predicts numbers, whose variance tells nothing of its errors."""
+    no, names = np.full(4, np.nan), ("ood", "nll", "nll_mean", "nll_tempered", "temperature", "balance", "c")
+    return {
+        "arm": np.full(4, "membrane"), "pattern": np.repeat(["own", "shuffled"], 2), "seed": np.tile([0, 1], 2),
+        "rank": np.array([0.03, -0.03, 0.01, 0.03]), "error": no, "aurc": no, "auroc": no, "risk": np.full((4, 20), no[0]),
+        "coverage": np.linspace(0.05, 1, 20), "tone": np.full(4, "0.3"), "n": np.full(4, 50), "others": np.full(4, 50),
+        **{name: np.ones(4) for name in names},
+    }  # fmt: skip
+
+
+def test_the_finding_claims_no_relation_that_is_not_there() -> None:
+    assert "foretell" not in finding(of_numbers()) and "0 under energies" in finding(of_numbers())
+
+
+def test_predictions_of_numbers_have_no_error_rate_and_one_temperature() -> None:
+    with house_figure() as figure:
+        Uncertainty().draw(of_numbers(), figure)
+        said = words(figure)
+    assert len(figure.axes) == 3 and "nan" not in said and "error rate" not in said and "First panel" not in said
+    assert "one multiplies every σ²; chosen on one half" in said
 
 
 SPEC = """

@@ -12,12 +12,13 @@ import ebayes
 from ebayes_core.contract.likelihoods import Regression
 from ebayes_core.errors import UserError
 from ebayes_core.trained.network import Trained
-from ebayes_plugins.analyses._sharing import Examples, curvatures
+from ebayes_plugins.analyses._sharing import Examples, Pair, curvatures, pairs
 from ebayes_plugins.analyses._sharing_ratios import MEASURED, PREDICTIONS, factor, ratio
 from ebayes_plugins.analyses.weight_sharing import WeightSharing
 from ebayes_plugins.networks import Convolutional
 from ebayes_plugins.noise import Heterogeneous
-from tests.plugins.test_analyses import figure_of, legible
+from tests.drawn import words
+from tests.plugins.test_analyses import FakeRun, figure_of, legible
 
 SIDE, POSITIONS, READOUT = 4, 16, 3.0
 T = 4.302653  #: Student's t, 2 degrees of freedom, 97.5%
@@ -107,6 +108,29 @@ def test_the_figure_says_what_was_found(tmp_path: Any) -> None:
     said = " ".join(figure._suptitle.get_text().split())
     value = np.exp((sum(TERMS.values()) / 2.5).mean())
     assert f"36 positions share is {value:.3g} times smaller" in said and "number alone predicts 4.19" in said
+
+
+def test_pairs_are_counted_whatever_their_numbers_of_layers(tmp_path: Any) -> None:
+    """Three seeds of two layers, and a network of a third layer: three pairs, as planted."""
+    third = {name: values[:1] for name, values in planted().items()} | {"layer": np.array([3])}
+    arrays = {name: np.concatenate([values, third[name]]) for name, values in planted().items()}
+    assert "3 pairs of networks" in words(figure_of(WeightSharing(), arrays, tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("cost", "inference", "free"),
+    [
+        ("calcium", "energy_efficient", True), ("calcium", "elastic_weight_consolidation", True),
+        ("calcium", "budget", False), ("cv", "energy_efficient", False), ("entropic", "energy_efficient", False),
+        ("calcium", "variational_bayes", False), ("calcium", "variational_continual", False),
+    ],
+)  # fmt: skip
+def test_twins_are_compared_where_theory_predicts_their_ratio(cost: str, inference: str, free: bool) -> None:
+    members = [
+        {"cost": {"kind": cost}, "inference": {"kind": inference}, "network": {"kind": "conv", "noise_per": per}}
+        for per in ("kernel", "position")
+    ]
+    assert pairs(FakeRun(members, {}, None)) == [Pair(0, 1)] * free
 
 
 SPEC = """
