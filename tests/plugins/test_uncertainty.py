@@ -118,8 +118,9 @@ def of_numbers() -> dict[str, np.ndarray]:
     no, names = np.full(4, np.nan), ("ood", "nll", "nll_mean", "nll_tempered", "temperature", "balance", "c")
     return {
         "arm": np.full(4, "membrane"), "pattern": np.repeat(["own", "shuffled"], 2), "seed": np.tile([0, 1], 2),
-        "rank": np.array([0.03, -0.03, 0.01, 0.03]), "error": no, "aurc": no, "auroc": no, "risk": np.full((4, 20), no[0]),
-        "coverage": np.linspace(0.05, 1, 20), "tone": np.full(4, "0.3"), "n": np.full(4, 50), "others": np.full(4, 50),
+        "rank": np.array([0.03, -0.03, 0.01, 0.03]), "error": no, "aurc": no, "auroc": no,
+        "risk": np.full((4, 20), np.nan), "coverage": np.linspace(0.05, 1, 20), "tone": np.full(4, "0.3"),
+        "n": np.full(4, 50), "others": np.full(4, 50),
         **{name: np.ones(4) for name in names},
     }  # fmt: skip
 
