@@ -18,6 +18,7 @@ from ebayes_plugins.analyses._common import (
     multiplier,
     offering,
     paid,
+    pays,
     slope_of,
 )
 from ebayes_plugins.analyses._headlines import fit_sentence
@@ -65,7 +66,7 @@ class Posterior(Analysis):
         for row, pair in zip(rows, _pairs(rows, logs, self.pair), strict=True):
             row |= pair
         arrays = {name: np.array([row[name] for row in rows]) for name in rows[0]}
-        others = [i for i in range(run.n_members) if not _bayesian(run, i)]
+        others = [i for i in range(run.n_members) if pays(run.member_spec(i))]
         return {**arrays, "row": _rank_of_c(arrays), "skipped": np.array([len(others) - len(rows)])}
 
     def _compared(self, run: Run) -> list[tuple[int, int]]:
@@ -74,7 +75,7 @@ class Posterior(Analysis):
         """
         noisy = [i for i in finished(run) if self._spreads(run, i)]
         bayes = [i for i in noisy if _bayesian(run, i)]
-        energy = [i for i in noisy if i not in bayes]
+        energy = [i for i in noisy if pays(run.member_spec(i))]
         if not energy:
             raise UserError(
                 'posterior needs networks with inference = { kind = "energy_efficient" } and '
