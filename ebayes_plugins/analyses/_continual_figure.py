@@ -35,10 +35,11 @@ def draw(arrays: Arrays, figure: Figure, names: list[str], finding: str) -> None
     for ax in axes[1:]:
         ax.set_yticklabels([])
     small(figure)
-    seeds, tasks, epochs = len(set(arrays["seed"].tolist())), *arrays["by_task"].shape[1:]
+    seeds, epochs = len(set(arrays["seed"].tolist())), arrays["by_task"].shape[2]
+    tasks = counts(np.isfinite(arrays["by_task"]).any(-1).sum(1), "task")
     titled(
         figure, finding,
-        f"Left and middle: test accuracy with the mean weights after the last of {count(tasks, 'task')}, averaged over "
+        f"Left and middle: test accuracy with the mean weights after the last of {tasks}, averaged over "
         f"tasks; the best of {count(epochs - 1, 'epoch')} minus the last, averaged over all tasks but the last. Right: "
         "summed over all steps and synapses; thin ticks: the least that could have led there",
         f"dots: networks ({counts([len(arrays['seed'])], 'network')}, {count(seeds, 'seed')}); bars: mean and 95% "

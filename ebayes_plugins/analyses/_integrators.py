@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from ebayes_plugins.analyses._common import optimum, slope_of
+from ebayes_plugins.analyses._common import analytic_slope, optimum, slope_of
+from ebayes_plugins.analyses._plugins import plugin
 
 #: power of T with which the curvature grows in long sequences, for an integrator
 POWERS = {"fresh": 2, "frozen": 3}
-DECISION, INTEGRATOR = "decision", "integrator"
+INTEGRATOR, DECISION, MEMORY = "integrator", "decision", "memory"
 
 
 def curvature(noise: str, steps: np.ndarray | int, input_sd: float = 1.0) -> np.ndarray:
@@ -29,19 +30,48 @@ def expected(task: str, noise: str, steps: np.ndarray) -> np.ndarray:
 
     An integrator adds up T inputs, as `curvature` says. For a decision of equal difficulty at every T it reads their
     sum with a weight that falls as 1/sqrt(T), so that the curvature is T times smaller. A cue that is kept has one size
-    at all steps: its curvature grows with the number of times it is passed on, or with the square of it.
+    at all steps: its curvature grows with the number of times it is passed on, or with the square of it. NaN for other
+    tasks.
     """
     t = np.asarray(steps, dtype=float)
-    if task in (INTEGRATOR, DECISION):
-        return curvature(noise, t) / (t if task == DECISION else 1.0)
-    return np.asarray((t - 1) ** (POWERS[noise] - 1))
+    if task == MEMORY:
+        return np.asarray((t - 1) ** power(task, noise))
+    return np.asarray(curvature(noise, t) / {INTEGRATOR: 1.0, DECISION: t}.get(task, np.nan))
+
+
+def power(task: str, noise: str) -> float:
+    """Power of T with which that curvature grows in long sequences; NaN for other tasks."""
+    return POWERS[noise] - {INTEGRATOR: 0, DECISION: 1, MEMORY: 1}.get(task, np.nan)
+
+
+def expected_slope(task: str, noise: str, steep: float, steps: np.ndarray) -> float:
+    """Slope of the optimal ln sigma of a linear unit on ln T over these lengths, if its slope on ln H is `steep`."""
+    x = np.log(steps) - np.log(steps).mean()
+    return float(x @ np.log(expected(task, noise, steps)) / (x @ x) * steep)
+
+
+def response(spec: dict[str, Any], mu: float, sigma: float) -> float:
+    """d ln sigma / d ln H at the optimum: -1/(rho + 2) for a power law, -1/2 for Bayes far inside the prior.
+
+    NaN if other synapses have a say in it.
+    """
+    return analytic_slope(slope_of(spec, mu), sigma) / 2 if _alone(spec) else np.nan
+
+
+def _alone(spec: dict[str, Any]) -> bool:
+    """Whether the sigma of a synapse follows from its own curvature: not under a budget, or if synapses share sigma."""
+    shared = getattr(plugin(spec, "noise"), "per", "synapse") != "synapse"
+    return plugin(spec, "inference").allowance is None and not shared
 
 
 def best(spec: dict[str, Any], steps: np.ndarray, examples: float) -> np.ndarray:
     """The optimal sigma of the recurrent synapse of an integrator with this spec, at each number of steps.
 
-    At a sigma that is small enough not to change the curvature. examples: N, over which the loss is summed.
+    At a sigma that is small enough not to change the curvature; NaN if it is not the only one that has a say in it.
+    examples: N, over which the loss is summed.
     """
+    if not _alone(spec):
+        return np.full(len(steps), np.nan)
     h = curvature(spec["network"]["noise"], steps, spec["dataset"]["input_sd"])
     return optimum(slope_of(spec, 1.0), examples * h)
 

@@ -66,27 +66,19 @@ def _sigmas(ax: Axes, a: Arrays, mine: np.ndarray, tones: dict[str, Any], title:
         line = "" if a["integrator"][some].any() else (":" if noise == "frozen" else "-")
         ax.plot(steps, np.exp(a["log_sigma_mean"][some][first]), linestyle=line, linewidth=0.8, **look)
         if a["integrator"][some].any():
-            _exact(ax, steps, a["exact"][some][first], noise, float(a["rho"][some][0]), tones[mechanism])
+            _exact(ax, steps, a["exact"][some][first], noise, tones[mechanism])
     ax.set(
         xscale="log", yscale="log", xlabel="number of steps T", ylabel="σ of recurrent synapses (weight)", title=title
     )
     few_ticks(ax)
 
 
-def _exact(ax: Axes, steps: np.ndarray, logs: np.ndarray, noise: str, rho: float, tone: Any) -> None:
-    """The optimum at the exact curvature between the lengths, through that at the first."""
-    known = steps > 1
-    if not known.any() or not np.isfinite(rho):
-        return
-    x = np.geomspace(steps[known][0], steps[known][-1], 60)
-    ratio = curvature(noise, x) / curvature(noise, x[0])
-    ax.plot(
-        x,
-        np.exp(logs[known][0]) * ratio ** (-1 / (rho + 2)),
-        "--" if noise == "frozen" else "-",
-        color=tone,
-        linewidth=0.8,
-    )
+def _exact(ax: Axes, steps: np.ndarray, logs: np.ndarray, noise: str, tone: Any) -> None:
+    """The optimum at the exact curvature; between the lengths a power law of curvature, as it is for such a cost."""
+    x = np.geomspace(steps[0], steps[-1], 60)
+    known, between = (np.log(curvature(noise, t)) for t in (steps, x))
+    style = "--" if noise == "frozen" else "-"
+    ax.plot(x, np.exp(np.interp(between, known, logs)), style, color=tone, linewidth=0.8)
 
 
 def _look(task: str, noise: str, tone: Any) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from ebayes_core.contract.slots import Analysis
 from ebayes_core.errors import UserError
 from ebayes_plugins.analyses._common import finished, settings
 from ebayes_plugins.analyses._regression import over_seeds, paired
-from ebayes_plugins.analyses._titles import count
+from ebayes_plugins.analyses._titles import count, counts
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -37,18 +37,24 @@ class Continual(Analysis):
     def measure(self, run: Run) -> Arrays:
         """One row per network: its arm, its numbers at the end, and its accuracy on each task (network, task, epoch).
 
-        Raises UserError if training had no stages.
+        The number of tasks is in the name of an arm if it differs. Raises UserError if training had no stages, or if no
+        network that finished it saw tasks in a row.
         """
         tasks = sum(name.startswith(STAGE.format("")) for name in run.curves)
         if tasks < 2:
             raise UserError(
                 "these networks had no tasks in a row: choose a data set with stages, as  dataset.kind = permuted"
             )
-        members = finished(run)
+        members = [i for i in finished(run) if np.isfinite(run.curve(STAGE.format(2))[i]).any()]
         by_task = np.stack([run.curve(STAGE.format(k + 1))[members] for k in range(tasks)], 1)
+        names = arms(run, members, how_many(by_task))
+        if all(name.startswith(TOGETHER) for name in names):
+            raise UserError(
+                "no network that finished training saw its tasks in a row: set  training.stages = in_turn  for some"
+            )
         return {
-            "arm": np.array(arms(run, members)), "seed": run.seeds[members], "by_task": by_task,
-            "accuracy": last(by_task).mean(1), "forgetting": forgetting(by_task),
+            "arm": np.array(names), "seed": run.seeds[members], "by_task": by_task,
+            "accuracy": np.nanmean(last(by_task), 1), "forgetting": forgetting(by_task),
             "travelled": last(run.curve("mu_travelled")[members]), "moved": last(run.curve("mu_moved")[members]),
             "reliability": run.metric("reliability_cost")[members],
             "magnitude": np.array([_size(run, i) for i in members]),
@@ -69,9 +75,9 @@ class Continual(Analysis):
     def headline(self, arrays: Arrays) -> str:
         """Which arm that sees tasks in a row remembers most, and what the place of sigma does."""
         means = {name: arrays["accuracy"][arrays["arm"] == name].mean() for name in names_of(arrays)}
-        in_turn = {name: value for name, value in means.items() if name != TOGETHER}
-        best, first = max(in_turn, key=in_turn.__getitem__), next(iter(means))
-        tasks = count(arrays["by_task"].shape[1], "task")
+        in_turn = {name: value for name, value in means.items() if not name.startswith(TOGETHER)}
+        best, first = max(in_turn, key=in_turn.__getitem__), next(iter(in_turn))
+        tasks = counts(how_many(arrays["by_task"]), "task")
         said = f"After {tasks} in a row, '{best}' is right in {means[best]:.1%} of all tasks' test examples"
         said += f", '{first}' in {means[first]:.1%}" if first != best else ""
         return f"{said}{_place(arrays)}."
@@ -87,9 +93,14 @@ TOGETHER = "all tasks at once"
 
 
 def forgetting(by_task: np.ndarray) -> np.ndarray:
-    """The best accuracy of all epochs minus the last, averaged over all tasks but the last; (network,)."""
-    earlier = by_task[:, :-1]
-    return np.asarray((np.nanmax(earlier[..., 1:], -1) - last(earlier)).mean(1))
+    """The best accuracy of all epochs minus the last, averaged over all tasks but a network's last; (network,)."""
+    lost = np.fmax.reduce(by_task[..., 1:], -1) - last(by_task)
+    return np.asarray(lost.mean(1, where=np.arange(lost.shape[1]) < how_many(by_task)[:, None] - 1))
+
+
+def how_many(by_task: np.ndarray) -> np.ndarray:
+    """The number of tasks of each network; those that it had not got are NaN."""
+    return np.asarray(np.isfinite(by_task).any(-1).sum(1))
 
 
 def last(curves: np.ndarray) -> np.ndarray:
@@ -121,9 +132,13 @@ def _place(arrays: Arrays) -> str:
     return f"; steps by sigma^2 gain {points} over the same with sigma^2 shuffled"
 
 
-def arms(run: Run, members: list[int]) -> list[str]:
-    """The name of each network's arm; with all that is swept where names alone would be the same."""
-    names = [_arm(run.member_spec(i)) for i in members]
+def arms(run: Run, members: list[int], tasks: np.ndarray) -> list[str]:
+    """The name of each network's arm, with its number of tasks if others have more or fewer.
+
+    With all that is swept, too, where names alone would be the same.
+    """
+    more = [f", {count(k, 'task')}" if len(set(tasks.tolist())) > 1 else "" for k in tasks.tolist()]
+    names = [_arm(run.member_spec(i)) + words for i, words in zip(members, more, strict=True)]
     swept = [", ".join(settings(run, i, ("seed",))) for i in members]
     many = {name for name in names if len({s for n, s in zip(names, swept, strict=True) if n == name}) > 1}
     return [f"{name} ({s})" if name in many else name for name, s in zip(names, swept, strict=True)]

@@ -9,11 +9,13 @@ from pydantic import Field
 
 from ebayes_core.contract.slots import Analysis
 from ebayes_core.errors import UserError
-from ebayes_plugins.analyses._common import curvature, finished, not_flat
-from ebayes_plugins.analyses._integrators import INTEGRATOR, POWERS, best, expected, is_integrator
+from ebayes_plugins.analyses._arms import noisy
+from ebayes_plugins.analyses._common import curvature, exponent, not_flat
+from ebayes_plugins.analyses._integrators import best, expected_slope, is_integrator, power, response
 from ebayes_plugins.analyses._memory_profile import profile
 from ebayes_plugins.analyses._panels import Arrays, over_points, table
 from ebayes_plugins.analyses._rebuilt import dataset_of
+from ebayes_plugins.analyses._tasks import differences
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -36,17 +38,17 @@ class Recurrence(Analysis):
     def measure(self, run: Run) -> Arrays:
         """Per network: steps, mean ln sigma and ln H of its recurrent synapses, and where in a sequence H comes from.
 
-        Per task, noise, mechanism and seed: the slope of ln sigma on ln T. Raises UserError if no network is recurrent,
-        or if all sequences are equally long.
+        Per task, noise, mechanism and seed: the slope of ln sigma on ln T. Raises UserError if no network with noise is
+        recurrent, or if all sequences are equally long. Without curvature, as at a length of 1, a network has no row.
         """
-        members = [i for i in finished(run) if run.member_spec(i)["network"]["kind"] == "recurrent"]
-        rows = [self._row(run, i) for i in members]
+        members = [i for i in noisy(run) if run.member_spec(i)["network"]["kind"] == "recurrent"]
+        rows = _named(run, [row for i in members if (row := self._row(run, i))])
         groups = {group(row) for row in rows}
         if not any(len({row["steps"] for row in rows if group(row) == g}) > 1 for g in groups):
             raise UserError(
-                "no recurrent network has been trained on sequences of several lengths, of which recurrence shows the "
-                'effect: add  [sweep]  dataset = [{ kind = "memory", delay = 5 }, { kind = "memory", delay = 20 }]  '
-                'and network = { kind = "recurrent" }'
+                "no recurrent network with noise has been trained on sequences of several lengths, of which recurrence "
+                'shows the effect: add  [sweep]  dataset = [{ kind = "memory", delay = 5 }, { kind = "memory", '
+                'delay = 20 }]  and network = { kind = "recurrent" }'
             )
         arrays = table(rows)
         point = np.array(["|".join(map(str, (*group(row), row["steps"]))) for row in rows])
@@ -55,25 +57,30 @@ class Recurrence(Analysis):
         return arrays | {f"slope_{name}": values for name, values in _slopes(arrays).items()}
 
     def _row(self, run: Run, member: int) -> dict[str, Any]:
-        """The numbers of one network."""
+        """The numbers of one network; none if it has no curvature."""
         spec, dataset = run.member_spec(member), dataset_of(run, [member], self.kind)
         steps, inputs = dataset.load("train")[0].shape[1:]
-        sigma, h = (
-            w[:, inputs:-1].astype(float).ravel() for w in (run.layer(member, 1, "sigma"), curvature(run, member, 1))
-        )
-        curved = h > 0
-        curved[curved] = not_flat(h[curved], self.flat_below)
+        sigma, mu, h = self._curved(run, member, inputs)
+        if not len(h):
+            return {}
         examples = run.metric("n_examples")[member]
         return {
             "member": member, "seed": run.seeds[member], "task": spec["dataset"]["kind"], "steps": steps,
-            "noise": spec["network"]["noise"], "mechanism": spec["cost"]["kind"],
-            "rho": spec["cost"].get("rho", np.nan),
-            "integrator": is_integrator(spec), "n": int(curved.sum()), "left_out": int((~curved).sum()),
-            "log_sigma": np.log(sigma[curved]).mean(), "log_h": np.log(h[curved]).mean(),
+            "noise": spec["network"]["noise"], "mechanism": _mechanism(spec), "rho": exponent(spec),
+            "response": response(spec, float(np.median(np.abs(mu))), float(np.median(sigma))),
+            "integrator": is_integrator(spec), "n": len(h),
+            "log_sigma": np.log(sigma).mean(), "log_h": np.log(h).mean(),
             "balance": run.layer_metric("balance")[member, 0],
             "exact": np.log(best(spec, np.array([steps]), examples)[0]) if is_integrator(spec) else np.nan,
             "profile": profile(run, member, dataset),
         }  # fmt: skip
+
+    def _curved(self, run: Run, member: int, inputs: int) -> np.ndarray:
+        """Sigma, mu and curvature of the recurrent synapses that are not flat, (3, synapses)."""
+        layers = (run.layer(member, 1, "sigma"), run.layer(member, 1, "mu"), curvature(run, member, 1))
+        found = np.array([values[:, inputs:-1].astype(float).ravel() for values in layers])
+        found = found[:, found[-1] > 0]
+        return found[:, not_flat(found[-1], self.flat_below)]
 
     def statistics(self, arrays: Arrays) -> Arrays:
         """Per task, noise and mechanism: the slope of ln sigma on ln T over seeds, beside the integrator's."""
@@ -101,6 +108,20 @@ def group(row: dict[str, Any]) -> tuple[str, str, str]:
     return str(row["task"]), str(row["noise"]), str(row["mechanism"])
 
 
+def _mechanism(spec: dict[str, Any]) -> str:
+    """The cost of a network, or its inference if that does not charge the cost."""
+    kind = str(spec["inference"]["kind"])
+    return kind.replace("_", " ") if kind.startswith("variational_") else str(spec["cost"]["kind"])
+
+
+def _named(run: Run, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows, with the name of each mechanism by what else differs between networks of one length and seed."""
+    specs = [run.member_spec(row["member"]).items() for row in rows]
+    tables = [{slot: table for slot, table in spec if isinstance(table, dict)} for spec in specs]
+    apart = differences([group(row) for row in rows], tables, [(row["steps"], row["seed"]) for row in rows])
+    return [row | {"mechanism": ", ".join([row["mechanism"], *more])} for row, more in zip(rows, apart, strict=True)]
+
+
 def _slopes(a: Arrays) -> Arrays:
     """A row for each task, noise and mechanism that has several lengths: mean slope over seeds and its interval."""
     from ebayes_plugins.analyses._regression import over_seeds
@@ -111,34 +132,26 @@ def _slopes(a: Arrays) -> Arrays:
         if np.ptp(a["steps"][mine]) == 0:
             continue
         sigma, h = (by_seed(a, mine, name) for name in ("log_sigma", "log_h"))
-        rho, steps = float(a["rho"][mine][0]), np.unique(a["steps"][mine])
+        steep, steps = float(a["response"][mine].mean()), np.unique(a["steps"][mine])
         (mean, half), (curved, curved_half) = over_seeds(sigma), over_seeds(h)
         rows.append({
-            "task": task, "noise": noise, "mechanism": mechanism, "rho": rho,
-            "shortest": steps[0], "longest": steps[-1],
+            "task": task, "noise": noise, "mechanism": mechanism, "shortest": steps[0], "longest": steps[-1],
             "seeds": int(np.isfinite(sigma).sum()), "mean": mean, "over_seeds": half, "curvature": curved,
-            "curvature_over_seeds": curved_half, "expected": expected_slope(task, noise, rho, steps),
-            "power": -(POWERS[noise] - (task != INTEGRATOR)) / (rho + 2),
+            "curvature_over_seeds": curved_half, "expected": expected_slope(task, noise, steep, steps),
+            "power": power(task, noise) * steep,
         })  # fmt: skip
     return {name: np.array([row[name] for row in rows]) for name in rows[0]}
 
 
 def by_seed(a: Arrays, mine: np.ndarray, name: str) -> np.ndarray:
     """Least-squares slope on ln T over the networks of each seed; NaN for a seed with one length."""
-    slopes = []
+    slopes, mine = [], mine & np.isfinite(a[name])
     for seed in np.unique(a["seed"][mine]):
         some = mine & (a["seed"] == seed)
         x, y = np.log(a["steps"][some]), a[name][some]
         x = x - x.mean()
         slopes.append(float(x @ y / (x @ x)) if x.any() else np.nan)
     return np.array(slopes)
-
-
-def expected_slope(task: str, noise: str, rho: float, steps: np.ndarray) -> float:
-    """Slope of the optimal ln sigma of a linear unit on ln T over these lengths of at least 2; NaN for a single one."""
-    some = steps[steps > 1]
-    x = np.log(some) - np.log(some).mean()
-    return float(-(x @ np.log(expected(task, noise, some))) / (x @ x) / (rho + 2)) if len(some) > 1 else np.nan
 
 
 def _said(a: Arrays, task: str) -> str:
@@ -161,22 +174,28 @@ WORDS = {
 def title(a: Arrays) -> str:
     """The finding: slopes as a share of those expected of a linear unit, for tasks in which none may be zero.
 
-    A trend is stated only if it is that of every task.
+    A trend is stated only if it is that of every task, and seeds agree on it.
     """
-    share, said = a["slope_mean"] / a["slope_expected"], []
-    clear = np.abs(a["slope_mean"]) > np.nan_to_num(a["slope_over_seeds"])
-    for task in dict.fromkeys(a["slope_task"].tolist()):
-        mine = a["slope_task"] == task
-        said.append(f"{_percent(share[mine])} ({task})" if clear[mine].all() else f"undecided ({task})")
+    clear = np.abs(a["slope_mean"]) > a["slope_over_seeds"]
+    said = [_share(a, a["slope_task"] == task, clear, task) for task in dict.fromkeys(a["slope_task"].tolist())]
     trend = WORDS.get(frozenset(np.sign(a["slope_mean"]).tolist()), "") if clear.all() else ""
     return f"{trend}Slopes of ln σ on ln T, relative to theory: {', '.join(said)}"
 
 
-def _percent(values: np.ndarray) -> str:
-    low, high = (round(100 * float(v)) for v in (np.nanmin(values), np.nanmax(values)))
-    return f"{low}%" if low == high else f"{low} to {high}%"
+def _share(a: Arrays, mine: np.ndarray, clear: np.ndarray, task: str) -> str:
+    """The slopes of a task relative to theory; a single seed has no interval that could leave them undecided."""
+    single, share = np.isnan(a["slope_over_seeds"][mine]), a["slope_mean"][mine] / a["slope_expected"][mine]
+    if not np.isfinite(share).any():
+        return f"no theory ({task})"
+    if not (clear[mine] | single).all():
+        return f"undecided ({task})"
+    return f"{_span(100 * share, '.0f')}% ({task}{', a single seed' if single.any() else ''})"
 
 
-def _span(values: np.ndarray) -> str:
-    low, high = (f"{float(v):.2f}" for v in (np.nanmin(values), np.nanmax(values)))
+def _span(values: np.ndarray, digits: str = ".2f") -> str:
+    """The range of those that are known."""
+    known = values[np.isfinite(values)]
+    if not len(known):
+        return "unknown"
+    low, high = (f"{float(v):{digits}}" for v in (known.min(), known.max()))
     return low if low == high else f"{low} to {high}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from ebayes_core.engine.step import make_step, respread
 from ebayes_core.errors import UserError
 from ebayes_plugins.analyses.continual import TOGETHER, Continual, forgetting, last
 from tests.build import DIGITS, cohort
-from tests.plugins.test_analyses import figure_of
+from tests.plugins.test_analyses import FakeRun, figure_of, power
 
 SPEC = """
 name = "continual"
@@ -55,11 +56,56 @@ def planted() -> dict[str, np.ndarray]:
     }  # fmt: skip
 
 
+class Stages(FakeRun):
+    """Networks with planted accuracies (network, task, epoch), NaN for tasks that they had not got."""
+
+    def __init__(
+        self, by_task: np.ndarray, stages: list[str], swept: dict[str, list[int]] | None = None, status: str = "done"
+    ) -> None:
+        members = [{"cost": {"kind": "actin"}, "training": {"stages": s}, "status": status} for s in stages]
+        super().__init__(members, swept or {}, power(1, 1))
+        self.by_task = by_task
+        self.curves += [f"accuracy_test_stage_{k + 1}" for k in range(by_task.shape[1])]
+
+    def member_spec(self, i: int) -> dict[str, Any]:
+        return super().member_spec(i) | {"optimizer": {"kind": "adam"}}
+
+    def curve(self, name: str) -> np.ndarray:
+        task = name.rpartition("stage_")[2]
+        return self.by_task[:, int(task) - 1] if task.isdigit() else super().curve(name)
+
+
 def test_forgetting_is_the_best_accuracy_minus_the_last_of_all_tasks_but_the_last() -> None:
     by_task = np.array([[[1.0, 0.9, 0.7, 0.2], [0.1, 0.3, 0.8, 0.6], [0.1, 0.1, 0.9, 0.3]]])
     assert forgetting(by_task) == pytest.approx([(0.7 + 0.2) / 2])  # what was before the first epoch does not count
     padded = np.concatenate([by_task, np.full((1, 3, 2), np.nan)], -1)  # beside networks of more epochs
     assert forgetting(padded) == forgetting(by_task) and last(padded).tolist() == [[0.2, 0.6, 0.3]]
+
+
+def test_networks_of_fewer_tasks_than_others_count_their_own() -> None:
+    """Of three tasks and of two, in turn; the means by hand."""
+    by_task = np.full((2, 3, 3), np.nan)
+    by_task[0] = [[0.1, 0.9, 0.5], [0.1, 0.8, 0.6], [0.1, 0.2, 0.7]]
+    by_task[1, :2] = [[0.1, 0.9, 0.6], [0.1, 0.9, 0.8]]
+    arrays, analysis = Continual().measure(Stages(by_task, ["in_turn", "in_turn"])), Continual()
+    assert arrays["accuracy"] == pytest.approx([0.6, 0.7]) and arrays["forgetting"] == pytest.approx([0.3, 0.3])
+    assert arrays["arm"].tolist() == ["adam, energy, 3 tasks", "adam, energy, 2 tasks"]
+    assert analysis.headline(arrays) == (
+        "After 2 to 3 tasks in a row, 'adam, energy, 2 tasks' is right in 70.0% of all tasks' test examples, 'adam, "
+        "energy, 3 tasks' in 60.0%."
+    )
+
+
+def test_the_best_is_an_arm_that_saw_tasks_in_a_row() -> None:
+    by_task = np.stack([np.full((2, 3), level) for level in (0.9, 0.8, 0.5)])
+    run = Stages(by_task, ["together", "together", "in_turn"], {"training.epochs": [1, 2, 2]})
+    arrays = Continual().measure(run)
+    assert arrays["arm"].tolist() == [f"{TOGETHER} (epochs = 1)", f"{TOGETHER} (epochs = 2)", "adam, energy"]
+    said = "After 2 tasks in a row, 'adam, energy' is right in 50.0% of all tasks' test examples."
+    assert Continual().headline(arrays) == said
+    for stages, status in ((["together"] * 3, "done"), (["in_turn"] * 3, "diverged at step 3")):
+        with pytest.raises(UserError, match="no network that finished training saw its tasks in a row"):
+            Continual().measure(Stages(by_task, stages, {}, status))
 
 
 def test_gains_are_paired_by_seed_and_the_headline_is_computed(tmp_path: Path) -> None:
