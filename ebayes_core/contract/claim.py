@@ -20,6 +20,8 @@ POSITIVE, NEGATIVE = (0.0, math.inf), (-math.inf, 0.0)
 OURS, SIGN = "ours", "the sign, from the text"
 #: when a version of a rule was committed, relative to the numbers that it judges; pilot: smaller runs had been seen
 Written = Literal["before", "pilot", "after"]
+ALIKE = 6  #: seeds whose one value bounds their median: all lie on one side of it in 2 of 2^6 cases, less than 5%
+ROUNDING = 1e-12  #: values that differ by less have no spread
 
 
 class Measured(NamedTuple):
@@ -33,11 +35,26 @@ class Measured(NamedTuple):
     seeds: int = 0  #: how many seeds an interval by Student's t is over; 0 for any other interval
     because: str = ""  #: why it is true by construction
     unsettled: str = ""  #: why its verdict is open, whatever the interval says
+    logs: bool = False  #: whether it is a ratio, whose interval is even in logarithms
+    #: of a value as high if the truth were at the lower end of the range, and as low if at the upper, by a test that is
+    #: not Student's; None: p values come from the interval
+    chances: tuple[float, float] | None = None
 
     @property
     def known(self) -> bool:
         """Whether it has an interval: without one there is no verdict."""
         return math.isfinite(self.low) and math.isfinite(self.high)
+
+    @property
+    def alike(self) -> bool:
+        """Whether its interval has no width but for rounding: all values are the same, and their spread is unknown."""
+        return math.isclose(self.low, self.high, rel_tol=ROUNDING, abs_tol=ROUNDING)
+
+    @property
+    def doubt(self) -> str:
+        """Why its verdict is open, whatever the interval says; empty if the interval decides."""
+        few = self.alike and self.seeds < ALIKE
+        return self.unsettled or (f"no spread over {self.over}; so alike, {ALIKE} would settle it" if few else "")
 
 
 @dataclass(frozen=True)
@@ -87,12 +104,12 @@ class Claim:
     def verdict(self, found: Measured, times: float = 1.0) -> str:
         """Held, not held, or open: if the interval extends beyond one end of the range, or is not known.
 
-        What is true by construction says so; outside the range it is not.
+        What is true by construction says so; outside the range it is not. Few seeds of one value leave it open.
         """
         least, most = self.at(times)
         if found.because and not math.isnan(found.value):
             return CONSTRUCTED if least < found.value < most else FAILED
-        if found.unsettled or not found.known:
+        if found.doubt or not found.known:
             return OPEN
         if least < found.low and found.high < most:
             return HELD

@@ -119,7 +119,7 @@ def _row(finding: Finding, part: Measured, alone: bool) -> dict[str, str]:
         "verdict": verdict(), "at half": verdict(times=0.5) if claim.sized else "",
         "at twice": verdict(times=2.0) if claim.sized else "", "value": f"{part.value:.3g}",
         "interval": f"{part.low:.3g} to {part.high:.3g}" if part.known else "none",
-        "over": part.over if part.known else "", "of": part.part, "note": part.because or part.unsettled,
+        "over": part.over if part.known else "", "of": part.part, "note": part.because or part.doubt,
         "seeds": _seeds(claim, part), "file": f"{title(finding.file)}: {finding.analysis}", "sigma": finding.sigma,
         "B": f"{least:.2g} to {most:.2g}",
     }  # fmt: skip

@@ -34,7 +34,7 @@ def by_ratio(part: str, logs: np.ndarray, **why: Unpack[Why]) -> Measured:
     """The same of a ratio, given its logarithm per seed: geometric mean, and an interval that is even in logarithms."""
     found = by_seed(part, logs, **why)
     value, low, high = np.exp([found.value, found.low, found.high]).tolist()
-    return found._replace(value=value, low=low, high=high)
+    return found._replace(value=value, low=low, high=high, logs=True)
 
 
 def ranked(part: str, x: np.ndarray, y: np.ndarray, seed: np.ndarray, **why: Unpack[Why]) -> Measured:
@@ -42,16 +42,19 @@ def ranked(part: str, x: np.ndarray, y: np.ndarray, seed: np.ndarray, **why: Unp
 
     The networks of a sweep share initial means, minibatches and noise with those of the same seed: they are no sample
     of independent networks. So y is permuted within each seed, and the central 95% of what this gives is taken from the
-    correlation; the interval excludes 0 where a permutation test at 2.5% on either side does.
+    correlation; the interval excludes 0 where a permutation test at 2.5% on either side does. Its p values are of a
+    correlation of 0, where ranges end.
     """
     a, b, sizes = _ranks_within(x, y, seed)
     if not a.any() or not b.any():
         return Measured(part, np.nan, **why)
     size = np.sqrt((a @ a) * (b @ b))
-    r, chance = float(a @ b / size), np.sort(_permuted(b, sizes) @ a / size)
-    least, most = (round(r - float(chance[_position(share)]), DIGITS) for share in CENTRAL[::-1])
+    r = float(a @ b / size)
+    excess = np.sort(np.round(r - _permuted(b, sizes) @ a / size, DIGITS))
+    least, most = (float(excess[_position(share)]) for share in CENTRAL)
+    high, low = ((1 + int(as_far.sum())) / (1 + DRAWS) for as_far in (excess <= 0, excess >= 0))
     over = f"permutations of {len(a)} networks within {count(len(sizes), 'seed')}"
-    return Measured(part, r, max(least, -1.0), min(most, 1.0), over, **why)
+    return Measured(part, r, max(least, -1.0), min(most, 1.0), over, chances=(high, low), **why)
 
 
 def _position(share: float) -> int:

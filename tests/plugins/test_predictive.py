@@ -9,9 +9,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
-from ebayes_core.contract.claim import CONSTRUCTED, FAILED, HELD
+from ebayes_core.contract.claim import CONSTRUCTED, FAILED, HELD, Measured
 from ebayes_core.errors import UserError
+from ebayes_core.report.chance import LEVEL, p_value
 from ebayes_plugins.analyses._gaussian import calibration, places, share, similarity, transport
 from ebayes_plugins.analyses._rebuilt import rebuilt
 from ebayes_plugins.analyses.predictive import Predictive
@@ -157,12 +159,13 @@ def more_exponents(a: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 def test_claims_read_what_is_planted(measured: dict[str, np.ndarray]) -> None:
     a = {**more_exponents(measured), "between_seeds": np.ones(3)}
     rho, bayes = np.nan_to_num(a["rho"]), np.isnan(a["rho"])
+    alike = np.random.default_rng(0).uniform(0.99, 1, len(rho))  # seeds differ, if by little
     for statement, number, name, good in (
         ("tightens", 18, "slack", rho), ("worsens", 19, "divergence", rho),
         ("fit poorly", 19, "fit", a["price"]), ("too narrow", 19, "covered", np.full(len(rho), 0.5)),
-        ("similar", 19, "divergence", np.full(len(rho), 0.5)),
-        ("does not depend", 19, "width_beyond", np.where(bayes, 100, 0.1)),
-        ("widens where", 19, "width_near", np.full(len(rho), 1e-3)),
+        ("similar", 19, "divergence", alike / 2),
+        ("does not depend", 19, "width_beyond", alike * np.where(bayes, 100, 0.1)),
+        ("widens where", 19, "width_near", alike * 1e-3),
     ):  # fmt: skip
         assert verdicts({**a, name: good}, number, statement) == {HELD}, statement
     assert verdicts({**a, "slack": np.ones(len(rho))}, 18, "bounds") == {CONSTRUCTED}
@@ -171,18 +174,63 @@ def test_claims_read_what_is_planted(measured: dict[str, np.ndarray]) -> None:
     assert verdicts({**a, "elbo": a["bound"] - 1}, 18, "bounds") == {FAILED}
     assert verdicts({**a, "fit": -a["price"]}, 19, "fit poorly") == {FAILED}
     assert verdicts({**a, "covered": np.ones(len(rho))}, 19, "too narrow") == {"open"}
-    assert verdicts({**a, "between_seeds": np.full(1, 1e-9), "divergence": 1 + rho}, 19, "similar") == {FAILED}
+    assert verdicts({**a, "between_seeds": np.full(3, 1e-9), "divergence": alike + rho}, 19, "similar") == {FAILED}
 
 
 def test_the_nearest_price_is_chosen_by_other_seeds(measured: dict[str, np.ndarray]) -> None:
     """A minimum over prices of pure noise would be small for having been chosen."""
-    random, claim = np.random.default_rng(0), next(c for c in Predictive.claims if "are similar" in c.statement)
-    found = []
+    random, found = np.random.default_rng(0), []
     for _ in range(200):
         luck = np.exp(random.normal(size=len(measured["rho"])))
         arrays = {**measured, "divergence": luck, "between_seeds": np.ones(3)}
-        found += [part.value for part in claim.measure(Predictive(), arrays)]
+        found += [part.value for part in similar(arrays)]
     assert np.log(found).mean() == pytest.approx(0, abs=0.1)  # the minimum of three would be at -0.85 / sqrt(3)
+
+
+def test_the_p_value_of_a_share_is_that_of_wilsons_interval() -> None:
+    """A normal distribution about the expected share, whose 2.5% the interval's end reaches."""
+    claim = next(c for c in Predictive.claims if "too narrow" in c.statement)
+    known = {"x_test": np.zeros(100), "rho": np.full(1, 0.5), "price": np.ones(1)}
+    for covered in np.linspace(0.8, 1, 41):
+        (found,) = claim.measure(Predictive(), {**known, "covered": np.full(1, covered)})
+        assert (claim.verdict(found) == HELD) == (p_value(claim, found) < LEVEL)
+    assert found.chances[1] == pytest.approx(stats.norm.cdf(1, 0.9545, np.sqrt(0.9545 * 0.0455 / 100)))
+
+
+def similar(arrays: dict[str, np.ndarray]) -> list[Measured]:
+    claim = next(c for c in Predictive.claims if "are similar" in c.statement)
+    return list(claim.measure(Predictive(), arrays))
+
+
+def compared(own: np.ndarray, between: np.ndarray) -> dict[str, np.ndarray]:
+    """VI and one energy at one price for each seed: divergence from VI, and between VI of each pair of seeds."""
+    k = len(own)
+    return {
+        "seed": np.tile(np.arange(k), 2), "rho": np.repeat([np.nan, 0.5], k), "price": np.ones(2 * k),
+        "divergence": np.r_[np.zeros(k), own], "between_seeds": between[np.triu_indices(k, 1)],
+    }  # fmt: skip
+
+
+def test_the_difference_that_a_seed_makes_is_uncertain_too() -> None:
+    """Of seeds whose differences are drawn, the interval contains the true ratio 95% of the time."""
+    random, contained, k = np.random.default_rng(0), [], 8
+    for _ in range(300):
+        odd = random.uniform(size=k)  # how odd a seed is: two differ by the sum, 1 on average
+        (found,) = similar(compared(np.ones(k), odd[:, None] + odd))
+        contained.append(found.low < 1 < found.high)
+    assert np.mean(contained) == pytest.approx(0.95, abs=0.03)
+
+
+def test_two_seeds_do_not_know_the_difference_that_a_seed_makes() -> None:
+    (found,) = similar(compared(np.array([0.1, 0.2]), np.ones((2, 2))))
+    assert not found.known
+
+
+def test_a_seed_that_shares_no_price_with_others_is_left_out() -> None:
+    a = compared(np.array([0.1, 0.2, 0.4, 9.0]), np.ones((4, 4)))
+    a["price"][-1] = 2.0
+    (found,) = similar(a)
+    assert (found.value, found.seeds) == (pytest.approx(0.2), 3)
 
 
 def test_the_figure_is_legible(measured: dict[str, np.ndarray], tmp_path: Any) -> None:
