@@ -36,9 +36,10 @@ def _remember(cohort: Cohort, state: State, stage: int) -> None:
 
 
 def _fisher(cohort: Cohort, p: Parameters, stage: int) -> list[Tensor]:
-    """The diagonal of the true Fisher information at the mean weights, summed over the examples of the stage.
+    """The diagonal of the true Fisher information of the means, summed over the examples of the stage.
 
     Exact over labels where the likelihood knows its roots, otherwise with one label sampled for each example (Eq. 31).
+    Of each copy, its share: the costs of all copies are charged.
     """
     task, weights = cohort.data.task, cohort.layered(cohort.repeated(p.mu))
     noise = generator(cohort.seed, STAGES, stage, device=cohort.device)
@@ -49,6 +50,7 @@ def _fisher(cohort: Cohort, p: Parameters, stage: int) -> list[Tensor]:
             roots = task.curvature_roots(outputs, y) if task.outputs <= MOST else None
             yield from roots or [residual_of_sample(task, outputs, noise, y)]
 
-        for total, squares in zip(totals, squared_gradients(cohort.network, weights, x, deltas), strict=True):
+        found = squared_gradients(cohort.network, weights, x, deltas, of_mean=True)
+        for total, squares in zip(totals, found, strict=True):
             total += squares.flatten(1)
-    return totals
+    return [total / n for total, n in zip(totals, cohort.copies, strict=True)]

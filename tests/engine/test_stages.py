@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ebayes_core.contract.registry import Registry
+from ebayes_core.contract.slots import Stage
 from ebayes_core.engine import checkpoint, preflight
 from ebayes_core.engine.cohort import Cohort, State
 from ebayes_core.engine.loop import train
@@ -146,21 +148,59 @@ def test_variational_continual_learning_reaches_that_posterior(registry: Registr
     assert np.abs(far).max() > 1
 
 
-def test_the_fisher_information_is_that_of_the_model(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Summed over examples, expected over labels: squares of log-likelihood gradients, one by one."""
-    c = cohort(registry, TASKS).at_stage(1)
-    state, keep = c.start(), slice(0, 40)
-    c.data = replace(c.data, x=c.data.x[keep], y=c.data.y[keep])
-    wanted = [torch.zeros_like(mu) for mu in state.parameters.mu]
+def few(registry: Registry, examples: int, *overrides: str) -> Cohort:
+    """Networks with a few examples of the second task."""
+    c = cohort(registry, TASKS, *overrides).at_stage(1)
+    c.data = replace(c.data, x=c.data.x[:examples], y=c.data.y[:examples])
+    return c
+
+
+def exact_fisher(c: Cohort, means: list[Tensor]) -> list[Tensor]:
+    """Squares of log-likelihood gradients in the means, one by one, expected over labels and summed over examples."""
+    wanted = [torch.zeros_like(mu) for mu in means]
     for x in c.data.x:
-        leaves = [mu.clone().requires_grad_() for mu in state.parameters.mu]
-        logs = c.network.forward(c.layered(leaves), x[None])[0, 0].log_softmax(-1)
+        leaves = [mu.clone().requires_grad_() for mu in means]
+        logs = c.network.forward(c.layered(c.repeated(leaves)), x[None])[0, 0].log_softmax(-1)
         for k in range(10):
             slopes = torch.autograd.grad(logs[k], leaves, retain_graph=True)
             for total, s in zip(wanted, slopes, strict=True):
                 total += logs[k].exp().detach() * s.square()
-    for found, w in zip(_fisher(c, state.parameters, 0), wanted, strict=True):
-        torch.testing.assert_close(found, w, rtol=1e-10, atol=1e-14)
+    return wanted
+
+
+ROWS, IMAGE = (f'dataset.source={{kind="digits", layout="{name}"}}' for name in ("rows", "image"))
+KERNELS = 'network={{kind="convolutional", layers=[{{channels=2, size=3}}], noise_per="{}"}}'.format
+
+
+@pytest.mark.parametrize("traced", [True, False])
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        (),
+        (ROWS, 'network={kind="recurrent", hidden=4, noise="fresh"}'),
+        (ROWS, 'network={kind="recurrent", hidden=4, noise="frozen"}'),
+        (IMAGE, KERNELS("position")),
+        (IMAGE, KERNELS("kernel")),
+    ],
+)
+def test_springs_are_the_fisher_information_of_the_means(
+    registry: Registry, overrides: tuple[str, ...], traced: bool
+) -> None:
+    """A mean that several draws share has one precision, and the springs of all copies add up to it."""
+    c = few(registry, 6, EWC, *overrides)
+    p, inference = c.start().parameters, c.formulas.inference
+    if not traced:
+        c.network = SimpleNamespace(forward=c.network.forward, draws=c.network.draws, trace=lambda *_: None)
+    for mu, fisher, wanted, n in zip(p.mu, _fisher(c, p, 0), exact_fisher(c, p.mu), c.copies, strict=True):
+        springs = inference.remember(inference.nothing_yet(mu), Stage(mu, 0 * mu, fisher))
+        found = n * inference.consolidation_cost(mu + 1, 0 * mu, springs)
+        torch.testing.assert_close(2 * found, wanted, rtol=1e-9, atol=1e-13)
+
+
+def test_the_fisher_information_of_many_outputs_is_sampled(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    c = few(registry, 40)
+    state = c.start()
+    wanted = exact_fisher(c, state.parameters.mu)
     monkeypatch.setattr("ebayes_core.engine.stages.MOST", 5)
     sampled = torch.stack([torch.cat(_fisher(c, state.parameters, k), 1) for k in range(200)]).mean(0)
     assert sampled.sum().item() == pytest.approx(sum(w.sum().item() for w in wanted), rel=0.05)
