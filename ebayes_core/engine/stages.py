@@ -18,10 +18,19 @@ MOST = 100  #: largest number of outputs for which roots are taken
 
 
 def end_stage(cohort: Cohort, state: State) -> None:
-    """Let the inference remember the stage that has ended, if the next epoch begins another; in place."""
+    """Let the inference remember the stage that has ended, if the next epoch begins another; in place.
+
+    The solver for sigma forgets it: what it has averaged is the curvature of data that are shown no more.
+    """
     ended, now = (cohort.stage(epoch) for epoch in (state.epoch - 1, state.epoch))
-    if state.parameters.remembered and state.epoch < cohort.training.epochs and ended != now:
+    if state.epoch >= cohort.training.epochs or ended == now:
+        return
+    if state.parameters.remembered:
         _remember(cohort.at_stage(ended), state, ended)
+    if cohort.solves(state):
+        ((_, parts),) = state.parameters.free.items()
+        for known in (t for part in parts for t in part.memory):
+            known.zero_()
 
 
 def _remember(cohort: Cohort, state: State, stage: int) -> None:

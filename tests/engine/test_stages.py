@@ -29,6 +29,7 @@ from tests.build import LINEAR, cohort, trained
 
 EWC = 'inference={kind="elastic_weight_consolidation", magnitude=0.0}'
 VCL = 'inference={kind="variational_continual", scale=0.7}'
+SOLVED = 'training.sigma="fixed_point"'
 TASKS = """
 name = "test"
 dataset = { kind = "permuted", tasks = 3 }
@@ -148,6 +149,24 @@ def test_variational_continual_learning_reaches_that_posterior(registry: Registr
     assert np.abs(far).max() > 1
 
 
+def test_a_posterior_that_is_solved_for_counts_every_task_once(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tasks use different inputs: the solver's running curvature forgets each, whose data the next prior holds.
+
+    Exactly, since all examples are shown at once, and the Fisher information of a linear model is its curvature.
+    """
+    monkeypatch.setattr("ebayes_core.engine.minibatch.scale", lambda known, step: torch.ones_like(known.curved))
+    x, y = LinearGaussian(inputs=6, examples=200, spread=2.0, noise_sd=0.5, seed=0).load("train")
+    every, task = torch.cat([torch.roll(x, k, 1) for k in range(4)]).double(), torch.arange(4).repeat_interleave(200)
+    c = cohort(registry, LINEAR, VCL, 'optimizer={kind="natural"}', SOLVED, "training.epochs=140")
+    y = y.repeat(4, 1).double()
+    c.data = replace(c.data, x=every, y=y, x_test=every, y_test=y, stage=task, stage_test=task)
+    exact = torch.nn.functional.pad(every, (0, 1), value=1.0).square().sum(0) / 0.5**2 + 1 / 0.7**2
+    found = c.formulas.sigmas(trained(c).parameters)[0][0] ** -2
+    torch.testing.assert_close(found, exact, rtol=1e-6, atol=0)
+
+
 def few(registry: Registry, examples: int, *overrides: str) -> Cohort:
     """Networks with a few examples of the second task."""
     c = cohort(registry, TASKS, *overrides).at_stage(1)
@@ -229,7 +248,7 @@ def test_gradients_in_c_are_those_of_autograd(registry: Registry, overrides: tup
 
 
 @pytest.mark.parametrize("compile", [False, True])
-@pytest.mark.parametrize("overrides", [(EWC,), (VCL,), ('optimizer={kind="natural_shuffled"}',)])
+@pytest.mark.parametrize("overrides", [(EWC,), (VCL,), (VCL, SOLVED), ('optimizer={kind="natural_shuffled"}',)])
 def test_it_is_resumed_to_the_bit(registry: Registry, overrides: tuple[str, ...], compile: bool) -> None:
     make = lambda: cohort(registry, TASKS, *overrides, 'training.dtype="float32"', compile=compile)
     whole = trained(make())
