@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ebayes_core.contract.attribution import asking
+from ebayes_core.contract.likelihoods import Likelihood
 from ebayes_core.contract.slots import Stage
 from ebayes_core.engine.cohort import CHUNK, Cohort, State
 from ebayes_core.engine.parameters import Parameters
@@ -44,19 +45,28 @@ def _remember(cohort: Cohort, state: State, stage: int) -> None:
                 old.copy_(torch.where(state.alive, found[name], old))
 
 
+def has_fisher(task: Likelihood) -> bool:
+    """Whether a likelihood offers what the Fisher information of a stage takes."""
+    return task.can_sample or _exact(task)
+
+
+def _exact(task: Likelihood) -> bool:
+    return task.has_roots and task.outputs <= MOST
+
+
 def _fisher(cohort: Cohort, p: Parameters, stage: int) -> list[Tensor]:
     """The diagonal of the true Fisher information of the means, summed over the examples of the stage.
 
     Exact over labels where the likelihood knows its roots, otherwise with one label sampled for each example (Eq. 31).
     Of each copy, its share: the costs of all copies are charged.
     """
-    task, weights = cohort.data.task, cohort.layered(cohort.repeated(p.mu))
+    task, weights, exact = cohort.data.task, cohort.layered(cohort.repeated(p.mu)), _exact(cohort.data.task)
     noise = generator(cohort.seed, STAGES, stage, device=cohort.device)
     totals = [torch.zeros_like(mu) for mu in p.mu]
     for x, y in zip(cohort.data.x.split(CHUNK), cohort.data.y.split(CHUNK), strict=True):
 
         def deltas(outputs: Tensor, y: Tensor = y) -> Iterator[Tensor]:
-            roots = task.curvature_roots(outputs, y) if task.outputs <= MOST else None
+            roots = task.curvature_roots(outputs, y) if exact else None
             yield from roots or [residual_of_sample(task, outputs, noise, y)]
 
         found = squared_gradients(cohort.network, weights, x, deltas, of_mean=True)

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from ebayes_core.contract.likelihoods import Likelihood
 from ebayes_core.contract.registry import Registry
 from ebayes_core.contract.slots import Stage
 from ebayes_core.engine import checkpoint, preflight
@@ -304,3 +305,30 @@ def test_what_means_nothing_is_refused(registry: Registry) -> None:
         c = cohort(registry, TASKS, *overrides)
         with pytest.raises(UserError, match=told):
             preflight.check(c, c.start())
+
+
+class Poisson(Likelihood):
+    """Counts with log rates: it can be neither sampled nor differentiated twice."""
+
+    outputs, shape = 10, (10,)
+
+    def nll(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """The negative log-likelihood but for a constant."""
+        return (outputs.exp() - outputs * y[:, None]).sum(-1)
+
+
+def test_a_likelihood_without_fisher_information_is_refused_where_that_is_remembered(registry: Registry) -> None:
+    for inference, refused in ((EWC, True), (VCL, False)):
+        c = cohort(registry, TASKS, inference)
+        c.data = replace(c.data, task=Poisson())
+        if refused:
+            with pytest.raises(UserError, match=r"Fisher information .* Poisson .* 'permuted' defines no sample"):
+                preflight.check(c, c.start())
+        else:
+            preflight.check(c, c.start())
+
+
+def test_springs_that_are_too_stiff_are_blamed_for_a_network_that_diverges(registry: Registry) -> None:
+    stiff = (EWC, "inference.strength=1e9", 'noise={kind="none"}', 'optimizer={kind="sgd"}')
+    state = trained(cohort(registry, TASKS, *stiff, 'training.dtype="float32"'))
+    assert "consolidation (inference 'elastic_weight_consolidation') is not finite" in state.died[0]
