@@ -31,7 +31,9 @@ class Stage(NamedTuple):
 
     mu: Tensor
     sigma: Tensor  #: 0 without noise
-    fisher: Tensor  #: true Fisher information at the mean weights, summed over the stage's examples (1 / weight^2)
+    #: true Fisher information of the mean, summed over the stage's examples (1 / weight^2); where several synapses
+    #: share the mean, it is divided by their number, by which the costs are multiplied
+    fisher: Tensor
 
 
 class Inference(Plugin):

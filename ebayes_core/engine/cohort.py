@@ -210,6 +210,10 @@ class Cohort:
         stages, epochs = self.data.stages, int(self.training.epochs)
         return min(epoch * stages // epochs, stages - 1)
 
+    def steps_before(self, epoch: int) -> int:
+        """How many steps come before the stage to which an epoch belongs."""
+        return int(self.batches) * math.ceil(self.stage(epoch) * int(self.training.epochs) / self.data.stages)
+
     def at_stage(self, stage: int) -> Cohort:
         """The same networks with the data of one stage alone."""
         return self if self.data.stage is None else self.given(self.data.parts[stage])

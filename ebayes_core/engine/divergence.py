@@ -40,13 +40,14 @@ def cause(cohort: Cohort, state: State, member: int, seen: str) -> str:
         return seen
     lost, double = not all(bool(t.isfinite().all()) for t in (mu, *free.values())), doubled(f, [point])
     here, around = _here(f, mu, free), _around(f, mu, free, state, member)
+    own = {name: _row(parts, member) for name, parts in state.parameters.remembered.items()}
     questions = (
-        ("{}", f, lambda formula: _broken(formula, here, cohort.solves(state))),
-        ("{}", double, lambda formula: lost and _broken(formula, around, cohort.solves(state))),
-        ("the squared gradient of {}", f, lambda formula: not lost and _overflows(f, formula, here, mu, free)),
+        ("{}", f, own, lambda formula: _broken(formula, here, cohort.solves(state))),
+        ("{}", double, Free(), lambda formula: lost and _broken(formula, around, cohort.solves(state))),
+        ("the squared gradient of {}", f, own, lambda formula: not lost and _overflows(f, formula, here, mu, free)),
     )
-    for words, formulas, fails in questions:
-        for term in terms(formulas, bool(free)):
+    for words, formulas, memory, fails in questions:
+        for term in terms(formulas, bool(free), memory):
             if fails(term.formula):
                 return words.format(responsible(term, formulas, fails).of(point))
     return "the gradient of the loss" if lost else seen

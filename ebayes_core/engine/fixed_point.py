@@ -4,7 +4,7 @@ The objective is stationary in log sigma where N E[H] sigma^2 + dM = -dR: the cu
 noise, and the derivative of the magnitude cost M balance that of the reliability cost R. For a power law this is
 sigma**(rho + 2) = c rho / N E[H], Eq. 29 averaged over the noise. The curvature is a running true Fisher times a
 measured factor. Both lag behind means that still change; sigma reaches its optimum if a schedule brings the means to
-rest.
+rest. Both start anew where training begins another stage, with other data: steps are counted from there.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ FALL = 0.5
 WIDE, LARGEST = 4.0, 10.0
 #: Bound on the logarithms of the factors between Fisher and curvature: while sigma is small, they are all noise.
 FAR = 1.4
-#: The share of the steps so far over which the running means average: that of the Fisher, that of its excess in new
-#: minibatches, and that of the curvature relative to it.
+#: The share of the steps so far, in a stage, over which the running means average: that of the Fisher, that of its
+#: excess in new minibatches, and that of the curvature relative to it.
 MEMORY, FRESH, LASTING = 0.2, 0.1, 0.5
 #: How many steps it takes to outweigh the assumption that the curvature is the Fisher.
 PRIOR = 30

@@ -34,5 +34,6 @@ class Ingredients(NamedTuple):
     noise: Sequence[Tensor]  #: the xi of these weights; per layer (1, synapses), or (1, draws, synapses)
     next_noise: Sequence[Tensor]  #: the xi of the weights to draw next
     clock: Tensor  #: the number of the step, which counts from 1; (1, 1) in double precision
+    in_stage: Tensor  #: the same, counted from the beginning of the stage of training
     fisher: Fisher = NO_FISHER
     variances: Sequence[Tensor] = ()  #: sigma^2 of another synapse, if the optimizer is shuffled; per layer

@@ -34,6 +34,7 @@ def train(cohort: Cohort, state: State) -> Iterator[State]:
         while state.batch < cohort.batches:
             index.copy_(order[state.batch])
             given.clock.fill_(state.step + 1)
+            given.in_stage.fill_(state.step + 1 - cohort.steps_before(state.epoch))
             step()
             state.step, state.batch = state.step + 1, state.batch + 1
             yield state

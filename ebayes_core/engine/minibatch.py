@@ -22,14 +22,14 @@ def ingredients(cohort: Cohort, state: State) -> tuple[Ingredients, Tensor]:
     gradient: of the minibatch's mean loss, per layer (member, synapses).
     """
     gradient, next_xi = [torch.zeros_like(w) for w in state.weights], cohort.noise.empty(state.xi, state.xi.shape[1])
-    clock = torch.zeros(1, 1, dtype=torch.float64, device=cohort.device)
-    given = Ingredients(gradient, cohort.by_layer(state.xi), cohort.by_layer(next_xi), clock)
+    clock, in_stage = (torch.zeros(1, 1, dtype=torch.float64, device=cohort.device) for _ in range(2))
+    given = Ingredients(gradient, cohort.by_layer(state.xi), cohort.by_layer(next_xi), clock, in_stage)
     if cohort.formulas.optimizer.shuffled:
         given = given._replace(variances=[torch.zeros_like(mu) for mu in state.parameters.mu])
     if not cohort.solves(state):
         return given, next_xi
     spreads = cohort.formulas.spreads(state.parameters)
-    return given._replace(fisher=Fisher(state.parameters.mu, *limits(cohort, state, spreads, clock))), next_xi
+    return given._replace(fisher=Fisher(state.parameters.mu, *limits(cohort, state, spreads, in_stage))), next_xi
 
 
 def shuffle(cohort: Cohort, state: State, given: Ingredients) -> None:
@@ -48,7 +48,7 @@ def with_fisher(cohort: Cohort, state: State, given: Ingredients, x: Tensor, y: 
     spreads = cohort.formulas.spreads(state.parameters)
     squares = _squared_gradients(cohort, state, x, y)
     _learn(cohort, state, given, squares, spreads)
-    return given._replace(fisher=Fisher(squares, *limits(cohort, state, spreads, given.clock)))
+    return given._replace(fisher=Fisher(squares, *limits(cohort, state, spreads, given.in_stage)))
 
 
 def limits(cohort: Cohort, state: State, spreads: list[Spread], clock: Tensor) -> tuple[list[Tensor], list[Tensor]]:
@@ -72,7 +72,7 @@ def _squared_gradients(cohort: Cohort, state: State, x: Tensor, y: Tensor) -> li
 
 def _learn(cohort: Cohort, state: State, given: Ingredients, squares: list[Tensor], spreads: list[Spread]) -> None:
     """Correct the factors of each layer's Fisher by what this minibatch measures under its noise."""
-    sigma, step = [spread.sigma for spread in spreads], given.clock.to(cohort.dtype)
+    sigma, step = [spread.sigma for spread in spreads], given.in_stage.to(cohort.dtype)
     measured = [over_draws(g * xi) for g, xi in zip(given.gradient, standardised(cohort, state), strict=True)]
     ((_, parts),) = state.parameters.free.items()
     for part, s, g, q in zip(parts, sigma, collected(measured, sigma), collected(squares, sigma), strict=True):

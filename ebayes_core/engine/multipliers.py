@@ -60,8 +60,8 @@ def _ascend(cohort: Cohort, state: State, given: Ingredients, over: list[Tensor]
 
 
 def _follow(cohort: Cohort, state: State, given: Ingredients) -> None:
-    """Let the multipliers follow sum h / (rho E), a mean over the last fifth of the corrections so far."""
-    rho, corrections = cohort.formulas.cost.exponent, (given.clock - 1) / (EVERY if _on_cpu(cohort) else 1) + 1
+    """Let the multipliers follow sum h / (rho E), a mean over the last fifth of a stage's corrections."""
+    rho, corrections = cohort.formulas.cost.exponent, (given.in_stage - 1) / (EVERY if _on_cpu(cohort) else 1) + 1
     assert rho is not None
     weight = newest(corrections).to(cohort.dtype)
     for c, saved in zip(state.parameters.multipliers, _saved(cohort, state, given), strict=True):

@@ -26,18 +26,25 @@ def residual_of_sample(task: Likelihood, outputs: Tensor, noise: torch.Generator
     return task.residual(outputs, sampled)
 
 
-def squared_gradients(network: Network, weights: list[Tensor], x: Tensor, deltas: Deltas) -> list[Tensor]:
+def squared_gradients(
+    network: Network, weights: list[Tensor], x: Tensor, deltas: Deltas, of_mean: bool = False
+) -> list[Tensor]:
     """Squared per-example gradients, summed over the batch and over deltas; per layer (member, *shape).
 
-    deltas maps the outputs (member, batch, *outputs) to derivatives of a loss in them.
+    deltas maps the outputs (member, batch, *outputs) to derivatives of a loss in them. of_mean: as of `add_squares`.
     """
     sums: dict[str, list[Tensor]] = {}
-    add_squares(sums, network, weights, x, {"": deltas})
+    add_squares(sums, network, weights, x, {"": deltas}, of_mean)
     return sums[""]
 
 
 def add_squares(
-    sums: dict[str, list[Tensor]], network: Network, weights: list[Tensor], x: Tensor, estimators: dict[str, Deltas]
+    sums: dict[str, list[Tensor]],
+    network: Network,
+    weights: list[Tensor],
+    x: Tensor,
+    estimators: dict[str, Deltas],
+    of_mean: bool = False,
 ) -> None:
     """Add `squared_gradients` of a batch to the sums of each estimator, by name; those that are missing start at 0.
 
@@ -45,6 +52,9 @@ def add_squares(
     matrix product suffices for the whole batch and all deltas (Goodfellow 2015). So it does if an example uses a layer
     at several positions and each has a draw of the weights to itself. Positions that share a draw are summed first, and
     then squared. The estimators share a forward pass. For a network without a trace torch.func is used.
+
+    of_mean: the gradients are those in the mean, which all draws share. A sigma is not shared like that: draws are
+    independent, so that only the squares of each add to its curvature.
     """
     with torch.enable_grad():
         leaves = [w.detach().requires_grad_() for w in weights]
@@ -56,15 +66,15 @@ def add_squares(
             sums[name] = [torch.zeros_like(w if n == 1 else w[:, 0]) for w, n in zip(weights, draws, strict=True)]
         totals = sums[name]
         if trace is None:
-            _add_by_vmap(totals, network, weights, x, deltas(outputs))
+            _add_by_vmap(totals, network, weights, x, deltas(outputs), of_mean)
         else:
-            _add(totals, weights, trace, deltas(outputs))
+            _add(totals, weights, trace, deltas(outputs), of_mean)
 
 
-def _add(totals: list[Tensor], weights: list[Tensor], trace: Trace, deltas: Iterable[Tensor]) -> None:
+def _add(totals: list[Tensor], weights: list[Tensor], trace: Trace, deltas: Iterable[Tensor], of_mean: bool) -> None:
     """Add the squares of the gradients that a trace determines, in place."""
     inputs = [a.detach() for a in trace.inputs]
-    shared = [d.ndim == 4 and w.ndim == 3 for d, w in zip(trace.drives, weights, strict=True)]
+    shared = [d.ndim == 4 and (of_mean or w.ndim == 3) for d, w in zip(trace.drives, weights, strict=True)]
     squares: list[Tensor | None] = [None] * len(totals)
     for delta in deltas:
         slopes = torch.autograd.grad(trace.outputs, trace.drives, delta, retain_graph=True)
@@ -110,13 +120,14 @@ def _gradients(slopes: Tensor, x: Tensor) -> Tensor:
 
 
 def _add_by_vmap(
-    totals: list[Tensor], network: Network, weights: list[Tensor], x: Tensor, deltas: Iterable[Tensor]
-) -> None:  # fmt: skip
+    totals: list[Tensor], network: Network, weights: list[Tensor], x: Tensor, deltas: Iterable[Tensor], of_mean: bool
+) -> None:
     def loss(w: list[Tensor], example: Tensor, delta: Tensor) -> Tensor:
         return (network.forward(w, example[None])[:, 0] * delta).sum()
 
     per_example = torch.func.vmap(torch.func.grad(loss), in_dims=(None, 0, 1), chunk_size=32)
     for delta in deltas:
-        for total, g, w in zip(totals, per_example(weights, x, delta), weights, strict=True):
-            squares = g.square().sum(0)
-            total += squares.sum(1) if w.ndim > total.ndim else squares
+        for total, g in zip(totals, per_example(weights, x, delta), strict=True):
+            drawn = g.ndim - 1 > total.ndim
+            g = g.sum(2, keepdim=True) if drawn and of_mean else g
+            total += g.square().sum((0, 2) if drawn else 0)

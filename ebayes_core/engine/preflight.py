@@ -18,6 +18,7 @@ from ebayes_core.contract.slots import Noise, Plugin
 from ebayes_core.engine import budget, finiteness
 from ebayes_core.engine.cohort import Cohort, State
 from ebayes_core.engine.objective import Formulas
+from ebayes_core.engine.stages import has_fisher
 from ebayes_core.errors import PluginError, UserError
 
 log = logging.getLogger("ebayes")
@@ -54,12 +55,18 @@ def _check_trained(cohort: Cohort, state: State) -> None:
 
 
 def _check_memory(cohort: Cohort, state: State) -> None:
-    """Raise UserError if an inference that needs noise has none, and check what one remembers of stages."""
+    """Raise UserError if an inference lacks noise or a Fisher information that it needs; check what it remembers."""
     member, f, p = cohort.member, cohort.formulas, state.parameters
     if member.inference.needs_noise and not p.noisy:
         raise UserError(
             f"the inference '{member.inference.kind}' means nothing for a network without noise, and the noise "
             f"'{member.noise.kind}' has none; choose another of the two"
+        )
+    if p.remembered and member.inference.needs_fisher and not has_fisher(cohort.data.task):
+        raise UserError(
+            f"the inference '{member.inference.kind}' takes the Fisher information of each stage, and the likelihood "
+            f"{type(cohort.data.task).__name__} of the data set '{member.dataset.kind}' defines no sample(); choose "
+            "another of the two"
         )
     for mu, sigma, memory in zip(p.mu, f.sigmas(p), p.memories(), strict=True):
         for found in memory.values():

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ebayes_core.contract.attribution import asking
+from ebayes_core.contract.likelihoods import Likelihood
 from ebayes_core.contract.slots import Stage
 from ebayes_core.engine.cohort import CHUNK, Cohort, State
 from ebayes_core.engine.parameters import Parameters
@@ -18,10 +19,19 @@ MOST = 100  #: largest number of outputs for which roots are taken
 
 
 def end_stage(cohort: Cohort, state: State) -> None:
-    """Let the inference remember the stage that has ended, if the next epoch begins another; in place."""
+    """Let the inference remember the stage that has ended, if the next epoch begins another; in place.
+
+    The solver for sigma forgets it: what it has averaged is the curvature of data that are shown no more.
+    """
     ended, now = (cohort.stage(epoch) for epoch in (state.epoch - 1, state.epoch))
-    if state.parameters.remembered and state.epoch < cohort.training.epochs and ended != now:
+    if state.epoch >= cohort.training.epochs or ended == now:
+        return
+    if state.parameters.remembered:
         _remember(cohort.at_stage(ended), state, ended)
+    if cohort.solves(state):
+        ((_, parts),) = state.parameters.free.items()
+        for known in (t for part in parts for t in part.memory):
+            known.zero_()
 
 
 def _remember(cohort: Cohort, state: State, stage: int) -> None:
@@ -35,20 +45,31 @@ def _remember(cohort: Cohort, state: State, stage: int) -> None:
                 old.copy_(torch.where(state.alive, found[name], old))
 
 
+def has_fisher(task: Likelihood) -> bool:
+    """Whether a likelihood offers what the Fisher information of a stage takes."""
+    return task.can_sample or _exact(task)
+
+
+def _exact(task: Likelihood) -> bool:
+    return task.has_roots and task.outputs <= MOST
+
+
 def _fisher(cohort: Cohort, p: Parameters, stage: int) -> list[Tensor]:
-    """The diagonal of the true Fisher information at the mean weights, summed over the examples of the stage.
+    """The diagonal of the true Fisher information of the means, summed over the examples of the stage.
 
     Exact over labels where the likelihood knows its roots, otherwise with one label sampled for each example (Eq. 31).
+    Of each copy, its share: the costs of all copies are charged.
     """
-    task, weights = cohort.data.task, cohort.layered(cohort.repeated(p.mu))
+    task, weights, exact = cohort.data.task, cohort.layered(cohort.repeated(p.mu)), _exact(cohort.data.task)
     noise = generator(cohort.seed, STAGES, stage, device=cohort.device)
     totals = [torch.zeros_like(mu) for mu in p.mu]
     for x, y in zip(cohort.data.x.split(CHUNK), cohort.data.y.split(CHUNK), strict=True):
 
         def deltas(outputs: Tensor, y: Tensor = y) -> Iterator[Tensor]:
-            roots = task.curvature_roots(outputs, y) if task.outputs <= MOST else None
+            roots = task.curvature_roots(outputs, y) if exact else None
             yield from roots or [residual_of_sample(task, outputs, noise, y)]
 
-        for total, squares in zip(totals, squared_gradients(cohort.network, weights, x, deltas), strict=True):
+        found = squared_gradients(cohort.network, weights, x, deltas, of_mean=True)
+        for total, squares in zip(totals, found, strict=True):
             total += squares.flatten(1)
-    return totals
+    return [total / n for total, n in zip(totals, cohort.copies, strict=True)]

@@ -44,7 +44,7 @@ def make_step(f: Formulas) -> Step:
         time, release = f.time(given.clock), _release(f, p)
         loss, rest = gradients(f, p, given.gradient, given.noise)
         if f.solves and p.noisy:
-            solved(f, p, given.fisher, given.clock, alive)
+            solved(f, p, given.fisher, given.in_stage, alive)
         else:
             _descend(f, p, (loss[1], rest[1]), Gate(release, loss[0]), time, alive)
         respread(f, p, alive)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,6 +12,9 @@ from torch import Tensor
 from ebayes_core.contract.slots import Plugin
 from ebayes_core.engine.objective import Formulas
 from ebayes_core.engine.stacking import stack
+
+if TYPE_CHECKING:
+    from ebayes_core.contract.inference import Memory
 
 Formula = Callable[[Tensor, Tensor], Tensor]  #: of mu and sigma, elementwise
 
@@ -30,16 +33,22 @@ class Term(NamedTuple):
         return f"{self.name} ({self.slot} '{plugin.kind}')"
 
 
-def terms(f: Formulas, noisy: bool) -> list[Term]:
+def terms(f: Formulas, noisy: bool, memory: Memory | None = None) -> list[Term]:
     """The terms that the objective adds to the loss; without noise there is no reliability cost.
 
+    memory: what is remembered of earlier stages, shaped as mu; without it there is no consolidation cost.
     Held means are constants: a derivative in them is needed nowhere, and need not be finite.
     """
     own: Callable[[Tensor], Tensor] = lambda mu: mu.detach() if f.held else mu
     price: Formula = lambda mu, sigma: f.inference.magnitude_cost(own(mu), sigma)
     magnitude = Term("magnitude", "inference", "magnitude_cost", price)
     reliability: Formula = lambda mu, sigma: f.inference.reliability_cost(own(mu), sigma, f.cost)
-    return [magnitude] + [Term("reliability", "inference", "reliability_cost", reliability)] * noisy
+    consolidation: Formula = lambda mu, sigma: f.inference.consolidation_cost(own(mu), sigma, memory or {})
+    return [
+        magnitude,
+        *[Term("reliability", "inference", "reliability_cost", reliability)] * noisy,
+        *[Term("consolidation", "inference", "consolidation_cost", consolidation)] * bool(memory),
+    ]
 
 
 def responsible(term: Term, f: Formulas, fails: Callable[[Formula], object]) -> Term:

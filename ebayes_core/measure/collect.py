@@ -127,8 +127,10 @@ def _multipliers(cohort: Cohort, p: Parameters) -> Layers:
 
 def _rates(cohort: Cohort, p: Parameters, gradient: list[Tensor]) -> list[Tensor]:
     """The optimizer's effective learning rate of each synapse, from the typical size of its gradient."""
-    rate, n = cohort.formulas.optimizer.rate, cohort.data.examples
-    return cohort.layered([rate(*of, n) for of in zip(gradient, p.mu, cohort.formulas.sigmas(p), strict=True)])
+    rate, n, sigmas = cohort.formulas.optimizer.rate, cohort.data.examples, cohort.formulas.sigmas(p)
+    if cohort.others:  # a step is scaled by the variance of another synapse
+        sigmas = [sigma[:, other] for sigma, other in zip(sigmas, cohort.others, strict=True)]
+    return cohort.layered([rate(*of, n) for of in zip(gradient, p.mu, sigmas, strict=True)])
 
 
 def _curved(layers: Layers) -> list[Tensor]:

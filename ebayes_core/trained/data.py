@@ -44,11 +44,19 @@ def fit_of(run: Run, member: int, registry: Registry) -> tuple[Dataset, Shape, S
     return found, tuple(found.load("train")[0].shape[1:]), found.task().shape
 
 
-def examples_of(dataset: Dataset, split: str) -> tuple[Tensor, Tensor]:
-    """The examples on which trained networks are measured: all, or if training has stages, those of the last one."""
-    x, y = dataset.load(split)
-    stage = dataset.stages(split)
-    last = slice(None) if stage is None else stage == stage.max()
+def examples_of(run: Run, members: list[int], dataset: Dataset, split: str) -> tuple[Tensor, Tensor]:
+    """The examples on which these networks were measured: all, or if stages were shown in turn, those of the last one.
+
+    Raises UserError if they were shown in turn to some, and together to others.
+    """
+    (x, y), stage = dataset.load(split), dataset.stages(split)
+    shown = {run.member_spec(i)["training"].get("stages", "in_turn") for i in members} if stage is not None else set()
+    if len(shown) > 1:
+        raise UserError(
+            "networks that were trained on the stages of a data set in turn, and on all together, were measured on "
+            "different examples, and cannot be compared: remove training.stages from [sweep]"
+        )
+    last = stage == stage.max() if stage is not None and shown == {"in_turn"} else slice(None)
     return x[last], y[last]
 
 

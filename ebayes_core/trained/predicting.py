@@ -39,7 +39,7 @@ def predict(run: Run, x: Any, member: int, registry: Registry, samples: int = 20
     found = trained(run, member, registry)
     dataset = dataset_of(run, [member], registry, "predict")
     _, inputs, outputs = fit_of(run, member, registry)
-    seen = examples_of(dataset, "test")[0] if x is None else prepared(dataset, x, inputs)
+    seen = examples_of(run, [member], dataset, "test")[0] if x is None else prepared(dataset, x, inputs)
     network = Module(found, dataset, inputs, outputs)
     return _predicted(network, seen.to(found.mu[0].dtype), samples, seed)
 
@@ -56,7 +56,7 @@ def examples(run: Run, split: str, member: int, registry: Registry) -> tuple[Ten
     if split not in SPLITS:
         raise UserError(f"there is no split {split!r}: choose {' or '.join(SPLITS)}")
     check_member(run, member)
-    x, y = examples_of(dataset_of(run, [member], registry, "examples"), split)
+    x, y = examples_of(run, [member], dataset_of(run, [member], registry, "examples"), split)
     return _typed(run, member, x), _typed(run, member, y)
 
 

@@ -63,7 +63,7 @@ class Examples(NamedTuple):
     def of(cls, run: Run, members: list[int], analysis: str, most: int) -> Examples:
         """The first `most` test examples of the networks' data set. Raises UserError without curvature roots."""
         dataset = dataset_of(run, members, analysis)
-        x, y = examples_of(dataset, "test")
+        x, y = examples_of(run, members, dataset, "test")
         task = dataset.task()
         if not task.has_roots:
             raise UserError(

@@ -130,7 +130,7 @@ class Change(Analysis):
         import torch
 
         spec, dataset, layers = run.member_spec(member), dataset_of(run, [member], self.kind), run.n_layers(member)
-        x, y = examples_of(dataset, "train")
+        x, y = examples_of(run, [member], dataset, "train")
         flat = [self._curved(curvature(run, member, layer)) for layer in range(1, layers + 1)]
         net, batch = rebuilt(run, member), min(int(spec["training"]["batch_size"]), len(x))
         return Learning(

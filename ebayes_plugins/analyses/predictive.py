@@ -66,7 +66,7 @@ class Predictive(Analysis):
     def _data(self, run: Run, members: list[int]) -> dict[str, Any]:
         """Training and held-out points, x that extends beyond them, the noise-free function, the task."""
         dataset = dataset_of(run, members, self.kind)
-        (x, y), (x_test, y_test) = (examples_of(dataset, split) for split in ("train", "test"))
+        (x, y), (x_test, y_test) = (examples_of(run, members, dataset, split) for split in ("train", "test"))
         task = dataset.task()
         if not hasattr(task, "noise_sd") or x.shape[1] != 1 or task.outputs != 1:
             raise UserError(

@@ -126,7 +126,7 @@ class TwoSynapses(Analysis):
         """The task, some training examples, and the size of the data set."""
         dataset = dataset_of(run, members, self.kind)
         try:
-            x, y = examples_of(dataset, "train")
+            x, y = examples_of(run, members, dataset, "train")
         except UserError as error:
             raise UserError(f"two_synapses evaluates networks on the training set again: {error}") from error
         keep = np.random.default_rng(0).permutation(len(x))[: self.examples]

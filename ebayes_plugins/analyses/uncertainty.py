@@ -82,7 +82,7 @@ class Uncertainty(Analysis):
                 f"uncertainty compares predictions with classes or numbers, one target for each example, and the data "
                 f"set '{dataset.kind}' has the likelihood {type(task).__name__}"
             )
-        x, y = examples_of(dataset, "test")
+        x, y = examples_of(run, [member], dataset, "test")
         table = spec["measurement"].get("ood")
         other = plugin({"dataset": table}, "dataset").load("test")[0] if table else shuffled(x)
         y = y.double() if y.is_floating_point() else y

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from ebayes_core.contract.likelihoods import Likelihood
 from ebayes_core.contract.registry import Registry
+from ebayes_core.contract.slots import Stage
 from ebayes_core.engine import checkpoint, preflight
 from ebayes_core.engine.cohort import Cohort, State
 from ebayes_core.engine.loop import train
@@ -27,6 +30,7 @@ from tests.build import LINEAR, cohort, trained
 
 EWC = 'inference={kind="elastic_weight_consolidation", magnitude=0.0}'
 VCL = 'inference={kind="variational_continual", scale=0.7}'
+SOLVED = 'training.sigma="fixed_point"'
 TASKS = """
 name = "test"
 dataset = { kind = "permuted", tasks = 3 }
@@ -146,21 +150,77 @@ def test_variational_continual_learning_reaches_that_posterior(registry: Registr
     assert np.abs(far).max() > 1
 
 
-def test_the_fisher_information_is_that_of_the_model(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Summed over examples, expected over labels: squares of log-likelihood gradients, one by one."""
-    c = cohort(registry, TASKS).at_stage(1)
-    state, keep = c.start(), slice(0, 40)
-    c.data = replace(c.data, x=c.data.x[keep], y=c.data.y[keep])
-    wanted = [torch.zeros_like(mu) for mu in state.parameters.mu]
+def test_a_posterior_that_is_solved_for_counts_every_task_once(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tasks use different inputs: the solver's running curvature forgets each, whose data the next prior holds.
+
+    Exactly, since all examples are shown at once, and the Fisher information of a linear model is its curvature.
+    """
+    monkeypatch.setattr("ebayes_core.engine.minibatch.scale", lambda known, step: torch.ones_like(known.curved))
+    x, y = LinearGaussian(inputs=6, examples=200, spread=2.0, noise_sd=0.5, seed=0).load("train")
+    every, task = torch.cat([torch.roll(x, k, 1) for k in range(4)]).double(), torch.arange(4).repeat_interleave(200)
+    c = cohort(registry, LINEAR, VCL, 'optimizer={kind="natural"}', SOLVED, "training.epochs=140")
+    y = y.repeat(4, 1).double()
+    c.data = replace(c.data, x=every, y=y, x_test=every, y_test=y, stage=task, stage_test=task)
+    exact = torch.nn.functional.pad(every, (0, 1), value=1.0).square().sum(0) / 0.5**2 + 1 / 0.7**2
+    found = c.formulas.sigmas(trained(c).parameters)[0][0] ** -2
+    torch.testing.assert_close(found, exact, rtol=1e-6, atol=0)
+
+
+def few(registry: Registry, examples: int, *overrides: str) -> Cohort:
+    """Networks with a few examples of the second task."""
+    c = cohort(registry, TASKS, *overrides).at_stage(1)
+    c.data = replace(c.data, x=c.data.x[:examples], y=c.data.y[:examples])
+    return c
+
+
+def exact_fisher(c: Cohort, means: list[Tensor]) -> list[Tensor]:
+    """Squares of log-likelihood gradients in the means, one by one, expected over labels and summed over examples."""
+    wanted = [torch.zeros_like(mu) for mu in means]
     for x in c.data.x:
-        leaves = [mu.clone().requires_grad_() for mu in state.parameters.mu]
-        logs = c.network.forward(c.layered(leaves), x[None])[0, 0].log_softmax(-1)
+        leaves = [mu.clone().requires_grad_() for mu in means]
+        logs = c.network.forward(c.layered(c.repeated(leaves)), x[None])[0, 0].log_softmax(-1)
         for k in range(10):
             slopes = torch.autograd.grad(logs[k], leaves, retain_graph=True)
             for total, s in zip(wanted, slopes, strict=True):
                 total += logs[k].exp().detach() * s.square()
-    for found, w in zip(_fisher(c, state.parameters, 0), wanted, strict=True):
-        torch.testing.assert_close(found, w, rtol=1e-10, atol=1e-14)
+    return wanted
+
+
+ROWS, IMAGE = (f'dataset.source={{kind="digits", layout="{name}"}}' for name in ("rows", "image"))
+KERNELS = 'network={{kind="convolutional", layers=[{{channels=2, size=3}}], noise_per="{}"}}'.format
+
+
+@pytest.mark.parametrize("traced", [True, False])
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        (),
+        (ROWS, 'network={kind="recurrent", hidden=4, noise="fresh"}'),
+        (ROWS, 'network={kind="recurrent", hidden=4, noise="frozen"}'),
+        (IMAGE, KERNELS("position")),
+        (IMAGE, KERNELS("kernel")),
+    ],
+)
+def test_springs_are_the_fisher_information_of_the_means(
+    registry: Registry, overrides: tuple[str, ...], traced: bool
+) -> None:
+    """A mean that several draws share has one precision, and the springs of all copies add up to it."""
+    c = few(registry, 6, EWC, *overrides)
+    p, inference = c.start().parameters, c.formulas.inference
+    if not traced:
+        c.network = SimpleNamespace(forward=c.network.forward, draws=c.network.draws, trace=lambda *_: None)
+    for mu, fisher, wanted, n in zip(p.mu, _fisher(c, p, 0), exact_fisher(c, p.mu), c.copies, strict=True):
+        springs = inference.remember(inference.nothing_yet(mu), Stage(mu, 0 * mu, fisher))
+        found = n * inference.consolidation_cost(mu + 1, 0 * mu, springs)
+        torch.testing.assert_close(2 * found, wanted, rtol=1e-9, atol=1e-13)
+
+
+def test_the_fisher_information_of_many_outputs_is_sampled(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    c = few(registry, 40)
+    state = c.start()
+    wanted = exact_fisher(c, state.parameters.mu)
     monkeypatch.setattr("ebayes_core.engine.stages.MOST", 5)
     sampled = torch.stack([torch.cat(_fisher(c, state.parameters, k), 1) for k in range(200)]).mean(0)
     assert sampled.sum().item() == pytest.approx(sum(w.sum().item() for w in wanted), rel=0.05)
@@ -189,7 +249,7 @@ def test_gradients_in_c_are_those_of_autograd(registry: Registry, overrides: tup
 
 
 @pytest.mark.parametrize("compile", [False, True])
-@pytest.mark.parametrize("overrides", [(EWC,), (VCL,), ('optimizer={kind="natural_shuffled"}',)])
+@pytest.mark.parametrize("overrides", [(EWC,), (VCL,), (VCL, SOLVED), ('optimizer={kind="natural_shuffled"}',)])
 def test_it_is_resumed_to_the_bit(registry: Registry, overrides: tuple[str, ...], compile: bool) -> None:
     make = lambda: cohort(registry, TASKS, *overrides, 'training.dtype="float32"', compile=compile)
     whole = trained(make())
@@ -245,3 +305,30 @@ def test_what_means_nothing_is_refused(registry: Registry) -> None:
         c = cohort(registry, TASKS, *overrides)
         with pytest.raises(UserError, match=told):
             preflight.check(c, c.start())
+
+
+class Poisson(Likelihood):
+    """Counts with log rates: it can be neither sampled nor differentiated twice."""
+
+    outputs, shape = 10, (10,)
+
+    def nll(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """The negative log-likelihood but for a constant."""
+        return (outputs.exp() - outputs * y[:, None]).sum(-1)
+
+
+def test_a_likelihood_without_fisher_information_is_refused_where_that_is_remembered(registry: Registry) -> None:
+    for inference, refused in ((EWC, True), (VCL, False)):
+        c = cohort(registry, TASKS, inference)
+        c.data = replace(c.data, task=Poisson())
+        if refused:
+            with pytest.raises(UserError, match=r"Fisher information .* Poisson .* 'permuted' defines no sample"):
+                preflight.check(c, c.start())
+        else:
+            preflight.check(c, c.start())
+
+
+def test_springs_that_are_too_stiff_are_blamed_for_a_network_that_diverges(registry: Registry) -> None:
+    stiff = (EWC, "inference.strength=1e9", 'noise={kind="none"}', 'optimizer={kind="sgd"}')
+    state = trained(cohort(registry, TASKS, *stiff, 'training.dtype="float32"'))
+    assert "consolidation (inference 'elastic_weight_consolidation') is not finite" in state.died[0]

@@ -122,7 +122,7 @@ def test_exponentiated_gradient_moves_the_logarithm_and_keeps_signs(registry: Re
     torch.testing.assert_close(state.parameters.mu[0][0], m, rtol=1e-9, atol=1e-11)
 
 
-KINDS = ["adam", "sgd", "rmsprop", "natural", "ivon", "exponentiated_gradient"]
+KINDS = ["adam", "sgd", "rmsprop", "natural", "natural_shuffled", "ivon", "exponentiated_gradient"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -141,5 +141,7 @@ def test_training_is_resumed_to_the_bit_and_measured(registry: Registry, kind: s
     n, mu, sigma = c.data.examples, whole.parameters.mu[0][0], c.formulas.sigmas(whole.parameters)[0][0]
     known = {"sgd": 1e-3 / 0.1 + 0 * mu, "natural": 1e-3 * n * sigma**2, "ivon": 1e-3 * n * sigma**2,
              "exponentiated_gradient": 1e-3 * mu.abs()}  # fmt: skip
+    if kind == "natural_shuffled":
+        known[kind] = 1e-3 * n * sigma[c.others[0]] ** 2
     if kind in known:
         torch.testing.assert_close(rate.flatten(), known[kind])

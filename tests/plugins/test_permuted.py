@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -198,10 +199,17 @@ def test_an_interrupted_run_goes_on_with_the_task_it_was_at(registry: Registry) 
     assert resumed.curves[-1].keys() == whole.curves[-1].keys()
 
 
-def test_analyses_evaluate_networks_again_on_the_last_task() -> None:
-    dataset = Permuted(tasks=3)
-    assert all(torch.equal(a, b) for a, b in zip(examples_of(Digits(), "train"), Digits().load("train"), strict=True))
-    assert torch.equal(examples_of(dataset, "train")[0], dataset.load("train")[0][2 * 1437 :])
+def test_networks_are_evaluated_again_on_what_they_were_measured_on() -> None:
+    """The last task, or if all were trained together, all; networks of both kinds have no examples in common."""
+    shown = [{}, {"stages": "in_turn"}, {"stages": "together"}]
+    run, dataset = SimpleNamespace(member_spec=lambda i: {"training": shown[i]}), Permuted(tasks=3)
+    x, _ = dataset.load("train")
+    assert torch.equal(examples_of(run, [0, 2], Digits(), "train")[0], Digits().load("train")[0])
+    assert torch.equal(examples_of(run, [0, 1], dataset, "train")[0], x[2 * 1437 :])
+    assert torch.equal(examples_of(run, [2], dataset, "train")[0], x)
+    assert len(examples_of(run, [2], dataset, "test")[1]) == 3 * 360
+    with pytest.raises(UserError, match="were measured on different examples"):
+        examples_of(run, [1, 2], dataset, "train")
 
 
 def test_the_training_figure_shows_what_is_forgotten() -> None:

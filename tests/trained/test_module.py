@@ -94,7 +94,7 @@ def test_outputs_at_every_step_too(tmp_path: Path) -> None:
     run = stepwise(tmp_path)
     found, plain = module(run, 0, everything()), Elman(3, 4, 2, every=True)
     plain.load_state_dict(found.state_dict())
-    x = examples_of(plugin(run.member_spec(0), "dataset", everything()), "test")[0].float()
+    x = examples_of(run, [0], plugin(run.member_spec(0), "dataset", everything()), "test")[0].float()
     torch.testing.assert_close(plain(x), found(x), rtol=0, atol=1e-6)
     found.ensemble(3, torch.Generator().manual_seed(1))
     assert found(x).shape == (8, 6, 2)
