@@ -137,7 +137,7 @@ def _synapses(run: Run, member: int, layer: int) -> dict[str, np.ndarray]:
     known = exact(means, sigmas, plugin(run.member_spec(member), "dataset").spectrum())[layer - 1].ravel()
     there = [name for name in (*NAMES, *HALVES) if name in run.layer_names(member)]
     found = {name: run.layer(member, layer, name).astype(float).ravel() for name in (*there, "sigma")}
-    tested = {TEST: sum(found[name] for name in HALVES) / 2} if HALVES[0] in found else {}
+    tested = {TEST: np.mean([found[name] for name in HALVES], axis=0)} if HALVES[0] in found else {}
     return {EXACT: known, **found, **tested, "variance": found["sigma"] ** 2}
 
 
