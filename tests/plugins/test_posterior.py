@@ -16,7 +16,7 @@ from ebayes_plugins.analyses._posterior_claims import mechanisms
 from ebayes_plugins.analyses._posterior_numbers import median_gap
 from ebayes_plugins.analyses.posterior import Posterior
 from tests.drawn import examples, words
-from tests.plugins.test_analyses import FakeRun, figure_of, legible
+from tests.plugins.test_analyses import FakeRun, figure_of, legible, wobbling
 
 N = 500
 RHO = {"calcium": 1 / 2, "membrane": 2 / 3, "actin": 4 / 3, "trafficking": 2.0}
@@ -129,8 +129,7 @@ def test_the_interval_over_seeds_is_students() -> None:
 @pytest.mark.parametrize(("seeds", "expected"), [(1, OPEN), (3, HELD)])
 def test_the_theorys_own_networks_hold_every_claim(seeds: int, expected: str) -> None:
     """A single seed says nothing of others."""
-    wobble = lambda i, m, v: optimal(i, m, v) * (1 + 1e-3 * np.random.default_rng(i).random(v.shape))
-    found = Posterior().measure(Beside(population(seeds=seeds), wobble, (100, 100)))
+    found = Posterior().measure(Beside(population(seeds=seeds), wobbling(optimal), (100, 100)))
     for claim in Posterior.claims:
         parts = list(claim.measure(Posterior(), found))
         assert {claim.verdict(part) for part in parts} == {expected}, claim.statement
@@ -151,14 +150,14 @@ def test_the_theorys_own_networks_hold_every_claim(seeds: int, expected: str) ->
     ],
 )
 def test_networks_against_a_claim_do_not_hold_it(planted: Any, statement: str) -> None:
-    assert verdicts(Posterior().measure(Beside(population(seeds=3), planted)), statement) == {FAILED}
+    assert verdicts(Posterior().measure(Beside(population(seeds=3), wobbling(planted))), statement) == {FAILED}
 
 
 def test_the_posterior_of_the_solvers_own_curvature_proves_nothing() -> None:
     members = population(("actin",), seeds=3, training={"sigma": "fixed_point"})
     for against, expected in (("laplace", {CONSTRUCTED}), ("variational", {HELD})):
         analysis = Posterior(against=against)
-        arrays, claim = analysis.measure(Beside(members, optimal)), Posterior.claims[0]
+        arrays, claim = analysis.measure(Beside(members, wobbling(optimal))), Posterior.claims[0]
         assert {claim.verdict(part) for part in claim.measure(analysis, arrays)} == expected
 
 
