@@ -24,8 +24,8 @@ def planted(
 ) -> dict[str, np.ndarray]:
     """Two noise modes under one mechanism: heterogeneous accuracy at c is the homogeneous one at c / shift.
 
-    sigma = sqrt(c) and cost = sigma**-rho / rho for both, but for a tenth of the spread, so the ratios of sigma and cost
-    follow.
+    sigma = sqrt(c) and cost = sigma**-rho / rho for both, but for a tenth of the spread, so the ratios of sigma and
+    cost follow.
     """
     c = np.tile(np.repeat(points, seeds), 2)
     line = np.repeat(["heterogeneous", "homogeneous"], len(points) * seeds)
