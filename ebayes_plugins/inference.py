@@ -103,6 +103,7 @@ class VariationalContinual(Inference):
     """
 
     kind: Literal["variational_continual"] = "variational_continual"
+    pays: ClassVar[bool] = False
     gaussian: ClassVar[bool] = True
     needs_noise: ClassVar[bool] = True
     scale: float = Field(1.0, gt=0, le=1e6, description="standard deviation of the first prior")
@@ -143,6 +144,7 @@ class VariationalBayes(Inference):
     """
 
     kind: Literal["variational_bayes"] = "variational_bayes"
+    pays: ClassVar[bool] = False
     gaussian: ClassVar[bool] = True
     prior: Literal["laplace", "gaussian"] = Field("laplace", description="family of the prior on each weight")
     scale: float = Field(

@@ -46,6 +46,8 @@ class Inference(Plugin):
     slot: ClassVar[str] = "inference"
     gaussian: ClassVar[bool] = False
     """Whether its terms hold for normal weights only."""
+    pays: ClassVar[bool] = True
+    """Whether `reliability_cost` charges the cost of the spec; otherwise that is only evaluated for the report."""
     needs_noise: ClassVar[bool] = False
     """Whether it means nothing for a network without noise."""
     needs_fisher: ClassVar[bool] = False

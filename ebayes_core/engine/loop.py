@@ -30,11 +30,11 @@ def train(cohort: Cohort, state: State) -> Iterator[State]:
     if not state.curves:
         state.curves.append(curve_point(cohort, state))
     while state.epoch < cohort.training.epochs:
-        order = cohort.order(state.epoch)
+        order, before = cohort.order(state.epoch), cohort.steps_before(state.epoch)
         while state.batch < cohort.batches:
             index.copy_(order[state.batch])
             given.clock.fill_(state.step + 1)
-            given.in_stage.fill_(state.step + 1 - cohort.steps_before(state.epoch))
+            given.in_stage.fill_(state.step + 1 - before)
             step()
             state.step, state.batch = state.step + 1, state.batch + 1
             yield state

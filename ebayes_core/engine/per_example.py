@@ -14,6 +14,12 @@ Deltas = Callable[[Tensor], Iterable[Tensor]]
 #: numbers in the gradients that are held at a time where they cannot be squared before they are summed: 1 MiB, which
 #: stays in the processor's cache
 HELD = 2**18
+MOST_ROOTS = 100  #: largest number of outputs at which roots are taken: each takes a backward pass
+
+
+def takes_roots(task: Likelihood) -> bool:
+    """Whether the curvature is taken exactly over targets, from the roots that the likelihood knows."""
+    return task.has_roots and task.outputs <= MOST_ROOTS
 
 
 def residual_of_sample(task: Likelihood, outputs: Tensor, noise: torch.Generator, y: Tensor) -> Tensor:

@@ -12,10 +12,8 @@ from ebayes_core.contract.likelihoods import Likelihood
 from ebayes_core.contract.slots import Stage
 from ebayes_core.engine.cohort import CHUNK, Cohort, State
 from ebayes_core.engine.parameters import Parameters
-from ebayes_core.engine.per_example import residual_of_sample, squared_gradients
+from ebayes_core.engine.per_example import residual_of_sample, squared_gradients, takes_roots
 from ebayes_core.engine.randomness import STAGES, generator
-
-MOST = 100  #: largest number of outputs for which roots are taken
 
 
 def end_stage(cohort: Cohort, state: State) -> None:
@@ -47,11 +45,7 @@ def _remember(cohort: Cohort, state: State, stage: int) -> None:
 
 def has_fisher(task: Likelihood) -> bool:
     """Whether a likelihood offers what the Fisher information of a stage takes."""
-    return task.can_sample or _exact(task)
-
-
-def _exact(task: Likelihood) -> bool:
-    return task.has_roots and task.outputs <= MOST
+    return task.can_sample or takes_roots(task)
 
 
 def _fisher(cohort: Cohort, p: Parameters, stage: int) -> list[Tensor]:
@@ -60,7 +54,7 @@ def _fisher(cohort: Cohort, p: Parameters, stage: int) -> list[Tensor]:
     Exact over labels where the likelihood knows its roots, otherwise with one label sampled for each example (Eq. 31).
     Of each copy, its share: the costs of all copies are charged.
     """
-    task, weights, exact = cohort.data.task, cohort.layered(cohort.repeated(p.mu)), _exact(cohort.data.task)
+    task, weights, exact = cohort.data.task, cohort.layered(cohort.repeated(p.mu)), takes_roots(cohort.data.task)
     noise = generator(cohort.seed, STAGES, stage, device=cohort.device)
     totals = [torch.zeros_like(mu) for mu in p.mu]
     for x, y in zip(cohort.data.x.split(CHUNK), cohort.data.y.split(CHUNK), strict=True):

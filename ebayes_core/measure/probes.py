@@ -17,11 +17,10 @@ from ebayes_core.contract.likelihoods import Likelihood
 from ebayes_core.engine.cohort import Cohort
 from ebayes_core.engine.evaluation import sampled_weights
 from ebayes_core.engine.parameters import Parameters
-from ebayes_core.engine.per_example import Deltas, add_squares, residual_of_sample
+from ebayes_core.engine.per_example import Deltas, add_squares, residual_of_sample, takes_roots
 from ebayes_core.engine.randomness import CHOICE, generator
 from ebayes_core.results.record import HELD_OUT
 
-CLASSES_FOR_GAUSS_NEWTON = 100  #: it takes one backward pass per class
 NETWORKS = 20  #: smallest number of sampled networks in an average over the noise, however large the chunks are
 
 
@@ -52,7 +51,7 @@ def held_out(cohort: Cohort, p: Parameters, noise: torch.Generator) -> dict[str,
     the likelihood does not offer it.
     """
     task, sums = cohort.data.task, dict[str, list[Tensor]]()
-    if not _roots(task) or len(cohort.data.x_test) < 2:
+    if not takes_roots(task) or len(cohort.data.x_test) < 2:
         return sums
     networks = sampled_weights(cohort, p, noise)
     halves = _chosen(cohort, len(cohort.data.x_test)).tensor_split(2)
@@ -65,10 +64,6 @@ def held_out(cohort: Cohort, p: Parameters, noise: torch.Generator) -> dict[str,
     return sums
 
 
-def _roots(task: Likelihood) -> bool:
-    return task.has_roots and task.outputs <= CLASSES_FOR_GAUSS_NEWTON
-
-
 def _curvature_roots(task: Likelihood, y: Tensor, outputs: Tensor) -> Iterable[Tensor]:
     return task.curvature_roots(outputs, y) or ()
 
@@ -78,7 +73,7 @@ def _estimators(task: Likelihood, y: Tensor, noise: torch.Generator) -> dict[str
     if task.can_sample:
         estimators["fisher_true"] = lambda o: [residual_of_sample(task, o, noise, y)]
     estimators["fisher_empirical"] = lambda o: [task.residual(o, y)]
-    if _roots(task):
+    if takes_roots(task):
         estimators["gauss_newton"] = partial(_curvature_roots, task, y)
     return estimators
 

@@ -48,8 +48,9 @@ TERMS: dict[str, Formula] = {"magnitude_cost": magnitude, "reliability_cost": re
 def check_inference(cls: type[Inference]) -> None:
     """Check that an objective's terms are elementwise and differentiable, and the magnitude cost also without noise.
 
-    The reliability cost decreases with sigma wherever training may lead, unless it is zero. What is remembered of
-    stages keeps its names and shapes, and the cost of leaving it is elementwise, and 0 before a stage has ended.
+    The reliability cost decreases with sigma wherever training may lead, unless it is zero, and depends on the cost of
+    the spec if the objective says that it pays it. What is remembered of stages keeps its names and shapes, and the
+    cost of leaving it is elementwise, and 0 before a stage has ended.
     """
     check_table(cls, Inference)
     name, changed = cls.__name__, Changed(cls)
@@ -63,6 +64,7 @@ def check_inference(cls: type[Inference]) -> None:
         _silent_holds(f"{name}.magnitude_cost", stack(pair, torch.float64), mu)
         _prior_holds(f"{name}.log_prior", pair, mu, sigma)
         _falls(f"{name}.reliability_cost", pair, mu)
+        _charges(name, pair, mu)
         check_memory(pair, sigma, mu)
 
     @changed.settings
@@ -92,6 +94,16 @@ def _falls(name: str, pair: list[Inference], mu: Tensor) -> None:
     together = stack(pair, torch.float64)
     if bool(reliability(together, DISTINCT["sigma"], mu).any()):
         falls(name, lambda p, sigma: reliability(p, sigma, mu[:, :1].expand_as(sigma)), together)
+
+
+def _charges(name: str, pair: list[Inference], mu: Tensor) -> None:
+    """Check that the reliability cost depends on the cost of the spec if, and only if, `pays` says so."""
+    together = stack(pair, torch.float64)
+    sigma, dear = DISTINCT["sigma"], lambda sigma, mu: 2 * COST(sigma, mu)
+    once, twice = (together.reliability_cost(mu, sigma, cost) for cost in (COST, dear))
+    differs = not torch.equal(once, twice)
+    verb = "depends" if differs else "does not depend"
+    assert together.pays == differs, f"{name}.reliability_cost {verb} on the cost of the spec: set pays = {differs}"
 
 
 def _prior_holds(name: str, pair: list[Inference], *arguments: Tensor) -> None:

@@ -53,7 +53,7 @@ def _family(inference: dict[str, Any]) -> str:
 def tone(spec: dict[str, Any]) -> Any:
     """Colour of an arm: by prior for Bayes, else by exponent; grey for homogeneous noise."""
     if not pays(spec):
-        return BAYES[_family(spec["inference"])]
+        return BAYES.get(_family(spec["inference"]), BAYES["gaussian"])
     return colour(exponent(spec), str(spec["noise"]["kind"]))
 
 

@@ -19,7 +19,6 @@ SOMETIMES = {
     "fisher_true": "the true Fisher is measured for likelihoods that can be sampled",
     "input": "inputs are measured for architectures with a trace",
 }
-UNPAID = ("variational_bayes", "variational_continual")  #: objectives without the cost of the spec
 NOISE = ("noise", "noise.kind", "noise.sigma_0")  #: fields of the noise, which do not belong to the mechanism
 
 
@@ -62,7 +61,7 @@ def follows(values: Iterable[Any], others: Iterable[Any]) -> bool:
 
 def pays(spec: dict[str, Any]) -> bool:
     """Whether the cost of the spec is part of a network's objective."""
-    return spec["inference"]["kind"] not in UNPAID
+    return bool(plugin(spec, "inference").pays)
 
 
 def exponent(spec: dict[str, Any]) -> float:

@@ -11,6 +11,7 @@ import numpy as np
 from ebayes_core.errors import UserError
 from ebayes_core.trained.data import examples_of
 from ebayes_plugins.analyses._common import copies, curvature, exponent, finished
+from ebayes_plugins.analyses._plugins import plugin
 from ebayes_plugins.analyses._rebuilt import dataset_of, rebuilt
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def _free(spec: dict[str, Any]) -> bool:
 
     A budget spends the same energy at another price, and the optimum of `cv` depends on the means.
     """
-    alone = spec["cost"]["kind"] != "cv" and spec["inference"]["kind"] != "budget"
+    alone = spec["cost"]["kind"] != "cv" and plugin(spec, "inference").allowance is None
     return alone and bool(np.isfinite(exponent(spec)))
 
 

@@ -23,6 +23,7 @@ from ebayes_plugins.analyses._common import (
 )
 from ebayes_plugins.analyses._contraction_words import AXES, finding, groups
 from ebayes_plugins.analyses._panels import Arrays, table
+from ebayes_plugins.analyses._plugins import plugin
 from ebayes_plugins.analyses._regression import over_seeds
 
 if TYPE_CHECKING:
@@ -157,7 +158,7 @@ def _powers(run: Run, member: int, kept: np.ndarray, best: np.ndarray) -> dict[s
     A budget is spent whatever N and c are, and variational Bayes does not pay c.
     """
     spec = run.member_spec(member)
-    if spec["inference"]["kind"] == "budget" or not pays(spec):
+    if plugin(spec, "inference").allowance is not None or not pays(spec):
         return {"power_data": 0.0 if pays(spec) else -1.0, "power_price": 0.0}
     mu = float(np.median(np.abs(_flat(run, member, "mu")[kept])))
     found = analytic_slope(slope_of(spec, mu), float(np.median(best)))

@@ -10,7 +10,7 @@ from pydantic import Field
 from ebayes_core.contract.slots import Analysis
 from ebayes_core.errors import UserError
 from ebayes_plugins.analyses._arms import noisy
-from ebayes_plugins.analyses._common import curvature, exponent, not_flat
+from ebayes_plugins.analyses._common import curvature, exponent, not_flat, pays
 from ebayes_plugins.analyses._integrators import best, expected_slope, is_integrator, power, response
 from ebayes_plugins.analyses._memory_profile import profile
 from ebayes_plugins.analyses._panels import Arrays, over_points, table
@@ -110,8 +110,7 @@ def group(row: dict[str, Any]) -> tuple[str, str, str]:
 
 def _mechanism(spec: dict[str, Any]) -> str:
     """The cost of a network, or its inference if that does not charge the cost."""
-    kind = str(spec["inference"]["kind"])
-    return kind.replace("_", " ") if kind.startswith("variational_") else str(spec["cost"]["kind"])
+    return str(spec["cost"]["kind"] if pays(spec) else spec["inference"]["kind"].replace("_", " "))
 
 
 def _named(run: Run, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -221,7 +221,7 @@ def test_the_fisher_information_of_many_outputs_is_sampled(registry: Registry, m
     c = few(registry, 40)
     state = c.start()
     wanted = exact_fisher(c, state.parameters.mu)
-    monkeypatch.setattr("ebayes_core.engine.stages.MOST", 5)
+    monkeypatch.setattr("ebayes_core.engine.per_example.MOST_ROOTS", 5)
     sampled = torch.stack([torch.cat(_fisher(c, state.parameters, k), 1) for k in range(200)]).mean(0)
     assert sampled.sum().item() == pytest.approx(sum(w.sum().item() for w in wanted), rel=0.05)
 

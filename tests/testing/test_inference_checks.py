@@ -45,6 +45,8 @@ class GoodInference(Inference):
         ({"magnitude_cost": lambda self, mu, sigma: mu**2}, "decay changes nothing"),
         ({"reliability_cost": lambda self, mu, sigma, cost: cost(sigma.detach(), mu)}, "gradient"),
         ({"reliability_cost": lambda self, mu, sigma, cost: cost(sigma, mu).float()}, "fixed type"),
+        ({"reliability_cost": lambda self, mu, sigma, cost: 1 / sigma}, "does not depend .* set pays = False"),
+        ({"pays": False}, "depends on the cost of the spec: set pays = True"),
     ],
 )
 def test_inference_mistakes_are_caught(methods, message: str) -> None:
@@ -66,7 +68,7 @@ def at_the_bound(value, mu, sigma):
 
 
 def test_a_reliability_that_costs_nothing_passes() -> None:
-    free = {"reliability_cost": lambda self, mu, sigma, cost: 0 * sigma}
+    free = {"reliability_cost": lambda self, mu, sigma, cost: 0 * sigma, "pays": False}
     check_inference(type("Free", (GoodInference,), {**free, "__doc__": "Free.", "__module__": __name__}))
 
 
