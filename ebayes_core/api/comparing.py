@@ -19,4 +19,5 @@ def compare(*runs: Run | Place) -> Comparison:
     """
     if len(runs) < 2:
         raise UserError("compare: name at least two runs, or paths of results files")
-    return Comparison(tuple(run if isinstance(run, Run) else open(run) for run in runs))
+    opened = tuple(run if isinstance(run, Run) else open(run) for run in runs)
+    return Comparison(opened, tuple(run.registry for run in opened))

@@ -10,10 +10,12 @@ from typing import Any
 
 from ebayes_core.api.plugins import registry_of
 from ebayes_core.api.runs import Place, Run
+from ebayes_core.contract.registry import Registry
 from ebayes_core.errors import UserError
 from ebayes_core.results import merge, provenance, reader
 from ebayes_core.results.differences import differing
 from ebayes_core.results.record import Setting
+from ebayes_core.spec.reading import completed
 from ebayes_core.sweeps import locate
 from ebayes_core.sweeps.planning import find_device
 
@@ -42,24 +44,37 @@ def _joined(files: Sequence[Path], plugins: Sequence[Any]) -> Run:
     """Several files as one, in a temporary file that is removed with the run."""
     folder = tempfile.TemporaryDirectory(prefix="ebayes-")
     target = Path(folder.name) / "joined.h5"
-    _join(files, target, registry_of(plugins).versions())
+    _join(files, target, registry_of(plugins))
     found = Run(target, plugins)
     weakref.finalize(found, folder.cleanup)
     return found
 
 
-def _join(files: Sequence[Path], target: Path, versions: dict[str, str]) -> None:
+def _join(files: Sequence[Path], target: Path, registry: Registry) -> None:
     """Write the networks of several files into one, as if a sweep had set the fields in which they differ."""
-    runs = [reader.Run(file) for file in files]
-    found = merge.sources(files)
-    specs = {Setting(spec, {}).digest: spec for run in runs for spec in map(run.member_spec, range(run.n_members))}
-    swept = differing(list(specs.values()), ignored=(SEED,))
-    settings = [
-        Setting(spec, {name: values[i] for name, values in swept.items()}) for i, spec in enumerate(specs.values())
-    ]
-    whole = runs[0].spec | {"name": _name(runs), "seeds": sorted({spec[SEED] for spec in specs.values()}), "sweep": {}}
+    runs, found = [reader.Run(file) for file in files], _networks(files, registry)
+    specs = [spec for spec, _ in found.values()]
+    swept = differing(specs, ignored=(SEED,))
+    settings = [Setting(spec, {name: values[i] for name, values in swept.items()}) for i, spec in enumerate(specs)]
+    places = {digest: source for digest, (_, source) in found.items()}
+    whole = runs[0].spec | {"name": _name(runs), "seeds": sorted({spec[SEED] for spec in specs}), "sweep": {}}
     texts = "\n".join(f"# {file.name}\n{run.spec_text}" for file, run in zip(files, runs, strict=True))
-    merge.gather(target, whole, settings, found, provenance.collect(versions, find_device("cpu")), texts)
+    made = provenance.collect(registry.versions(), find_device("cpu"))
+    merge.gather(target, whole, settings, places, made, texts)
+
+
+def _networks(files: Iterable[Path], registry: Registry) -> dict[str, tuple[dict[str, Any], merge.Source]]:
+    """Every network once, by digest: its spec, and the first place where it is stored.
+
+    A file may be older than some field, which is no difference to a newer one: its networks have the default.
+    """
+    found: dict[str, tuple[dict[str, Any], merge.Source]] = {}
+    for file in files:
+        with reader.Run(file) as run:
+            for row in range(run.n_members):
+                spec = completed("Member", run.member_spec(row), registry)
+                found.setdefault(Setting(spec, {}).digest, (spec, merge.Source(file, row)))
+    return found
 
 
 def _name(runs: Sequence[reader.Run]) -> str:

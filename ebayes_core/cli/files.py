@@ -104,7 +104,7 @@ def report(files: tuple[str, ...], out: str, compare: bool, without: tuple[str, 
     registry, problems = registry_of(without), []
     paths = [located(file, registry) for file in files]
     if compare:
-        page.write_comparison(paths, Path(out) / "comparison.html")
+        page.write_comparison(paths, Path(out) / "comparison.html", registry)
         return say(Path(out) / "comparison.html")
     for file, target in page.targets(paths, Path(out)).items():
         try:

@@ -5,18 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ebayes_core.console.printing import Column, Listing
+from ebayes_core.contract.registry import Registry
 from ebayes_core.errors import UserError, nearest
 from ebayes_core.report.tables import HEADINGS
 from ebayes_core.report.templates import template
 from ebayes_core.results.differences import differing
 from ebayes_core.results.handle import title
 from ebayes_core.results.reader import Run
+from ebayes_core.spec.reading import completed
 from ebayes_core.wording import text
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class Comparison:
     """Runs beside each other, as tables of pandas and as a figure."""
 
     runs: tuple[Run, ...]
+    registries: tuple[Registry, ...]  #: the plugins of each
 
     @cached_property
     def names(self) -> list[str]:
@@ -48,7 +50,9 @@ class Comparison:
         import pandas as pd
 
         made = [{"made": {name: run.provenance.get(name) for name in MADE}} for run in self.runs]
-        found = differing([run.spec for run in self.runs], ignored=("name", "description", "analysis"))
+        each = zip(self.runs, self.registries, strict=True)
+        specs = [completed("Experiment", run.spec, known) for run, known in each]
+        found = differing(specs, ignored=("name", "description", "analysis"))
         rows = found | {name.removeprefix("made."): values for name, values in differing(made).items()}
         return pd.DataFrame.from_dict(rows, orient="index", columns=self.names).rename_axis("field")
 
@@ -66,9 +70,10 @@ class Comparison:
             whole.insert(place, name, pd.Series(values, dtype=None if _numbers(values) else object))
         return whole
 
-    @property
+    @cached_property
     def _specs(self) -> list[dict[str, Any]]:
-        return list(chain.from_iterable(map(run.member_spec, range(run.n_members)) for run in self.runs))
+        each = zip(self.runs, self.registries, strict=True)
+        return [completed("Member", run.member_spec(i), known) for run, known in each for i in range(run.n_members)]
 
     @cached_property
     def numbers(self) -> pd.DataFrame:

@@ -111,13 +111,13 @@ def write(file: Path, target: Path, registry: Registry) -> list[str]:
     return [f"{file}: {problem}" for part in (*pictures, asked) for problem in part.problems]
 
 
-def write_comparison(files: Sequence[Path], target: Path) -> None:
+def write_comparison(files: Sequence[Path], target: Path, registry: Registry) -> None:
     """Write several results files beside each other as a page: their differences, medians, and a figure.
 
     Raises StoreError if one is not a results file or cannot be read.
     """
     with contextlib.ExitStack() as held:
-        found = Comparison(tuple(held.enter_context(Run(file)) for file in files))
+        found = Comparison(tuple(held.enter_context(Run(file)) for file in files), (registry,) * len(files))
         image = _data_uri(found.figure())
         rendered = template("comparison_page.html").render(
             found.listings, names=found.names, image=image, ebayes=version("ebayes")

@@ -15,7 +15,7 @@ from ebayes_core.contract.registry import Registry
 from ebayes_core.contract.slots import BASES
 from ebayes_core.errors import SpecError
 from ebayes_core.spec.installed import find
-from ebayes_core.spec.members import points, strictly
+from ebayes_core.spec.members import points, resolved, strictly
 from ebayes_core.spec.messages import UNKNOWN, describe
 from ebayes_core.spec.models import SLOTS, Parts, compose
 from ebayes_core.spec.overrides import Overrides, override
@@ -106,3 +106,15 @@ def revived(model: str, table: dict[str, Any], registry: Registry, source: str) 
     if found is None:
         raise _refused(mistakes, registry)
     return found
+
+
+def completed(model: str, table: dict[str, Any], registry: Registry) -> dict[str, Any]:
+    """The resolved table of an `Experiment` or a `Member` with the fields that are newer than its file, at their
+    defaults.
+
+    As it is if this cannot be told here, because of a plugin or a file that is missing.
+    """
+    try:
+        return resolved(revived(model, table, registry, "spec"))
+    except SpecError:
+        return table

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import gc
+import json
+import shutil
 import subprocess
 import sys
 import warnings
 from importlib.metadata import version
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
 import ebayes
 from ebayes_core.errors import StoreError, UserError
 from ebayes_core.results.reader import Run as File
+from ebayes_core.storage.seal import seal
 from tests.api.test_experiments import TEXT, Glial
 from tests.waiting import LIMIT
 
@@ -102,6 +106,25 @@ def test_files_open_as_one(path: Path, tmp_path: Path) -> None:
     del run
     gc.collect()
     assert not place.exists()
+
+
+def test_a_file_from_before_a_field_differs_in_nothing(path: Path, tmp_path: Path) -> None:
+    """A version of ebayes later, each network has one field more, at its default."""
+    older, more = tmp_path / "older.h5", tmp_path / "more.h5"
+    shutil.copy(path, older)
+    with h5py.File(older, "r+") as file:
+        texts = file["members/spec"]
+        specs = [json.loads(text) for text in texts.asstr()]
+        assert [spec["training"].pop("schedule") for spec in specs] == ["constant"] * 2
+        texts[:] = [json.dumps(spec) for spec in specs]
+        whole = json.loads(file.attrs["spec"])
+        del whole["training"]["schedule"]
+        file.attrs["spec"] = json.dumps(whole)
+        seal(file)
+    ebayes.run(TEXT, set={"cost.c": 0.1, "sweep": {}}, out=more, progress=False)
+    run = ebayes.open([older, more, path])
+    assert list(run.swept) == ["cost.c"] and run.swept["cost.c"] == [0.1, 1.0]
+    assert "training.schedule" not in ebayes.compare(older, more).differences.index
 
 
 def test_opening_says_what_is_wrong(tmp_path: Path, path: Path) -> None:
