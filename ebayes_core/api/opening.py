@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from ebayes_core.api.experiments import plain
 from ebayes_core.api.plugins import registry_of
 from ebayes_core.api.runs import Place, Run
 from ebayes_core.contract.registry import Registry
@@ -15,6 +16,7 @@ from ebayes_core.errors import UserError
 from ebayes_core.results import merge, provenance, reader
 from ebayes_core.results.differences import differing
 from ebayes_core.results.record import Setting
+from ebayes_core.spec.models import SLOTS
 from ebayes_core.spec.reading import completed
 from ebayes_core.sweeps import locate
 from ebayes_core.sweeps.planning import find_device
@@ -54,7 +56,10 @@ def _join(files: Sequence[Path], target: Path, registry: Registry) -> None:
     """Write the networks of several files into one, as if a sweep had set the fields in which they differ."""
     runs, found = [reader.Run(file) for file in files], _networks(files, registry)
     specs = [spec for spec, _ in found.values()]
-    swept = differing(specs, ignored=(SEED,))
+    swept = {
+        name: [_brief(name, value, registry) for value in values]
+        for name, values in differing(specs, ignored=(SEED,)).items()
+    }
     settings = [Setting(spec, {name: values[i] for name, values in swept.items()}) for i, spec in enumerate(specs)]
     places = {digest: source for digest, (_, source) in found.items()}
     whole = runs[0].spec | {"name": _name(runs), "seeds": sorted({spec[SEED] for spec in specs}), "sweep": {}}
@@ -75,6 +80,15 @@ def _networks(files: Iterable[Path], registry: Registry) -> dict[str, tuple[dict
                 spec = completed("Member", run.member_spec(row), registry)
                 found.setdefault(Setting(spec, {}).digest, (spec, merge.Source(file, row)))
     return found
+
+
+def _brief(name: str, value: Any, registry: Registry) -> Any:
+    """A slot's table as one would write it into a sweep: its kind, and the fields that are not at their default."""
+    kind = registry.kinds(name).get(value["kind"]) if name in SLOTS and isinstance(value, dict) else None
+    if kind is None:
+        return value
+    usual = {key: plain(field.get_default(call_default_factory=True)) for key, field in kind.model_fields.items()}
+    return {key: v for key, v in value.items() if key == "kind" or key not in usual or v != usual[key]}
 
 
 def _name(runs: Sequence[reader.Run]) -> str:

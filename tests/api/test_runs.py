@@ -100,6 +100,7 @@ def test_files_open_as_one(path: Path, tmp_path: Path) -> None:
         np.testing.assert_array_equal(run.layer(1, 2, "mu"), a.layer(1, 2, "mu"))
     assert run.swept["cost.c"] == [0.1, 1.0, 0.1]
     assert [noise["kind"] for noise in run.swept["noise"]] == ["heterogeneous"] * 2 + ["homogeneous"]
+    assert run.swept["noise"][2] == {"kind": "homogeneous"}, "what is at its default is no part of a label"
     assert run.figure("tradeoff") is not None
     place = run.path
     assert place.exists()
