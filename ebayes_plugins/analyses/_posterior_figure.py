@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 Arrays = dict[str, np.ndarray]
 NAMES = {"variational": "variational posterior", "laplace": "Laplace posterior, 1 / (N H)"}
 ELLIPSES = 5  #: largest number of rows of (a)
+LONGEST = 8.0  #: half of the largest width and height of a panel of (a); a longer ellipse is cut, as it would be a line
 ROOMS = ("mechanisms in (a)", "values of c in (a)", "mechanisms in (b)", "values of c in (c)")
 
 
@@ -87,11 +88,12 @@ def _ellipses(part: Any, arrays: Arrays, shown: Shown) -> None:
 
 
 def _reach(arrays: Arrays, rows: list[int]) -> tuple[float, float]:
-    """Half the width and height of the panels, which contain every ellipse at equal area."""
+    """Half the width and height of the panels, which contain every ellipse at equal area that is not too long."""
     gaps = np.array([np.diff(arrays[name][row])[0] / 2 for row in rows for name in ("pair_x", "pair_y")])
     known = gaps[np.isfinite(gaps)]
     longest, shortest = (max(known, default=0.0), min(known, default=0.0))
-    return float(2.15 * 10 ** (max(longest, 0) / 2)), float(2.15 * 10 ** (-min(shortest, 0) / 2))
+    wide, high = (min(2.15 * 10 ** (max(gap, 0.0) / 2), LONGEST) for gap in (longest, -shortest))
+    return float(wide), float(high)
 
 
 def _heading(arrays: Arrays, row: int) -> str:
@@ -111,8 +113,12 @@ def _ellipse(ax: Axes, arrays: Arrays, row: int) -> None:
     _outline(ax, y - y.mean(), color=_tone(arrays, row))
     _outline(ax, x - x.mean(), color="0.3", linestyle="--", linewidth=1.2)
     ratios = [10 ** abs(v[1] - v[0]) for v in (y, x)]
-    said = f"axes {ratios[0]:.2g}:1 ({ratios[1]:.2g}:1)\nsize {10 ** (y - x).mean():.2g}"
+    said = f"axes {_short(ratios[0])}:1 ({_short(ratios[1])}:1)\nsize {10 ** (y - x).mean():.2g}"
     ax.text(0.5, 0.02, said, transform=ax.transAxes, fontsize=6.5, ha="center", color="0.25")
+
+
+def _short(ratio: float) -> str:
+    return f"{ratio:.0f}" if ratio >= 10 else f"{ratio:.2g}"
 
 
 def _outline(ax: Axes, log_sd: np.ndarray, **style: Any) -> None:
