@@ -54,7 +54,8 @@ def _joined(files: Sequence[Path], plugins: Sequence[Any]) -> Run:
 
 def _join(files: Sequence[Path], target: Path, registry: Registry) -> None:
     """Write the networks of several files into one, as if a sweep had set the fields in which they differ."""
-    runs, found = [reader.Run(file) for file in files], _networks(files, registry)
+    runs = [reader.Run(file) for file in files]
+    found = _networks(runs, registry)
     specs = [spec for spec, _ in found.values()]
     swept = {
         name: [_brief(name, value, registry) for value in values]
@@ -68,17 +69,16 @@ def _join(files: Sequence[Path], target: Path, registry: Registry) -> None:
     merge.gather(target, whole, settings, places, made, texts)
 
 
-def _networks(files: Iterable[Path], registry: Registry) -> dict[str, tuple[dict[str, Any], merge.Source]]:
+def _networks(runs: Iterable[reader.Run], registry: Registry) -> dict[str, tuple[dict[str, Any], merge.Source]]:
     """Every network once, by digest: its spec, and the first place where it is stored.
 
     A file may be older than some field, which is no difference to a newer one: its networks have the default.
     """
     found: dict[str, tuple[dict[str, Any], merge.Source]] = {}
-    for file in files:
-        with reader.Run(file) as run:
-            for row in range(run.n_members):
-                spec = completed("Member", run.member_spec(row), registry)
-                found.setdefault(Setting(spec, {}).digest, (spec, merge.Source(file, row)))
+    for run in runs:
+        for row in range(run.n_members):
+            spec = completed("Member", run.member_spec(row), registry)
+            found.setdefault(Setting(spec, {}).digest, (spec, merge.Source(run.path, row)))
     return found
 
 
